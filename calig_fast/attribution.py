@@ -1,0 +1,294 @@
+"""The frozen result of an explanation: scores, layers, error, and what they belong to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of an input: its text, the token positions it was split into, and its place in the text.
+
+    Args:
+        text: the word as written.
+        tokens: positions of its word pieces, indices into `Attribution.scores[b]`.
+        start: first character in the input text, or -1 where the text is not known.
+        end: one past the last character, or -1.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    start: int = -1
+    end: int = -1
+
+
+@dataclass(frozen=True)
+class Text:
+    """What one text input was: its tokens, its words, and the text itself where the caller gave it.
+
+    Args:
+        tokens: one string a token, padding left out; `len(tokens)` real tokens.
+        words: the words the tokens make up; special tokens belong to none.
+        text: the text as given, or None (ids were given).
+        truncated: tokens cut off because the model reads no more; 0 when the whole text was read.
+    """
+
+    tokens: tuple[str, ...]
+    words: tuple[Word, ...]
+    text: str | None = None
+    truncated: int = 0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where an image's tokens lie.
+
+    Args:
+        rows: patches from top to bottom.
+        columns: patches from left to right.
+        prefix: tokens before the first patch (class token, distillation token, registers).
+    """
+
+    rows: int
+    columns: int
+    prefix: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Signed relevance of every token (or image patch) for a decision, layer by layer, with its error.
+
+    `scores` [B,T] is the answer of the method; `layer_scores` [B,L,T] is r_l, the relevance of the input of block l.
+    Where the reference was propagated through the model, completeness holds for every layer:
+    `layer_scores[b,l].sum() = gap[b,l] + convergence_delta[b,l]`.
+
+    Args:
+        scores: [B,T] float32, natural scale; padding is 0.
+        layer_scores: [B,L,T] float32, unit: the explained scalar's (a logit by default).
+        gap: [B,L] float32, F(x) - F(x'), what the layer's scores should add up to; nan without a reference.
+        convergence_delta: [B,L] float32, sum_t r_l[t] - gap, signed; nan where the method integrates nothing.
+        error: [B,L] float32, estimated relative error of r_l (norm over tokens); nan where nothing was integrated.
+        score_error: [B] float32, estimated relative error of `scores`; nan where nothing was integrated.
+        n_steps: [B,L] int64, gradient evaluations the path really used (the two end points included).
+        layer_converged: [B,L] bool, `error` within the tolerance.
+        target: [B] int64 class explained, [B,2] for a contrast, or None with the caller's own output function.
+        logits: [B,C] float32 of the model at the input; [B,0] where the model returned none.
+        mask: [B,T] bool, True at real tokens.
+        special: [B,T] bool, True at special tokens (class token, separators): scored, left out of rankings.
+        texts: one `Text` per input, or None for images.
+        grid: the patch grid, or None for text.
+        images: [B,H,W,3] uint8 for display, or None.
+        labels: class names in order, or None.
+        method: name of the method.
+        settings: every option the answer depends on, as plain values.
+        engine: engine that computed it.
+        backend: backend of the fused operations.
+        maps: [B,L,T,U] float32 context maps M_l where `return_maps=True`, else None.
+    """
+
+    scores: Tensor
+    layer_scores: Tensor
+    gap: Tensor
+    convergence_delta: Tensor
+    error: Tensor
+    score_error: Tensor
+    n_steps: Tensor
+    layer_converged: Tensor
+    target: Tensor | None
+    logits: Tensor
+    mask: Tensor
+    special: Tensor
+    texts: tuple[Text, ...] | None = None
+    grid: Grid | None = None
+    images: Tensor | None = None
+    labels: tuple[str, ...] | None = None
+    method: str = "calig"
+    settings: dict[str, Any] = field(default_factory=dict)
+    engine: str = "reference"
+    backend: str = "reference"
+    maps: Tensor | None = None
+
+    @property
+    def converged(self) -> Tensor:
+        """[B] bool: every layer of the input met the tolerance."""
+        return self.layer_converged.all(dim=1)
+
+    @property
+    def tokens(self) -> tuple[tuple[str, ...], ...] | None:
+        """The token strings of every text input, padding left out; None for images."""
+        return None if self.texts is None else tuple(t.tokens for t in self.texts)
+
+    @property
+    def words(self) -> tuple[tuple[Word, ...], ...] | None:
+        """The words of every text input; None for images."""
+        return None if self.texts is None else tuple(t.words for t in self.texts)
+
+    def word_scores(self, index: int = 0, layer: int | None = None) -> list[tuple[str, float]]:
+        """Relevance of each word of one input: the sum over its word pieces.
+
+        Args:
+            index: which input.
+            layer: None for `scores`, else the block whose `layer_scores` are wanted.
+
+        Returns:
+            (word, score) in reading order.
+
+        Raises:
+            ValueError: the attribution is of images.
+        """
+        if self.texts is None:
+            raise ValueError("word_scores: this attribution is of images; use scores with grid instead")
+        row = (self.scores[index] if layer is None else self.layer_scores[index, layer]).tolist()
+        return [(w.text, sum(row[t] for t in w.tokens)) for w in self.texts[index].words]
+
+    def patch_scores(self, index: int = 0, layer: int | None = None) -> Tensor:
+        """Relevance of the patches of one image as a picture [rows, columns].
+
+        Args:
+            index: which input.
+            layer: None for `scores`, else the block whose `layer_scores` are wanted.
+
+        Raises:
+            ValueError: the attribution is of texts.
+        """
+        if self.grid is None:
+            raise ValueError("patch_scores: this attribution is of texts; use word_scores instead")
+        row = self.scores[index] if layer is None else self.layer_scores[index, layer]
+        return row[self.grid.prefix :].reshape(self.grid.rows, self.grid.columns)
+
+    def label(self, index: int = 0) -> str:
+        """Name of the explained target of one input: a class name, `a - b` for a contrast, or `output`."""
+        if self.target is None:
+            return "output"
+        classes = self.target[index].reshape(-1).tolist()
+        return " - ".join(self.labels[c] if self.labels and c < len(self.labels) else str(c) for c in classes)
+
+    def statement(self, index: int = 0) -> str:
+        """What the numbers say about their own error, in one plain sentence."""
+        name, tolerance = self.method, self.settings.get("tolerance")
+        error = self.error[index]
+        if torch.isnan(error).all():
+            return f"{name} integrates nothing, so no completeness error applies."
+        worst = int(torch.nan_to_num(error, nan=-1.0).argmax())
+        used = int(self.n_steps[index].sum())
+        text = f"estimated error of the layer scores at most {float(error[worst]):.1e} (layer {worst}), {used} gradients"
+        if bool(self.converged[index]):
+            return f"Converged: {text}, tolerance {tolerance:g}."
+        late = [str(i) for i, ok in enumerate(self.layer_converged[index].tolist()) if not ok]
+        return f"NOT converged at layer {', '.join(late)}: {text}, tolerance {tolerance:g}. Raise n_steps or tolerance."
+
+    def __len__(self) -> int:
+        return int(self.scores.shape[0])
+
+    def __iter__(self) -> Iterator[Attribution]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: int | slice | Sequence[int]) -> Attribution:
+        """The attribution of some of the inputs; the batch axis stays.
+
+        Raises:
+            IndexError: an index outside the batch.
+        """
+        n = len(self)
+        rows = list(range(n))[index] if isinstance(index, slice) else [index] if isinstance(index, int) else list(index)
+        if any(not -n <= i < n for i in rows):
+            raise IndexError(f"index {index}: this attribution holds {n} inputs")
+        pick: dict[str, Any] = {name: value[rows] for name, value in self._tensors().items()}
+        if self.texts is not None:
+            pick["texts"] = tuple(self.texts[i] for i in rows)
+        return replace(self, **pick)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
+
+    def to(self, device: torch.device | str) -> Attribution:
+        """The same attribution with its tensors on `device`."""
+        return replace(self, **{name: value.to(device) for name, value in self._tensors().items()})
+
+    def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Every tensor as a NumPy array, by field name, `converged` included."""
+        return {n: v.detach().cpu().numpy() for n, v in {**self._tensors(), "converged": self.converged}.items()}
+
+    def save(self, path: str | Path) -> tuple[Path, Path]:
+        """Write `<path>.safetensors` (tensors) and `<path>.json` (everything else).
+
+        Returns:
+            the two paths.
+        """
+        from safetensors.torch import save_file
+
+        stem = Path(path).with_suffix("") if Path(path).suffix in {".json", ".safetensors"} else Path(path)
+        tensors, document = stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
+        save_file({n: v.detach().cpu().contiguous() for n, v in self._tensors().items()}, tensors)
+        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self._tensors()}
+        rest["texts"] = None if self.texts is None else [asdict(t) for t in self.texts]
+        rest["grid"] = None if self.grid is None else asdict(self.grid)
+        document.write_text(json.dumps({"format": FORMAT, **rest}, ensure_ascii=False, indent=1), encoding="utf-8")
+        return tensors, document
+
+    @classmethod
+    def load(cls, path: str | Path) -> Attribution:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: one of the two files is missing.
+            ValueError: the files were written by a format this release does not know.
+        """
+        from safetensors.torch import load_file
+
+        stem = Path(path).with_suffix("") if Path(path).suffix in {".json", ".safetensors"} else Path(path)
+        rest = json.loads(stem.with_name(stem.name + ".json").read_text(encoding="utf-8"))
+        if rest.pop("format", None) != FORMAT:
+            raise ValueError(f"{path}: not an attribution of format {FORMAT}; load it with the release that wrote it")
+        if rest["texts"] is not None:
+            rest["texts"] = tuple(
+                Text(
+                    tuple(t["tokens"]),
+                    tuple(Word(w["text"], tuple(w["tokens"]), w["start"], w["end"]) for w in t["words"]),
+                    t["text"],
+                    t["truncated"],
+                )
+                for t in rest["texts"]
+            )
+        rest["grid"] = None if rest["grid"] is None else Grid(**rest["grid"])
+        rest["labels"] = None if rest["labels"] is None else tuple(rest["labels"])
+        return cls(**{**rest, **load_file(stem.with_name(stem.name + ".safetensors"))})
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """A self-contained HTML page of every input; written to `path` when given, and returned."""
+        from .views.html import page
+
+        text = page(self)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _repr_html_(self) -> str:
+        from .views.html import fragment
+
+        return fragment(self)
+
+    def plot(self, index: int = 0) -> Figure:
+        """A matplotlib figure of one input: its words as signed bars, or its patches over the image."""
+        from .views.plots import plot
+
+        return plot(self, index)
+
+    def plot_layers(self, index: int = 0) -> Figure:
+        """A matplotlib figure of how relevance moves through the layers of one input."""
+        from .views.plots import plot_layers
+
+        return plot_layers(self, index)
