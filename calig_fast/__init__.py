@@ -1,1 +1,10 @@
 """Explain what a transformer classifier decided: signed scores, layer by layer, with an error bound."""
+
+from __future__ import annotations
+
+from .attribution import Attribution, Grid, Text, Word
+from .explain import Explainer, explain
+from .method.fusion import Fusion
+
+__version__ = "0.1.0"
+__all__ = ["Attribution", "Explainer", "Fusion", "Grid", "Text", "Word", "explain"]

@@ -1,0 +1,171 @@
+"""The integral of one path, to a tolerance: it says which nodes it needs next, and how wrong its answer still is.
+
+A smooth path is integrated by a nested corrected trapezoid: doubling the intervals reuses every node, and with
+e1 = |R_m - R_{m/2}| / |R_m| the finer rule's error is about e1^2, because the convergence is close to geometric. The
+completeness gap is added, which catches what both rules missed. Where e1 does not fall as the intervals double, the path
+is not smooth: it is cut into panels, and the panels where two rules disagree are bisected until they agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .rules import corrected_trapezoid
+
+FIRST = 4  # intervals of the first rule that has an estimate
+SMOOTH = 0.35  # e1 of a smooth path falls at least this much when the intervals double
+LARGEST_UNIFORM = 64
+BOOLE = torch.tensor([7.0, 32.0, 12.0, 32.0, 7.0], dtype=torch.float64) / 90
+SIMPSON = torch.tensor([1.0, 4.0, 2.0, 4.0, 1.0], dtype=torch.float64) / 12
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Where a path stands.
+
+    Args:
+        r: [T] float64, the integral.
+        coarse: [T] float64, the coarser answer that `r` is judged by.
+        error: estimated relative error of `r`.
+        disagreement: |r - coarse| / |r|, the unsquared difference.
+        delta: sum of r minus the gap.
+        nodes: evaluations used, end points included.
+        converged: error within the tolerance.
+    """
+
+    r: Tensor
+    coarse: Tensor
+    error: float
+    disagreement: float
+    delta: float
+    nodes: int
+    converged: bool
+
+
+class Path:
+    """The adaptive integral of phi over [0, 1].
+
+    Args:
+        tolerance: relative error asked for.
+        budget: most intervals; at 1 the end points alone are used.
+        gap: what the integral's tokens add up to, F(x) - F(x').
+        noise: size below which a gap is rounding, not signal.
+        first: intervals of the first rule judged, a power of two.
+    """
+
+    def __init__(self, tolerance: float, budget: int, gap: float, noise: float, first: int = FIRST) -> None:
+        self._tolerance, self._budget, self._gap, self._noise = tolerance, budget, gap, noise
+        self._rows: dict[float, Tensor] = {}
+        self._m = min(first, budget)
+        self._trail: list[float] = []
+        self._panels: list[tuple[float, float]] | None = None
+        self._wanted = _grid(self._m)
+        self._estimate: Estimate | None = None
+
+    @property
+    def estimate(self) -> Estimate:
+        """The answer so far."""
+        if self._estimate is None:
+            raise RuntimeError("the path was not evaluated at its first nodes")
+        return self._estimate
+
+    def pending(self) -> list[float]:
+        """Nodes whose values are needed next; empty when the path is done."""
+        return [a for a in self._wanted if a not in self._rows]
+
+    def add(self, nodes: list[float], rows: Tensor) -> None:
+        """Take the values of phi at some of the pending nodes, [n,T] float64, and judge once all are there."""
+        self._rows.update(zip(nodes, rows, strict=True))
+        if self.pending():
+            return
+        self._estimate = self._judge_uniform() if self._panels is None else self._judge_panels()
+        self._wanted = [] if self._estimate.converged else self._next(self._estimate)
+
+    def refine(self) -> bool:
+        """Ask for finer nodes whatever the tolerance says; False where the budget holds no more."""
+        self._wanted = self._next(self.estimate)
+        return bool(self.pending())
+
+    def _judge_uniform(self) -> Estimate:
+        table = torch.stack([self._rows[a] for a in _grid(self._m)])
+        r = corrected_trapezoid(self._m) @ table
+        if self._m == 1:
+            coarse, e1 = table.mean(0), 1.0
+        else:
+            half = self._m // 2
+            coarse = corrected_trapezoid(half) @ table[::2] if self._m % 2 == 0 else table[[0, -1]].mean(0)
+            e1 = _relative(r - coarse, r)
+        self._trail.append(e1)
+        return self._finish(r, coarse, e1 * e1 if e1 < 1 else e1, e1)
+
+    def _judge_panels(self) -> Estimate:
+        r = coarse = torch.zeros_like(next(iter(self._rows.values())))
+        spread = 0.0
+        for low, high in self._panels or []:
+            fine, rough = self._panel(low, high)
+            r, coarse = r + fine, coarse + rough
+            spread += float((fine - rough).norm())
+        size = float(r.norm())
+        return self._finish(r, coarse, spread / size if size else 0.0, _relative(r - coarse, r))
+
+    def _panel(self, low: float, high: float) -> tuple[Tensor, Tensor]:
+        table = torch.stack([self._rows[a] for a in _quarters(low, high)])
+        return (high - low) * (BOOLE @ table), (high - low) * (SIMPSON @ table)
+
+    def _finish(self, r: Tensor, coarse: Tensor, rule: float, disagreement: float) -> Estimate:
+        delta = float(r.sum()) - self._gap
+        scale = max(abs(self._gap), self._noise)
+        error = rule + (abs(delta) / scale if scale else 0.0)
+        used = len(self._rows)
+        return Estimate(r, coarse, error, disagreement, delta, used, error <= self._tolerance)
+
+    def _next(self, now: Estimate) -> list[float]:
+        left = self._budget + 1 - len(self._rows)
+        if self._panels is None:
+            rough = len(self._trail) >= 3 and self._trail[-1] > SMOOTH * self._trail[-2]
+            if self._m >= 8 and (rough or self._m >= LARGEST_UNIFORM):
+                step = 4 / self._m
+                self._panels = [(i * step, (i + 1) * step) for i in range(self._m // 4)]
+                return self._bisect(now, left)
+            if left < self._m:
+                return []
+            self._m *= 2
+            return _grid(self._m)
+        return self._bisect(now, left)
+
+    def _bisect(self, now: Estimate, left: int) -> list[float]:
+        """Halve the panels that are furthest off, four new nodes each."""
+        panels = self._panels or []
+        spread = [float((f - c).norm()) for f, c in (self._panel(*p) for p in panels)]
+        order = sorted(range(len(panels)), key=spread.__getitem__, reverse=True)
+        # refine what the error sits in: the fewest panels that hold nine tenths of it, as many as the budget allows
+        total, taken, held = sum(spread), set(), 0.0
+        for i in order[: left // 4]:
+            if held >= 0.9 * total and taken:
+                break
+            taken.add(i)
+            held += spread[i]
+        if not taken:
+            return []
+        halves = []
+        for i, (low, high) in enumerate(panels):
+            middle = (low + high) / 2
+            halves += [(low, middle), (middle, high)] if i in taken else [(low, high)]
+        self._panels = halves
+        return sorted({a for panel in halves for a in _quarters(*panel)})
+
+
+def _grid(m: int) -> list[float]:
+    return [i / m for i in range(m + 1)]
+
+
+def _quarters(low: float, high: float) -> list[float]:
+    return [low + (high - low) * i / 4 for i in range(5)]
+
+
+def _relative(difference: Tensor, whole: Tensor) -> float:
+    size = float(whole.norm())
+    return float(difference.norm()) / size if size else 0.0

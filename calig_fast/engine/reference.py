@@ -1,0 +1,232 @@
+"""The oracle: autograd through the user's own modules, one layer's path at a time.
+
+It is the check that faster engines are held to, and the engine for models that no family knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.autograd.forward_ad as forward_ad
+from torch import Tensor, nn
+
+from .. import ops
+from ..encoder import Encoder
+from ..output import Scalar, logits_of
+from .attention import MapKind, Plain
+from .tap import Call, Record, Tap
+
+DEFAULT_BUDGET = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What one pass of [input; reference] up and down gives for all layers at once.
+
+    Args:
+        hidden: h_l [B,T,D] at the input, l = 0..L-1.
+        reference: h'_l [B,T,D], or None where no reference was propagated.
+        slopes: dF/dh_l [B,T,D] at the input.
+        reference_slopes: the same at the reference, or None.
+        value: F(x) [B] float64.
+        reference_value: F(x') [B] float64, or None.
+        maps: per layer [B,T,U], or None.
+        readout: [B,T] bool, rows of the last hidden state that F has a gradient at.
+        logits: [B,C], or None.
+    """
+
+    hidden: list[Tensor]
+    reference: list[Tensor] | None
+    slopes: list[Tensor]
+    reference_slopes: list[Tensor] | None
+    value: Tensor
+    reference_value: Tensor | None
+    maps: list[Tensor] | None
+    readout: Tensor
+    logits: Tensor | None
+
+    @property
+    def layers(self) -> int:
+        """L, the number of blocks run."""
+        return len(self.hidden)
+
+
+class Oracle:
+    """The reference engine over one batch.
+
+    Args:
+        model: the user's model; not touched.
+        encoder: where its blocks are.
+        dtype: dtype to run in, None for the model's own.
+        memory_budget: bytes that the graph of one wave of path points may hold, None for 512 MiB.
+        backend: backend of the fused operations.
+    """
+
+    name = "reference"
+
+    def __init__(
+        self, model: nn.Module, encoder: Encoder, dtype: torch.dtype | None, memory_budget: int | None, backend: str
+    ) -> None:
+        self.tap = Tap(model, encoder, dtype)
+        self.budget = DEFAULT_BUDGET if memory_budget is None else memory_budget
+        self.backend = backend
+        self.row_bytes = 0
+        self._weights = {
+            t.untyped_storage().data_ptr() for t in (*self.tap.model.parameters(), *self.tap.model.buffers())
+        }
+
+    def ends(
+        self,
+        call: Call,
+        reference: Call | None,
+        words: Callable[[Tensor], Tensor] | None,
+        resolve: Callable[[Any], Scalar],
+        maps: MapKind | None,
+    ) -> tuple[Ends, Scalar]:
+        """One pass of the inputs, and of their reference with them, up and down.
+
+        Args:
+            call: the model's arguments, B rows.
+            reference: the same for the reference, or None for none.
+            words: what turns the word embeddings of the doubled batch into the reference's, see `Tap.record`.
+            resolve: makes F from what the model returned for the inputs alone.
+            maps: which attention maps are wanted, None for none.
+
+        Returns:
+            the ends, and F.
+
+        Raises:
+            ValueError: what `Tap.record` and `resolve` raise; no gradient reaches the blocks.
+        """
+        batch = next(iter(call.values())).shape[0]
+        both = call if reference is None else {k: torch.cat([v, reference[k]]) for k, v in call.items()}
+        saved: dict[int, int] = {}
+
+        def pack(t: Tensor) -> Tensor:
+            storage = t.untyped_storage()
+            if storage.data_ptr() not in self._weights:
+                saved[storage.data_ptr()] = storage.nbytes()
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            record = self.tap.record(both, maps is not None, words)
+            scalar = resolve(_first(record.output, batch))
+            index = torch.arange(batch, device=record.hidden[0].device)
+            rows = index if reference is None else torch.cat([index, index])
+            value = scalar(record.output, rows)
+        self.row_bytes = max(1, sum(saved.values()) // max(1, len(rows)))
+        watched = [a.watched for a in record.attention] if maps in {"gradient", "positive_gradient"} else []
+        grads = _gradients(value, [*record.hidden, *watched])
+        layers = len(record.hidden) - 1
+        slopes, last, of_maps = grads[:layers], grads[layers], grads[layers + 1 :]
+        return (
+            Ends(
+                hidden=[h[:batch].detach() for h in record.hidden[:-1]],
+                reference=None if reference is None else [h[batch:].detach() for h in record.hidden[:-1]],
+                slopes=[g[:batch] for g in slopes],
+                reference_slopes=None if reference is None else [g[batch:] for g in slopes],
+                value=value[:batch].detach().double(),
+                reference_value=None if reference is None else value[batch:].detach().double(),
+                maps=_maps(record, of_maps, batch, maps),
+                readout=(last[:batch] != 0).any(-1),
+                logits=None if (z := logits_of(record.output)) is None else z[:batch].detach(),
+            ),
+            scalar,
+        )
+
+    def along_layer(
+        self, call: Call, scalar: Scalar, layer: int, low: Tensor, high: Tensor, rows: Sequence[int], nodes: list[float]
+    ) -> tuple[Tensor, Tensor]:
+        """phi at points of the straight path into one block.
+
+        phi[t] = <dF_l/dh[t] at h' + a (h - h'), (h - h')[t]>.
+
+        Args:
+            call: the model's arguments, B rows.
+            scalar: F.
+            layer: the block that is entered.
+            low: h'_l [B,T,D].
+            high: h_l [B,T,D].
+            rows: which input each point belongs to.
+            nodes: its a.
+
+        Returns:
+            phi [n,T] float64, and F [n] float64.
+        """
+        tokens, width = high.shape[1:]
+        offsets = torch.arange(high.shape[0] + 1, device=high.device) * tokens
+        direction = (high - low).reshape(-1, width)
+        out, values = [], []
+        share = 1 - layer / self.tap.depth
+        wave = max(1, int(self.budget / (self.row_bytes * max(share, 0.1))))
+        for start in range(0, len(nodes), wave):
+            index = torch.tensor(rows[start : start + wave], device=high.device)
+            a = torch.tensor(nodes[start : start + wave], device=high.device, dtype=torch.float64)
+            points = ops.interpolate_path(
+                low.reshape(-1, width), high.reshape(-1, width), offsets, index, a, backend=self.backend
+            )
+            leaf = points.view(len(index), tokens, width).requires_grad_()
+            value = scalar(self.tap.run({k: v[index] for k, v in call.items()}, layer, leaf), index)
+            slope = _gradients(value, [leaf])[0]
+            phi, _, _ = ops.accumulate_gradients(
+                [slope.reshape(-1, width)], [direction], offsets, index, torch.ones_like(a), backend=self.backend
+            )
+            out.append(phi.view(len(index), tokens).double())
+            values.append(value.detach().double())
+        return torch.cat(out), torch.cat(values)
+
+    def along_input(
+        self, call: Call, scalar: Scalar, low: Tensor, high: Tensor, rows: Sequence[int], nodes: list[float]
+    ) -> Tensor:
+        """phi of every layer at points of the path in embedding space.
+
+        phi_l[t] = <dF/dh_l[t], dh_l[t]/da>, h_l being what block l receives when block 0 receives h' + a (h - h').
+
+        Returns:
+            [L,n,T] float64.
+        """
+        index = torch.tensor(rows, device=high.device)
+        a = torch.tensor(nodes, device=high.device, dtype=high.dtype)[:, None, None]
+        direction = (high - low)[index]
+        point = low[index] + a * direction
+        picked = {k: v[index] for k, v in call.items()}
+        record = self.tap.trace(picked, point.detach().clone().requires_grad_())
+        slopes = _gradients(scalar(record.output, index), record.hidden[:-1])
+        with torch.no_grad(), forward_ad.dual_level(), Plain():
+            dual = forward_ad.make_dual(point.detach(), direction)
+            moved = [forward_ad.unpack_dual(h).tangent for h in self.tap.trace(picked, dual).hidden[:-1]]
+        return torch.stack([(g.double() * m.double()).sum(-1) for g, m in zip(slopes, moved, strict=True)])
+
+
+def _first(output: Any, batch: int) -> Any:
+    """The output of the first rows, in the form that logits are looked for."""
+    z = logits_of(output)
+    return z if z is None else z[:batch].detach()
+
+
+def _gradients(value: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    """dF/d input for each, zeros where F does not depend on it.
+
+    Raises:
+        ValueError: F has no gradient at all.
+    """
+    if not value.requires_grad:
+        raise ValueError(
+            "output: the explained scalar has no gradient to the blocks; the model (or the output function) cuts the "
+            "graph, for example with .detach(), .item() or torch.no_grad()"
+        )
+    found = torch.autograd.grad(value.sum(), inputs, allow_unused=True)
+    return [torch.zeros_like(i) if g is None else g.detach() for i, g in zip(inputs, found, strict=True)]
+
+
+def _maps(record: Record, gradients: list[Tensor], batch: int, kind: MapKind | None) -> list[Tensor] | None:
+    if kind is None:
+        return None
+    slopes: list[Tensor | None] = list(gradients) if gradients else [None] * len(record.attention)
+    return [
+        torch.stack([attention.map(row, slope, kind) for row in range(batch)])
+        for attention, slope in zip(record.attention, slopes, strict=True)
+    ]

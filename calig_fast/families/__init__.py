@@ -1,0 +1,82 @@
+"""Model families: one file each, found by name; a new family is a new file.
+
+A family file defines `encoder(module, prefix)`: the `Encoder` if `module`, which lies at the dotted name `prefix` of
+the user's model, is this family's backbone, else None. `REFUSAL(module)`, where a file has it, returns why a module that
+looks like the family cannot be explained, or None.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from dataclasses import replace
+from types import ModuleType
+
+from torch import nn
+
+from ..encoder import Encoder, children, name_of
+
+
+def names() -> tuple[str, ...]:
+    """The families known, in the order they are asked."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
+
+
+def _load() -> list[ModuleType]:
+    return [importlib.import_module(f"{__name__}.{name}") for name in names()]
+
+
+def find(model: nn.Module) -> Encoder | None:
+    """The encoder inside `model`, from the first family that knows one of its modules; None where none does.
+
+    Raises:
+        ValueError: a family knows the model and knows that it cannot be explained.
+    """
+    families = _load()
+    for prefix, module in model.named_modules():
+        for family in families:
+            found: Encoder | None = family.encoder(module, prefix)
+            if found is not None:
+                word = _embedding(model) if found.modality == "text" else None
+                return replace(found, embedding=word)
+            refusal = family.refusal(module) if hasattr(family, "refusal") else None
+            if refusal:
+                raise ValueError(f"model: {refusal}")
+    return None
+
+
+def named(model: nn.Module, layers: Sequence[str]) -> Encoder:
+    """The encoder whose blocks the caller named.
+
+    Args:
+        model: any model.
+        layers: dotted names of block modules, or one dotted name of a list of them, in order of execution.
+
+    Raises:
+        ValueError: a name that is not a module of the model.
+    """
+    modules = dict(model.named_modules())
+    unknown = [name for name in layers if name not in modules]
+    if unknown:
+        lists = [n for n, m in modules.items() if isinstance(m, nn.ModuleList | nn.Sequential) and len(m) > 1]
+        raise ValueError(f"layers: {unknown} are not modules of {type(model).__name__}; its lists of modules: {lists}")
+    blocks = tuple(layers)
+    if len(blocks) == 1 and isinstance(modules[blocks[0]], nn.ModuleList | nn.Sequential):
+        blocks = children(model, blocks[0])
+    word = _embedding(model)
+    return Encoder(family="layers", modality="text" if word else "image", blocks=blocks, embedding=word)
+
+
+def _embedding(model: nn.Module) -> str | None:
+    """Dotted name of the word embedding: what the model says, else its first nn.Embedding."""
+    for module in model.modules():
+        getter = getattr(module, "get_input_embeddings", None)
+        if callable(getter):
+            try:
+                found = getter()
+            except (AttributeError, NotImplementedError):
+                continue
+            if isinstance(found, nn.Embedding):
+                return name_of(model, found)
+    return next((name for name, m in model.named_modules() if isinstance(m, nn.Embedding)), None)

@@ -1,0 +1,84 @@
+"""The options of CA-LIG and the context map M_l it fuses relevance and attention gradients into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+RELEVANCE_SCALES = ("max_t", "max", "sum", "none")
+ATTENTION_SCALES = ("sum", "max", "none")
+SIGNS = ("signed", "positive", "split")
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How layer relevance r_l and attention gradient G_l become a row-normalised map (a reconstruction of CA-LIG).
+
+    r^ = r / scale, G^ = G / scale, M[t,u] = lam r^[u] + (1 - lam) G^[t,u], Abar = rows of (residual I + M) over their
+    sum of magnitudes.
+
+    Args:
+        lam: weight of the relevance, 0 to 1; the rest is the attention gradient's.
+        relevance_scale: "max_t" T max|r|, "max" max|r|, "sum" sum|r|, "none".
+        attention_scale: "sum" the sum of |G| over the map, "max", "none".
+        residual: weight of the identity.
+        normalise: divide each row by its sum of magnitudes.
+        sign: "signed" one rollout; "positive" of the positive part of r and G; "split" positive part minus negative
+            part, each rolled out by itself.
+
+    Raises:
+        ValueError: an option outside its choices.
+    """
+
+    lam: float = 0.5
+    relevance_scale: str = "max_t"
+    attention_scale: str = "sum"
+    residual: float = 1.0
+    normalise: bool = True
+    sign: str = "signed"
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.lam <= 1.0:
+            raise ValueError(f"lam: expected a number from 0 to 1, got {self.lam}")
+        if not self.residual >= 0.0:
+            raise ValueError(f"residual: expected a number of at least 0, got {self.residual}")
+        for name, value, choices in (
+            ("relevance_scale", self.relevance_scale, RELEVANCE_SCALES),
+            ("attention_scale", self.attention_scale, ATTENTION_SCALES),
+            ("sign", self.sign, SIGNS),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name}: {value!r} is not one of {choices}")
+
+
+def context_map(relevance: Tensor, attention: Tensor, fusion: Fusion) -> Tensor:
+    """M_l of one input.
+
+    Args:
+        relevance: r_l [T].
+        attention: G_l [T,U].
+        fusion: the options; `sign` is applied by the rollout, not here.
+
+    Returns:
+        [T,U].
+    """
+    t, size = len(relevance), relevance.abs()
+    by_relevance = {
+        "max_t": t * size.amax() if t else size.sum(),
+        "max": size.amax() if t else size.sum(),
+        "sum": size.sum(),
+        "none": torch.ones((), dtype=relevance.dtype),
+    }[fusion.relevance_scale]
+    weight = attention.abs()
+    by_attention = {
+        "sum": weight.sum(),
+        "max": weight.amax() if t else weight.sum(),
+        "none": torch.ones((), dtype=attention.dtype),
+    }[fusion.attention_scale]
+    return fusion.lam * _over(relevance, by_relevance) + (1 - fusion.lam) * _over(attention, by_attention)
+
+
+def _over(values: Tensor, scale: Tensor) -> Tensor:
+    return values / scale if float(scale) > 0 else torch.zeros_like(values)

@@ -1,0 +1,172 @@
+"""The methods: CA-LIG and its ancestors, each a reading of the same signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..engine.attention import MapKind
+from .fusion import Fusion
+from .rollout import rollout
+
+Integral = Literal["layer", "input", "none"]
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What the engine measured, for one batch.
+
+    Args:
+        relevance: r_l [B,L,T] float64, zeros where the method integrates nothing.
+        maps: attention maps of the method's kind [B,L,T,U], or None.
+        product: gradient times hidden state at the input, sum_d h_l dF/dh_l [B,L,T] float64.
+        mask: [B,T] bool, real tokens.
+        readout: [B,T] weights of the rows the head reads.
+        backend: backend of the fused operations.
+    """
+
+    relevance: Tensor
+    maps: Tensor | None
+    product: Tensor
+    mask: Tensor
+    readout: Tensor
+    backend: str
+
+
+Scores = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method.
+
+    Args:
+        name: what the caller asks for.
+        integral: "layer" the straight path into each block; "input" the path in embedding space; "none".
+        maps: which attention maps it reads, None for none.
+        read: signals to (scores [B,T], layer scores [B,L,T]).
+        first_layer: only the embeddings are looked at.
+        fusion: CA-LIG's options, None for the others.
+    """
+
+    name: str
+    integral: Integral
+    maps: MapKind | None
+    read: Callable[[Signals], Scores]
+    first_layer: bool = False
+    fusion: Fusion | None = None
+
+
+def _maps(signals: Signals) -> Tensor:
+    if signals.maps is None:
+        raise RuntimeError("the method reads attention maps and was given none")
+    return signals.maps
+
+
+def _calig(fusion: Fusion) -> Method:
+    def read(s: Signals) -> Scores:
+        return rollout(s.relevance, _maps(s), s.mask, s.readout, fusion, s.backend)[0], s.relevance
+
+    return Method("calig", "layer", "gradient", read, fusion=fusion)
+
+
+def _layer(index: int) -> Callable[[Signals], Scores]:
+    return lambda s: (s.relevance[:, index], s.relevance)
+
+
+def _unfused(residual_normalised: bool) -> Callable[[Signals], Scores]:
+    """A rollout of the maps alone, the identity part kept in the readout row, as its authors define it."""
+    fusion = Fusion(lam=0.0, attention_scale="none", normalise=residual_normalised)
+
+    def read(s: Signals) -> Scores:
+        return rollout(s.relevance, _maps(s), s.mask, s.readout, fusion, s.backend, keep_identity=True)
+
+    return read
+
+
+def _attcat(s: Signals) -> Scores:
+    queries = s.mask[:, None, :, None]
+    received = (_maps(s).double() * queries).sum(2) / queries.sum(2)  # mean over queries of what each key receives
+    layers = received * s.product
+    return layers.sum(1), layers
+
+
+PRESETS = {
+    method.name: method
+    for method in (
+        _calig(Fusion()),
+        # Sundararajan et al. 2017, at the embeddings
+        Method("ig", "layer", None, _layer(0), first_layer=True),
+        # the same path argument at one block input: the deepest of the layers asked for
+        Method("layer_ig", "layer", None, _layer(-1)),
+        # Dhamdhere et al. 2018
+        Method("conductance", "input", None, _layer(-1)),
+        # Abnar and Zuidema 2020: rows of (A + I) / 2
+        Method("rollout", "none", "attention", _unfused(True)),
+        # Chefer et al. 2021, generic rule for self-attention: R += mean_h max(0, A (.) dA) R
+        Method("chefer", "none", "positive_gradient", _unfused(False)),
+        # the same, signed
+        Method("attention_gradient", "none", "gradient", _unfused(False)),
+        # Qiang et al. 2022: sum over layers of the attention a token receives times its gradient x activation
+        Method("attcat", "none", "attention", _attcat),
+        Method("gradient_x_input", "none", None, lambda s: (s.product[:, 0], s.product)),
+    )
+}
+
+
+def resolve(method: str | Fusion, lam: float | None) -> Method:
+    """The method asked for.
+
+    Args:
+        method: a preset's name, or CA-LIG's options.
+        lam: weight of relevance in the fusion, None for the options' own.
+
+    Raises:
+        ValueError: an unknown name; lam for a method that fuses nothing; lam outside 0..1.
+        TypeError: neither a name nor options.
+    """
+    if isinstance(method, Fusion):
+        found = _calig(method)
+    elif not isinstance(method, str):
+        raise TypeError(f"method: expected a name or a Fusion, got {type(method).__name__}")
+    elif method not in PRESETS:
+        raise ValueError(f"method: {method!r} is not one of {sorted(PRESETS)}, nor a Fusion of your own")
+    else:
+        found = PRESETS[method]
+    if lam is None:
+        return found
+    if found.fusion is None:
+        raise ValueError(f'lam: method "{found.name}" fuses nothing; leave lam at None, or use method="calig"')
+    return _calig(replace(found.fusion, lam=float(lam)))
+
+
+def score_error(method: Method, signals: Signals, error: Tensor) -> Tensor:
+    """Estimated relative error of the scores, from that of each layer's relevance.
+
+    sum_l error_l |s - s with r_l = 0| / |s|: how much of the scores each layer is responsible for, times how wrong it is.
+
+    Args:
+        method: the method.
+        signals: what it read.
+        error: relative error of r_l, [B,L].
+
+    Returns:
+        [B] float64; nan where nothing was integrated.
+    """
+    batch, layers = error.shape
+    if method.integral == "none":
+        return torch.full((batch,), torch.nan, dtype=torch.float64)
+    scores = method.read(signals)[0]
+    size = scores.norm(dim=1)
+    total = torch.zeros(batch, dtype=torch.float64)
+    for layer in range(layers):
+        without = signals.relevance.clone()
+        without[:, layer] = 0
+        moved = (scores - method.read(replace(signals, relevance=without))[0]).norm(dim=1)
+        share = torch.where(size > 0, moved / size, torch.zeros_like(size))
+        total += error[:, layer] * share.cpu()
+    return total

@@ -1,0 +1,195 @@
+"""The explained scalar F: which number of the model's output is explained, one per input."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+OutputFunction = Callable[..., Tensor]
+Output = str | OutputFunction
+KINDS = ("logit", "log_prob", "prob", "contrast")
+
+
+def logits_of(output: Any) -> Tensor | None:
+    """The logits in what a model returned, or None where it holds none."""
+    if isinstance(output, Tensor):
+        return output
+    found = getattr(output, "logits", None)
+    if found is None and isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
+        found = output[0]
+    return found if isinstance(found, Tensor) else None
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """F as a function of the model's output.
+
+    Args:
+        kind: "logit" z_c; "log_prob" log softmax(z)_c (log sigmoid(z) with one logit, log sigmoid(z_c) with
+            several labels); "prob" its exponential; "contrast" z_a - z_b; or the caller's function.
+        target: [B] classes, [B,2] pairs for a contrast, or None with the caller's function.
+        multi_label: classes are independent (sigmoid), not exclusive (softmax).
+    """
+
+    kind: Output
+    target: Tensor | None
+    multi_label: bool = False
+
+    def __call__(self, output: Any, rows: Tensor) -> Tensor:
+        """F of every row of a batch.
+
+        Args:
+            output: what the model returned for N rows.
+            rows: [N] int64, which input each row belongs to.
+
+        Returns:
+            [N].
+
+        Raises:
+            ValueError: the caller's function returned another shape.
+        """
+        if callable(self.kind):
+            found = self.kind(output, rows) if _arity(self.kind) > 1 else self.kind(output)
+            if not isinstance(found, Tensor) or found.shape != rows.shape:
+                came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+                raise ValueError(
+                    f"output: the function must return a tensor [N] = [{len(rows)}], one scalar a row; got {came}"
+                )
+            return found
+        z, target = logits_of(output), self.target
+        if z is None or target is None:
+            raise RuntimeError("a scalar of the logits was asked of a model without logits")
+        if self.kind == "contrast":
+            pair = target[rows]
+            return z.gather(1, pair[:, :1])[:, 0] - z.gather(1, pair[:, 1:])[:, 0]
+        chosen = target[rows][:, None]
+        if self.kind == "logit":
+            return z.gather(1, chosen)[:, 0]
+        if z.shape[1] == 1 or self.multi_label:
+            log = torch.nn.functional.logsigmoid(z).gather(1, chosen)[:, 0]
+        else:
+            log = torch.log_softmax(z, 1).gather(1, chosen)[:, 0]
+        return log.exp() if self.kind == "prob" else log
+
+
+def scalar(kind: Output, target: Any, output: Any, multi_label: bool, first: int = 0) -> Scalar:
+    """F for a batch, its targets resolved against the model's own output.
+
+    Args:
+        kind: see `Scalar`.
+        target: None (the class with the largest logit; for a contrast, that against the second), an int, a list or
+            tensor of B ints, and for a contrast a pair or B pairs.
+        output: what the model returned for the inputs.
+        multi_label: see `Scalar`.
+        first: number of the first input, for messages.
+
+    Raises:
+        ValueError: an unknown kind, a target the model has no logit for, logits that are not [B,C] or not finite.
+        TypeError: a target that is no int, list or tensor.
+    """
+    if callable(kind):
+        if target is not None:
+            raise ValueError("target: an output function says itself what is explained; leave target at None")
+        return Scalar(kind, None)
+    if kind not in KINDS:
+        raise ValueError(f"output: {kind!r} is not one of {KINDS}, nor a function of the model's output")
+    z = logits_of(output)
+    if z is None or z.dim() != 2:
+        came = "none" if z is None else list(z.shape)
+        raise ValueError(
+            f"model: needs logits [B,C], got {came}; for token classification or question answering pass "
+            "output=, a function of the model's output that returns one scalar a row"
+        )
+    check_finite(z, first)
+    return Scalar(kind, _pairs(target, z) if kind == "contrast" else _classes(target, z), multi_label)
+
+
+def check_finite(z: Tensor, first: int = 0) -> None:
+    """Raise where logits are NaN or infinite.
+
+    Args:
+        z: [B,...].
+        first: number of the first input.
+
+    Raises:
+        ValueError: naming the inputs concerned.
+    """
+    bad = [first + i for i in (~torch.isfinite(z)).flatten(1).any(1).nonzero().flatten().tolist()]
+    if bad:
+        raise ValueError(
+            f"model: its logits for input {bad} are NaN or infinite, so there is nothing to explain; look for NaN in "
+            "the weights or the pixels, or for an overflow in float16 (dtype=torch.float32 helps)"
+        )
+
+
+def per_input(target: Any, batch: int, rows: slice) -> Any:
+    """The targets of some of the inputs; one for all of them is left as it is.
+
+    Raises:
+        ValueError: as many targets as neither one nor one for each input.
+    """
+    if isinstance(target, Tensor):
+        return target if target.dim() == 0 else _one_each(target, batch)[rows]
+    if isinstance(target, Sequence) and not isinstance(target, str) and target:
+        pair_for_all = len(target) == 2 and batch != 2 and not isinstance(target[0], Sequence | Tensor)
+        return target if pair_for_all else _one_each(target, batch)[rows]
+    return target
+
+
+def _one_each(target: Any, batch: int) -> Any:
+    if len(target) != batch:
+        raise ValueError(f"target: expected one for all inputs or one for each of {batch}, got {len(target)}")
+    return target
+
+
+def _classes(target: Any, z: Tensor) -> Tensor:
+    batch, classes = z.shape
+    if target is None:
+        return z.argmax(1)
+    return _in_range(_integers(target, z, (batch,)), classes)
+
+
+def _pairs(target: Any, z: Tensor) -> Tensor:
+    batch, classes = z.shape
+    if classes < 2:
+        raise ValueError('output: "contrast" needs two classes, and the model has one logit')
+    if target is None:
+        return z.topk(2, dim=1).indices
+    pairs = _integers(target, z, (batch, 2))
+    return _in_range(pairs, classes)
+
+
+def _integers(target: Any, z: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if isinstance(target, bool) or not isinstance(target, int | Sequence | Tensor) or isinstance(target, str):
+        raise TypeError(f"target: expected None, an int, a list or a tensor of ints, got {type(target).__name__}")
+    try:
+        found = torch.as_tensor(target, device=z.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"target: {target!r} holds something other than ints") from error
+    if found.is_floating_point() or found.dtype == torch.bool:
+        raise TypeError(f"target: expected ints, got {found.dtype}")
+    if found.dim() < len(shape):
+        found = found.expand(shape) if found.shape in {(), shape[1:]} else found
+    if found.shape != shape:
+        raise ValueError(f"target: expected shape {list(shape)} for {shape[0]} inputs, got {list(found.shape)}")
+    return found.to(torch.int64)
+
+
+def _in_range(target: Tensor, classes: int) -> Tensor:
+    if target.numel() and (int(target.min()) < 0 or int(target.max()) >= classes):
+        raise ValueError(f"target: {target.tolist()} is outside 0..{classes - 1}, the classes the model has logits for")
+    return target
+
+
+def _arity(function: OutputFunction) -> int:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    positional = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return sum(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters)

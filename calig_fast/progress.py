@@ -1,0 +1,35 @@
+"""Progress of a long explanation: a bar, a function of the caller's, or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+Progress = bool | Callable[[int, int], None] | None
+
+
+@contextlib.contextmanager
+def ticker(progress: Progress, total: int) -> Iterator[Callable[[], None]]:
+    """A function to call as each of `total` pieces of work is done.
+
+    Args:
+        progress: True for a bar on the terminal, a function of (done, total), or None or False for nothing.
+        total: pieces of work.
+    """
+    if callable(progress):
+        done, report = 0, progress
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            report(done, total)
+
+        yield tick
+    elif progress:
+        from rich.progress import Progress as Bar
+
+        with Bar(transient=True) as bar:
+            task = bar.add_task("explaining", total=total)
+            yield lambda: bar.advance(task)
+    else:
+        yield lambda: None

@@ -1,0 +1,114 @@
+"""A twin of a module tree that shares its weights and nothing else.
+
+Everything the oracle does to a model (evaluation mode, blocks entered halfway, attention recorded) it does to the twin,
+so the user's model keeps its mode, gradients, hooks and configuration, also when something raises.
+"""
+
+from __future__ import annotations
+
+import copy
+import types
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_HOOKS_KEPT = ("_forward_hooks", "_forward_pre_hooks")
+_HOOKS_DROPPED = ("_backward_hooks", "_backward_pre_hooks")
+_ATTENTION_READABLE = {"eager", "sdpa"}
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The module that computes: out of torch.compile, DataParallel, DistributedDataParallel and PEFT wrappers.
+
+    Raises:
+        ValueError: the weights are sharded and no single process holds them.
+    """
+    while True:
+        kind = type(model).__name__
+        if kind == "FullyShardedDataParallel":
+            raise ValueError(
+                "model: its weights are sharded (FullyShardedDataParallel), so no process can explain it alone; "
+                "gather them first (FSDP.summon_full_params) and pass the inner module"
+            )
+        if kind == "OptimizedModule":
+            model = model._orig_mod  # type: ignore[assignment]
+        elif kind in {"DataParallel", "DistributedDataParallel"}:
+            model = model.module  # type: ignore[assignment]
+        elif hasattr(model, "get_base_model") and hasattr(model, "peft_config"):
+            model = model.get_base_model()  # type: ignore[operator]
+        else:
+            return model
+
+
+def twin(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
+    """A twin of `model` in evaluation mode: its own module objects, the same weights, none of them requiring grad.
+
+    Args:
+        model: the module tree; not touched.
+        dtype: floating dtype of the twin's weights; None keeps each weight as it is (no copy is made).
+
+    Returns:
+        the twin. Weights changed in place in `model` are changed in the twin.
+
+    Raises:
+        ValueError: a module's `forward` was replaced on the instance in a way that cannot be followed.
+    """
+    modules: dict[int, nn.Module] = {}
+    tensors: dict[int, Tensor] = {}
+    configs: dict[int, Any] = {}
+
+    def share(value: Tensor | None) -> Tensor | None:
+        if value is None:
+            return None
+        if id(value) not in tensors:
+            shared = value.detach()
+            if dtype is not None and shared.is_floating_point():
+                shared = shared.to(dtype)
+            if shared.is_inference():
+                shared = shared.clone()  # autograd refuses to save inference tensors
+            tensors[id(value)] = shared
+        return tensors[id(value)]
+
+    def follow(module: nn.Module) -> nn.Module:
+        if id(module) in modules:
+            return modules[id(module)]
+        new: nn.Module = module.__class__.__new__(module.__class__)
+        modules[id(module)] = new
+        state = dict(module.__dict__)
+        state["_parameters"] = {k: share(v) for k, v in module._parameters.items()}
+        state["_buffers"] = {k: share(v) for k, v in module._buffers.items()}
+        state["_modules"] = {k: None if m is None else follow(m) for k, m in module._modules.items()}
+        state.update({name: OrderedDict(state[name]) for name in _HOOKS_KEPT if name in state})
+        state.update({name: OrderedDict() for name in _HOOKS_DROPPED if name in state})
+        state["training"] = False
+        state["_compiled_call_impl"] = None
+        if "forward" in state:
+            state["forward"] = _rebind(state["forward"], module, new)
+        if hasattr(state.get("config"), "_attn_implementation"):
+            state["config"] = _readable_attention(state["config"], configs)
+        new.__dict__.update(state)
+        return new
+
+    return follow(model)
+
+
+def _rebind(forward: Any, module: nn.Module, new: nn.Module) -> Any:
+    if isinstance(forward, types.MethodType) and forward.__self__ is module:
+        return types.MethodType(forward.__func__, new)
+    raise ValueError(
+        f"model: {type(module).__name__}.forward was replaced on the instance by {forward!r}, which runs the original "
+        "module whatever it is asked; remove the wrapper first (for accelerate: remove_hook_from_module(model, "
+        "recurse=True))"
+    )
+
+
+def _readable_attention(config: Any, done: dict[int, Any]) -> Any:
+    """The config, its attention an implementation whose probabilities can be had: flash and flex become sdpa."""
+    if id(config) not in done:
+        new = copy.copy(config)
+        if new._attn_implementation not in _ATTENTION_READABLE and new._attn_implementation is not None:
+            new._attn_implementation = "sdpa"
+        done[id(config)] = new
+    return done[id(config)]

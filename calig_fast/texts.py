@@ -1,0 +1,203 @@
+"""Text inputs: tokens from text, and names, words and special tokens from what the tokenizer kept."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .attribution import Text, Word
+
+Pair = tuple[str, str]
+_PIECE_STARTS = ("\u2581", "\u0120")  # how sentencepiece and byte-level BPE mark a piece that starts a word
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the tokenizer made of the caller's text.
+
+    Args:
+        encoding: a BatchEncoding of tensors.
+        originals: the text of each input; None for a pair.
+        truncated: tokens cut off each.
+    """
+
+    encoding: Any
+    originals: tuple[str | None, ...]
+    truncated: tuple[int, ...]
+
+
+def encode(inputs: str | Sequence[Any], tokenizer: Any, longest: int | None) -> Encoded:
+    """Tokenise text, a list of texts, a pair (a tuple of two), or a list of pairs.
+
+    Args:
+        inputs: the text.
+        tokenizer: a Hugging Face tokenizer.
+        longest: most tokens the model reads; longer text is cut, with a warning, and the cut is reported.
+
+    Raises:
+        TypeError: no tokenizer, or something that is no text.
+        ValueError: no text at all.
+    """
+    one = isinstance(inputs, str) or (isinstance(inputs, tuple) and len(inputs) == 2)
+    rows: list[Any] = [inputs] if one else list(inputs)
+    for row in rows:
+        pair = isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(part, str) for part in row)
+        if not isinstance(row, str) and not pair:
+            raise TypeError(f"inputs: expected texts or pairs of texts, got {type(row).__name__}")
+    if tokenizer is None or not callable(tokenizer):
+        raise TypeError(
+            'inputs: text needs a tokenizer; pass tokenizer=, or tokenizer(text, return_tensors="pt") instead of text'
+        )
+    if not rows:
+        raise ValueError("inputs: the batch is empty; pass at least one text")
+    blank = [i for i, row in enumerate(rows) if not (row.strip() if isinstance(row, str) else any(map(str.strip, row)))]
+    if blank:
+        raise ValueError(f"inputs: input {blank} is empty; pass text with a word in it")
+    limit = min(longest or 10**9, getattr(tokenizer, "model_max_length", None) or 10**9)
+    first = [row if isinstance(row, str) else row[0] for row in rows]
+    second = None if all(isinstance(row, str) for row in rows) else [row[1] for row in rows]
+    lengths = [len(ids) for ids in tokenizer(first, second, truncation=False, verbose=False)["input_ids"]]
+    cut = tuple(max(0, n - limit) for n in lengths)
+    if any(cut):
+        which = ", ".join(f"input {i} has {n} tokens" for i, n in enumerate(lengths) if cut[i])
+        warnings.warn(f"the model reads {limit} tokens and {which}; the rest is cut", stacklevel=2)
+    encoding = tokenizer(
+        first, second, return_tensors="pt", padding=True, truncation=any(cut), max_length=limit if any(cut) else None
+    )
+    return Encoded(encoding, tuple(row if isinstance(row, str) else None for row in rows), cut)
+
+
+def local_tokenizer(model: nn.Module) -> Any:
+    """The tokenizer saved beside a model that was loaded from a folder, or None."""
+    folder = getattr(getattr(model, "config", None), "_name_or_path", "") or ""
+    return _tokenizer_in(folder) if folder and Path(folder).is_dir() else None
+
+
+@functools.lru_cache(maxsize=8)
+def _tokenizer_in(folder: str) -> Any:
+    try:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (ImportError, OSError, ValueError):
+        return None
+
+
+def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Tensor:
+    """Special tokens [B,T], from the best witness there is.
+
+    In order: a special_tokens_mask in the inputs, what a fast tokenizer kept, the tokenizer's list, and, with ids alone,
+    the tokens that stand first and last in their text.
+    """
+    try:
+        told = source["special_tokens_mask"]
+    except (KeyError, TypeError, IndexError):
+        told = None
+    if told is not None:
+        return (torch.as_tensor(told, device=mask.device).reshape(mask.shape) != 0) & mask
+    kept = _kept(source, ids)
+    if kept is not None:
+        return (torch.tensor([e.special_tokens_mask for e in kept], device=mask.device) != 0) & mask
+    if ids is None:
+        return torch.zeros_like(mask)
+    if tokenizer is not None and hasattr(tokenizer, "all_special_ids"):
+        content = {tokenizer.unk_token_id, getattr(tokenizer, "mask_token_id", None)}
+        listed = torch.tensor([i for i in tokenizer.all_special_ids if i not in content], device=ids.device)
+        return torch.isin(ids, listed) & mask
+    out = torch.zeros_like(mask)
+    for b in range(len(ids)):
+        real = mask[b].nonzero().flatten()
+        if len(real) > 2:
+            ends = ids[b, real[[0, -1]]]
+            out[b] = torch.isin(ids[b], ends) & mask[b]
+    return out
+
+
+def texts(
+    source: Any, ids: Tensor | None, mask: Tensor, special: Tensor, tokenizer: Any, encoded: Encoded | None
+) -> tuple[Text, ...]:
+    """Names of the tokens of every input, and the words they make up."""
+    kept = _kept(source, ids)
+    out = []
+    for b in range(len(mask)):
+        real = mask[b].nonzero().flatten().tolist()
+        original = encoded.originals[b] if encoded else None
+        if kept is not None:
+            names = [kept[b].tokens[t] for t in real]
+            words = _words_kept(kept[b], real, original)
+        else:
+            names = _names(None if ids is None else ids[b], real, tokenizer)
+            words = _words_by_marks(names, real, special[b].tolist())
+        out.append(Text(tuple(names), words, original, encoded.truncated[b] if encoded else 0))
+    return tuple(out)
+
+
+def _kept(source: Any, ids: Tensor | None) -> list[Any] | None:
+    """What a fast tokenizer kept of each input, where it still belongs to these ids."""
+    kept = getattr(source, "encodings", None)
+    if not kept or ids is None or len(kept) != len(ids):
+        return None
+    same = all(e.ids == row for e, row in zip(kept, ids.tolist(), strict=True))
+    return list(kept) if same else None
+
+
+def _names(ids: Tensor | None, real: list[int], tokenizer: Any) -> list[str]:
+    if ids is None:
+        return [f"[{t}]" for t in real]
+    values = [int(ids[t]) for t in real]
+    if tokenizer is not None and hasattr(tokenizer, "convert_ids_to_tokens"):
+        return [str(name) for name in tokenizer.convert_ids_to_tokens(values)]
+    return [f"#{value}" for value in values]
+
+
+def _words_kept(encoding: Any, real: list[int], original: str | None) -> tuple[Word, ...]:
+    """Words as the tokenizer split them, with their place in the text."""
+    groups: list[tuple[tuple[int, int], list[int]]] = []
+    for t in real:
+        word, sequence = encoding.word_ids[t], encoding.sequence_ids[t]
+        if word is None or encoding.special_tokens_mask[t]:
+            continue
+        if groups and groups[-1][0] == (sequence, word):
+            groups[-1][1].append(t)
+        else:
+            groups.append(((sequence, word), [t]))
+    words = []
+    for _, pieces in groups:
+        start, end = encoding.offsets[pieces[0]][0], encoding.offsets[pieces[-1]][1]
+        if original is not None:
+            start += len(original[start:end]) - len(original[start:end].lstrip())
+        text = original[start:end] if original is not None else _joined([encoding.tokens[t] for t in pieces])
+        words.append(Word(text, tuple(pieces), start, end) if original is not None else Word(text, tuple(pieces)))
+    return tuple(words)
+
+
+def _words_by_marks(names: list[str], real: list[int], special: list[bool]) -> tuple[Word, ...]:
+    """Words put together by the marks that tokenizers put on word pieces; every token a word where there are none."""
+    marked = any(n.startswith(_PIECE_STARTS) for n in names)
+    groups: list[list[int]] = []
+    open_word = False
+    for i, (name, t) in enumerate(zip(names, real, strict=True)):
+        if special[t]:
+            open_word = False
+            continue
+        starts = name.startswith(_PIECE_STARTS) if marked else not name.startswith("##")
+        if open_word and not starts:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+        open_word = True
+    return tuple(Word(_joined([names[i] for i in g]), tuple(real[i] for i in g)) for g in groups)
+
+
+def _joined(pieces: list[str]) -> str:
+    text = "".join(p.removeprefix("##") for p in pieces)
+    for mark in _PIECE_STARTS:
+        text = text.replace(mark, " ")
+    return text.strip() or "".join(pieces)
