@@ -1,0 +1,105 @@
+"""What accumulate_gradients is: schema, checks, fake, float64 reference, sample cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..packed import check_inputs, check_offsets, check_rows, check_same_device, check_tensor
+from ..samples import Case, layouts, numbers, strided
+
+SCHEMA = (
+    "(Tensor[] gradients, Tensor[] directions, Tensor offsets, Tensor inputs, Tensor weights, bool with_lig=False)"
+    " -> (Tensor, Tensor, Tensor)"
+)
+DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+
+
+def check(
+    gradients: Sequence[Tensor],
+    directions: Sequence[Tensor],
+    offsets: Tensor,
+    inputs: Tensor,
+    weights: Tensor,
+    with_lig: bool,
+) -> None:
+    """Raise TypeError or ValueError where the arguments do not fit."""
+    for name, given in (("gradients", gradients), ("directions", directions)):
+        if isinstance(given, Tensor) or not isinstance(given, Sequence):
+            raise TypeError(f"{name}: expected a list of one or two tensors, got {type(given).__name__}")
+    if len(gradients) not in (1, 2) or len(gradients) != len(directions):
+        raise ValueError(
+            f"gradients, directions: expected one or two of each, got {len(gradients)} and {len(directions)}"
+        )
+    if with_lig and len(gradients) == 2:
+        raise ValueError("with_lig: takes one pair of gradients and directions, got two; call once a pair")
+    check_tensor("gradients[0]", gradients[0], ["rows", "D_0"], DTYPES)
+    check_tensor("directions[0]", directions[0], ["tokens", "D_0"], DTYPES)
+    (rows, _), (tokens, _), dtype = gradients[0].shape, directions[0].shape, gradients[0].dtype
+    devices: dict[str, Tensor] = {}
+    for k, (gradient, direction) in enumerate(zip(gradients, directions, strict=True)):
+        check_tensor(f"gradients[{k}]", gradient, [rows, f"D_{k}"], [dtype])
+        check_tensor(f"directions[{k}]", direction, [tokens, gradient.shape[1]], [dtype])
+        devices |= {f"gradients[{k}]": gradient, f"directions[{k}]": direction}
+    check_offsets(offsets, tokens)
+    check_inputs(inputs, offsets.shape[0] - 1)
+    check_tensor("weights", weights, [inputs.shape[0]], [torch.float32, torch.float64])
+    check_same_device({**devices, "offsets": offsets, "inputs": inputs, "weights": weights})
+    check_rows("gradients", rows, offsets, inputs)
+
+
+def fake(
+    gradients: Sequence[Tensor],
+    directions: Sequence[Tensor],
+    offsets: Tensor,
+    inputs: Tensor,
+    weights: Tensor,
+    with_lig: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The results' shapes and dtype."""
+    tokens, width = directions[0].shape
+    dtype = torch.float64 if gradients[0].dtype == torch.float64 else torch.float32
+    shapes = ((gradients[0].shape[0],), (tokens,), (tokens if with_lig else 0, width))
+    phi, r, lig = (gradients[0].new_empty(shape, dtype=dtype) for shape in shapes)
+    return phi, r, lig
+
+
+def exact(
+    gradients: Sequence[Tensor],
+    directions: Sequence[Tensor],
+    offsets: Tensor,
+    inputs: Tensor,
+    weights: Tensor,
+    with_lig: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The formulas, segment by segment, in float64."""
+    g, d = [x.double() for x in gradients], [x.double() for x in directions]
+    phi, r, lig = g[0].new_zeros(len(g[0])), d[0].new_zeros(len(d[0])), torch.zeros_like(d[0])
+    row = 0
+    for b, weight in zip(inputs.tolist(), weights.tolist(), strict=True):
+        for t in range(int(offsets[b]), int(offsets[b + 1])):
+            phi[row] = sum((x[row] * y[t]).sum() for x, y in zip(g, d, strict=True))
+            r[t] += weight * phi[row]
+            lig[t] += weight * g[0][row] * d[0][t]
+            row += 1
+    return phi, r, lig if with_lig else lig[:0]
+
+
+def sample_cases(dtype: torch.dtype) -> list[Case]:
+    """Small problems that have gone wrong in kernels before."""
+    cases = []
+    for name, offsets, inputs in layouts():
+        tokens = int(offsets[-1])
+        rows = int((offsets[1:] - offsets[:-1])[inputs].sum())
+        weights = torch.rand(inputs.numel(), generator=torch.Generator().manual_seed(5)) - 0.3
+        for widths in ((1,), (67,), (130, 7)):
+            gradients = [numbers((rows, w), dtype, 1 + i) for i, w in enumerate(widths)]
+            directions = [numbers((tokens, w), dtype, 3 + i) for i, w in enumerate(widths)]
+            where = f"{name}, D {' and '.join(map(str, widths))}"
+            cases.append(Case(where, (gradients, directions, offsets, inputs, weights, False)))
+            if len(widths) == 1:
+                apart = [strided(g) for g in gradients], [strided(d) for d in directions]
+                cases.append(Case(f"{where}, lig, strided", (*apart, offsets, inputs, weights.double(), True)))
+    return cases

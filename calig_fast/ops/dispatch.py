@@ -1,0 +1,156 @@
+"""Which backend runs an operation: discovered by file, chosen once a call, never changed by an exception."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import pkgutil
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .extension import extension
+
+ORDER = ("cuda", "triton", "cpu", "reference")
+VARIABLE = "CALIG_FAST_BACKEND"
+
+_library = torch.library.Library("calig_fast", "FRAGMENT")  # type: ignore[no-untyped-call]
+_operations: dict[str, Operation] = {}
+
+
+@cache
+def _machine_lacks(backend: str) -> str | None:
+    """Why this machine cannot run a backend whatever the operation, or None."""
+    if backend == "cpu" and extension().module is None:
+        return f"the compiled module is not loaded: {extension().reason}"
+    if backend in ("cuda", "triton") and not torch.cuda.is_available():
+        return "no GPU that torch can use"
+    if backend == "triton" and importlib.util.find_spec("triton") is None:
+        return "triton is not installed"
+    module = extension().module
+    if backend == "cuda" and (module is None or not module.build_info()["cuda"]):
+        return f"built without CUDA: {extension().reason if module is None else module.build_info()['cuda_note']}"
+    return None
+
+
+def _tensors(args: Sequence[Any]) -> list[Tensor]:
+    flat: list[Tensor] = []
+    for arg in args:
+        if isinstance(arg, Tensor):
+            flat.append(arg)
+        elif isinstance(arg, (list, tuple)):
+            flat.extend(_tensors(arg))
+    return flat
+
+
+class Operation:
+    """One fused operation: its schema registered with PyTorch, and its backends.
+
+    A backend is one file of the operation's folder, named as the backend, with a function named as the operation and
+    `supports(*tensors) -> str | None`: why it cannot take these tensors, or None.
+
+    Args:
+        package: name of the operation's package; the last part is the operation's name.
+        schema: arguments and results, in PyTorch's schema language.
+        fake: shapes and dtypes of the results without computing them.
+        dtypes: floating dtypes that the operation is defined for.
+    """
+
+    def __init__(self, package: str, schema: str, fake: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> None:
+        self.package, self.name, self.dtypes = package, package.rpartition(".")[2], dtypes
+        reference = self._module("reference").__dict__[self.name]
+        _library.define(self.name + schema)  # type: ignore[no-untyped-call]
+        _library.impl(self.name, reference, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+        torch.library.register_fake(f"calig_fast::{self.name}", fake, lib=_library)
+        _operations[self.name] = self
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """The backends that have a file in the operation's folder."""
+        path = importlib.import_module(self.package).__path__
+        return frozenset(m.name for m in pkgutil.iter_modules(path)) & frozenset(ORDER)
+
+    def _module(self, backend: str) -> ModuleType:
+        return importlib.import_module(f"{self.package}.{backend}")
+
+    def refusal(self, backend: str, tensors: Sequence[Tensor]) -> str | None:
+        """Why `backend` cannot run this operation on these tensors, or None."""
+        if backend not in self.files:
+            return f"no {backend} kernel for {self.name} in this release"
+        reason: str | None = _machine_lacks(backend) or self._module(backend).supports(*tensors)
+        return reason
+
+    def resolve(self, backend: str, tensors: Sequence[Tensor]) -> str:
+        """The backend that runs this operation on these tensors.
+
+        Raises:
+            ValueError: no backend has this name.
+            RuntimeError: the backend asked for cannot run it; the message says why.
+        """
+        wanted = asked(backend)
+        if wanted != "auto":
+            if (reason := self.refusal(wanted, tensors)) is not None:
+                raise RuntimeError(f"{self.name}: backend {wanted!r} cannot run: {reason}; use backend='auto'")
+            return wanted
+        reasons = {}
+        for name in ORDER:
+            reasons[name] = self.refusal(name, tensors)
+            if reasons[name] is None:
+                return name
+        raise RuntimeError(f"{self.name}: no backend can run: " + "; ".join(f"{n}: {r}" for n, r in reasons.items()))
+
+    def __call__(self, backend: str, *args: Any) -> Any:
+        """Run on the backend that `resolve` names. Gradients do not flow through."""
+        run = self._module(self.resolve(backend, _tensors(args))).__dict__[self.name]
+        with torch.no_grad():
+            return run(*args)
+
+
+def asked(backend: str) -> str:
+    """The backend the caller wants: the argument, or where it is 'auto' the environment's.
+
+    Raises:
+        ValueError: no backend has this name.
+    """
+    source, name = "backend", backend
+    if backend == "auto" and os.environ.get(VARIABLE):
+        source, name = VARIABLE, os.environ[VARIABLE]
+    if name not in ("auto", *ORDER):
+        raise ValueError(f"{source}: expected one of auto, {', '.join(reversed(ORDER))}, got {name!r}")
+    return name
+
+
+def backends() -> dict[str, str | None]:
+    """Every backend: None where it can be used on this machine, else the reason why not."""
+    reasons: dict[str, str | None] = {}
+    for name in reversed(ORDER):
+        kernels = any(name in operation.files for operation in _operations.values())
+        reasons[name] = _machine_lacks(name) if kernels else "no kernels in this release"
+    return reasons
+
+
+def resolve(backend: str, *tensors: Tensor) -> str:
+    """The backend that the operations run on for such tensors, for the record.
+
+    Args:
+        backend: 'auto' or a backend's name, as the operations take it.
+        *tensors: tensors of the device and dtypes in question, for instance the hidden states.
+
+    Returns:
+        the backend's name; where the operations defined for these dtypes differ, their names joined by '+'.
+
+    Raises:
+        ValueError: no backend has this name, or no operation takes these dtypes.
+        RuntimeError: the backend asked for cannot run.
+    """
+    floating = {t.dtype for t in tensors if t.is_floating_point()}
+    able = [operation for operation in _operations.values() if floating <= set(operation.dtypes)]
+    if not able:
+        raise ValueError(f"tensors: no operation takes {', '.join(sorted(map(str, floating)))}; convert to float32")
+    chosen = {operation.resolve(backend, tensors) for operation in able}
+    return "+".join(name for name in ORDER if name in chosen)

@@ -1,0 +1,39 @@
+"""Points on the straight paths between two packed batches of hidden states."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor
+
+from ..dispatch import Operation
+from . import spec
+
+OPERATION = Operation(__name__, spec.SCHEMA, spec.fake, spec.DTYPES)
+
+
+def interpolate_path(
+    start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, backend: str = "auto"
+) -> Tensor:
+    """Points on the straight path from `start` to `end`, one segment after another.
+
+    points_s = start + a_s (end - start), over the tokens of input inputs[s]; a = 0 and a = 1 give the ends exactly.
+
+    Args:
+        start: [tokens, D] float32, float64 or bfloat16 (computed in float32); the reference's hidden states.
+        end: [tokens, D], dtype of `start`; the input's hidden states.
+        offsets: [B+1] int64; input b has the tokens offsets[b] .. offsets[b+1].
+        inputs: [S] int64, the input each segment belongs to.
+        nodes: [S] float32 or float64, a_s in [0, 1].
+        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+
+    Returns:
+        [sum_s T_inputs[s], D], dtype of `start`.
+
+    Raises:
+        TypeError: an argument of another dtype.
+        ValueError: an argument of another shape, value or device; an unknown backend.
+        RuntimeError: the backend asked for cannot run.
+    """
+    spec.check(start, end, offsets, inputs, nodes)
+    return cast(Tensor, OPERATION(backend, start, end, offsets, inputs, nodes))

@@ -1,0 +1,53 @@
+"""What interpolate_path is: schema, checks, fake, float64 reference, sample cases."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..packed import check_inputs, check_offsets, check_same_device, check_tensor
+from ..samples import Case, layouts, numbers, strided
+
+SCHEMA = "(Tensor start, Tensor end, Tensor offsets, Tensor inputs, Tensor nodes) -> Tensor"
+DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+
+
+def check(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> None:
+    """Raise TypeError or ValueError where the arguments do not fit."""
+    check_tensor("start", start, ["tokens", "D"], DTYPES)
+    check_tensor("end", end, list(start.shape), [start.dtype])
+    check_offsets(offsets, start.shape[0])
+    check_inputs(inputs, offsets.shape[0] - 1)
+    check_tensor("nodes", nodes, [inputs.shape[0]], [torch.float32, torch.float64])
+    check_same_device({"start": start, "end": end, "offsets": offsets, "inputs": inputs, "nodes": nodes})
+
+
+def fake(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> Tensor:
+    """The result's shape; how many rows it has depends on the values of `offsets` and `inputs`."""
+    rows = torch.library.get_ctx().new_dynamic_size()
+    return start.new_empty((rows, start.shape[1]))
+
+
+def exact(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> tuple[Tensor]:
+    """The formula, segment by segment, in float64."""
+    points = [start.new_empty((0, start.shape[1])).double()]
+    for b, a in zip(inputs.tolist(), nodes.tolist(), strict=True):
+        rows = slice(int(offsets[b]), int(offsets[b + 1]))
+        first, last = start[rows].double(), end[rows].double()
+        points.append(first + a * (last - first))
+    return (torch.cat(points),)
+
+
+def sample_cases(dtype: torch.dtype) -> list[Case]:
+    """Small problems that have gone wrong in kernels before."""
+    cases = []
+    for name, offsets, inputs in layouts():
+        for width in (1, 7, 67):
+            tokens, count = int(offsets[-1]), inputs.numel()
+            ends = numbers((tokens, width), dtype, 1), numbers((tokens, width), dtype, 2)
+            nodes = torch.rand(count, generator=torch.Generator().manual_seed(3))
+            nodes[::3], nodes[1::3] = 0.0, 1.0
+            cases.append(Case(f"{name}, D {width}", (*ends, offsets, inputs, nodes)))
+            turned = nodes.flip(0).double()
+            cases.append(Case(f"{name}, D {width}, strided", (*map(strided, ends), offsets, inputs, strided(turned))))
+    return cases

@@ -1,0 +1,48 @@
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include "../common/segments.h"
+#include "../common/tensors.h"
+#include "interpolate_path.h"
+
+namespace calig_fast {
+namespace {
+
+at::Tensor interpolate_path_cpu(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,
+                                const at::Tensor& inputs, const at::Tensor& nodes) {
+  TORCH_CHECK(start.dim() == 2 && start.sizes() == end.sizes() && start.scalar_type() == end.scalar_type(),
+              "start and end: expected two [tokens, D] tensors of one dtype, got ", start.sizes(), " ",
+              start.scalar_type(), " and ", end.sizes(), " ", end.scalar_type());
+  TORCH_CHECK(end.device() == start.device(), "end: expected it on ", start.device(), ", got ", end.device());
+  const auto offset = checked_offsets(offsets, start.size(0));
+  const auto input = checked_inputs(inputs, static_cast<int64_t>(offset.size()) - 1);
+  const auto node = doubles(nodes, "nodes", static_cast<int64_t>(input.size()));
+  const auto first = first_rows(offset, input);
+  std::vector<int64_t> token(input.size());
+  for (size_t s = 0; s < input.size(); ++s) token[s] = offset[input[s]];
+
+  const at::Tensor from = start.contiguous(), to = end.contiguous();
+  at::Tensor points = at::empty({first.back(), start.size(1)}, start.options());
+  const InterpolatePath problem{scalar_of(start, "start"),
+                                from.const_data_ptr(),
+                                to.const_data_ptr(),
+                                points.mutable_data_ptr(),
+                                start.size(1),
+                                static_cast<int64_t>(input.size()),
+                                first.data(),
+                                token.data(),
+                                node.data()};
+  const auto body = CALIG_PICK(interpolate_rows);
+  const int64_t grain = 32768 / (problem.width + 1) + 1;
+  at::parallel_for(0, first.back(), grain, [&](int64_t begin, int64_t stop) { body(problem, begin, stop); });
+  return points;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(calig_fast, CPU, m) {
+  m.impl("interpolate_path", &interpolate_path_cpu);
+}
+
+}  // namespace calig_fast
