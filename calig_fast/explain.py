@@ -15,7 +15,7 @@ from .attribution import Attribution, concatenate
 from .checks import compute_dtype
 from .encoder import Encoder
 from .engine.integrate import Relevance, input_paths, layer_paths
-from .engine.reference import DEFAULT_BUDGET, Ends, Oracle
+from .engine.reference import Ends, Oracle
 from .inputs import Inputs, read
 from .method.fusion import Fusion, context_map
 from .method.presets import Signals, score_error
@@ -173,22 +173,18 @@ def _calm(model: nn.Module) -> Iterator[None]:
 
 def _in_groups(model: nn.Module, encoder: Encoder, batch: Inputs, settings: Settings) -> Attribution:
     """Explain a few inputs at a time, as many as the graph of their end points leaves in the memory budget."""
+    oracle = Oracle(model, encoder, compute_dtype(settings.dtype, model), settings.memory_budget, settings.backend)
     parts: list[Attribution] = []
-    budget = settings.memory_budget or DEFAULT_BUDGET
     first, size = 0, 1
     with ticker(settings.progress, len(batch)) as tick:
         while first < len(batch):
             rows = slice(first, first + size)
-            oracle = Oracle(
-                model, encoder, compute_dtype(settings.dtype, model), settings.memory_budget, settings.backend
-            )
-            wanted = None if settings.target is None else per_input(settings.target, len(batch), rows)
-            part = _explain(oracle, model, encoder, batch.take(rows), replace(settings, target=wanted), first)
-            parts.append(part)
-            for _ in range(len(part)):
+            mine = replace(settings, target=per_input(settings.target, len(batch), rows))
+            parts.append(_explain(oracle, model, encoder, batch.take(rows), mine, first))
+            for _ in range(len(parts[-1])):
                 tick()
             first += size
-            size = max(1, min(32, budget // (2 * oracle.row_bytes)))
+            size = max(1, min(32, oracle.budget // (2 * oracle.row_bytes)))
     return concatenate(parts)
 
 
@@ -240,7 +236,7 @@ def _explain(
         method=method.name,
         settings=_described(settings, layers, compared, encoder, oracle),
         engine=oracle.name,
-        backend=ops.chosen(settings.backend, scores),
+        backend=ops.resolve(settings.backend, ends.hidden[0].float()),
         maps=_context_maps(signals, method.fusion) if settings.return_maps and method.fusion else None,
     )
 

@@ -34,11 +34,13 @@ class Scalar:
             several labels); "prob" its exponential; "contrast" z_a - z_b; or the caller's function.
         target: [B] classes, [B,2] pairs for a contrast, or None with the caller's function.
         multi_label: classes are independent (sigmoid), not exclusive (softmax).
+        first: number of the batch's first input among all the caller's, added to the rows its function is told.
     """
 
     kind: Output
     target: Tensor | None
     multi_label: bool = False
+    first: int = 0
 
     def __call__(self, output: Any, rows: Tensor) -> Tensor:
         """F of every row of a batch.
@@ -54,7 +56,7 @@ class Scalar:
             ValueError: the caller's function returned another shape.
         """
         if callable(self.kind):
-            found = self.kind(output, rows) if _arity(self.kind) > 1 else self.kind(output)
+            found = self.kind(output, rows + self.first) if _arity(self.kind) > 1 else self.kind(output)
             if not isinstance(found, Tensor) or found.shape != rows.shape:
                 came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
                 raise ValueError(
@@ -95,7 +97,7 @@ def scalar(kind: Output, target: Any, output: Any, multi_label: bool, first: int
     if callable(kind):
         if target is not None:
             raise ValueError("target: an output function says itself what is explained; leave target at None")
-        return Scalar(kind, None)
+        return Scalar(kind, None, first=first)
     if kind not in KINDS:
         raise ValueError(f"output: {kind!r} is not one of {KINDS}, nor a function of the model's output")
     z = logits_of(output)
@@ -106,7 +108,7 @@ def scalar(kind: Output, target: Any, output: Any, multi_label: bool, first: int
             "output=, a function of the model's output that returns one scalar a row"
         )
     check_finite(z, first)
-    return Scalar(kind, _pairs(target, z) if kind == "contrast" else _classes(target, z), multi_label)
+    return Scalar(kind, _pairs(target, z) if kind == "contrast" else _classes(target, z), multi_label, first)
 
 
 def check_finite(z: Tensor, first: int = 0) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from . import ops
 from .engine.integrate import Rule
 from .method import presets
 from .method.fusion import Fusion
+from .ops.dispatch import asked
 from .output import KINDS, Output
+from .progress import Progress
 
-Progress = bool | Callable[[int, int], None] | None
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -67,7 +67,7 @@ class Settings:
             raise ValueError(f"memory_budget: expected at least {2**20} bytes, got {budget}")
         if self.return_maps and self.resolved.fusion is None:
             raise ValueError(f'return_maps: method "{self.resolved.name}" has no context maps; use method="calig"')
-        ops.check_backend(self.backend)
+        asked(self.backend)
 
     @property
     def rule(self) -> Rule:

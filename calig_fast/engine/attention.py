@@ -91,7 +91,7 @@ class Reader(TorchFunctionMode):
 
 
 class Plain(TorchFunctionMode):
-    """Replaces fused attention by its definition, which forward-mode differentiation knows."""
+    """Replaces fused attention by its definition, which can be differentiated twice."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

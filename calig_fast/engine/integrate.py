@@ -17,6 +17,7 @@ from .tap import Call
 
 DEFAULT_INTERVALS = 128
 DEFAULT_STEPS = 50
+WAVE = 8  # points of a path in embedding space at a time: the graph of their second derivatives is large
 AnyPath = Path | FixedPath
 Evaluate = Callable[[list[int], list[float]], Tensor]
 
@@ -132,8 +133,10 @@ def input_paths(
 
     def along(layer: int, rows: list[int], nodes: list[float]) -> Tensor:
         new = [(b, a) for b, a in zip(rows, nodes, strict=True) if (b, a) not in known]
-        for b, a in new:
-            known[b, a] = oracle.along_input(call, scalar, low, high, [b], [a])[:, 0].cpu()
+        for wave in (new[i : i + WAVE] for i in range(0, len(new), WAVE)):
+            rows_new, nodes_new = [b for b, _ in wave], [a for _, a in wave]
+            found = oracle.along_input(call, scalar, low, high, rows_new, nodes_new).cpu()
+            known.update({key: found[:, i] for i, key in enumerate(wave)})
         return torch.stack([known[b, a][layer] for b, a in zip(rows, nodes, strict=True)])
 
     gap = (ends.value - ends.reference_value).cpu()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 
 from .. import ops
@@ -157,6 +156,8 @@ class Oracle:
             phi [n,T] float64, and F [n] float64.
         """
         tokens, width = high.shape[1:]
+        if high.dtype == torch.float16:  # its range is too small for sums over tokens; the blocks get it back
+            low, high = low.float(), high.float()
         offsets = torch.arange(high.shape[0] + 1, device=high.device) * tokens
         direction = (high - low).reshape(-1, width)
         out, values = [], []
@@ -168,11 +169,11 @@ class Oracle:
             points = ops.interpolate_path(
                 low.reshape(-1, width), high.reshape(-1, width), offsets, index, a, backend=self.backend
             )
-            leaf = points.view(len(index), tokens, width).requires_grad_()
+            leaf = points.view(len(index), tokens, width).to(self.tap.dtype).requires_grad_()
             value = scalar(self.tap.run({k: v[index] for k, v in call.items()}, layer, leaf), index)
             slope = _gradients(value, [leaf])[0]
             phi, _, _ = ops.accumulate_gradients(
-                [slope.reshape(-1, width)], [direction], offsets, index, torch.ones_like(a), backend=self.backend
+                [slope.reshape(-1, width).to(direction.dtype)], [direction], offsets, index, torch.ones_like(a), backend=self.backend
             )
             out.append(phi.view(len(index), tokens).double())
             values.append(value.detach().double())
@@ -191,13 +192,16 @@ class Oracle:
         index = torch.tensor(rows, device=high.device)
         a = torch.tensor(nodes, device=high.device, dtype=high.dtype)[:, None, None]
         direction = (high - low)[index]
-        point = low[index] + a * direction
+        point = (low[index] + a * direction).requires_grad_()
         picked = {k: v[index] for k, v in call.items()}
-        record = self.tap.trace(picked, point.detach().clone().requires_grad_())
-        slopes = _gradients(scalar(record.output, index), record.hidden[:-1])
-        with torch.no_grad(), forward_ad.dual_level(), Plain():
-            dual = forward_ad.make_dual(point.detach(), direction)
-            moved = [forward_ad.unpack_dual(h).tangent for h in self.tap.trace(picked, dual).hidden[:-1]]
+        with Plain():
+            record = self.tap.trace(picked, point)
+        hidden = record.hidden[:-1]
+        slopes = _gradients(scalar(record.output, index), hidden, keep_graph=True)
+        # the gradient of <sum_l J_l^T v_l, direction> to v_l is J_l direction: derivatives of every h_l along the path
+        dummies = [torch.zeros_like(h, requires_grad=True) for h in hidden]
+        pulled = torch.autograd.grad(hidden, point, dummies, create_graph=True)[0]
+        moved = torch.autograd.grad(pulled, dummies, direction)
         return torch.stack([(g.double() * m.double()).sum(-1) for g, m in zip(slopes, moved, strict=True)])
 
 
@@ -207,7 +211,7 @@ def _first(output: Any, batch: int) -> Any:
     return z if z is None else z[:batch].detach()
 
 
-def _gradients(value: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+def _gradients(value: Tensor, inputs: list[Tensor], keep_graph: bool = False) -> list[Tensor]:
     """dF/d input for each, zeros where F does not depend on it.
 
     Raises:
@@ -218,7 +222,7 @@ def _gradients(value: Tensor, inputs: list[Tensor]) -> list[Tensor]:
             "output: the explained scalar has no gradient to the blocks; the model (or the output function) cuts the "
             "graph, for example with .detach(), .item() or torch.no_grad()"
         )
-    found = torch.autograd.grad(value.sum(), inputs, allow_unused=True)
+    found = torch.autograd.grad(value.sum(), inputs, allow_unused=True, retain_graph=keep_graph)
     return [torch.zeros_like(i) if g is None else g.detach() for i, g in zip(inputs, found, strict=True)]
 
 
