@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .attribution import Attribution, Grid, Text, Word
+from .build import build_info
 from .explain import Explainer, explain
 from .method.fusion import Fusion
 
 __version__ = "0.1.0"
-__all__ = ["Attribution", "Explainer", "Fusion", "Grid", "Text", "Word", "explain"]
+__all__ = ["Attribution", "Explainer", "Fusion", "Grid", "Text", "Word", "build_info", "explain"]

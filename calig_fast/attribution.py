@@ -184,7 +184,9 @@ class Attribution:
             return f"{name} integrates nothing, so no completeness error applies."
         worst = int(torch.nan_to_num(error, nan=-1.0).argmax())
         used = int(self.n_steps[index].sum())
-        text = f"estimated error of the layer scores at most {float(error[worst]):.1e} (layer {worst}), {used} gradients"
+        text = (
+            f"estimated error of the layer scores at most {float(error[worst]):.1e} (layer {worst}), {used} gradients"
+        )
         if bool(self.converged[index]):
             return f"Converged: {text}, tolerance {tolerance:g}."
         late = [str(i) for i, ok in enumerate(self.layer_converged[index].tolist()) if not ok]
@@ -216,7 +218,8 @@ class Attribution:
 
     def to(self, device: torch.device | str) -> Attribution:
         """The same attribution with its tensors on `device`."""
-        return replace(self, **{name: value.to(device) for name, value in self._tensors().items()})
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self._tensors().items()}
+        return replace(self, **moved)
 
     def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
         """Every tensor as a NumPy array, by field name, `converged` included."""
@@ -301,9 +304,7 @@ def concatenate(parts: Sequence[Attribution]) -> Attribution:
         parts: at least one, their token axes of the same length.
     """
     first = parts[0]
-    merged: dict[str, Any] = {
-        name: torch.cat([getattr(p, name) for p in parts]) for name in first._tensors()
-    }
+    merged: dict[str, Any] = {name: torch.cat([getattr(p, name) for p in parts]) for name in first._tensors()}
     if first.texts is not None:
         merged["texts"] = tuple(text for p in parts for text in p.texts or ())
     return replace(first, **merged)

@@ -38,7 +38,9 @@ def model(value: Any) -> None:
         )
     devices = sorted({str(w.device) for w in weights})
     if len(devices) > 1:
-        raise ValueError(f"model: its weights are on several devices ({', '.join(devices)}); move it to one: model.to(...)")
+        raise ValueError(
+            f"model: its weights are on several devices ({', '.join(devices)}); move it to one: model.to(...)"
+        )
 
 
 def compute_dtype(asked: torch.dtype | None, value: nn.Module) -> torch.dtype | None:

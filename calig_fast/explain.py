@@ -202,8 +202,8 @@ def _explain(
         relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64)
         if relevance is None
         else relevance.r * mask[:, None],
-        maps=None if ends.maps is None else torch.stack([ends.maps[l].cpu() for l in layers], 1),
-        product=torch.stack([(ends.hidden[l].double() * ends.slopes[l].double()).sum(-1).cpu() for l in layers], 1)
+        maps=None if ends.maps is None else torch.stack([ends.maps[i].cpu() for i in layers], 1),
+        product=torch.stack([(ends.hidden[i].double() * ends.slopes[i].double()).sum(-1).cpu() for i in layers], 1)
         * mask[:, None],
         mask=mask,
         readout=_readout(encoder, ends, mask),
@@ -226,7 +226,9 @@ def _explain(
         if relevance is None
         else relevance.column("converged", torch.bool),
         target=None if f.target is None else f.target.cpu(),
-        logits=torch.zeros(len(batch), 0) if ends.logits is None or ends.logits.dim() != 2 else ends.logits.float().cpu(),
+        logits=torch.zeros(len(batch), 0)
+        if ends.logits is None or ends.logits.dim() != 2
+        else ends.logits.float().cpu(),
         mask=mask,
         special=special,
         texts=batch.texts,
@@ -285,8 +287,8 @@ def _tokens(batch: Inputs, encoder: Encoder, ends: Ends) -> tuple[Tensor, Tensor
         return torch.ones_like(special), special
     if batch.mask.shape[1] != tokens:
         raise ValueError(
-            f"model: its blocks see {tokens} tokens where the inputs hold {batch.mask.shape[1]}; models that add or drop "
-            "tokens cannot be explained token by token"
+            f"model: its blocks see {tokens} tokens where the inputs hold {batch.mask.shape[1]}; models that add "
+            "or drop tokens cannot be explained token by token"
         )
     return batch.mask.cpu(), batch.special.cpu()
 
@@ -308,9 +310,9 @@ def _context_maps(signals: Signals, fusion: Fusion) -> Tensor:
     out = torch.zeros(maps.shape)
     for b, mask in enumerate(signals.mask):
         real = mask.nonzero().flatten()
-        for l in range(maps.shape[1]):
-            found = context_map(signals.relevance[b, l, real], maps[b, l][real][:, real].double(), fusion)
-            out[b, l, real[:, None], real] = found.float()
+        for layer in range(maps.shape[1]):
+            found = context_map(signals.relevance[b, layer, real], maps[b, layer][real][:, real].double(), fusion)
+            out[b, layer, real[:, None], real] = found.float()
     return out
 
 

@@ -104,8 +104,8 @@ class Inputs:
             low, high = int(ids.min()), int(ids.max())
             if low < 0 or high >= self.vocabulary:
                 raise ValueError(
-                    f"{name}: ids from {low} to {high}, and the model's vocabulary has {self.vocabulary}; this tokenizer "
-                    "does not fit the model: use the tokenizer the model was trained with"
+                    f"{name}: ids from {low} to {high}, and the model's vocabulary has {self.vocabulary}; this "
+                    "tokenizer does not fit the model: use the tokenizer the model was trained with"
                 )
 
     def grid(self, encoder: Encoder, tokens: int) -> Grid | None:
@@ -159,7 +159,7 @@ def _arguments(
             raise ValueError(f"inputs: expected a tensor {wanted}, got {list(inputs.shape)}")
         name = "input_ids" if text else "pixel_values"
         return {name if name in accepted else "": batched}, None
-    if isinstance(inputs, Mapping) or hasattr(inputs, "data") and isinstance(inputs.data, Mapping):
+    if isinstance(inputs, Mapping) or isinstance(getattr(inputs, "data", None), Mapping):
         return _mapping(inputs, accepted), None
     if pictures.is_image(inputs) or (isinstance(inputs, list) and inputs and all(map(pictures.is_image, inputs))):
         pixels = pictures.pixels(inputs if isinstance(inputs, list) else [inputs], processor)

@@ -51,7 +51,7 @@ def reference(baselines: Any, inputs: Inputs) -> Reference:
     if isinstance(baselines, str) and baselines not in names:
         kind = "text" if names is TEXT else "images"
         raise ValueError(f"baselines: {baselines!r} is not one of {names} for {kind}, nor a tensor of your own")
-    if baselines == "zeros" if isinstance(baselines, str) else False:
+    if isinstance(baselines, str) and baselines == "zeros":
         return Reference("zeros", None)
     return _text(baselines, inputs) if names is TEXT else _image(baselines, inputs)
 
@@ -83,7 +83,12 @@ def _text(baselines: Any, inputs: Inputs) -> Reference:
 def _image(baselines: Any, inputs: Inputs) -> Reference:
     name, pixels = inputs.pixels
     if isinstance(baselines, str):
-        made = {"blur": blur, "mean": torch.zeros_like, "black": inputs.black}[baselines](pixels)
+        makers: dict[str, Callable[[Tensor], Tensor]] = {
+            "blur": blur,
+            "mean": lambda like: torch.zeros_like(like),
+            "black": inputs.black,
+        }
+        made = makers[baselines](pixels)
         return Reference(baselines, {**inputs.call, name: made})
     if isinstance(baselines, bool) or not isinstance(baselines, int | float | Tensor):
         raise TypeError(f"baselines: expected a name, a number or a tensor, got {type(baselines).__name__}")

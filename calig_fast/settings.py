@@ -97,7 +97,9 @@ class Settings:
         else:
             given = [self.layers] if isinstance(self.layers, int) else list(self.layers)
             if not given or any(isinstance(i, bool) or not isinstance(i, int) for i in given):
-                raise ValueError(f"layers: expected indices, or names of modules, not both nor none; got {self.layers!r}")
+                raise ValueError(
+                    f"layers: expected indices, or names of modules, not both nor none; got {self.layers!r}"
+                )
             if any(not -depth <= int(i) < depth for i in given):
                 raise ValueError(f"layers: {self.layers!r} is outside 0..{depth - 1}, the blocks of the model")
             found = sorted({int(i) % depth for i in given})

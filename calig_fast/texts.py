@@ -93,8 +93,8 @@ def _tokenizer_in(folder: str) -> Any:
 def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Tensor:
     """Special tokens [B,T], from the best witness there is.
 
-    In order: a special_tokens_mask in the inputs, what a fast tokenizer kept, the tokenizer's list, and, with ids alone,
-    the tokens that stand first and last in their text.
+    In order: a special_tokens_mask in the inputs, what a fast tokenizer kept, the tokenizer's list, and, with ids
+    alone, the tokens that stand first and last in their text.
     """
     try:
         told = source["special_tokens_mask"]

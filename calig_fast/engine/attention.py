@@ -1,8 +1,8 @@
 """Attention maps and their gradients, read while the model's own attention runs.
 
 The maps are caught where PyTorch computes them, in `scaled_dot_product_attention` or in `softmax`, so any model that
-attends through either is read the same way and nothing of it is changed. With O = A V, dF/dA = dO V^T: the gradient of a
-fused attention needs no map from the kernel.
+attends through either is read the same way and nothing of it is changed. With O = A V, dF/dA = dO V^T, so a fused
+attention's gradient needs no map from the kernel.
 """
 
 from __future__ import annotations

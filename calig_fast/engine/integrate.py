@@ -81,9 +81,7 @@ class Relevance:
         return torch.tensor([[getattr(e, name) for e in row] for row in self.estimates], dtype=dtype)
 
 
-def layer_paths(
-    oracle: Oracle, call: Call, scalar: Scalar, ends: Ends, layers: Sequence[int], rule: Rule
-) -> Relevance:
+def layer_paths(oracle: Oracle, call: Call, scalar: Scalar, ends: Ends, layers: Sequence[int], rule: Rule) -> Relevance:
     """r_l by the straight path into each block; a zero hidden state is the reference where none was propagated.
 
     Args:
@@ -119,9 +117,7 @@ def layer_paths(
     return Relevance([list(row) for row in zip(*columns, strict=True)], torch.stack(gaps, 1))
 
 
-def input_paths(
-    oracle: Oracle, call: Call, scalar: Scalar, ends: Ends, layers: Sequence[int], rule: Rule
-) -> Relevance:
+def input_paths(oracle: Oracle, call: Call, scalar: Scalar, ends: Ends, layers: Sequence[int], rule: Rule) -> Relevance:
     """Layer conductance: the path runs in embedding space, and every layer is integrated along its image."""
     if ends.reference is None or ends.reference_value is None:
         raise ValueError(

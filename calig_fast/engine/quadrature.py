@@ -2,8 +2,8 @@
 
 A smooth path is integrated by a nested corrected trapezoid: doubling the intervals reuses every node, and with
 e1 = |R_m - R_{m/2}| / |R_m| the finer rule's error is about e1^2, because the convergence is close to geometric. The
-completeness gap is added, which catches what both rules missed. Where e1 does not fall as the intervals double, the path
-is not smooth: it is cut into panels, and the panels where two rules disagree are bisected until they agree.
+completeness gap is added, which catches what both rules missed. Where e1 does not fall as the intervals double, the
+path is not smooth: it is cut into panels, and the panels where two rules disagree are bisected until they agree.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ class Path:
         spread = [float((f - c).norm()) for f, c in (self._panel(*p) for p in panels)]
         order = sorted(range(len(panels)), key=spread.__getitem__, reverse=True)
         # refine what the error sits in: the fewest panels that hold nine tenths of it, as many as the budget allows
-        total, taken, held = sum(spread), set(), 0.0
+        total, held = sum(spread), 0.0
+        taken: set[int] = set()
         for i in order[: left // 4]:
             if held >= 0.9 * total and taken:
                 break

@@ -173,7 +173,12 @@ class Oracle:
             value = scalar(self.tap.run({k: v[index] for k, v in call.items()}, layer, leaf), index)
             slope = _gradients(value, [leaf])[0]
             phi, _, _ = ops.accumulate_gradients(
-                [slope.reshape(-1, width).to(direction.dtype)], [direction], offsets, index, torch.ones_like(a), backend=self.backend
+                [slope.reshape(-1, width).to(direction.dtype)],
+                [direction],
+                offsets,
+                index,
+                torch.ones_like(a),
+                backend=self.backend,
             )
             out.append(phi.view(len(index), tokens).double())
             values.append(value.detach().double())

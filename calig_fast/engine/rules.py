@@ -1,4 +1,4 @@
-"""Fixed quadrature rules on [0, 1]: nodes and weights, under the names Captum gave them, and the corrected trapezoid."""
+"""Fixed quadrature rules on [0, 1], under the names Captum gave them, and the corrected trapezoid."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def nodes_and_weights(rule: str, n: int) -> tuple[list[float], Tensor]:
     """
     steps = np.arange(n)
     if rule == "gausslegendre":
-        x, w = np.polynomial.legendre.leggauss(n)
-        return ((x + 1) / 2).tolist(), torch.from_numpy(w / 2)
+        x, gauss = np.polynomial.legendre.leggauss(n)
+        return ((x + 1) / 2).tolist(), torch.from_numpy(gauss / 2)
     if rule == "riemann_left":
         return (steps / n).tolist(), torch.full((n,), 1 / n, dtype=torch.float64)
     if rule == "riemann_right":

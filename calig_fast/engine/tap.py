@@ -52,11 +52,11 @@ class Tap:
         self._words: Callable[[Tensor], Tensor] | None = None
         for name in encoder.blocks:
             block = self.model.get_submodule(name)
-            block.forward = functools.partial(self._block, block.forward)  # type: ignore[method-assign]
+            block.forward = functools.partial(self._block, block.forward)
         if encoder.embedding is not None:
             embedding = self.model.get_submodule(encoder.embedding)
             self._lookup = embedding.forward
-            embedding.forward = functools.partial(self._embed, embedding.forward)  # type: ignore[method-assign]
+            embedding.forward = functools.partial(self._embed, embedding.forward)
         self._start = 0
         self._inject: Tensor | None = None
         self._calls = 0
@@ -90,9 +90,9 @@ class Tap:
             raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
         if attention and len(record.attention) != len(record.hidden) - 1:
             raise ValueError(
-                f"model: {len(record.attention)} readable attention calls in {len(record.hidden) - 1} blocks; the method "
-                "needs one self-attention a block, through scaled_dot_product_attention or softmax. Take a method "
-                'that needs none, such as method="layer_ig"'
+                f"model: {len(record.attention)} readable attention calls in {len(record.hidden) - 1} blocks; the "
+                "method needs one self-attention a block, through scaled_dot_product_attention or softmax. Take a "
+                'method that needs none, such as method="layer_ig"'
             )
         return record
 
@@ -129,9 +129,7 @@ class Tap:
         finally:
             self._record = None
 
-    def _run(
-        self, call: Call, start: int, hidden: Tensor | None, words: Callable[[Tensor], Tensor] | None
-    ) -> Any:
+    def _run(self, call: Call, start: int, hidden: Tensor | None, words: Callable[[Tensor], Tensor] | None) -> Any:
         self._start, self._inject, self._calls, self._words = start, hidden, 0, words
         try:
             return self.model(call[""]) if "" in call else self.model(**call)
@@ -152,8 +150,8 @@ class Tap:
         name = None if args else _hidden_name(kwargs)
         hidden: Tensor = args[0] if name is None else kwargs[name]
         if index < self._start:
-            rest = self._tuple[index]
-            return hidden if rest is None else (hidden, *rest)
+            others = self._tuple[index]
+            return hidden if others is None else (hidden, *others)
         record = self._record
         if index == self._start and self._inject is not None:
             hidden = self._inject

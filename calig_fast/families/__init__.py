@@ -1,8 +1,8 @@
 """Model families: one file each, found by name; a new family is a new file.
 
 A family file defines `encoder(module, prefix)`: the `Encoder` if `module`, which lies at the dotted name `prefix` of
-the user's model, is this family's backbone, else None. `REFUSAL(module)`, where a file has it, returns why a module that
-looks like the family cannot be explained, or None.
+the user's model, is this family's backbone, else None. `refusal(module)`, where a file has it, returns why a module
+that looks like the family cannot be explained, or None.
 """
 
 from __future__ import annotations

@@ -64,6 +64,7 @@ def image(
     found = blocks(module, prefix, types, *paths)
     if not found:
         return None
-    size: Any = module.config.patch_size
+    config: Any = module.config
+    size = config.patch_size
     patch = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     return Encoder(family=family, modality="image", blocks=found, prefix=tokens, patch=patch, readout=readout)

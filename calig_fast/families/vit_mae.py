@@ -17,6 +17,6 @@ def refusal(module: nn.Module) -> str | None:
     if getattr(getattr(module, "config", None), "model_type", None) != "vit_mae":
         return None
     return (
-        f"{type(module).__name__} is a masked autoencoder: it has no class logits, and it shuffles its patches at every "
-        "call; load the checkpoint as ViTForImageClassification (num_labels=...), fine-tune it, and explain that"
+        f"{type(module).__name__} is a masked autoencoder: it has no class logits, and it shuffles its patches at "
+        "every call; load the checkpoint as ViTForImageClassification (num_labels=...), fine-tune it, and explain that"
     )

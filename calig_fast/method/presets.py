@@ -147,7 +147,7 @@ def resolve(method: str | Fusion, lam: float | None) -> Method:
 def score_error(method: Method, signals: Signals, error: Tensor) -> Tensor:
     """Estimated relative error of the scores, from that of each layer's relevance.
 
-    sum_l error_l |s - s with r_l = 0| / |s|: how much of the scores each layer is responsible for, times how wrong it is.
+    sum_l error_l |s - s with r_l = 0| / |s|: how much of the scores each layer accounts for, times how wrong it is.
 
     Args:
         method: the method.

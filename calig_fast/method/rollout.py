@@ -7,6 +7,7 @@ nothing of the input and is taken out.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class Packed:
         """[B,T,U] to [sum of T_b^2], each input's real rows and columns."""
         t, bounds = self.shape[1], self.offsets.tolist()
         parts = []
-        for b, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for b, (low, high) in enumerate(pairwise(bounds)):
             local = self.positions[low:high] - b * t
             parts.append(values[b][local][:, local].reshape(-1))
         return torch.cat(parts) if parts else values.new_zeros(0)

@@ -1,0 +1,128 @@
+"""The command `calig`: explain a saved model's decision, see the demonstration, ask what is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    help="Explain what a transformer classifier decided, with an error bound.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+PACKAGES = ("torch", "transformers", "timm", "captum", "matplotlib", "triton")
+DEMOS = {"topics": 1, "sentiment": 2, "fashion": 4}
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """What the user did wrong as one line and exit code 2; everything else as it comes."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", markup=True, highlight=False)
+        raise typer.Exit(2) from error
+
+
+@app.command()
+def explain(
+    model: Annotated[Path, typer.Option(help="Folder of a saved Hugging Face classifier.")],
+    text: Annotated[list[str] | None, typer.Option(help="A text; may be given several times.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A file whose whole content is one text.")] = None,
+    image: Annotated[list[Path] | None, typer.Option(help="An image file; may be given several times.")] = None,
+    target: Annotated[int | None, typer.Option(help="Class to explain; the predicted one when left out.")] = None,
+    method: Annotated[
+        str, typer.Option(help="calig, ig, layer_ig, conductance, rollout, chefer, attcat, ...")
+    ] = "calig",
+    baselines: Annotated[str | None, typer.Option(help="Reference: pad, mask, unk, ... or blur, mean, black.")] = None,
+    tolerance: Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")] = 2e-2,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained page here.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Save the attribution here (.json and .safetensors).")] = None,
+) -> None:
+    """Explain a decision of a saved model: words or patches by signed relevance, layer by layer."""
+    from .explain import Explainer
+    from .views import terminal
+
+    with _plain_errors():
+        texts = [*(text or []), *([file.read_text(encoding="utf-8")] if file else [])]
+        if bool(texts) == bool(image):
+            raise ValueError("give --text or --file, or else --image")
+        if not model.is_dir():
+            raise ValueError(f"--model {model}: no such folder; it must hold a saved Hugging Face classifier")
+        loaded, processor = _load(model, bool(image))
+        explainer = Explainer(loaded, processor, method=method, baselines=baselines, tolerance=tolerance)
+        found = explainer(texts or [_picture(path) for path in image or []], target=target, progress=True)
+        terminal.render(found)
+        if html:
+            found.to_html(html)
+            typer.echo(f"wrote {html}")
+        if json:
+            for path in found.save(json):
+                typer.echo(f"wrote {path}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pages and pictures.")] = Path("demo"),
+    only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(DEMOS)}; all when left out.")] = None,
+) -> None:
+    """Explain real inputs: a news article, movie sentences, and pictures of clothes."""
+    from .demo import load
+    from .explain import Explainer
+    from .views import terminal
+
+    console = Console()
+    with _plain_errors():
+        out.mkdir(parents=True, exist_ok=True)
+        for name in only or DEMOS:
+            console.rule(f"[bold]{name}")
+            shown = load(name, count=DEMOS.get(name, 1))
+            samples = [sample.input for sample in shown.samples]
+            found = Explainer(shown.model, shown.processor)(samples, progress=True)
+            terminal.render(found, console)
+            found.to_html(out / f"{name}.html")
+            found.plot().savefig(out / f"{name}.png", dpi=150)
+            found.plot_layers().savefig(out / f"{name}_layers.png", dpi=150)
+            console.print(f"wrote {out / name}.html, {name}.png, {name}_layers.png\n", highlight=False)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, which backends run, and why the others do not."""
+    from .build import build_info
+
+    typer.echo(str(build_info()))
+    typer.echo("packages:")
+    for name in PACKAGES:
+        try:
+            typer.echo(f"  {name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            typer.echo(f"  {name} not installed")
+
+
+def _load(folder: Path, image: bool) -> tuple[Any, Any]:
+    """A saved classifier and its tokenizer or image processor, from disk alone."""
+    if importlib.util.find_spec("transformers") is None:
+        raise ImportError('loading a saved model needs transformers: pip install "calig_fast[models]"')
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import transformers
+
+    kinds = ("AutoModelForImageClassification", "AutoImageProcessor")
+    if not image:
+        kinds = ("AutoModelForSequenceClassification", "AutoTokenizer")
+    model, processor = (getattr(transformers, kind).from_pretrained(folder) for kind in kinds)
+    return model, processor
+
+
+def _picture(path: Path) -> Any:
+    from PIL import Image
+
+    return Image.open(path).convert("RGB")
