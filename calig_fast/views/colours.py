@@ -9,6 +9,8 @@ RGB = tuple[int, int, int]
 
 SUPPORT: RGB = (0, 114, 178)
 OPPOSE: RGB = (213, 94, 0)
+SUPPORT_ON_DARK: RGB = (63, 159, 217)
+OPPOSE_ON_DARK: RGB = (238, 132, 52)
 WHITE: RGB = (255, 255, 255)
 QUANTILE = 0.99
 

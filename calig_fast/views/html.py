@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..attribution import Attribution
 from . import colours
-from .png import heat, photograph
+from .pictures import heat, photograph
 from .summary import Floats, Summary, percent, signed, summarise
 
 STEPS = 10
@@ -25,6 +25,7 @@ NOTEBOOK_INPUTS = 20
 class _Bar:
     """One line of a ranking: its width is per cent of the largest score of that view."""
 
+    unit: int
     name: str
     score: str
     width: float
@@ -80,14 +81,20 @@ def _environment() -> Environment:
 
 
 def _render(template: str, attribution: Attribution, count: int) -> str:
-    return _environment().get_template(template).render(
-        method=attribution.method,
-        settings=", ".join(f"{k} = {v}" for k, v in attribution.settings.items()),
-        inputs=[_input(attribution, i) for i in range(count)],
-        total=len(attribution),
-        steps=STEPS,
-        support=colours.SUPPORT,
-        oppose=colours.OPPOSE,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            method=attribution.method,
+            settings=", ".join(f"{k} = {v}" for k, v in attribution.settings.items()),
+            inputs=[_input(attribution, i) for i in range(count)],
+            total=len(attribution),
+            steps=STEPS,
+            support=colours.SUPPORT,
+            oppose=colours.OPPOSE,
+            support_on_dark=colours.SUPPORT_ON_DARK,
+            oppose_on_dark=colours.OPPOSE_ON_DARK,
+        )
     )
 
 
@@ -102,8 +109,14 @@ def _input(attribution: Attribution, index: int) -> dict[str, Any]:
         "grid": grid,
         "image": None if pixels is None else photograph(pixels[index].cpu().numpy()),
         "levels": colours.levels(summary.values[0], summary.scales[0], STEPS).tolist(),
-        "strips": [] if grid else [_strip(row, scale) for row, scale in zip(summary.values, summary.scales, strict=True)],
-        "data": {"names": [v.name for v in views], "scales": [v.scale for v in views], **({} if grid else _data(summary))},
+        "strips": []
+        if grid
+        else [_strip(row, scale) for row, scale in zip(summary.values, summary.scales, strict=True)],
+        "data": {
+            "names": [v.name for v in views],
+            "scales": [v.scale for v in views],
+            **({} if grid else _data(summary)),
+        },
         "snippet": f"image of {grid.rows} x {grid.columns} patches" if grid else _snippet(summary),
     }
 
@@ -115,7 +128,7 @@ def _view(attribution: Attribution, summary: Summary, row: int) -> _View:
 
     def bars(units: list[int]) -> list[_Bar]:
         return [
-            _Bar(summary.units[i], signed(float(values[i])), 100 * abs(float(values[i])) / largest) for i in units
+            _Bar(i, summary.units[i], signed(float(values[i])), 100 * abs(float(values[i])) / largest) for i in units
         ]
 
     zoom = 1 if grid is None else max(1, 112 // max(grid.rows, grid.columns))

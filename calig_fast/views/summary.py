@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,7 +19,11 @@ Floats = NDArray[np.float64]
 # and a lone surrogate cannot be written as UTF-8: all are shown as what they are.
 _CONTROLS = {c: 0x2400 + c for c in range(0x20) if chr(c) not in "\t\n"} | {0x7F: 0x2421}
 _HIDDEN = [*range(0x80, 0xA0), 0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_VISIBLE = {**_CONTROLS, **{c: f"<U+{c:04X}>" for c in _HIDDEN}, **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)}
+_VISIBLE: dict[int, str | int] = {
+    **_CONTROLS,
+    **{c: f"<U+{c:04X}>" for c in _HIDDEN},
+    **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
+}
 
 
 @dataclass(frozen=True)
@@ -114,16 +119,19 @@ def summarise(attribution: Attribution, index: int) -> Summary:
     outside = [t for t, real in enumerate(mask) if real and t not in inside]
     sums = [table[:, list(m)].sum(axis=1) for m in members]
     values = np.stack(sums, axis=1) if sums else np.zeros((len(table), 0))
+    classes = _classes(attribution, index)
+    wanted = [] if attribution.target is None else attribution.target[index].reshape(-1).tolist()
+    explained = tuple(classes[c] for c in wanted if c < len(classes))
     layers = _layers(attribution, index)
     shared = float(np.median([robust_scale(row) for row in values[1:]])) if len(values) > 1 else 1.0
     return Summary(
-        target=visible(attribution.label(index)),
-        predicted=_predicted(attribution, index),
-        explained=_explained(attribution, index),
+        target=" - ".join(c.name for c in explained) or visible(attribution.label(index)),
+        predicted=max(classes, key=lambda c: c.logit, default=None),
+        explained=explained,
         units=names,
         values=values,
         scales=(robust_scale(values[0]), *[shared] * len(layers)),
-        apart=tuple(_token(text, t) for t in outside),
+        apart=tuple(_token(text, t) if attribution.grid is None else f"prefix token {t}" for t in outside),
         apart_values=table[:, outside],
         segments=segments,
         pieces=() if text is None else tuple(tuple((_token(text, t), t) for t in tokens) for tokens in members),
@@ -173,7 +181,7 @@ def _units(
 
 def _segments(text: Text) -> tuple[Segment, ...]:
     bounds = [0, *(place for w in text.words for place in (w.start, w.end))]
-    known = text.text is not None and all(0 <= a <= b <= len(text.text) for a, b in zip(bounds, bounds[1:], strict=False))
+    known = text.text is not None and all(0 <= a <= b <= len(text.text) for a, b in pairwise(bounds))
     if text.text is None or not known:
         return _joined(tuple(visible(w.text) for w in text.words))
     out: list[Segment] = []
@@ -193,19 +201,9 @@ def _classes(attribution: Attribution, index: int) -> list[ClassScore]:
     chances = torch.softmax(logits, 0) if logits.numel() > 1 else torch.sigmoid(logits)
     names = attribution.labels or ()
     return [
-        ClassScore(visible(names[i]) if i < len(names) else str(i), float(chances[i]), float(logits[i]))
+        ClassScore(visible(names[i]) if i < len(names) else f"class {i}", float(chances[i]), float(logits[i]))
         for i in range(logits.numel())
     ]
-
-
-def _predicted(attribution: Attribution, index: int) -> ClassScore | None:
-    return max(_classes(attribution, index), key=lambda c: c.logit, default=None)
-
-
-def _explained(attribution: Attribution, index: int) -> tuple[ClassScore, ...]:
-    classes = _classes(attribution, index)
-    wanted = [] if attribution.target is None else attribution.target[index].reshape(-1).tolist()
-    return tuple(classes[c] for c in wanted if c < len(classes))
 
 
 def _layers(attribution: Attribution, index: int) -> tuple[Layer, ...]:

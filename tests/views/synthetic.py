@@ -35,8 +35,12 @@ def of_texts(
     lengths = [len(t.tokens) for t in texts]
     b, width = len(texts), max(lengths)
     mask = torch.arange(width)[None] < torch.tensor(lengths)[:, None]
-    special = torch.tensor([[t < n and text.tokens[t] in {"[CLS]", "[SEP]"} for t in range(width)]
-                            for n, text in zip(lengths, texts, strict=True)])
+    special = torch.tensor(
+        [
+            [t < n and text.tokens[t] in {"[CLS]", "[SEP]"} for t in range(width)]
+            for n, text in zip(lengths, texts, strict=True)
+        ]
+    )
     base = torch.randn(b, width, generator=g).pow(3) + 0.15
     noise = torch.randn(b, layers, width, generator=g)
     depth = torch.arange(1, layers + 1)[None, :, None] / max(layers, 1)
@@ -54,12 +58,23 @@ def of_texts(
     if not integrates:
         error, delta, gap, n_steps = error * torch.nan, delta * torch.nan, gap * torch.nan, n_steps * 0
     logits = torch.randn(b, 5, generator=g) + torch.tensor([3.0, 0, 0, 0, 1])
-    fields: dict[str, object] = dict(
-        scores=scores, layer_scores=rows.float(), gap=gap, convergence_delta=delta, error=error,
-        score_error=error.amax(1) if layers else torch.zeros(b), n_steps=n_steps, layer_converged=error <= 0.02,
-        target=logits.argmax(1), logits=logits, mask=mask, special=special, texts=tuple(texts), labels=LABELS,
-        settings={"tolerance": 0.02, "reference": "pad", "lam": 0.5},
-    )
+    fields: dict[str, object] = {
+        "scores": scores,
+        "layer_scores": rows.float(),
+        "gap": gap,
+        "convergence_delta": delta,
+        "error": error,
+        "score_error": error.amax(1) if layers else torch.zeros(b),
+        "n_steps": n_steps,
+        "layer_converged": error <= 0.02,
+        "target": logits.argmax(1),
+        "logits": logits,
+        "mask": mask,
+        "special": special,
+        "texts": tuple(texts),
+        "labels": LABELS,
+        "settings": {"tolerance": 0.02, "reference": "pad", "lam": 0.5},
+    }
     return Attribution(**{**fields, **changes})  # type: ignore[arg-type]
 
 
@@ -71,18 +86,29 @@ def of_images(
     if images is not None:
         count = len(images)
     y, x = torch.meshgrid(torch.arange(side) / side, torch.arange(side) / side, indexing="ij")
-    blobs = torch.exp(-((x - 0.6) ** 2 + (y - 0.4) ** 2) * 18) - 0.6 * torch.exp(-((x - 0.2) ** 2 + (y - 0.8) ** 2) * 40)
+    blobs = torch.exp(-((x - 0.6) ** 2 + (y - 0.4) ** 2) * 18) - 0.6 * torch.exp(
+        -((x - 0.2) ** 2 + (y - 0.8) ** 2) * 40
+    )
     plane = blobs.reshape(1, 1, -1) * torch.linspace(0.3, 1, max(layers, 1))[None, :, None]
     noise = torch.randn(count, max(layers, 1), side * side, generator=g)
     rows = torch.cat([torch.full((count, max(layers, 1), 1), 0.3), (plane + 0.15 * noise) * 0.1], dim=2)
     error = torch.rand(count, layers, generator=g) * 0.015
     logits = torch.randn(count, 10, generator=g)
-    fields: dict[str, object] = dict(
-        scores=rows[:, -1] * 0.02, layer_scores=rows[:, :layers], gap=rows[:, :layers].sum(-1) + 0.01,
-        convergence_delta=torch.full((count, layers), -0.01), error=error, score_error=torch.full((count,), 0.01),
-        n_steps=torch.full((count, layers), 17), layer_converged=error <= 0.02, target=logits.argmax(1), logits=logits,
-        mask=torch.ones(count, side * side + 1, dtype=torch.bool),
-        special=torch.arange(side * side + 1).expand(count, -1) == 0, grid=Grid(side, side), images=images,
-        settings={"tolerance": 0.02, "reference": "blur"},
-    )
+    fields: dict[str, object] = {
+        "scores": rows[:, -1] * 0.02,
+        "layer_scores": rows[:, :layers],
+        "gap": rows[:, :layers].sum(-1) + 0.01,
+        "convergence_delta": torch.full((count, layers), -0.01),
+        "error": error,
+        "score_error": torch.full((count,), 0.01),
+        "n_steps": torch.full((count, layers), 17),
+        "layer_converged": error <= 0.02,
+        "target": logits.argmax(1),
+        "logits": logits,
+        "mask": torch.ones(count, side * side + 1, dtype=torch.bool),
+        "special": torch.arange(side * side + 1).expand(count, -1) == 0,
+        "grid": Grid(side, side),
+        "images": images,
+        "settings": {"tolerance": 0.02, "reference": "blur"},
+    }
     return Attribution(**{**fields, **changes})  # type: ignore[arg-type]

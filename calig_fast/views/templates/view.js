@@ -2,7 +2,11 @@
   for (const root of document.querySelectorAll(".calig:not(.calig-ready)")) {
     root.classList.add("calig-ready");
     const tip = root.querySelector(".calig-tip");
-    for (const input of root.querySelectorAll(".calig-input")) prepare(input, tip);
+    const inputs = root.querySelectorAll(".calig-input");
+    for (const input of inputs) prepare(input, tip);
+    root.querySelectorAll(".calig-overview tbody tr").forEach((row, i) => {
+      row.addEventListener("click", () => inputs[i].scrollIntoView({ behavior: "smooth" }));
+    });
   }
 
   function prepare(input, tip) {
@@ -52,6 +56,11 @@
       word.removeAttribute("title");
       word.addEventListener("pointerenter", () => point(word));
       word.addEventListener("pointerleave", () => { tip.hidden = true; });
+    }
+    for (const bar of words.length ? all(".calig-bar") : []) {
+      const word = words.find((w) => w.dataset.u === bar.dataset.of);
+      bar.addEventListener("pointerenter", () => word.classList.add("calig-found"));
+      bar.addEventListener("pointerleave", () => word.classList.remove("calig-found"));
     }
     show(0);
   }

@@ -1,4 +1,4 @@
-"""Small PNG files as data URIs, so that a page is one file and needs no image library."""
+"""Signed heat over a patch grid, and small PNG files as data URIs: a page is one file and needs no image library."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ from .colours import OPPOSE, SUPPORT, levels
 STEPS = 127
 
 
+def smooth(scores: NDArray[np.float64], zoom: int) -> NDArray[np.float64]:
+    """Patch scores [rows, columns] interpolated (bicubic) to `zoom` pixels a patch: the scores, not their colours."""
+    if zoom == 1:
+        return scores
+    plane = torch.from_numpy(np.nan_to_num(scores))[None, None]
+    return np.asarray(interpolate(plane, scale_factor=zoom, mode="bicubic", align_corners=False)[0, 0].numpy())
+
+
 def photograph(pixels: NDArray[np.uint8]) -> str:
     """A colour image [H,W,3] uint8 as a data URI."""
     height, width, _ = pixels.shape
@@ -31,11 +39,9 @@ def heat(scores: NDArray[np.float64], scale: float, zoom: int = 1) -> str:
     Args:
         scores: natural scale; what is not finite is transparent.
         scale: magnitude drawn opaque.
-        zoom: pixels a score in each direction; the scores are interpolated, not their colours.
+        zoom: pixels a score in each direction.
     """
-    if zoom > 1:
-        plane = torch.from_numpy(np.nan_to_num(scores)[None, None])
-        scores = interpolate(plane, scale_factor=zoom, mode="bicubic", align_corners=False)[0, 0].numpy()
+    scores = smooth(scores, zoom)
     rows = (levels(scores, scale, STEPS) + STEPS).astype(np.uint8)
     steps = range(-STEPS, STEPS + 1)
     palette = bytes(c for s in steps for c in (SUPPORT if s > 0 else OPPOSE))
