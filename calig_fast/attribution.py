@@ -219,7 +219,8 @@ class Attribution:
 
     def to(self, device: torch.device | str) -> Attribution:
         """The same attribution with its tensors on `device`."""
-        return replace(self, **{name: value.to(device) for name, value in self._tensors().items()})
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self._tensors().items()}
+        return replace(self, **moved)
 
     def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
         """Every tensor as a NumPy array, by field name, `converged` included."""

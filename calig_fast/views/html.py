@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..attribution import Attribution
 from . import colours
 from .pictures import heat, photograph
-from .summary import Floats, Summary, percent, signed, summarise
+from .summary import Floats, Summary, percent, signed, summarise, visible
 
 STEPS = 10
 RANKED = 8
@@ -85,8 +85,8 @@ def _render(template: str, attribution: Attribution, count: int) -> str:
         _environment()
         .get_template(template)
         .render(
-            method=attribution.method,
-            settings=", ".join(f"{k} = {v}" for k, v in attribution.settings.items()),
+            method=visible(attribution.method),
+            settings=visible(", ".join(f"{k} = {v}" for k, v in attribution.settings.items())),
             inputs=[_input(attribution, i) for i in range(count)],
             total=len(attribution),
             steps=STEPS,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,14 +23,7 @@ HEAT_WORDS = 40
 INK = "#1c2027"
 GREY = "#626a78"
 # Scripts that matplotlib's own font lacks, first installed first used.
-FONTS = (
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "Noto Sans Ethiopic",
-    "Abyssinica SIL",
-    "Noto Sans Arabic",
-    "Noto Emoji",
-)
+FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Ethiopic", "Abyssinica SIL", "Noto Emoji")
 
 
 def plot(attribution: Attribution, index: int = 0) -> Figure:
@@ -119,11 +110,8 @@ def _bare(axes: Axes) -> None:
 
 
 def _text(summary: Summary) -> Figure:
-    chosen = sorted(
-        functools.reduce(operator.iadd, summary.strongest(0, len(summary.units)), []),
-        key=lambda i: -abs(summary.values[0, i]),
-    )
-    chosen = sorted(chosen[:RANKED])
+    strength = np.abs(np.nan_to_num(summary.values[0]))
+    chosen = np.sort(np.argsort(-strength, kind="stable")[:RANKED])
     bars = 0.24 * max(len(chosen), 1) + 0.6
     figure = _figure(1.0)
     lines = _flow(figure, summary)
@@ -140,10 +128,11 @@ def _text(summary: Summary) -> Figure:
     axes.set_yticks(np.arange(len(chosen)), [_short(summary.units[i]) for i in chosen], **_font())
     axes.invert_yaxis()
     axes.axvline(0, color=INK, linewidth=0.8)
-    limit = float(np.abs(values).max(initial=0)) or 1.0
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    span = (high - low) or 1.0
     for y, v in enumerate(values):
         axes.text(
-            v + (0.012 if v > 0 else -0.012) * limit,
+            v + (0.006 if v > 0 else -0.006) * span,
             y,
             signed(float(v)),
             fontsize=8,
@@ -151,9 +140,7 @@ def _text(summary: Summary) -> Figure:
             va="center",
             ha="left" if v > 0 else "right",
         )
-    axes.set_xlim(
-        min(0.0, float(values.min(initial=0))) - 0.16 * limit, max(0.0, float(values.max(initial=0))) + 0.16 * limit
-    )
+    axes.set_xlim(low - 0.13 * span, high + 0.13 * span)
     axes.set_xlabel("score: opposes (orange) or supports (blue)", fontsize=9, color=GREY)
     _bare(axes)
     return figure
@@ -193,7 +180,7 @@ def _image(attribution: Attribution, summary: Summary, index: int) -> Figure:
     if pixels is not None:
         panels[0].imshow(pixels)
     _heat(panels[-1], _plane(attribution, summary.values[0]), summary.scales[0], pixels)
-    _colourbar(figure, (0.885, 0.08, 0.018, 0.74), summary.scales[0])
+    _colourbar(figure, (0.9, 0.1, 0.018, 0.7), summary.scales[0])
     for panel in panels:
         panel.set_axis_off()
     figure.text(0.02, 0.93, _title(summary), fontsize=11, color=INK, weight="bold", **_font())
@@ -225,8 +212,8 @@ def _colourbar(figure: Figure, place: tuple[float, float, float, float], scale: 
     axes = figure.add_axes(place)
     bar = figure.colorbar(ScalarMappable(Normalize(-scale, scale), _palette()), cax=axes, extend="both")
     bar.ax.tick_params(labelsize=8, colors=INK)
-    axes.set_title("supports", fontsize=8, color=GREY)
-    axes.set_xlabel("opposes", fontsize=8, color=GREY)
+    axes.set_title("supports", fontsize=8, color=GREY, pad=14)
+    axes.set_xlabel("opposes", fontsize=8, color=GREY, labelpad=14)
 
 
 def _word_layers(summary: Summary) -> Figure:

@@ -28,7 +28,7 @@ def read(text: str, known: bool = True, truncated: int = 0, cut: int | None = No
 
 
 def of_texts(
-    texts: list[Text], layers: int = 6, integrates: bool = True, late: int | None = None, **changes: object
+    texts: list[Text], /, layers: int = 6, integrates: bool = True, late: int | None = None, **changes: object
 ) -> Attribution:
     """Texts whose scores sharpen with depth; `late` is a block of input 0 that did not converge."""
     g = torch.Generator().manual_seed(len(texts) * 7 + layers)
@@ -112,3 +112,43 @@ def of_images(
         "settings": {"tolerance": 0.02, "reference": "blur"},
     }
     return Attribution(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+HOSTILE = (
+    "<script>alert(\"x\")</script> & 'quoted' </script><img src=x onerror=alert(1)> {{ 7*7 }} [bold]markup[/bold] "
+    "$x_1$ \\alpha שלום עולם 🎉 ሰላም \x1b[31mred\x07 \u202eoverride \ud800 {% raw %}"
+)
+
+
+def cases() -> dict[str, Attribution]:
+    """One attribution for every shape of input the views must show."""
+    one = of_texts([read(REVIEW)])
+    alone = torch.zeros(1, 1, dtype=torch.bool)
+    single = of_texts([Text(("hello",), (Word("hello", (0,), 0, 5),), "hello")], layers=2, special=alone)
+    pixels = torch.arange(2 * 56 * 56 * 3).reshape(2, 56, 56, 3).to(torch.uint8)
+    lost = of_texts([read("first second"), read(REVIEW, known=False)], late=1)
+    broken = one.scores.clone()
+    broken[0, 3] = torch.nan
+    return {
+        "text": one,
+        "unconverged": of_texts([read(REVIEW)], late=2),
+        "several, one without its text": lost,
+        "integrates nothing": of_texts([read(REVIEW)], integrates=False),
+        "no layers": of_texts([read(REVIEW)], layers=0),
+        "one token": single,
+        "nothing special": of_texts([read(REVIEW)], special=torch.zeros_like(one.special)),
+        "no labels": of_texts([read(REVIEW)], labels=None),
+        "no tolerance": of_texts([read(REVIEW)], settings={}),
+        "contrast": of_texts([read(REVIEW)], target=torch.tensor([[0, 3]])),
+        "own output": of_texts([read(REVIEW)], target=None, logits=torch.zeros(1, 0)),
+        "one logit": of_texts([read(REVIEW)], logits=torch.tensor([[-2.0]]), target=torch.tensor([0]), labels=None),
+        "hostile": of_texts([read(HOSTILE)], labels=(HOSTILE,) * 5, settings={"reference": HOSTILE, "tolerance": 0.02}),
+        "long": of_texts([read(" ".join([REVIEW] * 40), cut=2000, truncated=320)]),
+        "words unknown": of_texts([read(REVIEW)], texts=None),
+        "all zero": of_texts([read(REVIEW)], scores=torch.zeros_like(one.scores)),
+        "not finite": of_texts([read(REVIEW)], scores=broken),
+        "no words": of_texts([Text(("[CLS]", "[SEP]"), (), "")]),
+        "images": of_images(pixels, side=7, layers=4),
+        "grid alone": of_images(side=14, layers=12),
+        "wide grid": of_images(side=4, layers=2, grid=Grid(2, 8)),
+    }
