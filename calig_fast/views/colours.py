@@ -12,6 +12,11 @@ OPPOSE: RGB = (213, 94, 0)
 SUPPORT_ON_DARK: RGB = (63, 159, 217)
 OPPOSE_ON_DARK: RGB = (238, 132, 52)
 WHITE: RGB = (255, 255, 255)
+DARK: RGB = (30, 33, 38)
+INK: RGB = (28, 32, 39)
+# Opacity of the strongest score behind dark ink on white, and behind white on a dark ground: contrast stays over 4.5.
+ON_LIGHT = 0.62
+ON_DARK = 0.75
 QUANTILE = 0.99
 
 

@@ -90,10 +90,7 @@ def _render(template: str, attribution: Attribution, count: int) -> str:
             inputs=[_input(attribution, i) for i in range(count)],
             total=len(attribution),
             steps=STEPS,
-            support=colours.SUPPORT,
-            oppose=colours.OPPOSE,
-            support_on_dark=colours.SUPPORT_ON_DARK,
-            oppose_on_dark=colours.OPPOSE_ON_DARK,
+            colours=colours,
         )
     )
 

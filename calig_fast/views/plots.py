@@ -20,7 +20,7 @@ WIDTH = 8.0
 RANKED = 20
 WORDS = 160
 HEAT_WORDS = 40
-INK = "#1c2027"
+INK = colours.hexadecimal(colours.INK)
 GREY = "#626a78"
 # Scripts that matplotlib's own font lacks, first installed first used.
 FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Ethiopic", "Abyssinica SIL", "Noto Emoji")
@@ -158,7 +158,11 @@ def _flow(figure: Figure, summary: Summary) -> int:
             x += 0.055
             continue
         value = 0.0 if segment.unit is None else float(values[segment.unit])
-        box = {"facecolor": colours.hexadecimal(colours.blend(value, strength=0.62)), "edgecolor": "none", "pad": 1.5}
+        box = {
+            "facecolor": colours.hexadecimal(colours.blend(value, strength=colours.ON_LIGHT)),
+            "edgecolor": "none",
+            "pad": 1.5,
+        }
         word = figure.text(0, 0, _short(segment.text.replace("\n", " "), 60), fontsize=10, color=INK, bbox=box, **font)
         width = word.get_window_extent(renderer).width / figure.dpi
         if x + width > WIDTH - left and x > left:

@@ -62,7 +62,7 @@ class Summary:
 
     Args:
         target: name of what is explained.
-        predicted: the most likely class, or None where the model returned no logits.
+        predicted: the most likely class, or None where the model returned no logits, or one alone.
         explained: the classes of the target with their probabilities (two for a contrast, none for an own output).
         units: words (or patches, or tokens where the words are not known), special tokens left out.
         values: [1+L,N] scores of the units.
@@ -126,7 +126,7 @@ def summarise(attribution: Attribution, index: int) -> Summary:
     shared = float(np.median([robust_scale(row) for row in values[1:]])) if len(values) > 1 else 1.0
     return Summary(
         target=" - ".join(c.name for c in explained) or visible(attribution.label(index)),
-        predicted=max(classes, key=lambda c: c.logit, default=None),
+        predicted=max(classes, key=lambda c: c.logit) if len(classes) > 1 else None,
         explained=explained,
         units=names,
         values=values,

@@ -21,7 +21,6 @@ Pixels = NDArray[np.uint8]
 
 WORDS = 400
 RANKED = 6
-DARK: colours.RGB = (30, 33, 38)
 MARKS = 3
 BARS = " ▁▂▃▄▅▆▇█"
 SIGNS = {-2: "=", -1: "-", 0: ".", 1: "+", 2: "#"}
@@ -87,7 +86,7 @@ class _Printer:
         """Background of a normalised score, with an ink that can be read on it."""
         if abs(value) < 0.08 or not self.colour:
             return Style()
-        return Style(bgcolor=colours.hexadecimal(colours.blend(value, DARK)), color="#ffffff")
+        return Style(bgcolor=colours.hexadecimal(colours.blend(value, colours.DARK, colours.ON_DARK)), color="#ffffff")
 
     def _heading(self, summary: Summary, number: str) -> RenderableType:
         line = self._text(f"{number}  " if number else "", "dim")
@@ -211,7 +210,7 @@ class _Printer:
         """Normalised scores [rows, columns]: two rows a line as half-blocks, or a line of marks a row."""
         if not self.colour:
             return Text("\n".join("".join(SIGNS[round(v * 2)] for v in row) for row in plane.tolist()))
-        return _half_blocks([[colours.blend(v, DARK) for v in row] for row in plane.tolist()])
+        return _half_blocks([[colours.blend(v, colours.DARK) for v in row] for row in plane.tolist()])
 
 
 def _thumbnail(pixels: Pixels, rows: int, columns: int) -> Text:

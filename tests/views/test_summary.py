@@ -5,7 +5,19 @@ import pytest
 import torch
 from synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
 
-from calig_fast.views.colours import OPPOSE, SUPPORT, WHITE, blend, levels, robust_scale
+from calig_fast.views.colours import (
+    DARK,
+    INK,
+    ON_DARK,
+    ON_LIGHT,
+    OPPOSE,
+    RGB,
+    SUPPORT,
+    WHITE,
+    blend,
+    levels,
+    robust_scale,
+)
 from calig_fast.views.summary import signed, summarise, visible
 
 
@@ -110,3 +122,18 @@ def test_scale_and_colours() -> None:
     assert (blend(1.0), blend(-1.0), blend(0.0)) == (SUPPORT, OPPOSE, WHITE)
     assert signed(float("nan")) == "-"
     assert signed(-0.01234) == "-0.0123"
+
+
+def contrast(a: RGB, b: RGB) -> float:
+    """Contrast ratio of the web accessibility guidelines, from 1 to 21."""
+    light = [
+        sum(w * (v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4) for w, v in zip(weights, x, strict=True))
+        for weights, x in (((0.2126, 0.7152, 0.0722), [c / 255 for c in colour]) for colour in (a, b))
+    ]
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+@pytest.mark.parametrize("value", [-1.0, -0.5, 0.0, 0.5, 1.0])
+def test_words_stay_readable_on_their_colour(value: float) -> None:
+    assert contrast(INK, blend(value, WHITE, ON_LIGHT)) > 4.5
+    assert contrast(WHITE, blend(value, DARK, ON_DARK)) > 4.5
