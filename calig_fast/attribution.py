@@ -179,6 +179,7 @@ class Attribution:
     def statement(self, index: int = 0) -> str:
         """What the numbers say about their own error, in one plain sentence."""
         name, tolerance = self.method, self.settings.get("tolerance")
+        within = "" if tolerance is None else f", tolerance {tolerance:g}"
         error = self.error[index]
         if torch.isnan(error).all():
             return f"{name} integrates nothing, so no completeness error applies."
@@ -188,9 +189,9 @@ class Attribution:
             f"estimated error of the layer scores at most {float(error[worst]):.1e} (layer {worst}), {used} gradients"
         )
         if bool(self.converged[index]):
-            return f"Converged: {text}, tolerance {tolerance:g}."
+            return f"Converged: {text}{within}."
         late = [str(i) for i, ok in enumerate(self.layer_converged[index].tolist()) if not ok]
-        return f"NOT converged at layer {', '.join(late)}: {text}, tolerance {tolerance:g}. Raise n_steps or tolerance."
+        return f"NOT converged at layer {', '.join(late)}: {text}{within}. Raise n_steps or tolerance."
 
     def __len__(self) -> int:
         return int(self.scores.shape[0])

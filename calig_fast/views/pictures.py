@@ -1,0 +1,60 @@
+"""Signed heat over a patch grid, and small PNG files as data URIs: a page is one file and needs no image library."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import interpolate
+
+from .colours import OPPOSE, SUPPORT, levels
+
+STEPS = 127
+
+
+def smooth(scores: NDArray[np.float64], zoom: int) -> NDArray[np.float64]:
+    """Patch scores [rows, columns] interpolated (bicubic) to `zoom` pixels a patch: the scores, not their colours."""
+    if zoom == 1:
+        return scores
+    plane = torch.from_numpy(np.nan_to_num(scores))[None, None]
+    return np.asarray(interpolate(plane, scale_factor=zoom, mode="bicubic", align_corners=False)[0, 0].numpy())
+
+
+def photograph(pixels: NDArray[np.uint8]) -> str:
+    """A colour image [H,W,3] uint8 as a data URI."""
+    height, width, _ = pixels.shape
+    rows = pixels.reshape(height, width * 3)
+    # Each byte less its left neighbour of the same colour (PNG filter 1): photographs shrink by a third or more.
+    rows = np.concatenate([rows[:, :3], rows[:, 3:] - rows[:, :-3]], axis=1)
+    return _uri(width, height, 2, rows, 1)
+
+
+def heat(scores: NDArray[np.float64], scale: float, zoom: int = 1) -> str:
+    """Signed scores [rows, columns] as a data URI: colour is the sign, opacity is |score| / scale.
+
+    Args:
+        scores: natural scale; what is not finite is transparent.
+        scale: magnitude drawn opaque.
+        zoom: pixels a score in each direction.
+    """
+    scores = smooth(scores, zoom)
+    rows = (levels(scores, scale, STEPS) + STEPS).astype(np.uint8)
+    steps = range(-STEPS, STEPS + 1)
+    palette = bytes(c for s in steps for c in (SUPPORT if s > 0 else OPPOSE))
+    alpha = bytes(round(255 * abs(s) / STEPS) for s in steps)
+    return _uri(rows.shape[1], rows.shape[0], 3, rows, 0, _chunk(b"PLTE", palette) + _chunk(b"tRNS", alpha))
+
+
+def _uri(width: int, height: int, kind: int, rows: NDArray[np.uint8], rule: int, extra: bytes = b"") -> str:
+    lines = np.concatenate([np.full((height, 1), rule, dtype=np.uint8), rows], axis=1).tobytes()
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + head + extra + _chunk(b"IDAT", zlib.compress(lines, 9)) + _chunk(b"IEND", b"")
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -1,0 +1,95 @@
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import cases, of_texts, read
+
+from calig_fast.views import plots
+
+pytest.importorskip("matplotlib")
+CASES = cases()
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+@pytest.mark.parametrize("name", CASES)
+def test_figures_save(name: str, suffix: str, tmp_path: Path) -> None:
+    a = CASES[name]
+    figures = [plots.plot(a, len(a) - 1)] + ([plots.plot_layers(a)] if a.layer_scores.shape[1] else [])
+    for figure in figures:
+        path = tmp_path / f"figure.{suffix}"
+        figure.savefig(path)
+        start = path.read_bytes()[:400]
+        assert start.startswith(b"\x89PNG") if suffix == "png" else b"<svg" in start or b"<?xml" in start
+
+
+def test_bars_are_the_strongest_words_in_reading_order() -> None:
+    a = CASES["text"]
+    axes = plots.plot(a).axes[0]
+    scores = a.word_scores()
+    strongest = sorted(sorted(range(len(scores)), key=lambda i: -abs(scores[i][1]))[: plots.RANKED])
+    assert [t.get_text() for t in axes.get_yticklabels()] == [scores[i][0] for i in strongest]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([scores[i][1] for i in strongest], abs=1e-6)
+
+
+def test_the_text_above_fits_the_figure() -> None:
+    figure = plots.plot(CASES["long"])
+    figure.canvas.draw()
+    width, height = figure.bbox.width, figure.bbox.height
+    for text in figure.texts:
+        box = text.get_window_extent()
+        assert 0 <= box.x0 <= box.x1 <= width
+        assert figure.axes[0].bbox.y1 < box.y0 <= box.y1 <= height
+    assert f"and {2000 - plots.WORDS} words more" in figure.texts[-2].get_text()
+
+
+def test_layers_show_every_block_and_its_total() -> None:
+    a = CASES["unconverged"]
+    figure = plots.plot_layers(a)
+    totals, blocks, fused = figure.axes[:3]
+    assert [bar.get_height() for bar in totals.patches] == pytest.approx(a.layer_scores[0].sum(-1).tolist(), abs=1e-4)
+    assert [t.get_text() for t in totals.texts] == ["not converged"]
+    assert np.asarray(blocks.collections[0].get_array()).shape == (plots.HEAT_WORDS, 6)
+    assert np.asarray(fused.collections[0].get_array()).shape == (plots.HEAT_WORDS, 1)
+
+
+def test_a_map_a_block_over_images() -> None:
+    figure = plots.plot_layers(CASES["images"])
+    titles = [axes.get_title() for axes in figure.axes]
+    assert [t.split(":")[0] for t in titles[:5]] == ["fused", "block 0", "block 1", "block 2", "block 3"]
+
+
+def test_no_layers_is_an_error_that_helps() -> None:
+    with pytest.raises(ValueError, match="no layer scores; use plot"):
+        plots.plot_layers(CASES["no layers"])
+    with pytest.raises(IndexError, match="holds 1 inputs"):
+        plots.plot(CASES["text"], 5)
+
+
+def test_dollars_are_no_formula() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = plots.plot(of_texts([read("costs $ 5 _ or $ \\frac")]))
+        figure.canvas.draw()
+    assert "$" in {t.get_text() for t in figure.texts}
+
+
+def test_pyplot_is_never_imported() -> None:
+    code = (
+        "import sys; from synthetic import cases\n"
+        "for name in ('text', 'images'): cases()[name].plot(), cases()[name].plot_layers()\n"
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    search = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    run = subprocess.run([sys.executable, "-c", code], env=search, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_without_matplotlib_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install 'calig_fast\[plots\]'"):
+        plots.plot(CASES["text"])

@@ -1,0 +1,139 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
+
+from calig_fast.views.colours import (
+    DARK,
+    INK,
+    ON_DARK,
+    ON_LIGHT,
+    OPPOSE,
+    RGB,
+    SUPPORT,
+    WHITE,
+    blend,
+    levels,
+    robust_scale,
+)
+from calig_fast.views.summary import signed, summarise, visible
+
+
+def test_words_sum_their_pieces_and_apart_holds_the_rest() -> None:
+    a = of_texts([read(REVIEW), read("short text")])
+    for index in range(2):
+        s = summarise(a, index)
+        assert s.values[0] == pytest.approx([v for _, v in a.word_scores(index)], abs=1e-6)
+        assert s.values[3] == pytest.approx([v for _, v in a.word_scores(index, layer=2)], abs=1e-5)
+        assert s.apart == ("[CLS]", "[SEP]")
+        assert s.values[2].sum() + s.apart_values[2].sum() == pytest.approx(
+            float(a.layer_scores[index, 1].sum()), abs=1e-4
+        )
+        assert s.layers[4].total == pytest.approx(float(a.gap[index, 4] + a.convergence_delta[index, 4]), abs=1e-4)
+
+
+def test_a_token_of_no_word_is_shown_apart_and_padding_nowhere() -> None:
+    text = read("one two three")
+    loose = text.words[:1] + text.words[2:]
+    a = of_texts([type(text)(text.tokens, loose, text.text), read(REVIEW)])
+    assert summarise(a, 0).apart == ("[CLS]", "two", "[SEP]")
+
+
+def test_patches_leave_prefix_tokens_out() -> None:
+    a = of_images(side=7, layers=4)
+    s = summarise(a, 0)
+    assert s.values[0].reshape(7, 7) == pytest.approx(a.patch_scores(0).numpy(), abs=1e-6)
+    assert s.apart == ("prefix token 0",)
+
+
+def test_the_text_comes_back_whole() -> None:
+    s = summarise(of_texts([read(REVIEW)]), 0)
+    assert "".join(p.text for p in s.segments) == REVIEW
+    assert [p.text for p in s.segments if p.unit is not None] == list(s.units)
+    unknown = summarise(of_texts([read(REVIEW, known=False)]), 0)
+    assert "".join(p.text for p in unknown.segments) == " ".join(unknown.units)
+
+
+def test_places_outside_the_text_fall_back_to_the_words() -> None:
+    text = read("one two")
+    wrong = type(text)(text.tokens, tuple(reversed(text.words)), text.text)
+    assert [p.text for p in summarise(of_texts([wrong]), 0).segments] == ["two", " ", "one"]
+
+
+def test_probabilities() -> None:
+    every = cases()
+    a = every["text"]
+    expected = torch.softmax(a.logits[0].double(), 0)
+    predicted = summarise(a, 0).predicted
+    assert predicted is not None
+    assert predicted.probability == pytest.approx(float(expected.max()))
+    one = summarise(every["one logit"], 0)
+    assert one.explained[0].probability == pytest.approx(1 / (1 + math.exp(2)))
+    assert [c.name for c in summarise(every["contrast"], 0).explained] == ["business", "sport"]
+    assert summarise(every["contrast"], 0).target == "business - sport"
+    own = summarise(every["own output"], 0)
+    assert (own.predicted, own.explained, own.target) == (None, (), "output")
+
+
+def test_convergence_has_three_answers() -> None:
+    every = cases()
+    assert summarise(every["text"], 0).converged is True
+    late = summarise(every["unconverged"], 0)
+    assert late.converged is False
+    assert [x.converged for x in late.layers] == [True, True, False, True, True, True]
+    nothing = summarise(every["integrates nothing"], 0)
+    assert nothing.converged is None
+    assert {x.converged for x in nothing.layers} == {None}
+
+
+def test_ranking_is_by_sign_and_size() -> None:
+    s = summarise(cases()["text"], 0)
+    supporting, opposing = s.strongest(0, 5)
+    ordered = np.sort(s.values[0])
+    assert list(s.values[0, supporting]) == list(ordered[::-1][:5])
+    assert list(s.values[0, opposing]) == list(ordered[:5])
+    assert summarise(cases()["all zero"], 0).strongest(0, 5) == ([], [])
+
+
+def test_index_outside() -> None:
+    with pytest.raises(IndexError, match="holds 1 inputs"):
+        summarise(cases()["text"], 1)
+    assert summarise(cases()["text"], -1).target == summarise(cases()["text"], 0).target
+
+
+def test_hidden_characters_become_visible() -> None:
+    shown = visible(HOSTILE)
+    assert "\x1b" not in shown
+    assert "␛" in shown
+    assert "<U+202E>" in shown
+    shown.encode("utf-8")
+    assert visible("a\tb\nc é 日本") == "a\tb\nc é 日本"
+
+
+def test_scale_and_colours() -> None:
+    values = np.array([0.1] * 500 + [50.0])
+    assert robust_scale(values) == pytest.approx(0.1)
+    assert robust_scale(np.zeros(3)) == 1.0
+    assert robust_scale(np.array([])) == 1.0
+    assert robust_scale(np.array([0.0] * 500 + [3.0])) == 3.0
+    assert levels(np.array([-9, -0.05, 0, 0.05, 9, np.nan]), 0.1, 10).tolist() == [-10, -5, 0, 5, 10, 0]
+    assert (blend(1.0), blend(-1.0), blend(0.0)) == (SUPPORT, OPPOSE, WHITE)
+    assert signed(float("nan")) == "-"
+    assert signed(-0.01234) == "-0.0123"
+
+
+def contrast(a: RGB, b: RGB) -> float:
+    """Contrast ratio of the web accessibility guidelines, from 1 to 21."""
+    light = [
+        sum(w * (v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4) for w, v in zip(weights, x, strict=True))
+        for weights, x in (((0.2126, 0.7152, 0.0722), [c / 255 for c in colour]) for colour in (a, b))
+    ]
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+@pytest.mark.parametrize("value", [-1.0, -0.5, 0.0, 0.5, 1.0])
+def test_words_stay_readable_on_their_colour(value: float) -> None:
+    assert contrast(INK, blend(value, WHITE, ON_LIGHT)) > 4.5
+    assert contrast(WHITE, blend(value, DARK, ON_DARK)) > 4.5
