@@ -1,6 +1,7 @@
 """Models for tests: real weights under many families' names, and small seeded ones where no package ships any.
 
-Every function returns a model in eval mode, float32, on the CPU, the same object each time: do not change it. A function whose package is not installed skips the test that calls it.
+Every function returns a model in eval mode, float32, on the CPU, and the same object each time: do not change it.
+A function whose package is not installed skips the test that calls it.
 """
 
 from functools import cache

@@ -6,7 +6,7 @@ import torch
 
 TEXTS = [
     "The striker scored twice as the visitors came from behind to win the cup.",
-    "Shares fell sharply after the bank warned that profits would not meet expectations this year, and rivals followed.",
+    "Shares fell sharply after the bank warned that profits would not meet expectations this year.",
     "A new phone.",
 ]
 
