@@ -1,0 +1,68 @@
+"""The trained weights this package ships: half precision in a safetensors file, its origin in the file's metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+    Model = TypeVar("Model", bound=PreTrainedModel)
+
+DATA = Path(__file__).parent / "data"
+
+
+def path(name: str) -> Path:
+    """Where the weights of a demo are kept."""
+    return DATA / f"{name}.safetensors"
+
+
+def read(name: str) -> dict[str, Tensor]:
+    """The tensors of a demo, by parameter name, as float32."""
+    with safe_open(path(name), framework="pt") as file:
+        return {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
+
+
+def metadata(name: str) -> dict[str, str]:
+    """How the weights of a demo were made: accuracy, split sizes, command, versions."""
+    with safe_open(path(name), framework="pt") as file:
+        return dict(file.metadata())
+
+
+def write(name: str, state: dict[str, Tensor], made: dict[str, str]) -> Path:
+    """Write the tensors of a demo as float16 and how they were made; returns the file."""
+    half = {key: value.detach().to(torch.float16).contiguous() for key, value in state.items()}
+    save_file(half, path(name), metadata={key: str(value) for key, value in made.items()})
+    return path(name)
+
+
+def build(kind: type[Model], config: PreTrainedConfig, state: dict[str, Tensor]) -> Model:
+    """A Hugging Face model of these tensors, in eval mode.
+
+    Transformers translates the names, so one file serves the releases that name a ViT's parameters differently.
+
+    Raises:
+        ValueError: the tensors are not those of the model.
+    """
+    from transformers.utils import logging
+
+    loud = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        loaded: tuple[Any, dict[str, Any]] = kind.from_pretrained(
+            None, config=config, state_dict=state, output_loading_info=True
+        )
+    finally:
+        if loud:
+            logging.enable_progress_bar()
+    model, info = loaded
+    wrong = sorted({*info["missing_keys"], *info["unexpected_keys"]})
+    if wrong:
+        raise ValueError(f"the weights do not fit {kind.__name__}: {', '.join(wrong[:4])}; install transformers>=4.50")
+    return model.eval()
