@@ -144,7 +144,7 @@ class CMakeBuild(build_ext):
         flags = [f"-D{name}={value}" for name, value in options.items()]
         # an isolated build's cache names folders that are gone; elsewhere, compile only what changed
         fresh = ["--fresh"] if importlib.util.find_spec("torch") is None else []
-        configure = [cmake, *fresh, "--no-warn-unused-cli", "-G", "Ninja", "-S", ROOT, "-B", build]
+        configure = [cmake, *fresh, "-G", "Ninja", "-S", ROOT, "-B", build]
         subprocess.run([*configure, *flags], check=True)
         subprocess.run([cmake, "--build", build, "--parallel", jobs], check=True)
         say(f"built {output / Path(self.get_ext_filename(ext.name)).name}")

@@ -38,6 +38,10 @@ def readable(*tensors: Tensor) -> bool:
     return on_cpu and not torch.compiler.is_compiling()
 
 
+def _shown(shape: Sequence[int | str]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
 def check_tensor(name: str, tensor: object, shape: Sequence[int | str], dtypes: Sequence[torch.dtype]) -> Tensor:
     """A tensor of the shape (names stand for any size) and one of the dtypes.
 
@@ -45,16 +49,15 @@ def check_tensor(name: str, tensor: object, shape: Sequence[int | str], dtypes: 
         TypeError: not a tensor, or of another dtype.
         ValueError: of another shape.
     """
-    wanted = f"[{', '.join(map(str, shape))}]"
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name}: expected a tensor {wanted}, got {type(tensor).__name__}")
+        raise TypeError(f"{name}: expected a tensor {_shown(shape)}, got {type(tensor).__name__}")
     if tensor.dtype not in dtypes:
         names = " or ".join(str(d).removeprefix("torch.") for d in dtypes)
         raise TypeError(f"{name}: expected {names}, got {tensor.dtype}; convert it with .to(...)")
-    sizes = [n for n in shape if not isinstance(n, str)]
-    given = [n for n, want in zip(tensor.shape, shape, strict=False) if not isinstance(want, str)]
-    if tensor.ndim != len(shape) or sizes != given:
-        raise ValueError(f"{name}: expected shape {wanted}, got {list(tensor.shape)}")
+    if tensor.ndim != len(shape) or not all(
+        isinstance(want, str) or n == want for n, want in zip(tensor.shape, shape, strict=True)
+    ):
+        raise ValueError(f"{name}: expected shape {_shown(shape)}, got {_shown(tensor.shape)}")
     return tensor
 
 

@@ -28,9 +28,7 @@ struct FuseRollout {
 CALIG_DECLARE_PER_ISA(double sum_abs(Scalar scalar, const void* x, int64_t n);
                       double max_abs(Scalar scalar, const void* x, int64_t n))
 
-// Rows [begin, end) of one input: partial[u] = sum_t row[t]/Z[t] A[t,u], and identity_out[t]. `scratch` and `partial`
-// hold T elements each.
-CALIG_DECLARE_PER_ISA(void fuse_rows(const FuseRollout& problem, int64_t begin, int64_t end, void* scratch,
-                                     void* partial))
+// Rows [begin, end) of one input: partial[u] = sum_t row[t]/Z[t] A[t,u] (T elements), and identity_out[t].
+CALIG_DECLARE_PER_ISA(void fuse_rows(const FuseRollout& problem, int64_t begin, int64_t end, void* partial))
 
 }  // namespace calig_fast

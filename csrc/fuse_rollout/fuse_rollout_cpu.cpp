@@ -39,33 +39,52 @@ double maximum(const T* x, int64_t n) {
   return static_cast<double>(most + poison);
 }
 
-template <typename T>
-void rows(const FuseRollout& p, int64_t begin, int64_t end, T* a, T* partial) {
+// M[t,u] for one t; without the attention part the map is never read.
+template <typename T, bool kMap>
+struct Row {
+  const T* base;
+  const T* map;
+  T scale;
+  T operator[](int64_t u) const {
+    if constexpr (kMap) return base[u] + scale * map[u];
+    return base[u];
+  }
+};
+
+// sum_u |A[t,u]|. The residual is picked by a comparison, in int so that it stays in vector registers.
+template <typename T, bool kMap>
+T sum_row(Row<T, kMap> m, T residual, int t, int n) {
+  T total = 0;
+#pragma omp simd reduction(+ : total)
+  for (int u = 0; u < n; ++u) total += magnitude(m[u] + (u == t ? residual : T(0)));
+  return total;
+}
+
+template <typename T, bool kMap>
+void rows(const FuseRollout& p, int64_t begin, int64_t end, T* partial) {
   const int64_t n = p.tokens;
-  const T* base = static_cast<const T*>(p.base);
-  const T scale = static_cast<T>(p.scale), residual = static_cast<T>(p.residual);
+  const T residual = static_cast<T>(p.residual);
   std::memset(partial, 0, n * sizeof(T));
   for (int64_t t = begin; t < end; ++t) {
-    if (p.scale == 0) {
-      std::memcpy(a, base, n * sizeof(T));
-    } else {
-      const T* map = static_cast<const T*>(p.attention) + t * n;
-#pragma omp simd
-      for (int64_t u = 0; u < n; ++u) a[u] = base[u] + scale * map[u];
-    }
-    a[t] += residual;
+    const T* map = kMap ? static_cast<const T*>(p.attention) + t * n : nullptr;
+    const Row<T, kMap> m{static_cast<const T*>(p.base), map, static_cast<T>(p.scale)};
     T factor = 1;
     if (p.normalise) {
-      T z = 0;
-#pragma omp simd reduction(+ : z)
-      for (int64_t u = 0; u < n; ++u) z += magnitude(a[u]);
+      const T z = sum_row(m, residual, static_cast<int>(t), static_cast<int>(n));
       factor = z == 0 ? T(0) : T(1) / z;
     }
     const T weight = static_cast<const T*>(p.row)[t] * factor;
 #pragma omp simd
-    for (int64_t u = 0; u < n; ++u) partial[u] += weight * a[u];
+    for (int64_t u = 0; u < n; ++u) partial[u] += weight * m[u];
+    partial[t] += weight * residual;
     static_cast<T*>(p.identity_out)[t] = static_cast<const T*>(p.identity)[t] * residual * factor;
   }
+}
+
+template <typename T>
+void rows(const FuseRollout& p, int64_t begin, int64_t end, void* partial) {
+  if (p.scale == 0) return rows<T, false>(p, begin, end, static_cast<T*>(partial));
+  rows<T, true>(p, begin, end, static_cast<T*>(partial));
 }
 
 }  // namespace
@@ -78,10 +97,9 @@ double max_abs(Scalar scalar, const void* x, int64_t n) {
   return scalar == Scalar::f64 ? maximum(static_cast<const double*>(x), n) : maximum(static_cast<const float*>(x), n);
 }
 
-void fuse_rows(const FuseRollout& problem, int64_t begin, int64_t end, void* scratch, void* partial) {
-  if (problem.scalar == Scalar::f64)
-    return rows<double>(problem, begin, end, static_cast<double*>(scratch), static_cast<double*>(partial));
-  rows<float>(problem, begin, end, static_cast<float*>(scratch), static_cast<float*>(partial));
+void fuse_rows(const FuseRollout& problem, int64_t begin, int64_t end, void* partial) {
+  if (problem.scalar == Scalar::f64) return rows<double>(problem, begin, end, partial);
+  rows<float>(problem, begin, end, partial);
 }
 
 }  // namespace calig_fast::CALIG_ISA

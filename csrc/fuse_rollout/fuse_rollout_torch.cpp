@@ -105,9 +105,8 @@ void fuse(const std::vector<int64_t>& offset, const T* relevance, const T* atten
   std::vector<T> partial(partials);
   const auto body = CALIG_PICK(fuse_rows);
   at::parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
-    std::vector<T> scratch(longest);
     for (int64_t i = begin; i < end; ++i)
-      body(problems[runs[i].input], runs[i].begin, runs[i].end, scratch.data(), partial.data() + first_partial[i]);
+      body(problems[runs[i].input], runs[i].begin, runs[i].end, partial.data() + first_partial[i]);
   });
   std::vector<double> column(longest);
   for (int64_t b = 0; b < count; ++b) {

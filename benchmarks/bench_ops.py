@@ -1,0 +1,78 @@
+"""Each operation at BERT-base sizes, reference beside cpu: `pytest benchmarks/bench_ops.py`.
+
+8 inputs of 128 tokens (and one of 512), 768 wide, 8 path points each. No time is reported unless the backend's answer
+agrees with the reference's in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from calig_fast import ops
+
+WIDTH, POINTS = 768, 8
+LAYOUTS = {"8x128": [128] * 8, "ragged": [23, 61, 128, 97, 200, 5, 77, 140], "1x512": [512]}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def problem(op: str, lengths: list[int], dtype: torch.dtype) -> tuple[Any, ...]:
+    """Random arguments of one operation."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator).to(dtype)
+
+    offsets = torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()])
+    inputs = torch.arange(len(lengths)).repeat_interleave(POINTS)
+    tokens, rows = sum(lengths), POINTS * sum(lengths)
+    if op == "interpolate_path":
+        return draw(tokens, WIDTH), draw(tokens, WIDTH), offsets, inputs, torch.rand(len(inputs), generator=generator)
+    if op == "accumulate_gradients":
+        weights = torch.rand(len(inputs), generator=generator)
+        pairs = [draw(rows, WIDTH), draw(rows, 3 * WIDTH)], [draw(tokens, WIDTH), draw(tokens, 3 * WIDTH)]
+        return (*pairs, offsets, inputs, weights)
+    if op == "accumulate_gradients_lig":
+        weights = torch.rand(len(inputs), generator=generator)
+        return [draw(rows, WIDTH)], [draw(tokens, WIDTH)], offsets, inputs, weights, True
+    return draw(tokens), draw(sum(n * n for n in lengths)), offsets, draw(tokens), draw(tokens), 0.5
+
+
+def double(value: Any) -> Any:
+    """The same arguments in float64."""
+    if isinstance(value, torch.Tensor):
+        return value.double() if value.is_floating_point() else value
+    return [double(v) for v in value] if isinstance(value, list) else value
+
+
+def agree(run: Callable[..., Any], args: tuple[Any, ...], backend: str, dtype: torch.dtype) -> bool:
+    """Whether the backend's answer is the float64 reference's, to the dtype's own accuracy."""
+    got, wanted = run(*args, backend=backend), run(*map(double, args), backend="reference")
+    pairs = [(got, wanted)] if isinstance(got, torch.Tensor) else list(zip(got, wanted, strict=True))
+    eps = torch.finfo(dtype).eps
+    return all(
+        torch.allclose(g.double(), w, rtol=0, atol=32 * eps * float(w.abs().max())) for g, w in pairs if w.numel()
+    )
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("op", "dtype"),
+    [(op, d) for op in ("interpolate_path", "accumulate_gradients", "accumulate_gradients_lig") for d in DTYPES]
+    + [("fuse_rollout", "float32")],
+)
+def test_op(benchmark: Any, op: str, dtype: str, layout: str, backend: str) -> None:
+    """Time one operation on one backend, after its answer was checked."""
+    reason = ops.backends()[backend]
+    if reason is not None:
+        pytest.skip(f"{backend}: {reason}")
+    run = getattr(ops, op.removesuffix("_lig"))
+    args = problem(op, LAYOUTS[layout], DTYPES[dtype])
+    if not agree(run, args, backend, DTYPES[dtype]):
+        pytest.fail(f"{op} on {backend}: the answer is wrong, no time is reported")
+    benchmark.group = f"{op} {dtype} {layout}"
+    benchmark.pedantic(run, args=args, kwargs={"backend": backend}, rounds=20, warmup_rounds=3)
