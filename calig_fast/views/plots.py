@@ -247,7 +247,7 @@ def _word_layers(summary: Summary) -> Figure:
                 "not converged", (layer.index, layer.total), fontsize=7, color=INK, ha="center", va="bottom"
             )
     if any(np.isfinite(layer.gap) for layer in summary.layers):
-        totals.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
+        totals.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1.02), borderaxespad=0)
     _bare(totals)
 
     blocks_axes = figure.add_axes((left, bottom, wide, body / height))
@@ -262,6 +262,7 @@ def _word_layers(summary: Summary) -> Figure:
     blocks_axes.set_xticks(np.arange(blocks) + 0.5, [str(layer.index) for layer in summary.layers])
     blocks_axes.set_xlabel("block", fontsize=9, color=GREY)
     fused_axes.set_xticks([0.5], ["fused"])
+    fused_axes.set_xlabel(f"\u00b1{summary.scales[0]:.2g}", fontsize=8, color=GREY)
     bar = min(2.0, body * 0.7)
     _colourbar(figure, (0.9, bottom + 0.2 / height, 0.018, bar / height), summary.scales[1])
     title = _title(summary)

@@ -52,7 +52,7 @@ class _Printer:
 
     def show(self, attribution: Attribution, index: int, layers: bool) -> None:
         summary = summarise(attribution, index)
-        self._print(self._heading(summary, f"{index + 1} of {len(attribution)}" if len(attribution) > 1 else ""))
+        self._print(self._heading(summary, f"input {index}" if len(attribution) > 1 else ""))
         self._print(self._legend(summary, words=attribution.grid is None))
         if attribution.grid is None:
             self._words(summary)
@@ -89,7 +89,7 @@ class _Printer:
         return Style(bgcolor=colours.hexadecimal(colours.blend(value, colours.DARK, colours.ON_DARK)), color="#ffffff")
 
     def _heading(self, summary: Summary, number: str) -> RenderableType:
-        line = self._text(f"{number}  " if number else "", "dim")
+        line = Text().append_text(self._text(f"{number}  " if number else "", "dim"))
         if summary.predicted is not None:
             line += self._text("predicted ") + self._text(summary.predicted.name, "bold")
             line += self._text(f" {percent(summary.predicted.probability)}   ")
@@ -104,7 +104,7 @@ class _Printer:
         scale = f"{summary.scales[0]:.2g}"
         if self.colour:
             ramp = [Text("  ", self._paint(v)) for v in (-1, -0.6, -0.3, 0, 0.3, 0.6, 1)]
-            return Text(f"opposes -{scale} ", "dim") + Text().join(ramp) + Text(f" +{scale} supports", "dim")
+            return Text().join([Text(f"opposes -{scale} ", "dim"), *ramp, Text(f" +{scale} supports", "dim")])
         marks = f"[+] supports, [-] opposes, [+++] is {scale} or more; " if words else f"full scale {scale}; "
         return Text(f"{marks}maps: # strong and + weak support, - weak and = strong opposition", "dim")
 
