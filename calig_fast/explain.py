@@ -21,7 +21,7 @@ from .method.fusion import Fusion, context_map
 from .method.presets import Signals, score_error
 from .output import Output, Scalar, per_input, scalar
 from .progress import Progress, ticker
-from .references import Reference, reference
+from .references import Reference, reference, take
 from .settings import Settings
 from .shadow import unwrap
 
@@ -179,7 +179,11 @@ def _in_groups(model: nn.Module, encoder: Encoder, batch: Inputs, settings: Sett
     with ticker(settings.progress, len(batch)) as tick:
         while first < len(batch):
             rows = slice(first, first + size)
-            mine = replace(settings, target=per_input(settings.target, len(batch), rows))
+            mine = replace(
+                settings,
+                target=per_input(settings.target, len(batch), rows),
+                baselines=take(settings.baselines, batch, rows),
+            )
             parts.append(_explain(oracle, model, encoder, batch.take(rows), mine, first))
             for _ in range(len(parts[-1])):
                 tick()

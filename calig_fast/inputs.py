@@ -241,7 +241,7 @@ def _texts(
             f"max_length={encoder.max_length}), or pass the text itself to an Explainer, which cuts it and says so"
         )
     table = model.get_submodule(encoder.embedding) if encoder.embedding else None
-    padding = getattr(getattr(model, "config", None), "pad_token_id", None)
+    padding = _padding(model, table)
     mask = _mask(arguments, shape, ids, padding)
     special = writing.special(inputs if encoded is None else encoded.encoding, ids, mask, tokenizer)
     texts = writing.texts(inputs if encoded is None else encoded.encoding, ids, mask, special, tokenizer, encoded)
@@ -264,6 +264,13 @@ def _texts(
     if ids is not None:
         out.check_ids(ids, "inputs")
     return out
+
+
+def _padding(model: nn.Module, table: Any) -> int | None:
+    """The padding id, as a config inside the model or its word embedding tells it."""
+    told = (getattr(getattr(module, "config", None), "pad_token_id", None) for module in model.modules())
+    found = next((value for value in told if isinstance(value, int)), getattr(table, "padding_idx", None))
+    return None if found is None else int(found)
 
 
 def _mask(arguments: dict[str, Tensor], shape: Sequence[int], ids: Tensor | None, padding: int | None) -> Tensor:

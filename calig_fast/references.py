@@ -56,6 +56,21 @@ def reference(baselines: Any, inputs: Inputs) -> Reference:
     return _text(baselines, inputs) if names is TEXT else _image(baselines, inputs)
 
 
+def take(baselines: Any, inputs: Inputs, rows: slice) -> Any:
+    """The references of some of the inputs; one that serves them all is left as it is."""
+    if not isinstance(baselines, Tensor):
+        return baselines
+    text = inputs.ids is not None or inputs.embeds is not None
+    one_each = 4 if not text else 3 if baselines.is_floating_point() else 2
+    if baselines.dim() != one_each or len(baselines) == 1:
+        return baselines
+    if len(baselines) != len(inputs):
+        raise ValueError(
+            f"baselines: expected one reference for all inputs or one for each of {len(inputs)}, got {len(baselines)}"
+        )
+    return baselines[rows]
+
+
 def _text(baselines: Any, inputs: Inputs) -> Reference:
     shape = inputs.mask.shape
     keep = (inputs.special | ~inputs.mask)[:, :, None]

@@ -96,10 +96,7 @@ def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Te
     In order: a special_tokens_mask in the inputs, what a fast tokenizer kept, the tokenizer's list, and, with ids
     alone, the tokens that stand first and last in their text.
     """
-    try:
-        told = source["special_tokens_mask"]
-    except (KeyError, TypeError, IndexError):
-        told = None
+    told = None if isinstance(source, Tensor) else source.get("special_tokens_mask")
     if told is not None:
         return (torch.as_tensor(told, device=mask.device).reshape(mask.shape) != 0) & mask
     kept = _kept(source, ids)

@@ -1,0 +1,150 @@
+"""The adaptive integral on integrands whose integral is known: right within its own estimate, and honest where not."""
+
+import math
+
+import pytest
+import torch
+
+from calig_fast.engine.fixed import FixedPath
+from calig_fast.engine.quadrature import Path
+from calig_fast.engine.rules import FIXED, corrected_trapezoid, nodes_and_weights
+
+
+def integrate(f, truth, tolerance=2e-2, budget=128, gap=None):
+    """Drive a path over f: a -> [T] float64; returns its estimate and the true relative error."""
+    path = Path(tolerance, budget, float(truth.sum()) if gap is None else gap, 1e-12)
+    rounds = 0
+    while path.pending():
+        wanted = path.pending()
+        path.add(wanted, torch.stack([f(a) for a in wanted]))
+        rounds += 1
+        assert rounds < 60
+    now = path.estimate
+    return now, float((now.r - truth).norm() / truth.norm())
+
+
+def sigmoid_path(steepness, middle):
+    """phi = derivative of a sigmoid; two tokens share it unevenly and a third opposes."""
+
+    def f(a):
+        s = 1 / (1 + math.exp(-steepness * (a - middle)))
+        return torch.tensor([2.0, 0.5, -0.7], dtype=torch.float64) * steepness * s * (1 - s)
+
+    rise = 1 / (1 + math.exp(-steepness * (1 - middle))) - 1 / (1 + math.exp(steepness * middle))
+    return f, torch.tensor([2.0, 0.5, -0.7], dtype=torch.float64) * rise
+
+
+@pytest.mark.parametrize("tolerance", [1e-1, 2e-2, 1e-3, 1e-5])
+@pytest.mark.parametrize("steepness", [1.0, 6.0, 15.0])
+def test_smooth_paths_meet_the_tolerance(steepness, tolerance):
+    f, truth = sigmoid_path(steepness, 0.4)
+    now, error = integrate(f, truth, tolerance)
+    assert now.converged
+    assert error <= tolerance
+
+
+@pytest.mark.parametrize(("steepness", "middle"), [(80.0, 0.31), (200.0, 0.043), (400.0, 0.9)])
+def test_a_spike_is_found_by_bisection_and_costs_less_than_a_grid_as_fine(steepness, middle):
+    f, truth = sigmoid_path(steepness, middle)
+    now, error = integrate(f, truth)
+    assert now.converged
+    assert error <= 2e-2
+    width = 1 / steepness
+    assert now.nodes < 4 / width
+
+
+def test_a_jump_is_flagged_or_right():
+    def f(a):
+        return torch.tensor([0.0, 1.0], dtype=torch.float64) if a < 0.37 else torch.tensor([5.0, 1.0]).double()
+
+    truth = torch.tensor([5 * 0.63, 1.0], dtype=torch.float64)
+    for tolerance in (2e-2, 1e-3, 1e-6):
+        now, error = integrate(f, truth, tolerance)
+        assert now.converged
+        assert error <= tolerance
+    now, _ = integrate(f, truth, 1e-14)
+    assert not now.converged, "bisection halves the jump's panel 4 nodes at a time, and 128 intervals end before 1e-14"
+
+
+def test_a_spike_between_all_nodes_is_betrayed_by_completeness():
+    def f(a):
+        return torch.tensor([1.0 + (500.0 if 0.13 < a < 0.14 else 0.0)], dtype=torch.float64)
+
+    now, _ = integrate(f, torch.tensor([6.0], dtype=torch.float64), budget=16)
+    assert not now.converged
+    assert abs(now.delta) > 1
+
+
+def test_the_budget_holds_and_end_points_alone_are_one_interval():
+    f, truth = sigmoid_path(300.0, 0.5)
+    for budget in (1, 2, 3, 5, 8, 20, 33):
+        now, _ = integrate(f, truth, 1e-9, budget)
+        assert now.nodes <= budget + 1
+    now, _ = integrate(f, truth, budget=1)
+    assert now.nodes == 2
+    torch.testing.assert_close(now.r, (f(0.0) + f(1.0)) / 2)
+
+
+def test_a_path_of_zeros_is_converged_and_exact():
+    now, _ = integrate(lambda a: torch.zeros(3).double(), torch.zeros(3).double() + 1e-30, gap=0.0)
+    assert now.converged
+    assert (now.r == 0).all()
+
+
+def test_refine_goes_on_past_the_tolerance():
+    f, truth = sigmoid_path(6.0, 0.4)
+    path = Path(0.5, 64, float(truth.sum()), 1e-12)
+    path.add(path.pending(), torch.stack([f(a) for a in path.pending()]))
+    before = path.estimate
+    assert path.refine()
+    path.add(path.pending(), torch.stack([f(a) for a in path.pending()]))
+    assert path.estimate.nodes > before.nodes
+    assert path.estimate.error < before.error
+
+
+def test_not_a_number_is_never_converged():
+    now, _ = integrate(lambda a: torch.tensor([math.nan]).double(), torch.ones(1).double(), budget=16)
+    assert not now.converged
+
+
+@pytest.mark.parametrize("rule", FIXED)
+def test_fixed_rules_integrate_and_weigh_to_one(rule):
+    for n in (1, 2, 7, 50):
+        nodes, weights = nodes_and_weights(rule, n)
+        assert len(nodes) == len(weights) == n + (rule == "corrected_trapezoid")
+        assert float(weights.sum()) == pytest.approx(1, abs=1e-12)
+        assert min(nodes) >= 0
+        assert max(nodes) <= 1
+    f, truth = sigmoid_path(3.0, 0.4)
+    path = FixedPath(rule, 200, 1e-1, float(truth.sum()), 1e-12)
+    path.add(path.pending(), torch.stack([f(a) for a in path.pending()]))
+    assert not path.pending()
+    assert not path.refine()
+    assert path.estimate.converged
+    assert float((path.estimate.r - truth).norm() / truth.norm()) < 1e-2
+
+
+def test_fixed_nodes_are_captums():
+    from captum.attr._utils.approximation_methods import approximation_parameters
+
+    for rule in FIXED[:-1]:
+        sizes, alphas = approximation_parameters(rule)
+        nodes, weights = nodes_and_weights(rule, 9)
+        torch.testing.assert_close(torch.tensor(nodes), torch.tensor(alphas(9)))
+        theirs = torch.tensor(sizes(9), dtype=torch.float64)
+        # Captum's trapezoid weighs by 1/n where n nodes span n - 1 intervals
+        torch.testing.assert_close(weights, theirs * (9 / 8 if rule == "riemann_trapezoid" else 1))
+
+
+def test_the_end_correction_is_third_order_better_than_the_trapezoid():
+    exact = math.exp(1) - 1
+    for m in (4, 8, 16):
+        values = torch.exp(torch.arange(m + 1, dtype=torch.float64) / m)
+        corrected = abs(float(corrected_trapezoid(m) @ values) - exact)
+        plain = abs(float((values[1:] + values[:-1]).sum() / (2 * m)) - exact)
+        assert corrected < plain / m * 1.3
+
+
+def test_an_unknown_rule_is_named():
+    with pytest.raises(ValueError, match="quadrature: 'simpson'"):
+        nodes_and_weights("simpson", 4)
