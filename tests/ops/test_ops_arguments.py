@@ -1,0 +1,86 @@
+"""A wrong argument is named, with what was expected and what came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from calig_fast import ops
+
+OFFSETS, INPUTS = torch.tensor([0, 2, 5]), torch.tensor([1, 0])
+PATH: dict[str, Any] = {
+    "start": torch.zeros(5, 4),
+    "end": torch.zeros(5, 4),
+    "offsets": OFFSETS,
+    "inputs": INPUTS,
+    "nodes": torch.zeros(2),
+}
+GRADIENTS: dict[str, Any] = {
+    "gradients": [torch.zeros(5, 4)],
+    "directions": [torch.zeros(5, 4)],
+    "offsets": OFFSETS,
+    "inputs": INPUTS,
+    "weights": torch.zeros(2),
+}
+ROLLOUT: dict[str, Any] = {
+    "relevance": torch.zeros(5),
+    "attention": torch.zeros(13),
+    "offsets": OFFSETS,
+    "row": torch.zeros(5),
+    "identity": torch.zeros(5),
+    "lam": 0.5,
+}
+LONG = torch.zeros(5, 4, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("op", "base", "change", "kind", "message"),
+    [
+        (ops.interpolate_path, PATH, {"start": [1.0]}, TypeError, r"start: expected a tensor \[tokens, D\], got list"),
+        (ops.interpolate_path, PATH, {"start": LONG}, TypeError, "start: expected float32 or float64 or bfloat16, got"),
+        (ops.interpolate_path, PATH, {"end": torch.zeros(5, 3)}, ValueError, r"end: expected shape \[5, 4\], got"),
+        (ops.interpolate_path, PATH, {"end": torch.zeros(5, 4).double()}, TypeError, "end: expected float32, got"),
+        (ops.interpolate_path, PATH, {"offsets": OFFSETS.int()}, TypeError, "offsets: expected int64, got"),
+        (ops.interpolate_path, PATH, {"offsets": OFFSETS - 1}, ValueError, "offsets: expected 0, then never falling"),
+        (ops.interpolate_path, PATH, {"offsets": torch.tensor([0, 6, 5])}, ValueError, "offsets: .* never falling"),
+        (ops.interpolate_path, PATH, {"offsets": OFFSETS[:0]}, ValueError, "offsets: expected at least one entry"),
+        (ops.interpolate_path, PATH, {"inputs": INPUTS + 1}, ValueError, "inputs: expected .* 0 to 1, got 2"),
+        (ops.interpolate_path, PATH, {"inputs": INPUTS - 1}, ValueError, "inputs: expected .* got -1"),
+        (ops.interpolate_path, PATH, {"nodes": torch.zeros(3)}, ValueError, r"nodes: expected shape \[2\], got \[3\]"),
+        (ops.interpolate_path, PATH, {"nodes": torch.zeros(2, device="meta")}, ValueError, "nodes: expected it on cpu"),
+        (ops.accumulate_gradients, GRADIENTS, {"gradients": torch.zeros(5, 4)}, TypeError, "gradients: expected a li"),
+        (ops.accumulate_gradients, GRADIENTS, {"gradients": []}, ValueError, "expected one or two of each, got 0 and"),
+        (ops.accumulate_gradients, GRADIENTS, {"gradients": [torch.zeros(4, 4)]}, ValueError, "gradients: expected 5"),
+        (
+            ops.accumulate_gradients,
+            GRADIENTS,
+            {"directions": [torch.zeros(5, 3)]},
+            ValueError,
+            r"directions\[0\]: expected shape \[5, 4\]",
+        ),
+        (
+            ops.accumulate_gradients,
+            GRADIENTS,
+            {"gradients": [torch.zeros(5, 4)] * 2, "directions": [torch.zeros(5, 4)] * 2, "with_lig": True},
+            ValueError,
+            "with_lig: takes one pair",
+        ),
+        (ops.accumulate_gradients, GRADIENTS, {"weights": torch.zeros(2, 1)}, ValueError, "weights: expected shape"),
+        (ops.fuse_rollout, ROLLOUT, {"relevance": torch.zeros(5).bfloat16()}, TypeError, "relevance: expected float32"),
+        (ops.fuse_rollout, ROLLOUT, {"attention": torch.zeros(25)}, ValueError, r"attention: expected shape \[13\]"),
+        (ops.fuse_rollout, ROLLOUT, {"row": torch.zeros(4)}, ValueError, r"row: expected shape \[5\], got \[4\]"),
+        (ops.fuse_rollout, ROLLOUT, {"lam": 1.5}, ValueError, "lam: expected a number from 0"),
+        (ops.fuse_rollout, ROLLOUT, {"lam": float("nan")}, ValueError, "lam: expected a number from 0"),
+        (ops.fuse_rollout, ROLLOUT, {"residual": float("inf")}, ValueError, "residual: expected a finite number"),
+        (ops.fuse_rollout, ROLLOUT, {"relevance_scale": "l2"}, ValueError, "relevance_scale: expected one of max_t"),
+        (ops.fuse_rollout, ROLLOUT, {"attention_scale": "max_t"}, ValueError, "attention_scale: expected one of sum"),
+    ],
+)
+def test_a_wrong_argument_is_named(
+    op: Any, base: dict[str, Any], change: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    op(**base)
+    with pytest.raises(kind, match=message):
+        op(**{**base, **change})

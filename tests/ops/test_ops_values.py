@@ -1,0 +1,174 @@
+"""Every operation on every usable backend against its float64 reference; fresh memory is filled with nan first."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from calig_fast import ops
+from calig_fast.ops.samples import Case
+
+OPERATIONS = ("interpolate_path", "accumulate_gradients", "fuse_rollout")
+USABLE = [name for name, reason in ops.backends().items() if reason is None]
+
+# A backend's error is at most twice plain PyTorch's in the same dtype, plus FLOOR eps of the largest exact value; plain
+# PyTorch's own error is at most REFERENCE eps of it.
+FLOOR, REFERENCE = 4, 64
+
+
+def spec_of(op: str) -> ModuleType:
+    return importlib.import_module(f"calig_fast.ops.{op}.spec")
+
+
+def run(op: str, case: Case, backend: str) -> tuple[Tensor, ...]:
+    got = getattr(ops, op)(*case.args, backend=backend)
+    return got if isinstance(got, tuple) else (got,)
+
+
+def error(got: Tensor, wanted: Tensor) -> float:
+    return float((got.double() - wanted).abs().max()) if wanted.numel() else 0.0
+
+
+def within(got: Tensor, wanted: Tensor, reference: Tensor | None) -> bool:
+    """The rule above; False for a nan, which no comparison accepts."""
+    unit = torch.finfo(got.dtype).eps * (float(wanted.abs().max()) if wanted.numel() else 0.0)
+    if reference is None:
+        return error(got, wanted) <= REFERENCE * unit
+    return error(got, wanted) <= 2 * error(reference, wanted) + FLOOR * unit
+
+
+PROBLEMS = [(op, dtype) for op in OPERATIONS for dtype in spec_of(op).DTYPES]
+
+
+@pytest.fixture(autouse=True)
+def _poison() -> Iterator[None]:
+    """Uninitialised floating memory is nan while a test runs."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.mark.parametrize("backend", USABLE)
+@pytest.mark.parametrize(("op", "dtype"), PROBLEMS)
+def test_values(op: str, dtype: torch.dtype, backend: str) -> None:
+    spec = spec_of(op)
+    for case in spec.sample_cases(dtype):
+        wanted, got, reference = spec.exact(*case.args), run(op, case, backend), run(op, case, "reference")
+        assert len(got) == len(wanted), case.name
+        for g, w, r in zip(got, wanted, reference, strict=True):
+            assert (g.shape, g.dtype) == (w.shape, r.dtype), case.name
+            assert within(g, w, None if backend == "reference" else r), f"{case.name}: {error(g, w)}, {error(r, w)}"
+
+
+@pytest.mark.parametrize(("op", "dtype"), PROBLEMS)
+def test_the_rule_refuses_a_small_mistake(op: str, dtype: torch.dtype) -> None:
+    case = next(c for c in spec_of(op).sample_cases(dtype) if c.name.startswith("ragged"))
+    wanted, reference = spec_of(op).exact(*case.args)[0], run(op, case, "reference")[0]
+    wrong = reference.clone()
+    worst = wanted.abs().argmax()
+    wrong.view(-1)[worst] *= 1 + 2 * REFERENCE * torch.finfo(wrong.dtype).eps
+    missing = reference.clone()
+    missing.view(-1)[0] = torch.nan
+    for rule in (None, reference):
+        assert not within(wrong, wanted, rule)
+        assert not within(missing, wanted, rule)
+
+
+@pytest.mark.parametrize("backend", USABLE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_ends_of_a_path_are_exact(dtype: torch.dtype, backend: str) -> None:
+    start, end = torch.randn(5, 67).to(dtype) * 1e3, torch.randn(5, 67).to(dtype)
+    where = torch.tensor([0, 5]), torch.tensor([0, 0]), torch.tensor([0.0, 1.0])
+    points = ops.interpolate_path(start, end, *where, backend=backend)
+    assert torch.equal(points, torch.cat([start, end]))
+
+
+@pytest.mark.parametrize("backend", USABLE)
+def test_bfloat16_rounds_to_nearest_even_and_keeps_nan_and_infinity(backend: str) -> None:
+    start = torch.tensor([[1.0, 1.0, -3.0, torch.nan, torch.inf]]).bfloat16()
+    end = torch.tensor([[1.0078125, 1.015625, 5.0, 1.0, torch.inf]]).bfloat16()
+    where = torch.tensor([0, 1]), torch.tensor([0, 0]), torch.tensor([0.5, 0.0])
+    points = ops.interpolate_path(start, end, *where, backend=backend)
+    assert points[0, :3].tolist() == [1.0, 1.0078125, 1.0]
+    assert points[0, 3].isnan()
+    assert torch.equal(points[1, :3], start[0, :3])
+    assert points[1, 4] == torch.inf or backend == "reference"
+
+
+@pytest.mark.parametrize("backend", USABLE)
+def test_a_nan_that_is_read_is_not_lost(backend: str) -> None:
+    offsets, ones = torch.tensor([0, 40]), torch.ones(40)
+    for scale in ("sum", "max", "none"):
+        attention = torch.ones(1600)
+        attention[700] = torch.nan
+        row, _ = ops.fuse_rollout(ones, attention, offsets, ones, ones, 0.5, 1.0, "max", scale, backend=backend)
+        assert row.isnan().any(), scale
+
+
+def large(op: str) -> tuple[Any, ...]:
+    """Big enough to be cut between threads."""
+    lengths, width = [190, 1, 333], 257
+    offsets, inputs = torch.tensor([0, 190, 191, 524]), torch.tensor([0, 2, 1, 2, 0, 2])
+    tokens, rows = sum(lengths), sum(lengths[b] for b in inputs)
+    if op == "interpolate_path":
+        return torch.randn(tokens, width), torch.randn(tokens, width), offsets, inputs, torch.rand(6)
+    if op == "accumulate_gradients":
+        return [torch.randn(rows, width)], [torch.randn(tokens, width)], offsets, inputs, torch.rand(6), True
+    parts = torch.randn(tokens), torch.randn(sum(n * n for n in lengths))
+    return (*parts, offsets, torch.randn(tokens), torch.randn(tokens), 0.5)
+
+
+@pytest.mark.skipif("cpu" not in USABLE, reason=f"cpu: {ops.backends()['cpu']}")
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_threads_change_no_bit(op: str) -> None:
+    before, case, found = torch.get_num_threads(), Case("large", large(op)), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(run(op, case, "cpu"))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_a_large_problem_agrees(op: str) -> None:
+    case = Case("large", large(op))
+    doubled = [
+        [t.double() for t in arg] if isinstance(arg, list) else arg.double() if arg_floats(arg) else arg
+        for arg in case.args
+    ]
+    wanted = run(op, Case("float64", tuple(doubled)), "reference")
+    reference = run(op, case, "reference")
+    for backend in USABLE:
+        for g, w, r in zip(run(op, case, backend), wanted, reference, strict=True):
+            assert within(g, w, None if backend == "reference" else r), backend
+
+
+def arg_floats(arg: Any) -> bool:
+    return isinstance(arg, Tensor) and arg.is_floating_point()
+
+
+@pytest.mark.parametrize("backend", USABLE)
+def test_a_batch_gives_what_single_calls_give(backend: str) -> None:
+    gradients, directions, offsets, inputs, weights, _ = large("accumulate_gradients")
+    _, r, _ = ops.accumulate_gradients(gradients, directions, offsets, inputs, weights, backend=backend)
+    first = torch.cat([torch.tensor([0]), offsets.diff()[inputs].cumsum(0)])
+    for b in range(3):
+        mine = [s for s in range(len(inputs)) if inputs[s] == b]
+        rows = torch.cat([gradients[0][first[s] : first[s + 1]] for s in mine])
+        here = directions[0][offsets[b] : offsets[b + 1]]
+        alone = torch.tensor([0, len(here)]), torch.zeros(len(mine), dtype=torch.int64), weights[mine]
+        single = ops.accumulate_gradients([rows], [here], *alone, backend=backend)[1]
+        torch.testing.assert_close(single, r[offsets[b] : offsets[b + 1]], rtol=1e-5, atol=1e-4)
