@@ -103,6 +103,8 @@ def test_albert_shares_one_block():
 
 
 def test_seeding_leaves_the_global_generator_alone():
-    before = torch.random.get_rng_state()
-    real.seeded(torch.nn.Linear(3, 3))
+    layer = torch.nn.Linear(3, 3)
+    before, drawn = torch.random.get_rng_state(), layer.weight.detach().clone()
+    real.seeded(layer)
+    assert not torch.equal(layer.weight, drawn)
     assert torch.equal(before, torch.random.get_rng_state())

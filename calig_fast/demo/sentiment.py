@@ -30,7 +30,7 @@ def member(archive: tarfile.TarFile, name: str) -> bytes:
     except KeyError:
         file = None
     if file is None:
-        raise ValueError(f"{archive.name}: no file {name} in it; delete it and download it again")
+        raise ValueError(f"{ARCHIVE}: no file {name} in it; delete it and download it again")
     return file.read()
 
 

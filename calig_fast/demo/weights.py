@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
-
-    Model = TypeVar("Model", bound=PreTrainedModel)
 
 DATA = Path(__file__).parent / "data"
 
@@ -39,29 +34,33 @@ def write(name: str, state: dict[str, Tensor], made: dict[str, str]) -> Path:
     """Write the tensors of a demo as float16 and how they were made; returns the file."""
     half = {key: value.detach().to(torch.float16).contiguous() for key, value in state.items()}
     save_file(half, path(name), metadata={key: str(value) for key, value in made.items()})
+    path(name).chmod(0o644)  # save_file makes it readable by its owner alone, which an installed file must not be
     return path(name)
 
 
-def build(kind: type[Model], config: PreTrainedConfig, state: dict[str, Tensor]) -> Model:
+def build(kind: Any, config: Any, state: dict[str, Tensor]) -> Any:
     """A Hugging Face model of these tensors, in eval mode.
 
     Transformers translates the names, so one file serves the releases that name a ViT's parameters differently.
+
+    Args:
+        kind: the model class.
+        config: its configuration.
+        state: float32 tensors by parameter name.
 
     Raises:
         ValueError: the tensors are not those of the model.
     """
     from transformers.utils import logging
 
-    loud = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    bar: Any = logging
+    shown = bar.is_progress_bar_enabled()
+    bar.disable_progress_bar()
     try:
-        loaded: tuple[Any, dict[str, Any]] = kind.from_pretrained(
-            None, config=config, state_dict=state, output_loading_info=True
-        )
+        model, info = kind.from_pretrained(None, config=config, state_dict=state, output_loading_info=True)
     finally:
-        if loud:
-            logging.enable_progress_bar()
-    model, info = loaded
+        if shown:
+            bar.enable_progress_bar()
     wrong = sorted({*info["missing_keys"], *info["unexpected_keys"]})
     if wrong:
         raise ValueError(f"the weights do not fit {kind.__name__}: {', '.join(wrong[:4])}; install transformers>=4.50")
