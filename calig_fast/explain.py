@@ -181,7 +181,7 @@ def _in_groups(model: nn.Module, encoder: Encoder, batch: Inputs, settings: Sett
             rows = slice(first, first + size)
             mine = replace(
                 settings,
-                target=per_input(settings.target, len(batch), rows),
+                target=per_input(settings.output, settings.target, len(batch), rows),
                 baselines=take(settings.baselines, batch, rows),
             )
             parts.append(_explain(oracle, model, encoder, batch.take(rows), mine, first))
@@ -260,6 +260,7 @@ def _ends(
         else:
 
             def words(out: Tensor) -> Tensor:
+                batch.check_tokens(out.shape[1])
                 return torch.cat([out[:rows], make(out[:rows], oracle.tap.lookup)])
 
     return oracle.ends(
@@ -289,11 +290,7 @@ def _tokens(batch: Inputs, encoder: Encoder, ends: Ends) -> tuple[Tensor, Tensor
         special = torch.zeros(len(batch), tokens, dtype=torch.bool)
         special[:, : grid.prefix if grid else 0] = True
         return torch.ones_like(special), special
-    if batch.mask.shape[1] != tokens:
-        raise ValueError(
-            f"model: its blocks see {tokens} tokens where the inputs hold {batch.mask.shape[1]}; models that add "
-            "or drop tokens cannot be explained token by token"
-        )
+    batch.check_tokens(tokens)
     return batch.mask.cpu(), batch.special.cpu()
 
 

@@ -108,6 +108,18 @@ class Inputs:
                     "tokenizer does not fit the model: use the tokenizer the model was trained with"
                 )
 
+    def check_tokens(self, tokens: int) -> None:
+        """Raise where the model sees another number of tokens than the text holds.
+
+        Raises:
+            ValueError: naming both.
+        """
+        if self.mask.shape[1] != tokens:
+            raise ValueError(
+                f"model: it sees {tokens} tokens where the inputs hold {self.mask.shape[1]}; models that add or drop "
+                "tokens cannot be explained token by token"
+            )
+
     def grid(self, encoder: Encoder, tokens: int) -> Grid | None:
         """Where the tokens of the images lie; None for text."""
         return None if self.texts is not None else pictures.grid(self.pixels[1], encoder, tokens)

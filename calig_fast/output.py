@@ -129,24 +129,26 @@ def check_finite(z: Tensor, first: int = 0) -> None:
         )
 
 
-def per_input(target: Any, batch: int, rows: slice) -> Any:
-    """The targets of some of the inputs; one for all of them is left as it is.
+def per_input(kind: Output, target: Any, batch: int, rows: slice) -> Any:
+    """The targets of some of the inputs; one for all of them (for a contrast, one pair) is left as it is.
 
     Raises:
         ValueError: as many targets as neither one nor one for each input.
     """
-    if isinstance(target, Tensor):
-        return target if target.dim() == 0 else _one_each(target, batch)[rows]
-    if isinstance(target, Sequence) and not isinstance(target, str) and target:
-        pair_for_all = len(target) == 2 and batch != 2 and not isinstance(target[0], Sequence | Tensor)
-        return target if pair_for_all else _one_each(target, batch)[rows]
-    return target
+    shape = target.shape if isinstance(target, Tensor) else _shape(target)
+    one = 1 if kind == "contrast" else 0
+    if target is None or len(shape) <= one:
+        return target
+    if shape[0] != batch:
+        raise ValueError(f"target: expected one for all inputs or one for each of {batch}, got {shape[0]}")
+    return target[rows]
 
 
-def _one_each(target: Any, batch: int) -> Any:
-    if len(target) != batch:
-        raise ValueError(f"target: expected one for all inputs or one for each of {batch}, got {len(target)}")
-    return target
+def _shape(target: Any) -> tuple[int, ...]:
+    """The shape of nested sequences, as far as their first items tell."""
+    if not isinstance(target, Sequence) or isinstance(target, str):
+        return ()
+    return (len(target), *(_shape(target[0]) if len(target) else ()))
 
 
 def _classes(target: Any, z: Tensor) -> Tensor:

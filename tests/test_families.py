@@ -1,4 +1,4 @@
-"""Every family: its blocks found, its logits kept, its relevance what hooks on a copy give, batches and padding right."""
+"""Every family: its blocks are found, its logits kept, its relevance is what hooks on a copy give."""
 
 import copy
 
@@ -125,7 +125,9 @@ def test_a_linear_model_gives_exactly_w_times_the_difference():
     for layer in range(2):
         torch.testing.assert_close(a.layer_scores[:, layer], h[layer] @ w[layer], rtol=1e-5, atol=1e-6)
     assert a.converged.logical_not().all(), "end points alone cannot know that the model is linear"
-    assert explain(model, x, layers="blocks", method="layer_ig", baselines=low, target=1).n_steps.tolist() == [[5, 5]] * 2
+    assert (
+        explain(model, x, layers="blocks", method="layer_ig", baselines=low, target=1).n_steps.tolist() == [[5, 5]] * 2
+    )
 
 
 def test_a_head_of_the_users_own_over_a_known_backbone():

@@ -65,7 +65,8 @@ def named(model: nn.Module, layers: Sequence[str]) -> Encoder:
     if len(blocks) == 1 and isinstance(modules[blocks[0]], nn.ModuleList | nn.Sequential):
         blocks = children(model, blocks[0])
     word = _embedding(model)
-    return Encoder(family="layers", modality="text" if word else "image", blocks=blocks, embedding=word)
+    pictures = word is None and any(isinstance(m, nn.Conv2d) for m in modules.values())
+    return Encoder(family="layers", modality="image" if pictures else "text", blocks=blocks, embedding=word)
 
 
 def _embedding(model: nn.Module) -> str | None:

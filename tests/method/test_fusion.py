@@ -55,8 +55,7 @@ def test_the_rollout_is_the_product_of_the_dense_maps(lam, relevance_scale, atte
 
 
 def test_padding_may_lie_anywhere():
-    relevance, maps, mask, readout = signals(lengths=(5,))
-    order = torch.tensor([3, 0, 1])
+    relevance, maps, _, readout = signals(lengths=(5,))
     holes = torch.zeros(1, 5, dtype=torch.bool)
     holes[:, [0, 1, 3]] = True
     weights = readout * holes / (readout * holes).sum()
@@ -65,7 +64,6 @@ def test_padding_may_lie_anywhere():
     slow = dense(relevance[0][:, kept], maps[0][:, kept][:, :, kept], weights[0, kept], Fusion())
     torch.testing.assert_close(scores[0, kept], slow)
     assert (scores[0, [2, 4]] == 0).all()
-    assert len(order) == 3
 
 
 def test_signs():
@@ -87,7 +85,14 @@ def test_scores_do_not_depend_on_the_scale_of_the_logits():
 
 @pytest.mark.parametrize(
     "options",
-    [{"lam": -0.1}, {"lam": 1.5}, {"residual": -1.0}, {"relevance_scale": "l2"}, {"attention_scale": "max_t"}, {"sign": 1}],
+    [
+        {"lam": -0.1},
+        {"lam": 1.5},
+        {"residual": -1.0},
+        {"relevance_scale": "l2"},
+        {"attention_scale": "max_t"},
+        {"sign": 1},
+    ],
 )
 def test_options_outside_their_choices_are_named(options):
     with pytest.raises(ValueError, match=next(iter(options))):

@@ -111,13 +111,13 @@ def test_conductance_against_captum():
     # Captum's path runs in pixels; the embedding is affine in them, so both are the same path
     ours = found.layer_scores[0, 1].double()  # the input of block 1 is the output of block 0
     errors = []
-    for steps in (100, 400, 1600):
+    for steps in (50, 200, 800):
         theirs = LayerConductance(Logits(), model.vit.layers[0]).attribute(x, target=1, n_steps=steps)
         theirs = (theirs[0] if isinstance(theirs, tuple) else theirs).sum(-1)[0]
-        errors.append(float((ours - theirs).norm() / ours.norm()))
+        errors.append(float((ours - theirs.detach()).norm() / ours.norm()))
     assert errors[1] < errors[0] / 2, errors
     assert errors[2] < errors[1] / 2, errors
-    assert errors[2] < 2e-2, errors
+    assert errors[2] < 4e-2, errors
 
 
 def test_calig_with_options_and_lam():
