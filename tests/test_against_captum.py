@@ -1,0 +1,70 @@
+"""The whole pipeline on real weights against Captum's LayerIntegratedGradients: same nodes, same reference, every layer."""
+
+import pytest
+import torch
+from captum.attr import LayerIntegratedGradients
+from real_models import as_distilbert, as_roberta, minilm_tokenizer, minilm_topics, vit_s14
+
+from calig_fast import explain
+from calig_fast.references import blur
+
+TEXT = "The striker scored twice in extra time as the visitors won the cup final; shares in the club rose sharply."
+
+
+def blocks_before(model, path):
+    """The modules whose output is the input of block 0, 1, ...: Captum reads those, since blocks take None arguments."""
+    blocks = list(model.get_submodule(path))
+    embeddings = next(m for name, m in model.named_modules() if name.endswith("embeddings"))
+    return [embeddings, *blocks[:-1]]
+
+
+def captums(model, modules, x, low, target, rule, n, **more):
+    rows = []
+    for module in modules:
+        lig = LayerIntegratedGradients(lambda x: model(x, **more).logits, module)
+        found = lig.attribute(x, baselines=low, target=target, n_steps=n, method=rule, internal_batch_size=4)
+        rows.append((found[0] if isinstance(found, tuple) else found).sum(-1)[0])
+    return torch.stack(rows).detach()
+
+
+def relative(ours, theirs):
+    return ((ours - theirs).norm(dim=1) / theirs.norm(dim=1)).max().item()
+
+
+@pytest.mark.parametrize(("rule", "n"), [("gausslegendre", 8), ("riemann_middle", 5), ("riemann_right", 6)])
+def test_a_real_bert(rule, n):
+    model, tokenizer = minilm_topics(), minilm_tokenizer()
+    x = tokenizer(TEXT, return_tensors="pt")
+    low = torch.where(torch.isin(x["input_ids"], torch.tensor([101, 102])), x["input_ids"], 0)
+    ours = explain(model, x, quadrature=rule, n_steps=n, target=0)
+    theirs = captums(model, blocks_before(model, "bert.encoder.layer"), x["input_ids"], low, 0, rule, n)
+    assert theirs.shape[0] == 6
+    assert relative(ours.layer_scores[0], theirs) < 1e-5
+    delta = theirs.sum(1) - ours.gap[0]
+    torch.testing.assert_close(ours.convergence_delta[0], delta, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("make", "path"), [(as_distilbert, "distilbert.transformer.layer"), (as_roberta, None)])
+def test_the_same_weights_as_other_families(make, path):
+    bert, tokenizer = minilm_topics(), minilm_tokenizer()
+    x = tokenizer(TEXT, return_tensors="pt")
+    call = {k: x[k] for k in ("input_ids", "attention_mask")}
+    ours = explain(make(bert), call, quadrature="gausslegendre", n_steps=6, target=0)
+    if path is None:  # RoBERTa's logits are BERT's, so its relevance is too
+        theirs = explain(bert, call, quadrature="gausslegendre", n_steps=6, target=0).layer_scores[0]
+    else:
+        model = make(bert)
+        low = torch.where(torch.isin(x["input_ids"], torch.tensor([101, 102])), x["input_ids"], 0)
+        theirs = captums(model, blocks_before(model, path), x["input_ids"], low, 0, "gausslegendre", 6)
+    assert relative(ours.layer_scores[0], theirs) < 1e-5
+
+
+def test_a_real_vit():
+    model = vit_s14()
+    side = model.config.image_size
+    generator = torch.Generator().manual_seed(0)
+    x = torch.nn.functional.interpolate(torch.randn(1, 3, 7, 7, generator=generator), size=(side, side), mode="bicubic")
+    ours = explain(model, x, quadrature="gausslegendre", n_steps=4, target=3)
+    theirs = captums(model, blocks_before(model, "vit.layers"), x, blur(x), 3, "gausslegendre", 4)
+    assert theirs.shape[0] == 12
+    assert relative(ours.layer_scores[0], theirs) < 1e-5
