@@ -49,10 +49,12 @@ def config() -> Any:
 
 def processor() -> Any:
     """A `ViTImageProcessor` for one-channel images: to [0, 1], minus the mean, over the standard deviation."""
-    from transformers import ViTImageProcessor
+    import transformers
 
-    size = {"height": SIDE, "width": SIDE}
-    return ViTImageProcessor(size=size, image_mean=[MEAN], image_std=[STD])
+    # Before release 5 the plain class took no one-channel image; from 5 on it is the fast one.
+    old = int(transformers.__version__.split(".")[0]) < 5
+    kind = getattr(transformers, "ViTImageProcessorFast" if old else "ViTImageProcessor")
+    return kind(size={"height": SIDE, "width": SIDE}, image_mean=[MEAN], image_std=[STD])
 
 
 def samples() -> list[Sample]:
