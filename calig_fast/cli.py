@@ -49,7 +49,7 @@ def explain(
 ) -> None:
     """Explain a decision of a saved model: words or patches by signed relevance, layer by layer."""
     from .explain import Explainer
-    from .views import terminal
+    from .views.terminal import render
 
     with _plain_errors():
         texts = [*(text or []), *([file.read_text(encoding="utf-8")] if file else [])]
@@ -60,7 +60,7 @@ def explain(
         loaded, processor = _load(model, bool(image))
         explainer = Explainer(loaded, processor, method=method, baselines=baselines, tolerance=tolerance)
         found = explainer(texts or [_picture(path) for path in image or []], target=target, progress=True)
-        terminal.render(found)
+        render(found)
         if html:
             found.to_html(html)
             typer.echo(f"wrote {html}")
@@ -77,7 +77,7 @@ def demo(
     """Explain real inputs: a news article, movie sentences, and pictures of clothes."""
     from .demo import load
     from .explain import Explainer
-    from .views import terminal
+    from .views.terminal import render
 
     console = Console()
     with _plain_errors():
@@ -87,7 +87,7 @@ def demo(
             shown = load(name, count=DEMOS.get(name, 1))
             samples = [sample.input for sample in shown.samples]
             found = Explainer(shown.model, shown.processor)(samples, progress=True)
-            terminal.render(found, console)
+            render(found, console)
             found.to_html(out / f"{name}.html")
             found.plot().savefig(out / f"{name}.png", dpi=150)
             found.plot_layers().savefig(out / f"{name}_layers.png", dpi=150)

@@ -9,6 +9,70 @@ from typing import Literal
 from torch import Tensor, nn
 
 Modality = Literal["text", "image"]
+Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """y = x W^T + b.
+
+    Args:
+        weight: W [out,in].
+        bias: b [out], or None.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Layer normalisation over the last axis.
+
+    Args:
+        weight: [D], or None.
+        bias: [D], or None.
+        eps: added to the variance.
+    """
+
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float
+
+
+@dataclass(frozen=True)
+class Block:
+    """One transformer block as plain tensors, the model's own wherever no copy is needed.
+
+    Args:
+        qkv: queries, keys and values side by side, [3E,D]; a copy where the model keeps them apart.
+        out: the attention's output projection.
+        norm1: norm before (pre-norm) or after (post-norm) the attention.
+        norm2: the same of the MLP.
+        up: the MLP's first projection; of a gated one, gate and value side by side.
+        down: its second.
+        activation: between the two.
+        heads: H.
+        scale: factor of the attention's logits.
+        pre_norm: norms come before the attention and the MLP, not after them.
+        gated: the activated gate multiplies the value.
+        scale1: layer scale [D] of the attention's branch, or None.
+        scale2: layer scale [D] of the MLP's branch, or None.
+    """
+
+    qkv: Affine
+    out: Affine
+    norm1: Norm
+    norm2: Norm
+    up: Affine
+    down: Affine
+    activation: Activation
+    heads: int
+    scale: float
+    pre_norm: bool = False
+    gated: bool = False
+    scale1: Tensor | None = None
+    scale2: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -26,6 +90,9 @@ class Encoder:
         normalisation: mean and standard deviation per channel that its pixels were normalised with, where known.
         readout: [B,T] mask to weights [B,T] of the rows of the last hidden state that the head reads; None: every row
             that the explained scalar has a gradient at, equally.
+        read: a block module's weights, or None where the family knows only where its blocks are; raises a ValueError
+            that says why where a module computes something else.
+        stem: dotted name of the module that makes patch embeddings of pixels, or None.
     """
 
     family: str
@@ -37,6 +104,8 @@ class Encoder:
     patch: tuple[int, int] | None = None
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     readout: Callable[[Tensor], Tensor] | None = None
+    read: Callable[[nn.Module], Block] | None = None
+    stem: str | None = None
 
 
 def children(model: nn.Module, path: str) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from .attribution import Attribution, concatenate
 from .checks import compute_dtype
 from .encoder import Encoder
 from .engine.integrate import Relevance, input_paths, layer_paths
-from .engine.reference import Ends, Oracle
+from .engine.points import Ends
+from .engine.reference import Oracle
 from .inputs import Inputs, read
 from .method.fusion import Fusion, context_map
 from .method.presets import Signals, score_error

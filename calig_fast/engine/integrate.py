@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,16 +10,15 @@ from torch import Tensor
 
 from ..output import Scalar
 from .fixed import FixedPath
+from .points import Call, Ends, Engine, Point
 from .quadrature import Estimate, Path
-from .reference import Ends, Oracle
+from .reference import Oracle
 from .rules import FIXED
-from .tap import Call
 
 DEFAULT_INTERVALS = 128
 DEFAULT_STEPS = 50
 WAVE = 8  # points of a path in embedding space at a time: the graph of their second derivatives is large
 AnyPath = Path | FixedPath
-Evaluate = Callable[[list[int], list[float]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -81,40 +80,61 @@ class Relevance:
         return torch.tensor([[getattr(e, name) for e in row] for row in self.estimates], dtype=dtype)
 
 
-def layer_paths(oracle: Oracle, call: Call, scalar: Scalar, ends: Ends, layers: Sequence[int], rule: Rule) -> Relevance:
+def layer_paths(engine: Engine, call: Call, scalar: Scalar, ends: Ends, layers: Sequence[int], rule: Rule) -> Relevance:
     """r_l by the straight path into each block; a zero hidden state is the reference where none was propagated.
 
     Args:
-        oracle: the engine.
+        engine: what evaluates the integrand.
         call: the model's arguments.
         scalar: F.
         ends: what the end points gave.
         layers: blocks whose inputs are integrated at.
         rule: how.
     """
-    columns, gaps = [], []
-    for layer in layers:
-        high = ends.hidden[layer]
-        low = torch.zeros_like(high) if ends.reference is None else ends.reference[layer]
-        batch = range(high.shape[0])
-
-        def along(rows: list[int], nodes: list[float], layer: int = layer, low: Tensor = low) -> Tensor:
-            return oracle.along_layer(call, scalar, layer, low, ends.hidden[layer], rows, nodes)[0]
-
-        if ends.reference is None or ends.reference_slopes is None or ends.reference_value is None:
-            first, at_zero = oracle.along_layer(call, scalar, layer, low, high, list(batch), [0.0] * len(batch))
-        else:
-            at_zero = ends.reference_value
-            first = ((high - low).double() * ends.reference_slopes[layer].double()).sum(-1)
-        last = ((high - low).double() * ends.slopes[layer].double()).sum(-1)
-        gap = (ends.value - at_zero).cpu()
-        paths = _paths(rule, gap, _noise(ends.value, at_zero, high.dtype))
+    batch = range(len(ends.value))
+    low, at_zero = _low_ends(engine, call, scalar, ends, layers)
+    paths: dict[tuple[int, int], AnyPath] = {}
+    gaps = torch.zeros(len(batch), len(layers), dtype=torch.float64)
+    for i, layer in enumerate(layers):
+        high = _along_difference(ends, layer, ends.slopes[layer])
+        gaps[:, i] = (ends.value.cpu() - at_zero[i]).double()
+        noise = _noise(ends.value.cpu(), at_zero[i], ends.hidden[0].dtype)
         for b in batch:
-            paths[b].add([0.0, 1.0], torch.stack([first[b], last[b]]).cpu())
-        _run(paths, along)
-        columns.append([p.estimate for p in paths])
-        gaps.append(gap)
-    return Relevance([list(row) for row in zip(*columns, strict=True)], torch.stack(gaps, 1))
+            path = paths[b, layer] = rule.path(float(gaps[b, i]), noise)
+            path.add([0.0, 1.0], torch.stack([low[i][b], high[b]]))
+    while wanted := [Point(layer, b, a) for (b, layer), path in paths.items() for a in path.pending()]:
+        rows, _ = engine.phi(call, scalar, ends, wanted)
+        _hand_out(paths, wanted, rows)
+    return Relevance([[paths[b, layer].estimate for layer in layers] for b in batch], gaps)
+
+
+def _low_ends(
+    engine: Engine, call: Call, scalar: Scalar, ends: Ends, layers: Sequence[int]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """phi at a = 0 of every layer, [B,T] each, and F there, [B] each."""
+    if ends.reference_slopes is not None and ends.reference_value is not None:
+        found = [_along_difference(ends, layer, ends.reference_slopes[layer]) for layer in layers]
+        return found, [ends.reference_value.cpu()] * len(layers)
+    batch = len(ends.value)
+    rows, values = engine.phi(call, scalar, ends, [Point(layer, b, 0.0) for layer in layers for b in range(batch)])
+    return list(torch.split(rows, batch)), list(torch.split(values, batch))
+
+
+def _along_difference(ends: Ends, layer: int, slopes: Tensor) -> Tensor:
+    """<slope, h - h'> of every token, [B,T] float64."""
+    difference = ends.hidden[layer].double()
+    if ends.reference is not None:
+        difference = difference - ends.reference[layer].double()
+    return (difference * slopes.double()).sum(-1).cpu()
+
+
+def _hand_out(paths: dict[tuple[int, int], AnyPath], points: Sequence[Point], rows: Tensor) -> None:
+    """Give each path the values at its points, all of them at once."""
+    mine: dict[tuple[int, int], list[int]] = {}
+    for i, point in enumerate(points):
+        mine.setdefault((point.row, point.layer), []).append(i)
+    for key, indices in mine.items():
+        paths[key].add([points[i].node for i in indices], rows[indices])
 
 
 def input_paths(oracle: Oracle, call: Call, scalar: Scalar, ends: Ends, layers: Sequence[int], rule: Rule) -> Relevance:
@@ -124,44 +144,20 @@ def input_paths(oracle: Oracle, call: Call, scalar: Scalar, ends: Ends, layers: 
             'baselines: "conductance" integrates along one path in input space, and a zero hidden state at each layer '
             'is no such path; use baselines="pad" or another reference input'
         )
-    low, high = ends.reference[0], ends.hidden[0]
     known: dict[tuple[int, float], Tensor] = {}
-
-    def along(layer: int, rows: list[int], nodes: list[float]) -> Tensor:
-        new = [(b, a) for b, a in zip(rows, nodes, strict=True) if (b, a) not in known]
-        for wave in (new[i : i + WAVE] for i in range(0, len(new), WAVE)):
-            rows_new, nodes_new = [b for b, _ in wave], [a for _, a in wave]
-            found = oracle.along_input(call, scalar, low, high, rows_new, nodes_new).cpu()
-            known.update({key: found[:, i] for i, key in enumerate(wave)})
-        return torch.stack([known[b, a][layer] for b, a in zip(rows, nodes, strict=True)])
-
     gap = (ends.value - ends.reference_value).cpu()
-    columns = []
-    for layer in layers:
-        paths = _paths(rule, gap, _noise(ends.value, ends.reference_value, high.dtype))
-        _run(paths, lambda rows, nodes, layer=layer: along(layer, rows, nodes))  # type: ignore[misc]
-        columns.append([p.estimate for p in paths])
-    return Relevance([list(row) for row in zip(*columns, strict=True)], gap[:, None].expand(-1, len(layers)))
+    noise = _noise(ends.value, ends.reference_value, ends.hidden[0].dtype)
+    paths = {(b, layer): rule.path(float(gap[b]), noise) for layer in layers for b in range(len(gap))}
+    while wanted := [Point(layer, b, a) for (b, layer), path in paths.items() for a in path.pending()]:
+        new = sorted({(p.row, p.node) for p in wanted} - known.keys())
+        for wave in (new[i : i + WAVE] for i in range(0, len(new), WAVE)):
+            found = oracle.along_input(call, scalar, ends.reference[0], ends.hidden[0], wave).cpu()
+            known.update({key: found[:, i] for i, key in enumerate(wave)})
+        _hand_out(paths, wanted, torch.stack([known[p.row, p.node][p.layer] for p in wanted]))
+    estimates = [[paths[b, layer].estimate for layer in layers] for b in range(len(gap))]
+    return Relevance(estimates, gap[:, None].expand(-1, len(layers)))
 
 
 def _noise(value: Tensor, other: Tensor, dtype: torch.dtype) -> float:
     """The size of a gap that rounding alone makes: a few units in the last place of the scalars it is taken from."""
     return float(8 * torch.finfo(dtype).eps * torch.cat([value, other]).abs().max())
-
-
-def _paths(rule: Rule, gap: Tensor, noise: float) -> list[AnyPath]:
-    return [rule.path(float(g), noise) for g in gap]
-
-
-def _run(paths: Iterable[AnyPath], along: Evaluate) -> None:
-    """Evaluate what the paths ask for, all of them at once, until none asks for more."""
-    paths = list(paths)
-    while True:
-        wanted = [(b, a) for b, path in enumerate(paths) for a in path.pending()]
-        if not wanted:
-            return
-        rows = along([b for b, _ in wanted], [a for _, a in wanted]).cpu()
-        for b, path in enumerate(paths):
-            mine = [i for i, (owner, _) in enumerate(wanted) if owner == b]
-            if mine:
-                path.add([wanted[i][1] for i in mine], rows[mine])

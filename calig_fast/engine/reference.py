@@ -6,7 +6,6 @@ It is the check that faster engines are held to, and the engine for models that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,41 +15,10 @@ from .. import ops
 from ..encoder import Encoder
 from ..output import Scalar, logits_of
 from .attention import MapKind, Plain
-from .tap import Call, Record, Tap
+from .points import Call, Ends, Point
+from .tap import Record, Tap
 
 DEFAULT_BUDGET = 512 * 2**20
-
-
-@dataclass(frozen=True)
-class Ends:
-    """What one pass of [input; reference] up and down gives for all layers at once.
-
-    Args:
-        hidden: h_l [B,T,D] at the input, l = 0..L-1.
-        reference: h'_l [B,T,D], or None where no reference was propagated.
-        slopes: dF/dh_l [B,T,D] at the input.
-        reference_slopes: the same at the reference, or None.
-        value: F(x) [B] float64.
-        reference_value: F(x') [B] float64, or None.
-        maps: per layer [B,T,U], or None.
-        readout: [B,T] bool, rows of the last hidden state that F has a gradient at.
-        logits: [B,C], or None.
-    """
-
-    hidden: list[Tensor]
-    reference: list[Tensor] | None
-    slopes: list[Tensor]
-    reference_slopes: list[Tensor] | None
-    value: Tensor
-    reference_value: Tensor | None
-    maps: list[Tensor] | None
-    readout: Tensor
-    logits: Tensor | None
-
-    @property
-    def layers(self) -> int:
-        """L, the number of blocks run."""
-        return len(self.hidden)
 
 
 class Oracle:
@@ -84,18 +52,9 @@ class Oracle:
         words: Callable[[Tensor], Tensor] | None,
         resolve: Callable[[Any], Scalar],
         maps: MapKind | None,
+        mask: Tensor | None = None,
     ) -> tuple[Ends, Scalar]:
-        """One pass of the inputs, and of their reference with them, up and down.
-
-        Args:
-            call: the model's arguments, B rows.
-            reference: the same for the reference, or None for none.
-            words: what turns the word embeddings of the doubled batch into the reference's, see `Tap.record`.
-            resolve: makes F from what the model returned for the inputs alone.
-            maps: which attention maps are wanted, None for none.
-
-        Returns:
-            the ends, and F.
+        """See `Engine.ends`; padding is the model's own affair here, so the mask is not needed.
 
         Raises:
             ValueError: what `Tap.record` and `resolve` raise; no gradient reaches the blocks.
@@ -136,66 +95,62 @@ class Oracle:
             scalar,
         )
 
-    def along_layer(
-        self, call: Call, scalar: Scalar, layer: int, low: Tensor, high: Tensor, rows: Sequence[int], nodes: list[float]
+    def phi(self, call: Call, scalar: Scalar, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+        """See `Engine.phi`; the points of each layer are run from its block on, a wave at a time."""
+        rows = torch.zeros(len(points), ends.hidden[0].shape[1], dtype=torch.float64)
+        values = torch.zeros(len(points), dtype=torch.float64)
+        for layer in {p.layer for p in points}:
+            mine = [i for i, p in enumerate(points) if p.layer == layer]
+            share = max(0.1, 1 - layer / self.tap.depth)
+            wave = max(1, int(self.budget / (self.row_bytes * share)))
+            for start in range(0, len(mine), wave):
+                part = mine[start : start + wave]
+                phi, value = self._along_layer(call, scalar, ends, layer, [points[i] for i in part])
+                rows[part], values[part] = phi.cpu(), value.cpu()
+        return rows, values
+
+    def _along_layer(
+        self, call: Call, scalar: Scalar, ends: Ends, layer: int, points: Sequence[Point]
     ) -> tuple[Tensor, Tensor]:
-        """phi at points of the straight path into one block.
-
-        phi[t] = <dF_l/dh[t] at h' + a (h - h'), (h - h')[t]>.
-
-        Args:
-            call: the model's arguments, B rows.
-            scalar: F.
-            layer: the block that is entered.
-            low: h'_l [B,T,D].
-            high: h_l [B,T,D].
-            rows: which input each point belongs to.
-            nodes: its a.
-
-        Returns:
-            phi [n,T] float64, and F [n] float64.
-        """
-        tokens, width = high.shape[1:]
+        high = ends.hidden[layer]
+        low = torch.zeros_like(high) if ends.reference is None else ends.reference[layer]
         if high.dtype == torch.float16:  # its range is too small for sums over tokens; the blocks get it back
             low, high = low.float(), high.float()
+        tokens, width = high.shape[1:]
         offsets = torch.arange(high.shape[0] + 1, device=high.device) * tokens
+        index = torch.tensor([p.row for p in points], device=high.device)
+        a = torch.tensor([p.node for p in points], device=high.device, dtype=torch.float64)
+        path = ops.interpolate_path(
+            low.reshape(-1, width), high.reshape(-1, width), offsets, index, a, backend=self.backend
+        )
+        leaf = path.view(len(index), tokens, width).to(self.tap.dtype).requires_grad_()
+        value = scalar(self.tap.run({k: v[index] for k, v in call.items()}, layer, leaf), index)
+        slope = _gradients(value, [leaf])[0].reshape(-1, width).to(high.dtype)
         direction = (high - low).reshape(-1, width)
-        out, values = [], []
-        share = 1 - layer / self.tap.depth
-        wave = max(1, int(self.budget / (self.row_bytes * max(share, 0.1))))
-        for start in range(0, len(nodes), wave):
-            index = torch.tensor(rows[start : start + wave], device=high.device)
-            a = torch.tensor(nodes[start : start + wave], device=high.device, dtype=torch.float64)
-            points = ops.interpolate_path(
-                low.reshape(-1, width), high.reshape(-1, width), offsets, index, a, backend=self.backend
-            )
-            leaf = points.view(len(index), tokens, width).to(self.tap.dtype).requires_grad_()
-            value = scalar(self.tap.run({k: v[index] for k, v in call.items()}, layer, leaf), index)
-            slope = _gradients(value, [leaf])[0]
-            phi, _, _ = ops.accumulate_gradients(
-                [slope.reshape(-1, width).to(direction.dtype)],
-                [direction],
-                offsets,
-                index,
-                torch.ones_like(a),
-                backend=self.backend,
-            )
-            out.append(phi.view(len(index), tokens).double())
-            values.append(value.detach().double())
-        return torch.cat(out), torch.cat(values)
+        phi, _, _ = ops.accumulate_gradients(
+            [slope], [direction], offsets, index, torch.ones_like(a), backend=self.backend
+        )
+        return phi.view(len(index), tokens).double(), value.detach().double()
 
     def along_input(
-        self, call: Call, scalar: Scalar, low: Tensor, high: Tensor, rows: Sequence[int], nodes: list[float]
+        self, call: Call, scalar: Scalar, low: Tensor, high: Tensor, points: Sequence[tuple[int, float]]
     ) -> Tensor:
         """phi of every layer at points of the path in embedding space.
 
         phi_l[t] = <dF/dh_l[t], dh_l[t]/da>, h_l being what block l receives when block 0 receives h' + a (h - h').
 
+        Args:
+            call: the model's arguments, B rows.
+            scalar: F.
+            low: h'_0 [B,T,D].
+            high: h_0 [B,T,D].
+            points: (input, a) of each point.
+
         Returns:
             [L,n,T] float64.
         """
-        index = torch.tensor(rows, device=high.device)
-        a = torch.tensor(nodes, device=high.device, dtype=high.dtype)[:, None, None]
+        index = torch.tensor([row for row, _ in points], device=high.device)
+        a = torch.tensor([node for _, node in points], device=high.device, dtype=high.dtype)[:, None, None]
         direction = (high - low)[index]
         point = (low[index] + a * direction).requires_grad_()
         picked = {k: v[index] for k, v in call.items()}

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from ..encoder import Encoder
 from ..shadow import twin
 from .attention import Attention, Reader
-
-Call = Mapping[str, Any]
+from .points import Call
 
 
 @dataclass

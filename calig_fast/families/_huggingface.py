@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..encoder import Encoder, children
+from ..encoder import Block, Encoder, children
+from ._weights import activation, affine, encoder_only, fused, norm, unhooked
 
 
 def join(prefix: str, name: str) -> str:
@@ -33,17 +34,28 @@ def blocks(module: nn.Module, prefix: str, types: set[str], *paths: str) -> tupl
     return ()
 
 
-def text(module: nn.Module, prefix: str, family: str, types: set[str], *paths: str, offset: int = 0) -> Encoder | None:
+def text(
+    module: nn.Module,
+    prefix: str,
+    family: str,
+    types: set[str],
+    *paths: str,
+    offset: int = 0,
+    read: Callable[[nn.Module], Block] | None = None,
+) -> Encoder | None:
     """The encoder of a text backbone, or None.
 
     Args:
         offset: positions that the model's table of positions holds but never uses for tokens.
+        read: how a block's weights are read.
     """
     found = blocks(module, prefix, types, *paths)
     if not found:
         return None
     config: Any = module.config
-    return Encoder(family=family, modality="text", blocks=found, max_length=config.max_position_embeddings - offset)
+    return Encoder(
+        family=family, modality="text", blocks=found, max_length=config.max_position_embeddings - offset, read=read
+    )
 
 
 def image(
@@ -54,12 +66,14 @@ def image(
     *paths: str,
     tokens: int = 1,
     readout: Callable[[Tensor], Tensor] | None = None,
+    read: Callable[[nn.Module], Block] | None = None,
 ) -> Encoder | None:
     """The encoder of an image backbone, or None.
 
     Args:
         tokens: tokens before the first patch.
         readout: rows the head reads, see `Encoder`.
+        read: how a block's weights are read.
     """
     found = blocks(module, prefix, types, *paths)
     if not found:
@@ -67,4 +81,55 @@ def image(
     config: Any = module.config
     size = config.patch_size
     patch = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    return Encoder(family=family, modality="image", blocks=found, prefix=tokens, patch=patch, readout=readout)
+    return Encoder(
+        family=family,
+        modality="image",
+        blocks=found,
+        prefix=tokens,
+        patch=patch,
+        readout=readout,
+        read=read,
+        stem=join(prefix, "embeddings"),
+    )
+
+
+def bert_block(module: nn.Module) -> Block:
+    """The weights of a block of BERT, RoBERTa or ELECTRA."""
+    m: Any = module
+    attention = m.attention.self
+    unhooked(module)
+    encoder_only(attention.config)
+    return Block(
+        qkv=fused([affine(attention.query), affine(attention.key), affine(attention.value)]),
+        out=affine(m.attention.output.dense),
+        norm1=norm(m.attention.output.LayerNorm),
+        norm2=norm(m.output.LayerNorm),
+        up=affine(m.intermediate.dense),
+        down=affine(m.output.dense),
+        activation=activation(m.intermediate.intermediate_act_fn),
+        heads=attention.num_attention_heads,
+        scale=attention.attention_head_size**-0.5,
+    )
+
+
+def vit_block(module: nn.Module) -> Block:
+    """The weights of a block of ViT or DeiT, in releases of transformers before and since 5."""
+    m: Any = module
+    unhooked(module)
+    new = hasattr(m.attention, "q_proj")
+    inner = m.attention if new else m.attention.attention
+    names = ("q_proj", "k_proj", "v_proj") if new else ("query", "key", "value")
+    qkv = fused([affine(getattr(inner, name)) for name in names])
+    heads = inner.num_attention_heads
+    return Block(
+        qkv=qkv,
+        out=affine(m.attention.o_proj if new else m.attention.output.dense),
+        norm1=norm(m.layernorm_before),
+        norm2=norm(m.layernorm_after),
+        up=affine(m.mlp.fc1 if new else m.intermediate.dense),
+        down=affine(m.mlp.fc2 if new else m.output.dense),
+        activation=activation(m.mlp.activation_fn if new else m.intermediate.intermediate_act_fn),
+        heads=heads,
+        scale=(len(qkv.weight) // 3 // heads) ** -0.5,
+        pre_norm=True,
+    )

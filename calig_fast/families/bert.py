@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from ..encoder import Encoder
-from ._huggingface import text
+from ._huggingface import bert_block, text
 
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
     """The encoder, if `module` is a BertModel."""
-    return text(module, prefix, "bert", {"bert"}, "encoder.layer")
+    return text(module, prefix, "bert", {"bert"}, "encoder.layer", read=bert_block)

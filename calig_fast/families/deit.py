@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from ..encoder import Encoder
-from ._huggingface import image
+from ._huggingface import image, vit_block
 
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
     """The encoder, if `module` is a DeiTModel."""
-    return image(module, prefix, "deit", {"deit"}, "layers", "encoder.layer", tokens=2)
+    return image(module, prefix, "deit", {"deit"}, "layers", "encoder.layer", tokens=2, read=vit_block)

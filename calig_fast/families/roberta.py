@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from ..encoder import Encoder
-from ._huggingface import text
+from ._huggingface import bert_block, text
 
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
@@ -15,4 +15,4 @@ def encoder(module: nn.Module, prefix: str) -> Encoder | None:
     config: Any = getattr(module, "config", None)
     unused = (getattr(config, "pad_token_id", None) or 0) + 1
     types = {"roberta", "xlm-roberta", "camembert"}
-    return text(module, prefix, "roberta", types, "encoder.layer", offset=unused)
+    return text(module, prefix, "roberta", types, "encoder.layer", offset=unused, read=bert_block)

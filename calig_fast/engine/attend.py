@@ -1,0 +1,128 @@
+"""Self-attention of packed segments, and its gradients, without a map of H x T x U in memory.
+
+Segments of the same length that lie side by side are one call. The fused attention of the CPU is PyTorch's; other
+devices, and the readout row alone, take the definition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Run:
+    """Segments of one length, side by side.
+
+    Args:
+        start: first row.
+        count: segments n.
+        tokens: rows of each, T.
+    """
+
+    start: int
+    count: int
+    tokens: int
+
+    @property
+    def stop(self) -> int:
+        """One past the last row."""
+        return self.start + self.count * self.tokens
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What the way back needs of an attention.
+
+    Args:
+        heads: H.
+        scale: factor of the logits.
+        runs: where the segments lie.
+        parts: per run (q, k, v, out, lse) of the fused attention, or (q, k, v, probabilities).
+        rows: rows of the packed batch.
+    """
+
+    heads: int
+    scale: float
+    runs: tuple[Run, ...]
+    parts: tuple[tuple[Tensor, ...], ...]
+    rows: int
+
+
+def attend(
+    qkv: Tensor, heads: int, scale: float, runs: tuple[Run, ...], first_only: bool = False
+) -> tuple[Tensor, Attended]:
+    """softmax(scale q k^T) v of every segment.
+
+    Args:
+        qkv: [R,3E], queries, keys and values side by side.
+        heads: H; each has E/H columns.
+        scale: factor of the logits.
+        runs: the segments, in order, covering all rows.
+        first_only: the first row of each segment alone asks.
+
+    Returns:
+        [R,E], or [S,E] with `first_only`; and what the way back needs.
+    """
+    width = qkv.shape[1] // 3
+    outs: list[Tensor] = []
+    parts: list[tuple[Tensor, ...]] = []
+    for run in runs:
+        q, k, v = _split(qkv, run, heads)
+        if first_only or qkv.device.type != "cpu":
+            q = q[:, :, :1] if first_only else q
+            p = torch.softmax((q * scale) @ k.transpose(-1, -2), -1)
+            out = p @ v
+            parts.append((q, k, v, p))
+        else:
+            out, lse = _aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, False, scale=scale)
+            parts.append((q, k, v, out, lse))
+        outs.append(out.transpose(1, 2).reshape(-1, width))
+    return _joined(outs), Attended(heads, scale, runs, tuple(parts), qkv.shape[0])
+
+
+def attend_vjp(g: Tensor, attended: Attended) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of q, k and v.
+
+    Args:
+        g: gradient of `attend`'s rows, [R,E] or [S,E].
+        attended: what `attend` kept.
+
+    Returns:
+        those of q [R,E] (or [S,E]), k [R,E] and v [R,E].
+    """
+    width, done = g.shape[1], 0
+    dqs: list[Tensor] = []
+    dks: list[Tensor] = []
+    dvs: list[Tensor] = []
+    for q, *rest in attended.parts:
+        n, heads, asking, dim = q.shape
+        mine = g[done : done + n * asking].view(n, asking, heads, dim).transpose(1, 2)
+        done += n * asking
+        if len(rest) == 3:
+            k, v, p = rest
+            dp = mine @ v.transpose(-1, -2)
+            ds = p * (dp - (dp * p).sum(-1, keepdim=True)) * attended.scale
+            grads = (ds @ k, ds.transpose(-1, -2) @ q, p.transpose(-1, -2) @ mine)
+        else:
+            k, v, out, lse = rest
+            grads = _aten._scaled_dot_product_flash_attention_for_cpu_backward(
+                mine, q, k, v, out, lse, 0.0, False, scale=attended.scale
+            )
+        for found, rows in zip((dqs, dks, dvs), grads, strict=True):
+            found.append(rows.transpose(1, 2).reshape(-1, width))
+    return _joined(dqs), _joined(dks), _joined(dvs)
+
+
+def _split(qkv: Tensor, run: Run, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    rows = qkv[run.start : run.stop].view(run.count, run.tokens, 3, heads, -1)
+    q, k, v = rows.permute(2, 0, 3, 1, 4)
+    return q, k, v
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

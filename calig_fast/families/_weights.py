@@ -1,0 +1,143 @@
+"""The weights of a block, read from modules whose arithmetic is known; anything else is refused, never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..encoder import Activation, Affine, Norm
+
+
+class UnreadableError(ValueError):
+    """A block computes something that its family does not know; the message says what."""
+
+
+_ACTIVATIONS: dict[str, Activation] = {
+    "GELUActivation": "gelu",
+    "NewGELUActivation": "gelu_tanh",
+    "GELUTanh": "gelu_tanh",
+    "ReLU": "relu",
+    "SiLU": "silu",
+    "SiLUActivation": "silu",
+    "gelu": "gelu",
+    "relu": "relu",
+    "silu": "silu",
+}
+
+
+def affine(module: Any) -> Affine:
+    """The weights of a linear layer, LoRA adapters merged into them.
+
+    Raises:
+        UnreadableError: another kind of module.
+    """
+    if type(module) is nn.Linear:
+        return Affine(module.weight, module.bias)
+    if type(module).__module__.startswith("peft.tuners.lora") and type(module).__name__ == "Linear":
+        return _with_adapters(module)
+    raise UnreadableError(f"a projection is a {type(module).__name__}, not a plain linear layer")
+
+
+def _with_adapters(module: Any) -> Affine:
+    base = module.get_base_layer()
+    if type(base) is not nn.Linear:
+        raise UnreadableError(f"an adapter lies over a {type(base).__name__}")
+    weight: Tensor = base.weight
+    if not module.merged and not module.disable_adapters:
+        for name in module.active_adapters:
+            if name not in module.lora_A:
+                continue
+            if module.use_dora.get(name) or module.lora_bias.get(name):
+                raise UnreadableError("an adapter is DoRA or has a bias of its own")
+            weight = weight + module.get_delta_weight(name).to(weight.dtype)
+    return Affine(weight, base.bias)
+
+
+def fused(parts: Sequence[Affine]) -> Affine:
+    """Projections side by side, a copy; a missing bias counts as zeros where another has one."""
+    biases = [p.bias for p in parts]
+    bias = None
+    if any(b is not None for b in biases):
+        bias = torch.cat([p.weight.new_zeros(len(p.weight)) if p.bias is None else p.bias for p in parts])
+    return Affine(torch.cat([p.weight for p in parts]), bias)
+
+
+def norm(module: Any) -> Norm:
+    """The weights of a layer norm over the last axis.
+
+    Raises:
+        UnreadableError: another kind of norm.
+    """
+    known = isinstance(module, nn.LayerNorm) and type(module).forward in _norm_forwards()
+    if not known or len(module.normalized_shape) != 1:
+        raise UnreadableError(f"a norm is a {type(module).__name__}, not a layer norm")
+    return Norm(module.weight, module.bias, float(module.eps))
+
+
+def _norm_forwards() -> list[Any]:
+    """The forwards of layer norms that compute what torch's does."""
+    try:
+        from timm.layers.norm import LayerNorm
+
+        return [nn.LayerNorm.forward, LayerNorm.forward]
+    except ImportError:
+        return [nn.LayerNorm.forward]
+
+
+def activation(function: Any) -> Activation:
+    """The name of an activation.
+
+    Raises:
+        UnreadableError: one that is not known.
+    """
+    if isinstance(function, nn.GELU):
+        return "gelu_tanh" if function.approximate == "tanh" else "gelu"
+    if type(function).__name__ == "GELU" and type(function).__module__.startswith("timm."):
+        return "gelu"
+    if type(function).__name__ == "GELUTanh" and type(function).__module__.startswith("timm."):
+        return "gelu_tanh"
+    name = type(function).__name__ if isinstance(function, nn.Module) else getattr(function, "__name__", "")
+    if name not in _ACTIVATIONS:
+        raise UnreadableError(f"the activation is {name or function!r}")
+    return _ACTIVATIONS[name]
+
+
+def layer_scale(module: Any, name: str) -> Tensor | None:
+    """The factors of a layer scale kept under `name`, None where there is none.
+
+    Raises:
+        UnreadableError: something that is neither a layer scale nor the identity.
+    """
+    if module is None or isinstance(module, nn.Identity):
+        return None
+    found = getattr(module, name, None)
+    if not isinstance(found, Tensor):
+        raise UnreadableError(f"a layer scale is a {type(module).__name__} without {name}")
+    return found
+
+
+def unhooked(module: nn.Module) -> None:
+    """Raise where a hook may change what the modules of a block compute.
+
+    Raises:
+        UnreadableError: naming the module.
+    """
+    for name, inner in module.named_modules():
+        if inner._forward_hooks or inner._forward_pre_hooks:
+            raise UnreadableError(f"{name or 'a block'} has forward hooks, which may change what it computes")
+
+
+def encoder_only(config: Any) -> None:
+    """Raise where a block attends to the past alone, or with relative positions.
+
+    Raises:
+        UnreadableError: saying which.
+    """
+    if getattr(config, "is_decoder", False):
+        raise UnreadableError("the model is a decoder")
+    kind = getattr(config, "position_embedding_type", "absolute") or "absolute"
+    if kind != "absolute":
+        raise UnreadableError(f"its positions are {kind}")
