@@ -75,4 +75,4 @@ def test_op(benchmark: Any, op: str, dtype: str, layout: str, backend: str) -> N
     if not agree(run, args, backend, DTYPES[dtype]):
         pytest.fail(f"{op} on {backend}: the answer is wrong, no time is reported")
     benchmark.group = f"{op} {dtype} {layout}"
-    benchmark.pedantic(run, args=args, kwargs={"backend": backend}, rounds=20, warmup_rounds=3)
+    benchmark.pedantic(run, args=args, kwargs={"backend": backend}, rounds=50, warmup_rounds=5)

@@ -7,29 +7,28 @@ one path point of one input: `inputs[s]` names the input, and its rows follow th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 
-def lengths(offsets: Tensor) -> Tensor:
-    """[B] tokens of every input."""
-    return offsets[1:] - offsets[:-1]
+class Place(NamedTuple):
+    """Where one segment lies: its input's packed tokens, and its own rows."""
+
+    tokens: slice
+    rows: slice
 
 
-def segment_rows(offsets: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the rows of the segments come from.
-
-    Returns:
-        token [rows] the packed token that a row belongs to; segment [rows] the segment it belongs to.
-    """
-    length = lengths(offsets)[inputs]
-    segment = torch.repeat_interleave(length)
-    first = length.cumsum(0) - length
-    token = torch.arange(segment.numel(), device=offsets.device) + (offsets[:-1][inputs] - first)[segment]
-    return token, segment
+def segments(offsets: Tensor, inputs: Tensor) -> list[Place]:
+    """The place of every segment."""
+    bounds, places, row = offsets.tolist(), [], 0
+    for b in inputs.tolist():
+        first, last = bounds[b], bounds[b + 1]
+        places.append(Place(slice(first, last), slice(row, row + last - first)))
+        row += last - first
+    return places
 
 
 def readable(*tensors: Tensor) -> bool:
@@ -112,7 +111,6 @@ def check_rows(name: str, rows: int, offsets: Tensor, inputs: Tensor) -> None:
         ValueError: more or fewer.
     """
     if readable(offsets, inputs):
-        length = [b - a for a, b in pairwise(offsets.tolist())]
-        wanted = sum(length[b] for b in inputs.tolist())
+        wanted = sum(place.tokens.stop - place.tokens.start for place in segments(offsets, inputs))
         if rows != wanted:
             raise ValueError(f"{name}: expected {wanted} rows, the tokens of all segments, got {rows}")

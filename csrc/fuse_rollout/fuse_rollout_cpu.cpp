@@ -51,13 +51,20 @@ struct Row {
   }
 };
 
-// sum_u |A[t,u]|. The residual is picked by a comparison, in int so that it stays in vector registers.
+// sum_u |A[t,u]|, in runs as above. The residual is picked by a comparison, in int so that it stays in vector
+// registers.
 template <typename T, bool kMap>
 T sum_row(Row<T, kMap> m, T residual, int t, int n) {
-  T total = 0;
-#pragma omp simd reduction(+ : total)
-  for (int u = 0; u < n; ++u) total += magnitude(m[u] + (u == t ? residual : T(0)));
-  return total;
+  constexpr int kRun = 64;
+  double total = 0;
+  for (int begin = 0; begin < n; begin += kRun) {
+    const int end = begin + kRun < n ? begin + kRun : n;
+    T run = 0;
+#pragma omp simd reduction(+ : run)
+    for (int u = begin; u < end; ++u) run += magnitude(m[u] + (u == t ? residual : T(0)));
+    total += static_cast<double>(run);
+  }
+  return static_cast<T>(total);
 }
 
 template <typename T, bool kMap>

@@ -10,17 +10,18 @@ namespace calig_fast {
 
 struct InterpolatePath {
   Scalar scalar;
-  const void* start;         // [tokens, width]
-  const void* end;           // [tokens, width]
-  void* points;              // [first_row[segments], width]
-  int64_t width;             // D
-  int64_t segments;          // S
-  const int64_t* first_row;  // [S+1] row of `points` where a segment begins
-  const int64_t* token;      // [S] first token of the segment's input
-  const double* nodes;       // [S] a in [0,1]
+  const void* start;              // [tokens, width]
+  const void* end;                // [tokens, width]
+  void* points;                   // [first_row[S], width]
+  int64_t width;                  // D
+  const int64_t* offsets;         // [B+1]
+  const int64_t* segments_begin;  // [B+1] into `segments`
+  const int64_t* segments;        // [S] segments grouped by input
+  const int64_t* first_row;       // [S+1] row of `points` where a segment begins
+  const double* nodes;            // [S] a in [0,1]
 };
 
-// Writes rows [begin, end) of `points`; rows are independent of each other.
-CALIG_DECLARE_PER_ISA(void interpolate_rows(const InterpolatePath& problem, int64_t begin, int64_t end))
+// Writes the points of tokens [begin, end) in every segment of their inputs; tokens are independent of each other.
+CALIG_DECLARE_PER_ISA(void interpolate_tokens(const InterpolatePath& problem, int64_t begin, int64_t end))
 
 }  // namespace calig_fast

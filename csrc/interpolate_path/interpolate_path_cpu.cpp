@@ -4,52 +4,60 @@
 namespace calig_fast::CALIG_ISA {
 namespace {
 
-// Leaves from the nearer end point, as torch.lerp does: both ends come out exactly.
+constexpr int64_t kBlock = 1024;  // elements at a time: both ends and their difference stay in the first-level cache
+
+// `count` elements of one input's end points, `local` elements after its first: read once, written in every segment.
 template <typename T>
-void interpolate(const T* start, const T* end, T* out, double node, int64_t n) {
+void block(const InterpolatePath& p, int64_t input, int64_t local, int64_t count) {
   using A = typename Accumulate<T>::type;
-  if (node == 0 || node == 1) {
-    std::memcpy(out, node == 0 ? start : end, n * sizeof(T));
-    return;
+  const T* start = static_cast<const T*>(p.start) + p.offsets[input] * p.width + local;
+  const T* end = static_cast<const T*>(p.end) + p.offsets[input] * p.width + local;
+  A from[kBlock], to[kBlock], step[kBlock];
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    from[i] = load(start[i]);
+    to[i] = load(end[i]);
+    step[i] = to[i] - from[i];
   }
-  const A a = static_cast<A>(node);
-  if (node < 0.5) {
+  for (int64_t i = p.segments_begin[input]; i < p.segments_begin[input + 1]; ++i) {
+    const int64_t s = p.segments[i];
+    T* out = static_cast<T*>(p.points) + p.first_row[s] * p.width + local;
+    const double node = p.nodes[s];
+    if (node == 0 || node == 1) {
+      std::memcpy(out, node == 0 ? start : end, count * sizeof(T));
+      continue;
+    }
+    // leaves from the nearer end point, as torch.lerp does
+    const A* near = node < 0.5 ? from : to;
+    const A a = node < 0.5 ? static_cast<A>(node) : static_cast<A>(node) - 1;
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) store(out + i, load(start[i]) + a * (load(end[i]) - load(start[i])));
-  } else {
-    const A rest = static_cast<A>(1) - a;
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) store(out + i, load(end[i]) - rest * (load(end[i]) - load(start[i])));
+    for (int64_t j = 0; j < count; ++j) store(out + j, near[j] + a * step[j]);
   }
 }
 
 template <typename T>
-void rows(const InterpolatePath& p, int64_t begin, int64_t end) {
-  int64_t low = 0, high = p.segments;  // the segment that holds row `begin`
-  while (high - low > 1) {
-    const int64_t middle = (low + high) / 2;
-    (p.first_row[middle] <= begin ? low : high) = middle;
-  }
-  for (int64_t row = begin, s = low; row < end; ++s) {
-    const int64_t stop = p.first_row[s + 1] < end ? p.first_row[s + 1] : end;
-    if (stop <= row) continue;
-    const int64_t from = (p.token[s] + row - p.first_row[s]) * p.width;
-    interpolate(static_cast<const T*>(p.start) + from, static_cast<const T*>(p.end) + from,
-                static_cast<T*>(p.points) + row * p.width, p.nodes[s], (stop - row) * p.width);
-    row = stop;
+void tokens(const InterpolatePath& p, int64_t begin, int64_t end) {
+  int64_t input = 0;
+  for (int64_t t = begin; t < end;) {
+    while (p.offsets[input + 1] <= t) ++input;
+    const int64_t stop = p.offsets[input + 1] < end ? p.offsets[input + 1] : end;
+    const int64_t last = (stop - p.offsets[input]) * p.width;
+    for (int64_t local = (t - p.offsets[input]) * p.width; local < last; local += kBlock)
+      block<T>(p, input, local, last - local < kBlock ? last - local : kBlock);
+    t = stop;
   }
 }
 
 }  // namespace
 
-void interpolate_rows(const InterpolatePath& problem, int64_t begin, int64_t end) {
+void interpolate_tokens(const InterpolatePath& problem, int64_t begin, int64_t end) {
   switch (problem.scalar) {
     case Scalar::f32:
-      return rows<float>(problem, begin, end);
+      return tokens<float>(problem, begin, end);
     case Scalar::f64:
-      return rows<double>(problem, begin, end);
+      return tokens<double>(problem, begin, end);
     case Scalar::bf16:
-      return rows<Bf16>(problem, begin, end);
+      return tokens<Bf16>(problem, begin, end);
   }
 }
 

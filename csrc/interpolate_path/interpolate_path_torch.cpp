@@ -16,26 +16,27 @@ at::Tensor interpolate_path_cpu(const at::Tensor& start, const at::Tensor& end, 
               start.scalar_type(), " and ", end.sizes(), " ", end.scalar_type());
   TORCH_CHECK(end.device() == start.device(), "end: expected it on ", start.device(), ", got ", end.device());
   const auto offset = checked_offsets(offsets, start.size(0));
-  const auto input = checked_inputs(inputs, static_cast<int64_t>(offset.size()) - 1);
+  const int64_t count = static_cast<int64_t>(offset.size()) - 1, tokens = start.size(0), width = start.size(1);
+  const auto input = checked_inputs(inputs, count);
   const auto node = doubles(nodes, "nodes", static_cast<int64_t>(input.size()));
   const auto first = first_rows(offset, input);
-  std::vector<int64_t> token(input.size());
-  for (size_t s = 0; s < input.size(); ++s) token[s] = offset[input[s]];
+  const auto grouped = segments_of_input(input, count);
 
   const at::Tensor from = start.contiguous(), to = end.contiguous();
-  at::Tensor points = at::empty({first.back(), start.size(1)}, start.options());
+  at::Tensor points = at::empty({first.back(), width}, start.options());
   const InterpolatePath problem{scalar_of(start, "start"),
                                 from.const_data_ptr(),
                                 to.const_data_ptr(),
                                 points.mutable_data_ptr(),
-                                start.size(1),
-                                static_cast<int64_t>(input.size()),
+                                width,
+                                offset.data(),
+                                grouped.begin.data(),
+                                grouped.list.data(),
                                 first.data(),
-                                token.data(),
                                 node.data()};
-  const auto body = CALIG_PICK(interpolate_rows);
-  const int64_t grain = 32768 / (problem.width + 1) + 1;
-  at::parallel_for(0, first.back(), grain, [&](int64_t begin, int64_t stop) { body(problem, begin, stop); });
+  const auto body = CALIG_PICK(interpolate_tokens);
+  const int64_t work = tokens ? first.back() / tokens * width + 1 : 1;
+  at::parallel_for(0, tokens, 32768 / work + 1, [&](int64_t begin, int64_t stop) { body(problem, begin, stop); });
   return points;
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..packed import segment_rows
+from ..packed import segments
 
 
 def supports(*tensors: Tensor) -> str | None:
@@ -23,16 +23,15 @@ def accumulate_gradients(
     weights: Tensor,
     with_lig: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gather the directions a row, contract, then add the rows of every token."""
+    """One segment at a time: contract, then add to the input's tokens. Temporaries are one segment's."""
     wide = torch.float64 if gradients[0].dtype == torch.float64 else torch.float32
-    token, segment = segment_rows(offsets, inputs)
-    w = weights.to(wide)[segment]
     tokens, width = directions[0].shape
-    phi = torch.zeros(len(token), dtype=wide, device=offsets.device)
-    for gradient, direction in zip(gradients, directions, strict=True):
-        phi += torch.linalg.vecdot(gradient.to(wide), direction.to(wide)[token])
-    r = phi.new_zeros(tokens).index_add_(0, token, w * phi)
-    lig = phi.new_zeros((tokens if with_lig else 0, width))
-    if with_lig:
-        lig.index_add_(0, token, w.unsqueeze(1) * gradients[0].to(wide)).mul_(directions[0].to(wide))
-    return phi, r, lig
+    phi = torch.zeros(len(gradients[0]), dtype=wide, device=offsets.device)
+    r, lig = phi.new_zeros(tokens), phi.new_zeros((tokens if with_lig else 0, width))
+    for (here, rows), weight in zip(segments(offsets, inputs), weights.tolist(), strict=True):
+        for gradient, direction in zip(gradients, directions, strict=True):
+            phi[rows] += torch.linalg.vecdot(gradient[rows].to(wide), direction[here].to(wide))
+        r[here].add_(phi[rows], alpha=weight)
+        if with_lig:
+            lig[here].add_(gradients[0][rows], alpha=weight)
+    return phi, r, lig.mul_(directions[0]) if with_lig else lig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..packed import segment_rows
+from ..packed import segments
 
 
 def supports(*tensors: Tensor) -> str | None:
@@ -14,8 +14,9 @@ def supports(*tensors: Tensor) -> str | None:
 
 
 def interpolate_path(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> Tensor:
-    """Gather both ends a row, then torch.lerp, which is exact at both ends."""
-    wide = torch.float64 if start.dtype == torch.float64 else torch.float32
-    token, segment = segment_rows(offsets, inputs)
-    a = nodes.to(wide)[segment].unsqueeze(1)
-    return torch.lerp(start[token].to(wide), end[token].to(wide), a).to(start.dtype)
+    """One torch.lerp a segment: exact at both ends, and bfloat16 is computed in float32."""
+    places = segments(offsets, inputs)
+    points = start.new_empty((places[-1].rows.stop if places else 0, start.shape[1]))
+    for (tokens, rows), a in zip(places, nodes.tolist(), strict=True):
+        torch.lerp(start[tokens], end[tokens], a, out=points[rows])
+    return points
