@@ -42,7 +42,7 @@ def encode(inputs: str | Sequence[Any], tokenizer: Any, longest: int | None) -> 
         longest: most tokens the model reads; longer text is cut, with a warning, and the cut is reported.
 
     Raises:
-        TypeError: no tokenizer, or something that is no text.
+        TypeError: no tokenizer, something that is no text, or texts mixed with pairs.
         ValueError: no text at all.
     """
     one = isinstance(inputs, str) or (isinstance(inputs, tuple) and len(inputs) == 2)
@@ -51,6 +51,8 @@ def encode(inputs: str | Sequence[Any], tokenizer: Any, longest: int | None) -> 
         pair = isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(part, str) for part in row)
         if not isinstance(row, str) and not pair:
             raise TypeError(f"inputs: expected texts or pairs of texts, got {type(row).__name__}")
+    if len({isinstance(row, str) for row in rows}) > 1:
+        raise TypeError("inputs: expected texts or pairs of texts, got both in one list; explain them in two calls")
     if tokenizer is None or not callable(tokenizer):
         raise TypeError(
             'inputs: text needs a tokenizer; pass tokenizer=, or tokenizer(text, return_tensors="pt") instead of text'
