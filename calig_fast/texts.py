@@ -87,9 +87,15 @@ def _tokenizer_in(folder: str) -> Any:
     try:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        found = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (ImportError, OSError, ValueError):
         return None
+    return found if has_vocabulary(found) else None
+
+
+def has_vocabulary(tokenizer: Any) -> bool:
+    """Whether a tokenizer knows more than special tokens; transformers makes one that does not of an empty folder."""
+    return len(tokenizer) > len(tokenizer.all_special_ids)
 
 
 def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Tensor:
