@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,13 +25,17 @@ class Encoded:
 
     Args:
         encoding: a BatchEncoding of tensors.
-        originals: the text of each input; None for a pair.
+        parts: the text of each input, or the two of a pair.
         truncated: tokens cut off each.
     """
 
     encoding: Any
-    originals: tuple[str | None, ...]
+    parts: tuple[tuple[str, ...], ...]
     truncated: tuple[int, ...]
+
+    def original(self, index: int) -> str | None:
+        """The text of one input; None for a pair."""
+        return self.parts[index][0] if len(self.parts[index]) == 1 else None
 
 
 def encode(inputs: str | Sequence[Any], tokenizer: Any, longest: int | None) -> Encoded:
@@ -63,8 +68,9 @@ def encode(inputs: str | Sequence[Any], tokenizer: Any, longest: int | None) -> 
     if blank:
         raise ValueError(f"inputs: input {blank} is empty; pass text with a word in it")
     limit = min(longest or 10**9, getattr(tokenizer, "model_max_length", None) or 10**9)
-    first = [row if isinstance(row, str) else row[0] for row in rows]
-    second = None if all(isinstance(row, str) for row in rows) else [row[1] for row in rows]
+    parts = tuple((row,) if isinstance(row, str) else tuple(row) for row in rows)
+    first = [part[0] for part in parts]
+    second = None if len(parts[0]) == 1 else [part[1] for part in parts]
     lengths = [len(ids) for ids in tokenizer(first, second, truncation=False, verbose=False)["input_ids"]]
     cut = tuple(max(0, n - limit) for n in lengths)
     if any(cut):
@@ -73,7 +79,7 @@ def encode(inputs: str | Sequence[Any], tokenizer: Any, longest: int | None) -> 
     encoding = tokenizer(
         first, second, return_tensors="pt", padding=True, truncation=any(cut), max_length=limit if any(cut) else None
     )
-    return Encoded(encoding, tuple(row if isinstance(row, str) else None for row in rows), cut)
+    return Encoded(encoding, parts, cut)
 
 
 def local_tokenizer(model: nn.Module) -> Any:
@@ -133,14 +139,14 @@ def texts(
     out = []
     for b in range(len(mask)):
         real = mask[b].nonzero().flatten().tolist()
-        original = encoded.originals[b] if encoded else None
         if kept is not None:
             names = [kept[b].tokens[t] for t in real]
-            words = _words_kept(kept[b], real, original)
+            words = _words_kept(kept[b], real, encoded.parts[b] if encoded else (), tokenizer)
         else:
             names = _names(None if ids is None else ids[b], real, tokenizer)
-            words = _words_by_marks(names, real, special[b].tolist())
-        out.append(Text(tuple(names), words, original, encoded.truncated[b] if encoded else 0))
+            words = _words_by_marks(names, real, special[b].tolist(), tokenizer)
+        original, truncated = (encoded.original(b), encoded.truncated[b]) if encoded else (None, 0)
+        out.append(Text(tuple(names), words, original, truncated))
     return tuple(out)
 
 
@@ -162,8 +168,8 @@ def _names(ids: Tensor | None, real: list[int], tokenizer: Any) -> list[str]:
     return [f"#{value}" for value in values]
 
 
-def _words_kept(encoding: Any, real: list[int], original: str | None) -> tuple[Word, ...]:
-    """Words as the tokenizer split them, with their place in the text."""
+def _words_kept(encoding: Any, real: list[int], parts: tuple[str, ...], tokenizer: Any) -> tuple[Word, ...]:
+    """Words as the tokenizer split them, with their place in the text; the words of a pair have none."""
     groups: list[tuple[tuple[int, int], list[int]]] = []
     for t in real:
         word, sequence = encoding.word_ids[t], encoding.sequence_ids[t]
@@ -173,17 +179,38 @@ def _words_kept(encoding: Any, real: list[int], original: str | None) -> tuple[W
             groups[-1][1].append(t)
         else:
             groups.append(((sequence, word), [t]))
+    if not parts:
+        return tuple(
+            Word(_joined([encoding.tokens[t] for t in pieces], tokenizer), tuple(pieces)) for _, pieces in groups
+        )
     words = []
-    for _, pieces in groups:
-        start, end = encoding.offsets[pieces[0]][0], encoding.offsets[pieces[-1]][1]
-        if original is not None:
-            start += len(original[start:end]) - len(original[start:end].lstrip())
-        text = original[start:end] if original is not None else _joined([encoding.tokens[t] for t in pieces])
-        words.append(Word(text, tuple(pieces), start, end) if original is not None else Word(text, tuple(pieces)))
+    for sequence, text in enumerate(parts):
+        mine = [pieces for (of, _), pieces in groups if of == sequence]
+        kept = [(encoding.offsets[pieces[0]][0], encoding.offsets[pieces[-1]][1]) for pieces in mine]
+        for pieces, (start, end) in zip(mine, _places(text, kept), strict=True):
+            place = (start, end) if len(parts) == 1 else (-1, -1)
+            words.append(Word(text[start:end], tuple(pieces), *place))
     return tuple(words)
 
 
-def _words_by_marks(names: list[str], real: list[int], special: list[bool]) -> tuple[Word, ...]:
+def _places(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans of words as they are written: a tokenizer's may hold the space before a word, or leave out its accents."""
+    out = []
+    free = 0
+    for i, (start, end) in enumerate(spans):
+        following = max(end, spans[i + 1][0]) if i + 1 < len(spans) else len(text)
+        if text[start:end].strip():
+            start += len(text[start:end]) - len(text[start:end].lstrip())
+        while start == end and start > free and text[start - 1].isspace():  # spaces alone, trimmed to nothing
+            start -= 1
+        while end < following and unicodedata.combining(text[end]):
+            end += 1
+        out.append((start, end))
+        free = end
+    return out
+
+
+def _words_by_marks(names: list[str], real: list[int], special: list[bool], tokenizer: Any) -> tuple[Word, ...]:
     """Words put together by the marks that tokenizers put on word pieces; every token a word where there are none."""
     marked = any(n.startswith(_PIECE_STARTS) for n in names)
     groups: list[list[int]] = []
@@ -198,10 +225,15 @@ def _words_by_marks(names: list[str], real: list[int], special: list[bool]) -> t
         else:
             groups.append([i])
         open_word = True
-    return tuple(Word(_joined([names[i] for i in g]), tuple(real[i] for i in g)) for g in groups)
+    return tuple(Word(_joined([names[i] for i in g], tokenizer), tuple(real[i] for i in g)) for g in groups)
 
 
-def _joined(pieces: list[str]) -> str:
+def _joined(pieces: list[str], tokenizer: Any) -> str:
+    """Word pieces as one word; the tokenizer knows how byte-level pieces are written."""
+    decode = getattr(tokenizer, "convert_tokens_to_string", None)
+    decoded = decode(pieces).strip().removeprefix("##") if decode else ""
+    if decoded and not any(map(str.isspace, decoded)):
+        return str(decoded)
     text = "".join(p.removeprefix("##") for p in pieces)
     for mark in _PIECE_STARTS:
         text = text.replace(mark, " ")
