@@ -42,8 +42,18 @@ def pixels(pictures: list[Any], processor: Any) -> Tensor:
 
 
 def normalisation(processor: Any) -> Normalisation | None:
-    """Mean and standard deviation per channel, of a Hugging Face processor or a transform that ends in Normalize."""
+    """Mean and standard deviation per channel, on a scale of 0 to 1, that pixels were normalised with.
+
+    Of a Hugging Face processor, whose steps can be switched off, or of a transform that ends in Normalize.
+    """
     mean, std = getattr(processor, "image_mean", None), getattr(processor, "image_std", None)
+    if mean is not None and std is not None:
+        if getattr(processor, "do_normalize", True) is False:
+            mean, std = np.zeros_like(mean, dtype=float), np.ones_like(std, dtype=float)
+        factor = (
+            1.0 if getattr(processor, "do_rescale", True) is False else getattr(processor, "rescale_factor", 1 / 255)
+        )
+        mean, std = np.divide(mean, 255 * factor), np.divide(std, 255 * factor)
     for step in getattr(processor, "transforms", []):
         if type(step).__name__ == "Normalize":
             mean, std = step.mean, step.std
