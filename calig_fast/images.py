@@ -101,7 +101,8 @@ def grid(values: Tensor, encoder: Encoder, tokens: int) -> Grid:
         rows, columns = values.shape[-2] // encoder.patch[0], values.shape[-1] // encoder.patch[1]
         if rows * columns + encoder.prefix == tokens:
             return Grid(rows, columns, encoder.prefix)
-    for prefix in (encoder.prefix, 1, 0, 2):
+    square = values.shape[-2] == values.shape[-1]
+    for prefix in (encoder.prefix, 1, 0, 2) if square else ():
         side = math.isqrt(max(tokens - prefix, 0))
         if side and side * side == tokens - prefix:
             return Grid(side, side, prefix)
