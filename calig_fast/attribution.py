@@ -199,16 +199,17 @@ class Attribution:
     def __iter__(self) -> Iterator[Attribution]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, index: int | slice | Sequence[int]) -> Attribution:
+    def __getitem__(self, index: int | slice | Sequence[int] | Sequence[bool] | Tensor) -> Attribution:
         """The attribution of some of the inputs; the batch axis stays.
 
+        Args:
+            index: an int, a slice, several ints, or B bools as in `a[~a.converged]`.
+
         Raises:
-            IndexError: an index outside the batch.
+            IndexError: an index outside the batch, bools that are not B, or something else.
         """
         n = len(self)
-        rows = list(range(n))[index] if isinstance(index, slice) else [index] if isinstance(index, int) else list(index)
-        if any(not -n <= i < n for i in rows):
-            raise IndexError(f"index {index}: this attribution holds {n} inputs")
+        rows = list(range(n))[index] if isinstance(index, slice) else _rows(index, n)
         pick: dict[str, Any] = {name: value[rows] for name, value in self._tensors().items()}
         if self.texts is not None:
             pick["texts"] = tuple(self.texts[i] for i in rows)
@@ -296,6 +297,19 @@ class Attribution:
         from .views.plots import plot_layers
 
         return plot_layers(self, index)
+
+
+def _rows(index: Any, n: int) -> list[int]:
+    """The positions among n that ints or bools stand for."""
+    given = torch.as_tensor(index)
+    if given.dtype == torch.bool:
+        if given.shape != (n,):
+            raise IndexError(f"index {index}: expected {n} bools, one for each input, got {list(given.shape)}")
+        given = given.nonzero()
+    rows: list[int] = given.reshape(-1).tolist()
+    if (given.is_floating_point() and rows) or any(not -n <= i < n for i in rows):
+        raise IndexError(f"index {index}: this attribution holds {n} inputs")
+    return rows
 
 
 def concatenate(parts: Sequence[Attribution]) -> Attribution:
