@@ -1,4 +1,4 @@
-"""Pictures in every form they are passed in, the grid their patches lie in, and the pictures shown beside the scores."""
+"""Pictures in every form they are passed in, the grid of their patches, and the pictures shown beside the scores."""
 
 import copy
 
