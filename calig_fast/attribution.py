@@ -232,16 +232,19 @@ class Attribution:
 
         Returns:
             the two paths.
+
+        Raises:
+            FileNotFoundError: the folder does not exist.
         """
         from safetensors.torch import save_file
 
         stem = Path(path).with_suffix("") if Path(path).suffix in {".json", ".safetensors"} else Path(path)
         tensors, document = stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
-        save_file({n: v.detach().cpu().contiguous() for n, v in self._tensors().items()}, tensors)
         rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self._tensors()}
         rest["texts"] = None if self.texts is None else [asdict(t) for t in self.texts]
         rest["grid"] = None if self.grid is None else asdict(self.grid)
         document.write_text(json.dumps({"format": FORMAT, **rest}, ensure_ascii=False, indent=1), encoding="utf-8")
+        save_file({n: v.detach().cpu().contiguous() for n, v in self._tensors().items()}, tensors)
         return tensors, document
 
     @classmethod
