@@ -28,7 +28,8 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", markup=True, highlight=False)
+        typer.secho("error:", fg="red", err=True, nl=False)
+        typer.echo(f" {' '.join(str(error).split())}", err=True)
         raise typer.Exit(2) from error
 
 
