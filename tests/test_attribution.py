@@ -161,6 +161,8 @@ def test_files_that_cannot_be_read(tmp_path):
     tensors, document = of_texts().save(tmp_path / "a")
     with pytest.raises(FileNotFoundError):
         Attribution.load(tmp_path / "b")
+    with pytest.raises(FileNotFoundError):
+        of_texts().save(tmp_path / "missing" / "a")
     content = json.loads(document.read_text(encoding="utf-8"))
     assert content["format"] == 1
     for wrong in ({**content, "format": 2}, {k: v for k, v in content.items() if k != "format"}):
