@@ -36,6 +36,8 @@ def pixels(pictures: list[Any], processor: Any) -> Tensor:
             "(timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False))"
         )
     if hasattr(processor, "image_mean"):
+        if np.size(processor.image_mean) == 3:
+            pictures = [picture.convert("RGB") for picture in pictures]
         found: Tensor = torch.as_tensor(processor(images=pictures, return_tensors="pt")["pixel_values"])
         return found
     return torch.stack([processor(picture) for picture in pictures])
