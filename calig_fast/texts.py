@@ -109,10 +109,17 @@ def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Te
 
     In order: a special_tokens_mask in the inputs, what a fast tokenizer kept, the tokenizer's list, and, with ids
     alone, the tokens that stand first and last in their text.
+
+    Raises:
+        ValueError: a special_tokens_mask of another shape.
     """
     told = None if isinstance(source, Tensor) else source.get("special_tokens_mask")
     if told is not None:
-        return (torch.as_tensor(told, device=mask.device).reshape(mask.shape) != 0) & mask
+        found = torch.as_tensor(told, device=mask.device)
+        found = found[None] if found.dim() == 1 else found
+        if found.shape != mask.shape:
+            raise ValueError(f"inputs: expected special_tokens_mask {list(mask.shape)}, got {list(found.shape)}")
+        return (found != 0) & mask
     kept = _kept(source, ids)
     if kept is not None:
         return (torch.tensor([e.special_tokens_mask for e in kept], device=mask.device) != 0) & mask
