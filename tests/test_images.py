@@ -228,6 +228,23 @@ def test_a_grid_where_the_family_tells_none():
     assert explain(Net(4), torch.randn(1, 3, 8, 20), **options).grid == Grid(1, 10, 0)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK"])
+def test_pictures_of_every_mode_become_what_the_model_reads(mode):
+    explainer = Explainer(tiny("vit"), processor(), method=QUICK)
+    source = picture(mode=mode)
+    same(explainer(source), explainer(source.convert("RGB")))
+    same(explainer((source, picture())), explainer([source, picture()]))
+
+
+def test_pictures_and_texts_for_the_wrong_model():
+    for wrong in ("a text", ["a text"], [np.zeros((16, 16, 3))]):
+        with pytest.raises(TypeError, match="expected pixels"):
+            explain(tiny("vit"), wrong, tokenizer=processor())
+    for wrong in (picture(), [picture()]):
+        with pytest.raises(TypeError, match=r"reads integer ids .* got a picture"):
+            explain(tiny("bert"), wrong, tokenizer=processor())
+
+
 def test_what_is_a_picture():
     assert images.is_image(picture())
     assert not images.is_image(np.zeros((4, 4, 3)))

@@ -153,6 +153,16 @@ def test_zeros_is_a_zero_hidden_state_at_each_layer(kind):
     assert a.settings["baselines"] == "zeros"
 
 
+def test_a_reference_that_holds_no_numbers():
+    for model, x, wrong in (
+        (tiny("vit"), P, float("nan")),
+        (tiny("vit"), P, torch.full((3, 16, 16), torch.inf)),
+        (tiny("bert"), X, torch.full((24,), torch.nan)),
+    ):
+        with pytest.raises(ValueError, match="baselines: the reference holds NaN"):
+            explain(model, x, baselines=wrong)
+
+
 def image_gap(kind, low):
     model = tiny(kind)
     with torch.no_grad():

@@ -280,6 +280,16 @@ def test_the_callers_own_special_tokens_mask_is_honoured():
     assert words(b) == ["one", "three"]
 
 
+def test_a_special_tokens_mask_of_another_shape():
+    for wrong in (torch.zeros(1, 3), torch.zeros(2, 6), [0] * 5):
+        with pytest.raises(ValueError, match=r"expected special_tokens_mask \[1, 6\]"):
+            explain(tiny("bert"), {**ids(6), "special_tokens_mask": wrong})
+    told = [0, 1, 0, 0, 0, 0]
+    assert explain(tiny("bert"), {**ids(6), "special_tokens_mask": told}, method=QUICK).special.tolist() == [
+        [bool(i) for i in told]
+    ]
+
+
 def test_an_encoding_whose_ids_were_edited_is_read_by_its_ids():
     tokenizer = minilm_tokenizer()
     call = tokenizer("the dog barked", return_tensors="pt")
