@@ -199,16 +199,17 @@ class Attribution:
     def __iter__(self) -> Iterator[Attribution]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, index: int | slice | Sequence[int]) -> Attribution:
+    def __getitem__(self, index: int | slice | Sequence[int] | Sequence[bool] | Tensor) -> Attribution:
         """The attribution of some of the inputs; the batch axis stays.
 
+        Args:
+            index: an int, a slice, several ints, or B bools as in `a[~a.converged]`.
+
         Raises:
-            IndexError: an index outside the batch.
+            IndexError: an index outside the batch, bools that are not B, or something else.
         """
         n = len(self)
-        rows = list(range(n))[index] if isinstance(index, slice) else [index] if isinstance(index, int) else list(index)
-        if any(not -n <= i < n for i in rows):
-            raise IndexError(f"index {index}: this attribution holds {n} inputs")
+        rows = list(range(n))[index] if isinstance(index, slice) else _rows(index, n)
         pick: dict[str, Any] = {name: value[rows] for name, value in self._tensors().items()}
         if self.texts is not None:
             pick["texts"] = tuple(self.texts[i] for i in rows)
@@ -231,16 +232,19 @@ class Attribution:
 
         Returns:
             the two paths.
+
+        Raises:
+            FileNotFoundError: the folder does not exist.
         """
         from safetensors.torch import save_file
 
         stem = Path(path).with_suffix("") if Path(path).suffix in {".json", ".safetensors"} else Path(path)
         tensors, document = stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
-        save_file({n: v.detach().cpu().contiguous() for n, v in self._tensors().items()}, tensors)
         rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self._tensors()}
         rest["texts"] = None if self.texts is None else [asdict(t) for t in self.texts]
         rest["grid"] = None if self.grid is None else asdict(self.grid)
         document.write_text(json.dumps({"format": FORMAT, **rest}, ensure_ascii=False, indent=1), encoding="utf-8")
+        save_file({n: v.detach().cpu().contiguous() for n, v in self._tensors().items()}, tensors)
         return tensors, document
 
     @classmethod
@@ -296,6 +300,19 @@ class Attribution:
         from .views.plots import plot_layers
 
         return plot_layers(self, index)
+
+
+def _rows(index: Any, n: int) -> list[int]:
+    """The positions among n that ints or bools stand for."""
+    given = torch.as_tensor(index)
+    if given.dtype == torch.bool:
+        if given.shape != (n,):
+            raise IndexError(f"index {index}: expected {n} bools, one for each input, got {list(given.shape)}")
+        given = given.nonzero()
+    rows: list[int] = given.reshape(-1).tolist()
+    if (given.is_floating_point() and rows) or any(not -n <= i < n for i in rows):
+        raise IndexError(f"index {index}: this attribution holds {n} inputs")
+    return rows
 
 
 def concatenate(parts: Sequence[Attribution]) -> Attribution:

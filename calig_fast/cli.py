@@ -12,6 +12,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from safetensors import SafetensorError
+
+from .texts import has_vocabulary
 
 app = typer.Typer(
     help="Explain what a transformer classifier decided, with an error bound.",
@@ -28,7 +31,8 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", markup=True, highlight=False)
+        typer.secho("error:", fg="red", err=True, nl=False)
+        typer.echo(f" {' '.join(str(error).split())}", err=True)
         raise typer.Exit(2) from error
 
 
@@ -109,16 +113,35 @@ def doctor() -> None:
 
 
 def _load(folder: Path, image: bool) -> tuple[Any, Any]:
-    """A saved classifier and its tokenizer or image processor, from disk alone."""
+    """A saved classifier and its tokenizer or image processor, from disk alone.
+
+    Raises:
+        ValueError: the folder holds no such model, only a part of its weights, or a tokenizer without a vocabulary.
+        ImportError: transformers is not installed.
+    """
     if importlib.util.find_spec("transformers") is None:
         raise ImportError('loading a saved model needs transformers: pip install "calig_fast[models]"')
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import transformers
 
+    reports: Any = transformers.logging  # what it reports is checked below, and told in one line
+    reports.set_verbosity_error()
+    reports.disable_progress_bar()
     kinds = ("AutoModelForImageClassification", "AutoImageProcessor")
     if not image:
         kinds = ("AutoModelForSequenceClassification", "AutoTokenizer")
-    model, processor = (getattr(transformers, kind).from_pretrained(folder) for kind in kinds)
+    try:
+        model, told = getattr(transformers, kinds[0]).from_pretrained(folder, output_loading_info=True)
+        processor = getattr(transformers, kinds[1]).from_pretrained(folder)
+    except (RuntimeError, SafetensorError) as error:
+        raise ValueError(f"--model {folder}: its weights cannot be read ({error})") from error
+    if told["missing_keys"]:
+        raise ValueError(
+            f"--model {folder}: its weights lack {', '.join(sorted(told['missing_keys']))}, so it is no trained "
+            f"{type(model).__name__}; save the classifier itself"
+        )
+    if not image and not has_vocabulary(processor):
+        raise ValueError(f"--model {folder}: it holds no tokenizer; save the model's own there with save_pretrained")
     return model, processor
 
 

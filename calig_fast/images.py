@@ -36,14 +36,26 @@ def pixels(pictures: list[Any], processor: Any) -> Tensor:
             "(timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False))"
         )
     if hasattr(processor, "image_mean"):
+        if np.size(processor.image_mean) == 3:
+            pictures = [picture.convert("RGB") for picture in pictures]
         found: Tensor = torch.as_tensor(processor(images=pictures, return_tensors="pt")["pixel_values"])
         return found
     return torch.stack([processor(picture) for picture in pictures])
 
 
 def normalisation(processor: Any) -> Normalisation | None:
-    """Mean and standard deviation per channel, of a Hugging Face processor or a transform that ends in Normalize."""
+    """Mean and standard deviation per channel, on a scale of 0 to 1, that pixels were normalised with.
+
+    Of a Hugging Face processor, whose steps can be switched off, or of a transform that ends in Normalize.
+    """
     mean, std = getattr(processor, "image_mean", None), getattr(processor, "image_std", None)
+    if mean is not None and std is not None:
+        if getattr(processor, "do_normalize", True) is False:
+            mean, std = np.zeros_like(mean, dtype=float), np.ones_like(std, dtype=float)
+        factor = (
+            1.0 if getattr(processor, "do_rescale", True) is False else getattr(processor, "rescale_factor", 1 / 255)
+        )
+        mean, std = np.divide(mean, 255 * factor), np.divide(std, 255 * factor)
     for step in getattr(processor, "transforms", []):
         if type(step).__name__ == "Normalize":
             mean, std = step.mean, step.std
@@ -91,7 +103,8 @@ def grid(values: Tensor, encoder: Encoder, tokens: int) -> Grid:
         rows, columns = values.shape[-2] // encoder.patch[0], values.shape[-1] // encoder.patch[1]
         if rows * columns + encoder.prefix == tokens:
             return Grid(rows, columns, encoder.prefix)
-    for prefix in (encoder.prefix, 1, 0, 2):
+    square = values.shape[-2] == values.shape[-1]
+    for prefix in (encoder.prefix, 1, 0, 2) if square else ():
         side = math.isqrt(max(tokens - prefix, 0))
         if side and side * side == tokens - prefix:
             return Grid(side, side, prefix)

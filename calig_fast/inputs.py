@@ -173,11 +173,15 @@ def _arguments(
         return {name if name in accepted else "": batched}, None
     if isinstance(inputs, Mapping) or isinstance(getattr(inputs, "data", None), Mapping):
         return _mapping(inputs, accepted), None
-    if pictures.is_image(inputs) or (isinstance(inputs, list) and inputs and all(map(pictures.is_image, inputs))):
-        pixels = pictures.pixels(inputs if isinstance(inputs, list) else [inputs], processor)
+    if pictures.is_image(inputs) or (isinstance(inputs, list | tuple) and any(map(pictures.is_image, inputs))):
+        if encoder.modality == "text":
+            raise TypeError("inputs: the model reads integer ids [B,T] or text, got a picture")
+        pixels = pictures.pixels([inputs] if pictures.is_image(inputs) else list(inputs), processor)
         pixels = pixels.to(next(model.parameters()).device)
         return {"pixel_values" if "pixel_values" in accepted else "": pixels}, None
     if isinstance(inputs, str | Sequence):
+        if encoder.modality == "image":
+            raise TypeError(f"inputs: expected pixels [B,C,H,W] or PIL images, got {type(inputs).__name__}")
         encoded = writing.encode(inputs, processor, encoder.max_length)
         device = next(model.parameters()).device
         return _mapping(encoded.encoding.to(device), accepted), encoded

@@ -13,7 +13,8 @@ def ticker(progress: Progress, total: int) -> Iterator[Callable[[], None]]:
     """A function to call as each of `total` pieces of work is done.
 
     Args:
-        progress: True for a bar on the terminal, a function of (done, total), or None or False for nothing.
+        progress: True for a bar on standard error, where that is a terminal; a function of (done, total); or None or
+            False for nothing.
         total: pieces of work.
     """
     if callable(progress):
@@ -26,9 +27,12 @@ def ticker(progress: Progress, total: int) -> Iterator[Callable[[], None]]:
 
         yield tick
     elif progress:
+        from rich.console import Console
         from rich.progress import Progress as Bar
 
-        with Bar(transient=True) as bar:
+        console = Console(stderr=True)
+        shown = console.is_terminal or console.is_jupyter
+        with Bar(transient=True, console=console, disable=not shown) as bar:
             task = bar.add_task("explaining", total=total)
             yield lambda: bar.advance(task)
     else:

@@ -42,7 +42,7 @@ def reference(baselines: Any, inputs: Inputs) -> Reference:
         inputs: what is explained.
 
     Raises:
-        ValueError: an unknown name, a name that needs what is not known, a tensor of another shape.
+        ValueError: an unknown name, a name that needs what is not known, a tensor of another shape or with NaN.
         TypeError: something else.
     """
     names = TEXT if inputs.ids is not None or inputs.embeds is not None else IMAGE
@@ -87,6 +87,7 @@ def _text(baselines: Any, inputs: Inputs) -> Reference:
         raise TypeError(f"baselines: expected a name, an id or a tensor, got {type(baselines).__name__}")
     given = torch.as_tensor(baselines)
     if given.is_floating_point():
+        _check_finite(given)
         return by("embeddings", lambda out, look: _expanded(given.to(out), out.shape))
     ids = _expanded(given, shape)
     inputs.check_ids(ids, "baselines")
@@ -108,6 +109,7 @@ def _image(baselines: Any, inputs: Inputs) -> Reference:
     if isinstance(baselines, bool) or not isinstance(baselines, int | float | Tensor):
         raise TypeError(f"baselines: expected a name, a number or a tensor, got {type(baselines).__name__}")
     given = torch.as_tensor(baselines, dtype=pixels.dtype, device=pixels.device)
+    _check_finite(given)
     return Reference("pixels", {**inputs.call, name: _expanded(given, pixels.shape).clone()})
 
 
@@ -122,6 +124,11 @@ def blur(pixels: Tensor) -> Tensor:
     out = torch.nn.functional.pad(pixels, (radius,) * 4, mode="reflect")
     out = torch.nn.functional.conv2d(out, kernel.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels)
     return torch.nn.functional.conv2d(out, kernel.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
+
+
+def _check_finite(given: Tensor) -> None:
+    if not bool(torch.isfinite(given).all()):
+        raise ValueError("baselines: the reference holds NaN or infinity")
 
 
 def _expanded(given: Tensor, shape: torch.Size) -> Tensor:
