@@ -47,8 +47,8 @@ $(VENV)/.built: $(VENV)/.packages pyproject.toml setup.py CMakeLists.txt $(CSRC)
 demo: setup ## explanations of real texts and images, in demo/
 	$(BIN)/calig demo --out demo
 
-test: setup ## all tests
-	$(BIN)/python -m pytest
+test: setup ## all tests, one process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov=calig_fast --cov-report=term:skip-covered
 
 lint: setup ## ruff, mypy, clang-format: says what is wrong, changes nothing
 	$(BIN)/ruff check $(PY)

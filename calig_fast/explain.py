@@ -63,8 +63,9 @@ def explain(
             tokenizer or processor also text, a list of texts, a pair (a tuple), a list of pairs, PIL images.
         tokenizer: tokenizer or image processor; names tokens and words, finds special tokens, takes text and pictures.
         target: class to explain: None (the predicted one), an int, or B of them; pairs for output="contrast".
-        baselines: the reference. Text: "pad" (default), "mask", "unk", "zero_embedding", "zeros" (a zero hidden state
-            at each layer), an id, ids or embeddings. Images: "blur" (default), "mean", "black", "zeros", pixels.
+        baselines: the reference. Text: "pad" (default), "mask", "unk", "zero_embedding", an id or embeddings, in the
+            place of content; ids in the place of everything; "zeros", a zero hidden state at each layer. Images: "blur"
+            (default), "mean", "black", "zeros", pixels.
         method: "calig", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat", "attention_gradient",
             "gradient_x_input", or a `Fusion` of options for CA-LIG.
         output: the scalar F: "logit", "log_prob", "prob", "contrast", or a function of the model's output (and, if it

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +15,7 @@ from . import images as pictures
 from . import texts as writing
 from .attribution import Grid, Text
 from .encoder import Encoder
+from .warn import warn
 
 _NOT_FOR_THE_MODEL = {"labels", "offset_mapping", "special_tokens_mask", "overflow_to_sample_mapping", "length"}
 
@@ -104,8 +105,8 @@ class Inputs:
             low, high = int(ids.min()), int(ids.max())
             if low < 0 or high >= self.vocabulary:
                 raise ValueError(
-                    f"{name}: ids from {low} to {high}, and the model's vocabulary has {self.vocabulary}; this "
-                    "tokenizer does not fit the model: use the tokenizer the model was trained with"
+                    f"{name}: ids from {low} to {high}, and the model's vocabulary has {self.vocabulary}; ids of "
+                    "another tokenizer do not fit the model: use the tokenizer the model was trained with"
                 )
 
     def check_tokens(self, tokens: int) -> None:
@@ -160,6 +161,8 @@ def _arguments(
     inputs: Any, model: nn.Module, encoder: Encoder, processor: Any
 ) -> tuple[dict[str, Tensor], writing.Encoded | None]:
     accepted = inspect.signature(model.forward).parameters
+    if isinstance(inputs, np.ndarray):
+        inputs = torch.from_numpy(inputs).to(next(model.parameters()).device)
     if isinstance(inputs, Tensor):
         text = encoder.modality == "text"
         if text == inputs.is_floating_point():
@@ -294,10 +297,9 @@ def _mask(arguments: dict[str, Tensor], shape: Sequence[int], ids: Tensor | None
     device = next(iter(arguments.values())).device
     if given is None:
         if ids is not None and padding is not None and bool((ids == padding).any()):
-            warnings.warn(
+            warn(
                 f"inputs hold the padding id {padding} and no attention_mask, so the model reads padding as text; pass "
-                "the tokenizer's attention_mask with them",
-                stacklevel=2,
+                "the tokenizer's attention_mask with them"
             )
         return torch.ones(tuple(shape), dtype=torch.bool, device=device)
     if given.shape != torch.Size(shape):

@@ -80,12 +80,16 @@ def _text(baselines: Any, inputs: Inputs) -> Reference:
 
     if isinstance(baselines, str) and baselines == "zero_embedding":
         return by("zero_embedding", lambda out, look: torch.zeros_like(out))
-    if isinstance(baselines, str):
-        token = inputs.token_id(baselines)
-        return by(baselines, lambda out, look: look(torch.full(shape, token, device=out.device)))
-    if isinstance(baselines, bool) or not isinstance(baselines, int | Tensor):
+    if isinstance(baselines, str | int) and not isinstance(baselines, bool):
+        token = inputs.token_id(baselines) if isinstance(baselines, str) else baselines
+        inputs.check_ids(torch.tensor(token), "baselines")
+        return by(
+            baselines if isinstance(baselines, str) else "id",
+            lambda out, look: look(torch.full(shape, token, device=out.device)),
+        )
+    if not isinstance(baselines, Tensor):
         raise TypeError(f"baselines: expected a name, an id or a tensor, got {type(baselines).__name__}")
-    given = torch.as_tensor(baselines)
+    given = baselines
     if given.is_floating_point():
         _check_finite(given)
         return by("embeddings", lambda out, look: _expanded(given.to(out), out.shape))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .attribution import Text, Word
+from .warn import warn
 
 Pair = tuple[str, str]
 _PIECE_STARTS = ("\u2581", "\u0120")  # how sentencepiece and byte-level BPE mark a piece that starts a word
@@ -75,7 +75,7 @@ def encode(inputs: str | Sequence[Any], tokenizer: Any, longest: int | None) -> 
     cut = tuple(max(0, n - limit) for n in lengths)
     if any(cut):
         which = ", ".join(f"input {i} has {n} tokens" for i, n in enumerate(lengths) if cut[i])
-        warnings.warn(f"the model reads {limit} tokens and {which}; the rest is cut", stacklevel=2)
+        warn(f"the model reads {limit} tokens and {which}; the rest is cut")
     encoding = tokenizer(
         first, second, return_tensors="pt", padding=True, truncation=any(cut), max_length=limit if any(cut) else None
     )

@@ -1,4 +1,4 @@
-"""The whole pipeline on real weights against Captum's LayerIntegratedGradients: same nodes, same reference, every layer."""
+"""Every layer on real weights against Captum's LayerIntegratedGradients, at the same nodes and reference."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ TEXT = "The striker scored twice in extra time as the visitors won the cup final
 
 
 def blocks_before(model, path):
-    """The modules whose output is the input of block 0, 1, ...: Captum reads those, since blocks take None arguments."""
+    """The modules whose output is the input of block 0, 1, ...: Captum reads those, as blocks take None arguments."""
     blocks = list(model.get_submodule(path))
     embeddings = next(m for name, m in model.named_modules() if name.endswith("embeddings"))
     return [embeddings, *blocks[:-1]]

@@ -158,6 +158,8 @@ CASES = [
     (TypeError, bert(P)),
     (ValueError, bert(torch.zeros(1, 1, 5, dtype=torch.int64))),
     (ValueError, bert({**X, "attention_mask": torch.ones(1, 5)})),
+    (ValueError, bert({**X, "special_tokens_mask": torch.ones(7, 1)})),
+    (ValueError, bert(baselines=torch.full((24,), float("nan")))),
     (ValueError, bert({**X, "attention_mask": torch.ones(2, 7)})),
     (ValueError, bert({"labels": torch.tensor([1])})),
     (ValueError, bert({"attention_mask": torch.ones(1, 7)})),

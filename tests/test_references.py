@@ -69,12 +69,19 @@ def test_named_tokens_stand_for_content_and_special_tokens_stay(kind, name, toke
 def test_ids_of_ones_own_stand_everywhere_but_at_padding(kind):
     padding = X["attention_mask"] == 0
     other = torch.randint(5, 60, (2, 9), generator=torch.Generator().manual_seed(1))
-    given = {"id": 7, "[T]": other[0], "[1,T]": other[:1], "[B,T]": other, "scalar": torch.tensor(7)}
+    given = {"[T]": other[0], "[1,T]": other[:1], "[B,T]": other, "scalar": torch.tensor(7)}
     for name, baselines in given.items():
         table = torch.as_tensor(baselines).expand(2, 9)
         a = explain(tiny(kind), X, target=1, baselines=baselines, n_steps=2)
         check_gap(a, gap_to(kind, input_ids=torch.where(padding, X["input_ids"], table)))
         assert a.settings["baselines"] == "ids", name
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_one_id_stands_for_content_as_the_named_references_do(kind):
+    a = explain(tiny(kind), X, target=1, baselines=7, n_steps=2)
+    check_gap(a, gap_to(kind, input_ids=torch.where(CONTENT, 7, X["input_ids"])))
+    assert a.settings["baselines"] == "id"
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "electra"])
