@@ -1,28 +1,23 @@
-"""The whole flow on one page: from a model and its inputs to an `Attribution`."""
+"""What the user calls: `explain`, and `Explainer` for many inputs."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from . import checks, families, ops
-from .attribution import Attribution, concatenate
-from .checks import compute_dtype
-from .encoder import Encoder
-from .engine.integrate import Relevance, input_paths, layer_paths
-from .engine.points import Ends
-from .engine.reference import Oracle
-from .inputs import Inputs, read
-from .method.fusion import Fusion, context_map
-from .method.presets import Signals, score_error
-from .output import Output, Scalar, per_input, scalar
-from .progress import Progress, ticker
-from .references import Reference, reference, take
+from . import checks, families
+from .attribution import Attribution
+from .engine.calibration import Calibration
+from .flow import Flow
+from .inputs import read
+from .method.fusion import Fusion
+from .output import Output
+from .progress import Progress
 from .settings import Settings
 from .shadow import unwrap
 
@@ -79,8 +74,9 @@ def explain(
         certify: "layers": every r_l meets the tolerance.
         lam: weight of the relevance in the fusion, 0 to 1.
         dtype: dtype to compute in; None for the model's own (float32 for a float16 model on the CPU).
-        memory_budget: bytes a wave of path points may hold; None for 512 MiB.
-        engine: "auto" or "reference".
+        memory_budget: bytes a wave of path points may hold; None for 128 MiB (512 MiB on the oracle).
+        engine: "auto" (native where the family can, else the oracle), "native", or "reference" (the oracle: autograd
+            through the model's own modules).
         backend: backend of the fused operations: "auto", "reference", "cpu".
         progress: True for a progress bar, or a function of (done, total).
         return_maps: keep the context maps M_l [B,L,T,U].
@@ -116,6 +112,8 @@ def explain(
 class Explainer:
     """A model with its tokenizer or processor and the options of `explain`, ready for many inputs.
 
+    It learns from call to call how finely each layer's paths are best begun; the tolerance holds all the same.
+
     Args:
         model: see `explain`.
         processor: tokenizer or image processor, or None.
@@ -139,6 +137,7 @@ class Explainer:
                 'blocks, as in layers=["encoder.layers"] or layers=["blocks.0", "blocks.1"]'
             )
         self.encoder = found
+        self._calibration = Calibration()
 
     def __call__(self, inputs: Any, **options: Any) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.
@@ -154,7 +153,7 @@ class Explainer:
         settings = _settings(self.settings, options)
         with _calm(self._inner):
             batch = read(inputs, self._inner, self.encoder, self.processor)
-            return _in_groups(self._inner, self.encoder, batch, settings)
+            return Flow(self._inner, self.encoder, settings, self._calibration).explain(batch)
 
 
 def _settings(base: Settings, options: dict[str, Any]) -> Settings:
@@ -171,174 +170,3 @@ def _calm(model: nn.Module) -> Iterator[None]:
     device = next(model.parameters()).device.type
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False):
         yield
-
-
-def _in_groups(model: nn.Module, encoder: Encoder, batch: Inputs, settings: Settings) -> Attribution:
-    """Explain a few inputs at a time, as many as the graph of their end points leaves in the memory budget."""
-    oracle = Oracle(model, encoder, compute_dtype(settings.dtype, model), settings.memory_budget, settings.backend)
-    parts: list[Attribution] = []
-    first, size = 0, 1
-    with ticker(settings.progress, len(batch)) as tick:
-        while first < len(batch):
-            rows = slice(first, first + size)
-            mine = replace(
-                settings,
-                target=per_input(settings.output, settings.target, len(batch), rows),
-                baselines=take(settings.baselines, batch, rows),
-            )
-            parts.append(_explain(oracle, model, encoder, batch.take(rows), mine, first))
-            for _ in range(len(parts[-1])):
-                tick()
-            first += size
-            size = max(1, min(32, oracle.budget // (2 * oracle.row_bytes)))
-    return concatenate(parts)
-
-
-def _explain(
-    oracle: Oracle, model: nn.Module, encoder: Encoder, batch: Inputs, settings: Settings, first: int
-) -> Attribution:
-    method = settings.resolved
-    call = oracle.tap.cast(batch.call)
-    compared = None if method.integral == "none" else reference(settings.baselines, replace(batch, call=call))
-    ends, f = _ends(oracle, call, compared, batch, settings, first)
-    layers = settings.chosen(ends.layers)
-    mask, special = _tokens(batch, encoder, ends)
-    relevance = _integrate(oracle, call, f, ends, layers, settings)
-    signals = Signals(
-        relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64)
-        if relevance is None
-        else relevance.r * mask[:, None],
-        maps=None if ends.maps is None else torch.stack([ends.maps[i].cpu() for i in layers], 1),
-        product=torch.stack([(ends.hidden[i].double() * ends.slopes[i].double()).sum(-1).cpu() for i in layers], 1)
-        * mask[:, None],
-        mask=mask,
-        readout=_readout(encoder, ends, mask),
-        backend=settings.backend,
-    )
-    scores, layer_scores = method.read(signals)
-    unknown = torch.full((len(batch), len(layers)), torch.nan)
-    error = unknown if relevance is None else relevance.column("error", torch.float64)
-    return Attribution(
-        scores=scores.float(),
-        layer_scores=layer_scores.float(),
-        gap=unknown if relevance is None else relevance.gap.float(),
-        convergence_delta=unknown if relevance is None else relevance.column("delta", torch.float32),
-        error=error.float(),
-        score_error=score_error(method, signals, error).float(),
-        n_steps=torch.ones(error.shape, dtype=torch.int64)
-        if relevance is None
-        else relevance.column("nodes", torch.int64),
-        layer_converged=torch.ones(error.shape, dtype=torch.bool)
-        if relevance is None
-        else relevance.column("converged", torch.bool),
-        target=None if f.target is None else f.target.cpu(),
-        logits=torch.zeros(len(batch), 0)
-        if ends.logits is None or ends.logits.dim() != 2
-        else ends.logits.float().cpu(),
-        mask=mask,
-        special=special,
-        texts=batch.texts,
-        grid=batch.grid(encoder, mask.shape[1]),
-        images=batch.shown,
-        labels=_labels(model, ends),
-        method=method.name,
-        settings=_described(settings, layers, compared, encoder, oracle),
-        engine=oracle.name,
-        backend=ops.resolve(settings.backend, ends.hidden[0].float()),
-        maps=_context_maps(signals, method.fusion) if settings.return_maps and method.fusion else None,
-    )
-
-
-def _ends(
-    oracle: Oracle, call: dict[str, Tensor], compared: Reference | None, batch: Inputs, settings: Settings, first: int
-) -> tuple[Ends, Scalar]:
-    several = getattr(getattr(oracle.tap.model, "config", None), "problem_type", None) == "multi_label_classification"
-    other = None if compared is None else compared.call
-    words = None
-    if compared is not None and other is not None and compared.words is not None:
-        make, rows = compared.words, len(batch)
-        if batch.embeds is not None:
-            other = {**other, batch.embeds: make(call[batch.embeds], oracle.tap.lookup)}
-        else:
-
-            def words(out: Tensor) -> Tensor:
-                batch.check_tokens(out.shape[1])
-                return torch.cat([out[:rows], make(out[:rows], oracle.tap.lookup)])
-
-    return oracle.ends(
-        call,
-        other,
-        words,
-        lambda found: scalar(settings.output, settings.target, found, several, first),
-        settings.resolved.maps,
-    )
-
-
-def _integrate(
-    oracle: Oracle, call: dict[str, Tensor], f: Scalar, ends: Ends, layers: list[int], settings: Settings
-) -> Relevance | None:
-    integral = settings.resolved.integral
-    if integral == "none":
-        return None
-    paths = layer_paths if integral == "layer" else input_paths
-    return paths(oracle, call, f, ends, layers, settings.rule)
-
-
-def _tokens(batch: Inputs, encoder: Encoder, ends: Ends) -> tuple[Tensor, Tensor]:
-    """Mask and special tokens [B,T] of the tokens that the blocks really saw."""
-    tokens = ends.hidden[0].shape[1]
-    if batch.texts is None:
-        grid = batch.grid(encoder, tokens)
-        special = torch.zeros(len(batch), tokens, dtype=torch.bool)
-        special[:, : grid.prefix if grid else 0] = True
-        return torch.ones_like(special), special
-    batch.check_tokens(tokens)
-    return batch.mask.cpu(), batch.special.cpu()
-
-
-def _readout(encoder: Encoder, ends: Ends, mask: Tensor) -> Tensor:
-    """Weights [B,T] of the rows of the last hidden state that the head reads, summing to 1."""
-    if encoder.readout is not None:
-        return encoder.readout(mask)
-    rows = ends.readout.cpu() & mask
-    rows = torch.where(rows.any(1, keepdim=True), rows, mask).double()
-    return rows / rows.sum(1, keepdim=True)
-
-
-def _context_maps(signals: Signals, fusion: Fusion) -> Tensor:
-    """M_l [B,L,T,U], zeros at padding."""
-    maps = signals.maps
-    if maps is None:
-        raise RuntimeError("context maps were asked of a method without attention maps")
-    out = torch.zeros(maps.shape)
-    for b, mask in enumerate(signals.mask):
-        real = mask.nonzero().flatten()
-        for layer in range(maps.shape[1]):
-            found = context_map(signals.relevance[b, layer, real], maps[b, layer][real][:, real].double(), fusion)
-            out[b, layer, real[:, None], real] = found.float()
-    return out
-
-
-def _labels(model: nn.Module, ends: Ends) -> tuple[str, ...] | None:
-    names = getattr(getattr(model, "config", None), "id2label", None)
-    if not names or ends.logits is None or len(names) != ends.logits.shape[-1]:
-        return None
-    return tuple(str(names[i]) for i in sorted(names))
-
-
-def _described(
-    settings: Settings, layers: list[int], compared: Reference | None, encoder: Encoder, oracle: Oracle
-) -> dict[str, Any]:
-    fusion = settings.resolved.fusion
-    return {
-        "family": encoder.family,
-        "baselines": None if compared is None else compared.name,
-        "output": getattr(settings.output, "__name__", str(settings.output)),
-        "layers": layers,
-        "quadrature": settings.quadrature,
-        "n_steps": settings.n_steps,
-        "tolerance": settings.tolerance,
-        "certify": settings.certify,
-        "fusion": None if fusion is None else asdict(fusion),
-        "dtype": str(oracle.tap.dtype).removeprefix("torch."),
-    }

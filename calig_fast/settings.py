@@ -56,8 +56,8 @@ class Settings:
             )
         if self.certify != "layers":
             raise ValueError(f'certify: expected "layers", got {self.certify!r}')
-        if self.engine not in {"auto", "reference"}:
-            raise ValueError(f'engine: this release has "reference" (and "auto", which takes it), got {self.engine!r}')
+        if self.engine not in {"auto", "native", "reference"}:
+            raise ValueError(f'engine: expected "auto", "native" or "reference", got {self.engine!r}')
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ValueError(f"dtype: expected None or one of {DTYPES}, got {self.dtype!r}")
         budget = self.memory_budget

@@ -61,6 +61,23 @@ class FullyShardedDataParallel(nn.Module):
         self.module = nn.Linear(2, 2)
 
 
+def altered():
+    """A BERT whose second block does something that its class of old does not."""
+    model = copy.deepcopy(tiny("bert"))
+    layer = model.bert.encoder.layer[1]
+    kind = type(layer)
+    layer.__class__ = type(
+        "Odd", (kind,), {"forward": lambda self, *args, **more: 1.1 * kind.forward(self, *args, **more)}
+    )
+    return model
+
+
+def left_padded():
+    call = ids(6)
+    wide = {"input_ids": torch.cat([torch.zeros(1, 2, dtype=torch.int64), call["input_ids"]], 1)}
+    return {**wide, "attention_mask": (wide["input_ids"] != 0).long()}
+
+
 class NoWords(nn.Module):
     """Reads embeddings: there is no word embedding to take a reference from."""
 
@@ -189,9 +206,12 @@ CASES = [
     (ValueError, bert(tolerance=0)),
     (ValueError, bert(certify="scores")),
     (ValueError, bert(certify="tokens")),
-    (ValueError, bert(engine="native")),
+    (ValueError, bert(engine="eager")),
+    (ValueError, bert(engine="native", method="conductance")),
     (ValueError, bert(backend="opencl")),
     (RuntimeError, bert(backend="cuda")),
+    (ValueError, lambda: explain(altered(), X)),
+    (ValueError, bert(left_padded(), engine="native")),
     (ValueError, bert(dtype=torch.int8)),
     (ValueError, bert(memory_budget=100)),
     (TypeError, bert(memory_budget="1 GB")),

@@ -77,7 +77,7 @@ def test_the_shapes_and_dtypes_of_the_answer():
     assert a.target.tolist() == a.logits.argmax(1).tolist()
     assert (a.maps[1, :, 6:] == 0).all()
     assert (a.maps[1, :, :, 6:] == 0).all()
-    assert a.engine == "reference"
+    assert a.engine == "native"
     assert a.settings["baselines"] == "pad"
 
 

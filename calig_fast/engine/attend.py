@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .attention import MapKind
+
 _aten = torch.ops.aten
 
 
@@ -116,6 +118,40 @@ def attend_vjp(g: Tensor, attended: Attended) -> tuple[Tensor, Tensor, Tensor]:
         for found, rows in zip((dqs, dks, dvs), grads, strict=True):
             found.append(rows.transpose(1, 2).reshape(-1, width))
     return _joined(dqs), _joined(dks), _joined(dvs)
+
+
+def attention_map(attended: Attended, segment: int, g: Tensor | None, kind: MapKind) -> Tensor:
+    """One segment's map, reduced over the heads, from what `attend` kept.
+
+    Args:
+        attended: what `attend` kept.
+        segment: which.
+        g: gradient of `attend`'s rows, or None for kind "attention".
+        kind: see `attention.Attention.map`.
+
+    Returns:
+        [T,T]; where the first row alone asked, the other rows are zero, as their gradients are.
+    """
+    for run, (q, *rest) in zip(attended.runs, attended.parts, strict=True):
+        n, heads, asking, dim = q.shape
+        if segment >= n:
+            segment -= n
+            g = None if g is None else g[n * asking :]
+            continue
+        wide = torch.promote_types(q.dtype, torch.float32)
+        p = torch.softmax((q[segment].to(wide) * attended.scale) @ rest[0][segment].to(wide).transpose(-1, -2), -1)
+        if kind == "attention":
+            found = p.mean(0)
+        else:
+            if g is None:
+                raise RuntimeError("a gradient map was asked for without the gradient")
+            mine = g[segment * asking : (segment + 1) * asking].view(asking, heads, dim).transpose(0, 1).to(wide)
+            product = p * (mine @ rest[1][segment].to(wide).transpose(-1, -2))
+            found = (product.clamp_min(0) if kind == "positive_gradient" else product).mean(0)
+        whole = found.new_zeros(run.tokens, run.tokens)
+        whole[:asking] = found
+        return whole
+    raise IndexError(f"segment {segment} is outside the attention's segments")
 
 
 def _split(qkv: Tensor, run: Run, heads: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..encoder import Affine, Block, Norm
-from .attend import Attended, Run, attend, attend_vjp
+from .attend import Attended, Run, attend
 
 _aten = torch.ops.aten
 _INPUT_ALONE = (True, False, False)
@@ -89,8 +89,8 @@ def forward(
     return out, Kept(attended, normed, (y, mean2, deviation2), inner)
 
 
-def vjp(block: Block, g: Tensor, kept: Kept) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """The gradient, back to where the input splits into the residual and the projection.
+def vjp(block: Block, g: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
+    """The gradient, back to the attention: `attend.attend_vjp` takes it from there.
 
     Args:
         block: the block.
@@ -98,26 +98,29 @@ def vjp(block: Block, g: Tensor, kept: Kept) -> tuple[Tensor, tuple[Tensor, Tens
         kept: what `forward` kept.
 
     Returns:
-        the residual's gradient (of the output rows), and the gradients of q (of those rows), k and v (of all rows),
-        each [*,E].
+        the gradients of the residual [*,D] and of the attention's rows [*,E], both of the output rows.
     """
     if not block.pre_norm:
         dz = _norm_vjp(block.norm2, g, kept.second)
         dh = _mlp_vjp(block, dz, kept.inner).add_(dz)
         dy = _norm_vjp(block.norm1, dh, kept.first)
-        return dy, attend_vjp(dy @ block.out.weight, kept.attended)
+        return dy, dy @ block.out.weight
     dh = _mlp_vjp(block, g if block.scale2 is None else g * block.scale2, kept.inner)
     dy = _norm_vjp(block.norm2, dh, kept.second).add_(g)
     mixed = dy if block.scale1 is None else dy * block.scale1
-    return dy, attend_vjp(mixed @ block.out.weight, kept.attended)
+    return dy, mixed @ block.out.weight
 
 
 def pull(
     block: Block, residual: Tensor, dqkv: tuple[Tensor, Tensor, Tensor], kept: Kept, readout: Tensor | None
 ) -> Tensor:
-    """The gradient of the block's input rows, from what `vjp` gave.
+    """The gradient of the block's input rows.
 
     Args:
+        block: the block.
+        residual: gradient of the residual, from `vjp`; overwritten where nothing else needs it.
+        dqkv: gradients of q (of the output rows), k and v (of all rows), from `attend.attend_vjp`.
+        kept: what `forward` kept.
         readout: as in `forward`; the queries' and the residual's gradients are of these rows alone.
 
     Returns:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ..output import Scalar
 from .fixed import FixedPath
-from .points import Call, Ends, Engine, Point
-from .quadrature import Estimate, Path
+from .points import Ends, Engine, Point
+from .quadrature import FIRST, Estimate, Path
 from .reference import Oracle
 from .rules import FIXED
+from .tap import Call
 
 DEFAULT_INTERVALS = 128
 DEFAULT_STEPS = 50
@@ -46,10 +47,10 @@ class Rule:
         if not 0 < self.tolerance < float("inf"):
             raise ValueError(f"tolerance: expected a positive number, got {self.tolerance}")
 
-    def path(self, gap: float, noise: float) -> AnyPath:
-        """A new path under this rule."""
+    def path(self, gap: float, noise: float, first: int = FIRST) -> AnyPath:
+        """A new path under this rule; with "auto" it starts with `first` intervals."""
         if self.quadrature == "auto":
-            return Path(self.tolerance, self.n_steps or DEFAULT_INTERVALS, gap, noise)
+            return Path(self.tolerance, self.n_steps or DEFAULT_INTERVALS, gap, noise, first)
         return FixedPath(self.quadrature, self.n_steps or DEFAULT_STEPS, self.tolerance, gap, noise)
 
 
@@ -80,7 +81,15 @@ class Relevance:
         return torch.tensor([[getattr(e, name) for e in row] for row in self.estimates], dtype=dtype)
 
 
-def layer_paths(engine: Engine, call: Call, scalar: Scalar, ends: Ends, layers: Sequence[int], rule: Rule) -> Relevance:
+def layer_paths(
+    engine: Engine,
+    call: Call,
+    scalar: Scalar,
+    ends: Ends,
+    layers: Sequence[int],
+    rule: Rule,
+    first: Sequence[int],
+) -> tuple[Relevance, dict[tuple[int, int], AnyPath]]:
     """r_l by the straight path into each block; a zero hidden state is the reference where none was propagated.
 
     Args:
@@ -90,6 +99,10 @@ def layer_paths(engine: Engine, call: Call, scalar: Scalar, ends: Ends, layers: 
         ends: what the end points gave.
         layers: blocks whose inputs are integrated at.
         rule: how.
+        first: intervals that each layer's paths start with.
+
+    Returns:
+        the relevance, and the paths by (input, layer).
     """
     batch = range(len(ends.value))
     low, at_zero = _low_ends(engine, call, scalar, ends, layers)
@@ -100,12 +113,12 @@ def layer_paths(engine: Engine, call: Call, scalar: Scalar, ends: Ends, layers: 
         gaps[:, i] = (ends.value.cpu() - at_zero[i]).double()
         noise = _noise(ends.value.cpu(), at_zero[i], ends.hidden[0].dtype)
         for b in batch:
-            path = paths[b, layer] = rule.path(float(gaps[b, i]), noise)
+            path = paths[b, layer] = rule.path(float(gaps[b, i]), noise, first[i])
             path.add([0.0, 1.0], torch.stack([low[i][b], high[b]]))
     while wanted := [Point(layer, b, a) for (b, layer), path in paths.items() for a in path.pending()]:
         rows, _ = engine.phi(call, scalar, ends, wanted)
         _hand_out(paths, wanted, rows)
-    return Relevance([[paths[b, layer].estimate for layer in layers] for b in batch], gaps)
+    return Relevance([[paths[b, layer].estimate for layer in layers] for b in batch], gaps), paths
 
 
 def _low_ends(

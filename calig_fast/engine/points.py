@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,8 +10,7 @@ from torch import Tensor
 
 from ..output import Scalar
 from .attention import MapKind
-
-Call = Mapping[str, Any]
+from .tap import Call, Tap
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,13 @@ class Engine(Protocol):
 
     Attributes:
         name: "reference" or "native".
+        tap: the model's twin, for its embeddings and its head.
         budget: bytes a wave of path points may hold.
         row_bytes: bytes that the last pass held for each of its rows.
     """
 
     name: str
+    tap: Tap
     budget: int
     row_bytes: int
 

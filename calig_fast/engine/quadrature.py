@@ -8,6 +8,7 @@ path is not smooth: it is cut into panels, and the panels where two rules disagr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -76,6 +77,18 @@ class Path:
         if self._estimate is None:
             raise RuntimeError("the path was not evaluated at its first nodes")
         return self._estimate
+
+    @property
+    def wanted_intervals(self) -> int | None:
+        """Intervals that would have met the tolerance with half of it to spare, as far as the convergence tells.
+
+        The error at m intervals goes as exp(-k m), and e1 is that at m/2, so k = -2 ln(e1) / m. None where the path was
+        rough, or told nothing.
+        """
+        if self._panels is not None or not self._trail or not 0 < self._trail[-1] < 1:
+            return None
+        rate = -2 * math.log(self._trail[-1]) / self._m
+        return math.ceil(math.log(2 / self._tolerance) / rate) if self._tolerance < 1 else None
 
     def pending(self) -> list[float]:
         """Nodes whose values are needed next; empty when the path is done."""

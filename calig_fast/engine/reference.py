@@ -15,8 +15,8 @@ from .. import ops
 from ..encoder import Encoder
 from ..output import Scalar, logits_of
 from .attention import MapKind, Plain
-from .points import Call, Ends, Point
-from .tap import Record, Tap
+from .points import Ends, Point
+from .tap import Call, Record, Tap
 
 DEFAULT_BUDGET = 512 * 2**20
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from ..encoder import Encoder
 from ..shadow import twin
 from .attention import Attention, Reader
-from .points import Call
+
+Call = Mapping[str, Any]
 
 
 @dataclass
@@ -49,14 +50,21 @@ class Tap:
         self.model = twin(model, dtype)
         self._lookup: Callable[[Tensor], Tensor] | None = None
         self._words: Callable[[Tensor], Tensor] | None = None
-        for name in encoder.blocks:
-            block = self.model.get_submodule(name)
-            block.forward = functools.partial(self._block, block.forward)
+        self.blocks = [self.model.get_submodule(name) for name in encoder.blocks]
+        for number, block in enumerate(self.blocks):
+            block.forward = functools.partial(self._block, number, block.forward)
+        if encoder.stem is not None:
+            stem = self.model.get_submodule(encoder.stem)
+            stem.forward = functools.partial(self._stem, stem.forward)
         if encoder.embedding is not None:
             embedding = self.model.get_submodule(encoder.embedding)
             self._lookup = embedding.forward
             embedding.forward = functools.partial(self._embed, embedding.forward)
+        self.order: list[int] = []
         self._start = 0
+        self._final: Tensor | None = None
+        self._stop = False
+        self._stem_shape: torch.Size | None = None
         self._inject: Tensor | None = None
         self._calls = 0
         self._inside = False
@@ -77,7 +85,7 @@ class Tap:
         Raises:
             ValueError: attention was asked for and a block holds no attention that can be read, or more than one.
         """
-        self._record, self._tuple = Record(), []
+        self._record, self._tuple, self.order = Record(), [], []
         reader = Reader(self._caught) if attention else nullcontext()
         try:
             with reader:
@@ -119,6 +127,29 @@ class Tap:
         """The model's output when block `start` receives `hidden` [N,T,D]."""
         return self._run(call, start, hidden, None)
 
+    def embed(self, call: Call, words: Callable[[Tensor], Tensor] | None) -> Tensor:
+        """h_0 [N,T,D] alone: the model is left as soon as its first block is reached."""
+        self._record, self._stop = Record(), True
+        try:
+            self._run(call, 0, None, words)
+        except _ReachedError as reached:
+            return reached.hidden
+        finally:
+            self._record, self._stop = None, False
+        raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
+
+    def head(self, call: Call, hidden: Tensor) -> Any:
+        """The model's output when its last block gives `hidden` [N,T,D] (or [N,1,D], where the head reads one row).
+
+        Neither the blocks nor the patch embedding are run; ids are cut to the rows of `hidden`.
+        """
+        self._final = hidden
+        try:
+            cut = {k: v[:, : hidden.shape[1]] if v.dim() in {2, 3} else v for k, v in call.items()}
+            return self._run(cut, self.depth, None, None)
+        finally:
+            self._final = None
+
     def trace(self, call: Call, hidden: Tensor) -> Record:
         """A pass entered at block 0 with `hidden`, block inputs watched."""
         self._record = Record()
@@ -143,12 +174,23 @@ class Tap:
         if self._record is not None and self._inside:
             self._record.attention.append(attention)
 
-    def _block(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _stem(self, forward: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        if self._final is not None and self._stem_shape is not None:
+            return self._final.new_zeros(1, *self._stem_shape[1:]).expand(len(self._final), *self._stem_shape[1:])
+        out = forward(*args, **kwargs)
+        self._stem_shape = out.shape
+        return out
+
+    def _block(self, number: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         index = self._calls
         self._calls += 1
         name = None if args else _hidden_name(kwargs)
         hidden: Tensor = args[0] if name is None else kwargs[name]
+        if self._stop:
+            raise _ReachedError(hidden)
         if index < self._start:
+            if self._final is not None and index == self.depth - 1:
+                hidden = self._final
             others = self._tuple[index]
             return hidden if others is None else (hidden, *others)
         record = self._record
@@ -165,8 +207,17 @@ class Tap:
             first, *rest = out if isinstance(out, tuple) else (out,)
             record.hidden[index:] = [hidden, first]
             if len(self._tuple) == index:
+                self.order.append(number)
                 self._tuple.append(tuple(None for _ in rest) if isinstance(out, tuple) else None)
         return out
+
+
+class _ReachedError(Exception):
+    """The first block was reached, with this hidden state."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        super().__init__("the first block was reached")
+        self.hidden = hidden
 
 
 def _hidden_name(kwargs: Mapping[str, Any]) -> str:

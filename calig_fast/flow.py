@@ -1,0 +1,251 @@
+"""One call, from inputs that the model takes to an `Attribution`: which engine, which signals, what they say."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import ops
+from .attribution import Attribution, concatenate
+from .checks import compute_dtype
+from .encoder import Encoder
+from .engine.calibration import Calibration
+from .engine.integrate import Relevance, input_paths, layer_paths
+from .engine.points import Ends, Engine
+from .engine.reference import Oracle
+from .engine.sweep import Native, ReadsPaddingError
+from .inputs import Inputs
+from .method.fusion import Fusion, context_map
+from .method.presets import Signals, score_error
+from .output import Scalar, per_input, scalar
+from .progress import ticker
+from .references import Reference, reference, take
+from .settings import Settings
+
+
+class Flow:
+    """One call's model, options and engine.
+
+    Args:
+        model: the module that computes.
+        encoder: where its blocks are.
+        settings: the options.
+        calibration: what earlier calls learned of the paths; this one adds to it.
+
+    Raises:
+        ValueError: the engine asked for cannot run this.
+    """
+
+    def __init__(self, model: nn.Module, encoder: Encoder, settings: Settings, calibration: Calibration) -> None:
+        self.model, self.encoder, self.settings, self.calibration = model, encoder, settings, calibration
+        self.engine, self.not_native = self._choose()
+        self._needs: list[tuple[int, int | None]] = []
+        self._kind = ""
+
+    def explain(self, batch: Inputs) -> Attribution:
+        """Explain a few inputs at a time, as many as their end points leave in the memory budget."""
+        parts: list[Attribution] = []
+        first, size = 0, 1
+        with ticker(self.settings.progress, len(batch)) as tick:
+            while first < len(batch):
+                parts.append(self._group(batch, slice(first, first + size)))
+                for _ in range(len(parts[-1])):
+                    tick()
+                first += size
+                size = max(1, min(32, self.engine.budget // (2 * self.engine.row_bytes)))
+        self.calibration.learn(self._kind, self._needs)
+        return concatenate(parts)
+
+    def _choose(self) -> tuple[Engine, str]:
+        """The engine asked for; with "auto" the native one where it can be, else the oracle, and why."""
+        settings = self.settings
+        if settings.engine == "reference":
+            return self._oracle(), ""
+        why = 'method "conductance" runs on the reference engine' if settings.resolved.integral == "input" else ""
+        if not why:
+            try:
+                dtype = compute_dtype(settings.dtype, self.model)
+                return Native(self.model, self.encoder, dtype, settings.memory_budget, settings.backend), ""
+            except ValueError as error:
+                why = str(error)
+        if settings.engine == "native":
+            raise ValueError(f'engine: "native" cannot run this: {why}; use engine="reference"')
+        return self._oracle(), why
+
+    def _oracle(self) -> Oracle:
+        settings = self.settings
+        dtype = compute_dtype(settings.dtype, self.model)
+        return Oracle(self.model, self.encoder, dtype, settings.memory_budget, settings.backend)
+
+    def _group(self, batch: Inputs, rows: slice) -> Attribution:
+        settings = replace(
+            self.settings,
+            target=per_input(self.settings.output, self.settings.target, len(batch), rows),
+            baselines=take(self.settings.baselines, batch, rows),
+        )
+        try:
+            return self._explain(batch.take(rows), settings, rows.start)
+        except ReadsPaddingError as error:
+            if settings.engine == "native":
+                raise
+            self.engine, self.not_native = self._oracle(), str(error)
+            return self._explain(batch.take(rows), settings, rows.start)
+
+    def _explain(self, batch: Inputs, settings: Settings, first: int) -> Attribution:
+        method, engine, encoder = settings.resolved, self.engine, self.encoder
+        call = engine.tap.cast(batch.call)
+        compared = None if method.integral == "none" else reference(settings.baselines, replace(batch, call=call))
+        ends, f = self._ends(call, compared, batch, settings, first)
+        layers = settings.chosen(ends.layers)
+        mask, special = _tokens(batch, encoder, ends)
+        described = _described(settings, layers, compared, encoder, engine)
+        kind = "|".join(str(described[name]) for name in ("baselines", "output", "tolerance"))
+        relevance = self._integrate(call, f, ends, layers, settings, kind)
+        signals = Signals(
+            relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64)
+            if relevance is None
+            else relevance.r * mask[:, None],
+            maps=None if ends.maps is None else torch.stack([ends.maps[i].cpu() for i in layers], 1),
+            product=torch.stack([(ends.hidden[i].double() * ends.slopes[i].double()).sum(-1).cpu() for i in layers], 1)
+            * mask[:, None],
+            mask=mask,
+            readout=_readout(encoder, ends, mask),
+            backend=settings.backend,
+        )
+        scores, layer_scores = method.read(signals)
+        unknown = torch.full((len(batch), len(layers)), torch.nan)
+        error = unknown if relevance is None else relevance.column("error", torch.float64)
+        return Attribution(
+            scores=scores.float(),
+            layer_scores=layer_scores.float(),
+            gap=unknown if relevance is None else relevance.gap.float(),
+            convergence_delta=unknown if relevance is None else relevance.column("delta", torch.float32),
+            error=error.float(),
+            score_error=score_error(method, signals, error).float(),
+            n_steps=torch.ones(error.shape, dtype=torch.int64)
+            if relevance is None
+            else relevance.column("nodes", torch.int64),
+            layer_converged=torch.ones(error.shape, dtype=torch.bool)
+            if relevance is None
+            else relevance.column("converged", torch.bool),
+            target=None if f.target is None else f.target.cpu(),
+            logits=torch.zeros(len(batch), 0)
+            if ends.logits is None or ends.logits.dim() != 2
+            else ends.logits.float().cpu(),
+            mask=mask,
+            special=special,
+            texts=batch.texts,
+            grid=batch.grid(encoder, mask.shape[1]),
+            images=batch.shown,
+            labels=_labels(self.model, ends),
+            method=method.name,
+            settings={**described, **({"not_native": self.not_native} if self.not_native else {})},
+            engine=engine.name,
+            backend=ops.resolve(settings.backend, ends.hidden[0].float()),
+            maps=_context_maps(signals, method.fusion) if settings.return_maps and method.fusion else None,
+        )
+
+    def _ends(
+        self, call: dict[str, Tensor], compared: Reference | None, batch: Inputs, settings: Settings, first: int
+    ) -> tuple[Ends, Scalar]:
+        engine = self.engine
+        several = (
+            getattr(getattr(engine.tap.model, "config", None), "problem_type", None) == "multi_label_classification"
+        )
+        other = None if compared is None else compared.call
+        words = None
+        if compared is not None and other is not None and compared.words is not None:
+            make, rows = compared.words, len(batch)
+            if batch.embeds is not None:
+                other = {**other, batch.embeds: make(call[batch.embeds], engine.tap.lookup)}
+            else:
+
+                def words(out: Tensor) -> Tensor:
+                    batch.check_tokens(out.shape[1])
+                    return torch.cat([out[:rows], make(out[:rows], engine.tap.lookup)])
+
+        return engine.ends(
+            call,
+            other,
+            words,
+            lambda found: scalar(settings.output, settings.target, found, several, first),
+            settings.resolved.maps,
+            batch.mask if batch.texts is not None else None,
+        )
+
+    def _integrate(
+        self, call: dict[str, Tensor], f: Scalar, ends: Ends, layers: list[int], settings: Settings, kind: str
+    ) -> Relevance | None:
+        integral, engine = settings.resolved.integral, self.engine
+        if integral == "none":
+            return None
+        if isinstance(engine, Oracle) and integral == "input":
+            return input_paths(engine, call, f, ends, layers, settings.rule)
+        first = [self.calibration.first(kind, layer) for layer in layers]
+        relevance, paths = layer_paths(engine, call, f, ends, layers, settings.rule, first)
+        self._kind = kind
+        self._needs += [(layer, path.wanted_intervals) for (_, layer), path in paths.items()]
+        return relevance
+
+
+def _tokens(batch: Inputs, encoder: Encoder, ends: Ends) -> tuple[Tensor, Tensor]:
+    """Mask and special tokens [B,T] of the tokens that the blocks really saw."""
+    tokens = ends.hidden[0].shape[1]
+    if batch.texts is None:
+        grid = batch.grid(encoder, tokens)
+        special = torch.zeros(len(batch), tokens, dtype=torch.bool)
+        special[:, : grid.prefix if grid else 0] = True
+        return torch.ones_like(special), special
+    batch.check_tokens(tokens)
+    return batch.mask.cpu(), batch.special.cpu()
+
+
+def _readout(encoder: Encoder, ends: Ends, mask: Tensor) -> Tensor:
+    """Weights [B,T] of the rows of the last hidden state that the head reads, summing to 1."""
+    if encoder.readout is not None:
+        return encoder.readout(mask)
+    rows = ends.readout.cpu() & mask
+    rows = torch.where(rows.any(1, keepdim=True), rows, mask).double()
+    return rows / rows.sum(1, keepdim=True)
+
+
+def _context_maps(signals: Signals, fusion: Fusion) -> Tensor:
+    """M_l [B,L,T,U], zeros at padding."""
+    maps = signals.maps
+    if maps is None:
+        raise RuntimeError("context maps were asked of a method without attention maps")
+    out = torch.zeros(maps.shape)
+    for b, mask in enumerate(signals.mask):
+        real = mask.nonzero().flatten()
+        for layer in range(maps.shape[1]):
+            found = context_map(signals.relevance[b, layer, real], maps[b, layer][real][:, real].double(), fusion)
+            out[b, layer, real[:, None], real] = found.float()
+    return out
+
+
+def _labels(model: nn.Module, ends: Ends) -> tuple[str, ...] | None:
+    names = getattr(getattr(model, "config", None), "id2label", None)
+    if not names or ends.logits is None or len(names) != ends.logits.shape[-1]:
+        return None
+    return tuple(str(names[i]) for i in sorted(names))
+
+
+def _described(
+    settings: Settings, layers: list[int], compared: Reference | None, encoder: Encoder, engine: Engine
+) -> dict[str, Any]:
+    fusion = settings.resolved.fusion
+    return {
+        "family": encoder.family,
+        "baselines": None if compared is None else compared.name,
+        "output": getattr(settings.output, "__name__", str(settings.output)),
+        "layers": layers,
+        "quadrature": settings.quadrature,
+        "n_steps": settings.n_steps,
+        "tolerance": settings.tolerance,
+        "certify": settings.certify,
+        "fusion": None if fusion is None else asdict(fusion),
+        "dtype": str(engine.tap.dtype).removeprefix("torch."),
+    }

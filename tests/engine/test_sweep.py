@@ -1,0 +1,152 @@
+"""The native engine against the oracle, at equal nodes: every family, every preset, every way of cutting the work."""
+
+import copy
+
+import pytest
+import torch
+from tiny_models import IMAGE, TEXT, ids, pixels, tiny
+
+from calig_fast import Explainer, explain
+from calig_fast.engine.sweep import Native
+from calig_fast.method.presets import PRESETS
+
+NATIVE = [name for name, method in PRESETS.items() if method.integral != "input"]
+SAME_NODES = {"quadrature": "corrected_trapezoid", "n_steps": 5}
+
+
+def call_of(kind):
+    return ids(9, 6, 6, 3) if kind in TEXT else pixels(3)
+
+
+def relative(a, b):
+    return float((a - b).norm() / b.norm())
+
+
+def agree(a, b, tolerance=1e-5):
+    for name in ("scores", "layer_scores", "logits", "gap"):
+        x, y = getattr(a, name), getattr(b, name)
+        if bool(torch.isnan(y).any()):
+            assert torch.equal(torch.isnan(x), torch.isnan(y))
+        else:
+            assert relative(x, y) < tolerance, name
+
+
+@pytest.mark.parametrize("kind", [*TEXT, *IMAGE, "timm-map"])
+def test_every_family_and_preset_equals_the_oracle(kind):
+    call = call_of(kind)
+    for method in NATIVE:
+        native = explain(tiny(kind), call, method=method, engine="native", **SAME_NODES)
+        oracle = explain(tiny(kind), call, method=method, engine="reference", **SAME_NODES)
+        assert (native.engine, oracle.engine) == ("native", "reference")
+        agree(native, oracle)
+
+
+@pytest.mark.parametrize("kind", ["bert", "albert", "vit", "dinov2", "timm-avg"])
+def test_in_float64_the_engines_are_one(kind):
+    call = call_of(kind)
+    a, b = (explain(tiny(kind), call, engine=e, dtype=torch.float64, **SAME_NODES) for e in ("native", "reference"))
+    # results are float32, and so is the softmax of the models' own eager attention
+    agree(a, b, 2e-7)
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "vit", "dinov2"])
+@pytest.mark.parametrize("baselines", ["zeros", None])
+def test_the_zero_reference_and_the_adaptive_rule(kind, baselines):
+    call = call_of(kind)
+    a, b = (explain(tiny(kind), call, engine=e, baselines=baselines) for e in ("native", "reference"))
+    agree(a, b, 1e-4 if baselines else 1e-5)
+    assert torch.equal(a.n_steps, b.n_steps)
+    assert torch.equal(a.converged, b.converged)
+
+
+@pytest.mark.parametrize("kind", ["bert", "vit", "timm-registers"])
+@pytest.mark.parametrize("off", [{"prune": False}, {"linear": False}, {"prune": False, "linear": False}])
+def test_work_left_out_changes_nothing(kind, off, monkeypatch):
+    call = call_of(kind)
+    whole = explain(tiny(kind), call, engine="native", dtype=torch.float64, **SAME_NODES)
+    init = Native.__init__
+    monkeypatch.setattr(Native, "__init__", lambda self, *args, **more: init(self, *args, **{**more, **off}))
+    agree(explain(tiny(kind), call, engine="native", dtype=torch.float64, **SAME_NODES), whole, 2e-7)
+
+
+@pytest.mark.parametrize("kind", ["bert", "vit"])
+def test_waves_of_any_size_give_the_same(kind):
+    call = call_of(kind)
+    whole = explain(tiny(kind), call, engine="native", memory_budget=2**30, **SAME_NODES)
+    explainer = Explainer(tiny(kind), engine="native", memory_budget=2**20, **SAME_NODES)
+    agree(explainer(call), whole)
+
+
+def test_one_token_and_uneven_lengths():
+    call = {"input_ids": torch.tensor([[7]]), "attention_mask": torch.ones(1, 1, dtype=torch.int64)}
+    a, b = (explain(tiny("bert"), call, engine=e, baselines=0, **SAME_NODES) for e in ("native", "reference"))
+    agree(a, b)
+    call = ids(9, 3, 8, 3, 3, 4)
+    a, b = (explain(tiny("bert"), call, engine=e, **SAME_NODES) for e in ("native", "reference"))
+    agree(a, b)
+
+
+def test_left_padding_goes_to_the_oracle_by_itself():
+    call = ids(6)
+    wide = {"input_ids": torch.cat([torch.zeros(1, 3, dtype=torch.int64), call["input_ids"]], 1)}
+    wide["attention_mask"] = (wide["input_ids"] != 0).long()
+    a = explain(tiny("bert"), wide)
+    assert a.engine == "reference"
+    assert "rows of padding" in a.settings["not_native"]
+
+
+def test_hooks_and_unknown_parts_go_to_the_oracle_by_themselves():
+    model = copy.deepcopy(tiny("bert"))
+    model.bert.encoder.layer[1].output.dense.register_forward_hook(lambda module, args, out: out * 2)
+    a = explain(model, ids(6))
+    assert a.engine == "reference"
+    assert "forward hooks" in a.settings["not_native"]
+    with pytest.raises(ValueError, match="forward hooks"):
+        explain(model, ids(6), engine="native")
+    model = copy.deepcopy(tiny("vit"))
+    model.vit.layers[0].mlp.activation_fn = torch.nn.Tanh()
+    assert "the activation is 'Tanh'" in explain(model, pixels(1)).settings["not_native"]
+    model = copy.deepcopy(tiny("vit"))
+    model.vit.layers[0].layernorm_after = torch.nn.RMSNorm(24)
+    assert "a norm is a RMSNorm" in explain(model, pixels(1)).settings["not_native"]
+    from timm.models.vision_transformer import VisionTransformer
+
+    torch.manual_seed(0)
+    model = VisionTransformer(
+        img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, num_classes=4, qk_norm=True
+    )
+    assert "attn.q_norm" in explain(model, pixels(1)).settings["not_native"]
+
+
+def test_lora_adapters_count_with_their_effective_weights():
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    adapted = get_peft_model(
+        copy.deepcopy(tiny("bert")),
+        LoraConfig(r=2, target_modules=["query", "value", "dense"], init_lora_weights=False),
+    )
+    options = {**SAME_NODES, "dtype": torch.float64}
+    native = explain(adapted, ids(7), engine="native", **options)
+    agree(native, explain(adapted, ids(7), engine="reference", **options), 2e-7)
+    assert relative(native.logits, explain(tiny("bert"), ids(7)).logits) > 1e-3
+    with adapted.disable_adapter():
+        agree(explain(adapted, ids(7), engine="native", **options), explain(tiny("bert"), ids(7), **options), 2e-7)
+
+
+def test_gated_mlps_of_dinov2():
+    from real_models import seeded
+    from tiny_models import PICTURE
+    from transformers import Dinov2Config, Dinov2ForImageClassification
+
+    config = Dinov2Config(**{**PICTURE, "mlp_ratio": 2}, use_swiglu_ffn=True)
+    model = seeded(Dinov2ForImageClassification(config), seed=5)
+    a, b = (explain(model, pixels(2), engine=e, **SAME_NODES) for e in ("native", "reference"))
+    agree(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_stays_near(dtype):
+    exact = explain(tiny("bert"), ids(8), dtype=torch.float64, target=1, **SAME_NODES)
+    native = explain(tiny("bert"), ids(8), dtype=dtype, target=1, engine="native", **SAME_NODES)
+    assert relative(native.layer_scores, exact.layer_scores) < {torch.bfloat16: 0.15, torch.float16: 0.02}[dtype]
