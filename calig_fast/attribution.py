@@ -123,7 +123,9 @@ class Attribution:
 
     @property
     def converged(self) -> Tensor:
-        """[B] bool: every layer of the input met the tolerance."""
+        """[B] bool: every layer of the input met the tolerance; with certify="scores", its scores did."""
+        if self.settings.get("certify") == "scores":
+            return self.score_error <= float(self.settings["tolerance"])
         return self.layer_converged.all(dim=1)
 
     @property
@@ -188,8 +190,12 @@ class Attribution:
         text = (
             f"estimated error of the layer scores at most {float(error[worst]):.1e} (layer {worst}), {used} gradients"
         )
+        if self.settings.get("certify") == "scores":
+            text = f"estimated error of the scores {float(self.score_error[index]):.1e}; {text}"
         if bool(self.converged[index]):
             return f"Converged: {text}{within}."
+        if self.settings.get("certify") == "scores":
+            return f"NOT converged: {text}{within}. Raise n_steps or tolerance."
         late = [str(i) for i, ok in enumerate(self.layer_converged[index].tolist()) if not ok]
         return f"NOT converged at layer {', '.join(late)}: {text}{within}. Raise n_steps or tolerance."
 

@@ -71,7 +71,8 @@ def explain(
         quadrature: "auto" (to `tolerance`), "corrected_trapezoid", "gausslegendre", "riemann_left", "riemann_right",
             "riemann_middle", "riemann_trapezoid".
         tolerance: relative error of r_l (norm over tokens) that counts as converged.
-        certify: "layers": every r_l meets the tolerance.
+        certify: what meets the tolerance: "layers", every r_l; or "scores", the final scores, for which the layers that
+            move them most are refined first (several times fewer gradients; the layers' own errors are reported).
         lam: weight of the relevance in the fusion, 0 to 1.
         dtype: dtype to compute in; None for the model's own (float32 for a float16 model on the CPU).
         memory_budget: bytes a wave of path points may hold; None for 128 MiB (512 MiB on the oracle).

@@ -12,14 +12,14 @@ from . import ops
 from .attribution import Attribution, concatenate
 from .checks import compute_dtype
 from .encoder import Encoder
-from .engine.calibration import Calibration
+from .engine.calibration import Calibration, Need, Start
 from .engine.integrate import Relevance, input_paths, layer_paths
 from .engine.points import Ends, Engine
 from .engine.reference import Oracle
 from .engine.sweep import Native, ReadsPaddingError
 from .inputs import Inputs
 from .method.fusion import Fusion, context_map
-from .method.presets import Signals, score_error
+from .method.presets import Signals, score_errors
 from .output import Scalar, per_input, scalar
 from .progress import ticker
 from .references import Reference, reference, take
@@ -42,7 +42,7 @@ class Flow:
     def __init__(self, model: nn.Module, encoder: Encoder, settings: Settings, calibration: Calibration) -> None:
         self.model, self.encoder, self.settings, self.calibration = model, encoder, settings, calibration
         self.engine, self.not_native = self._choose()
-        self._needs: list[tuple[int, int | None]] = []
+        self._needs: list[Need] = []
         self._kind = ""
 
     def explain(self, batch: Inputs) -> Attribution:
@@ -103,11 +103,8 @@ class Flow:
         mask, special = _tokens(batch, encoder, ends)
         described = _described(settings, layers, compared, encoder, engine)
         kind = "|".join(str(described[name]) for name in ("baselines", "output", "tolerance"))
-        relevance = self._integrate(call, f, ends, layers, settings, kind)
         signals = Signals(
-            relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64)
-            if relevance is None
-            else relevance.r * mask[:, None],
+            relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64),
             maps=None if ends.maps is None else torch.stack([ends.maps[i].cpu() for i in layers], 1),
             product=torch.stack([(ends.hidden[i].double() * ends.slopes[i].double()).sum(-1).cpu() for i in layers], 1)
             * mask[:, None],
@@ -115,6 +112,9 @@ class Flow:
             readout=_readout(encoder, ends, mask),
             backend=settings.backend,
         )
+        relevance = self._integrate(call, f, ends, layers, settings, kind, signals)
+        if relevance is not None:
+            signals = replace(signals, relevance=relevance.r * mask[:, None])
         scores, layer_scores = method.read(signals)
         unknown = torch.full((len(batch), len(layers)), torch.nan)
         error = unknown if relevance is None else relevance.column("error", torch.float64)
@@ -124,7 +124,7 @@ class Flow:
             gap=unknown if relevance is None else relevance.gap.float(),
             convergence_delta=unknown if relevance is None else relevance.column("delta", torch.float32),
             error=error.float(),
-            score_error=score_error(method, signals, error).float(),
+            score_error=score_errors(method, signals, error).sum(1).float(),
             n_steps=torch.ones(error.shape, dtype=torch.int64)
             if relevance is None
             else relevance.column("nodes", torch.int64),
@@ -177,17 +177,31 @@ class Flow:
         )
 
     def _integrate(
-        self, call: dict[str, Tensor], f: Scalar, ends: Ends, layers: list[int], settings: Settings, kind: str
+        self,
+        call: dict[str, Tensor],
+        f: Scalar,
+        ends: Ends,
+        layers: list[int],
+        settings: Settings,
+        kind: str,
+        signals: Signals,
     ) -> Relevance | None:
         integral, engine = settings.resolved.integral, self.engine
         if integral == "none":
             return None
         if isinstance(engine, Oracle) and integral == "input":
             return input_paths(engine, call, f, ends, layers, settings.rule)
-        first = [self.calibration.first(kind, layer) for layer in layers]
-        relevance, paths = layer_paths(engine, call, f, ends, layers, settings.rule, first)
+        if settings.certify == "scores":
+
+            def harm(found: Relevance) -> Tensor:
+                now = replace(signals, relevance=found.r * signals.mask[:, None])
+                return score_errors(settings.resolved, now, found.column("error", torch.float64))
+
+            return layer_paths(engine, call, f, ends, layers, settings.rule, [Start()] * len(layers), harm)[0]
+        starts = [self.calibration.start(kind, layer) for layer in layers]
+        relevance, paths = layer_paths(engine, call, f, ends, layers, settings.rule, starts)
         self._kind = kind
-        self._needs += [(layer, path.wanted_intervals) for (_, layer), path in paths.items()]
+        self._needs += [Need(layer, path.bend, path.wanted_intervals) for (_, layer), path in paths.items()]
         return relevance
 
 

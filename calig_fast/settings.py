@@ -49,13 +49,13 @@ class Settings:
         self.resolved  # noqa: B018  (checks method and lam)
         if not callable(self.output) and self.output not in KINDS:
             raise ValueError(f"output: {self.output!r} is not one of {KINDS}, nor a function of the model's output")
-        if self.certify == "scores":
+        if self.certify not in {"layers", "scores"}:
+            raise ValueError(f'certify: expected "layers" or "scores", got {self.certify!r}')
+        if self.certify == "scores" and (self.quadrature != "auto" or self.resolved.integral != "layer"):
             raise ValueError(
-                'certify: "scores" is not in this release; "layers" is the stricter promise, and score_error tells how '
-                "far the scores are off"
+                f'certify: "scores" decides which layers are refined, which needs quadrature="auto" and a method that '
+                f'integrates into the layers; got {self.quadrature!r} and "{self.resolved.name}"'
             )
-        if self.certify != "layers":
-            raise ValueError(f'certify: expected "layers", got {self.certify!r}')
         if self.engine not in {"auto", "native", "reference"}:
             raise ValueError(f'engine: expected "auto", "native" or "reference", got {self.engine!r}')
         if self.dtype is not None and self.dtype not in DTYPES:

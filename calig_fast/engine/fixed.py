@@ -37,6 +37,8 @@ class FixedPath:
         """Take the values of phi at some nodes, [n,T] float64."""
         self._rows.update(zip(nodes, rows, strict=True))
 
+    bend = 0.0
+
     @property
     def wanted_intervals(self) -> int | None:
         """None: a fixed rule tells nothing of what another would have needed."""

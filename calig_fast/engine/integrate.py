@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..output import Scalar
+from .calibration import Start
 from .fixed import FixedPath
 from .points import Ends, Engine, Point
-from .quadrature import FIRST, Estimate, Path
+from .quadrature import Estimate, Path
 from .reference import Oracle
 from .rules import FIXED
 from .tap import Call
@@ -20,6 +21,7 @@ DEFAULT_INTERVALS = 128
 DEFAULT_STEPS = 50
 WAVE = 8  # points of a path in embedding space at a time: the graph of their second derivatives is large
 AnyPath = Path | FixedPath
+Weigh = Callable[["Relevance"], Tensor]
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,10 @@ class Rule:
         if not 0 < self.tolerance < float("inf"):
             raise ValueError(f"tolerance: expected a positive number, got {self.tolerance}")
 
-    def path(self, gap: float, noise: float, first: int = FIRST) -> AnyPath:
-        """A new path under this rule; with "auto" it starts with `first` intervals."""
+    def path(self, gap: float, noise: float, start: Start, hold: bool = False) -> AnyPath:
+        """A new path under this rule; with "auto" it begins at `start`, and with `hold` waits to be refined."""
         if self.quadrature == "auto":
-            return Path(self.tolerance, self.n_steps or DEFAULT_INTERVALS, gap, noise, first)
+            return Path(self.tolerance, self.n_steps or DEFAULT_INTERVALS, gap, noise, *start, hold=hold)
         return FixedPath(self.quadrature, self.n_steps or DEFAULT_STEPS, self.tolerance, gap, noise)
 
 
@@ -88,7 +90,8 @@ def layer_paths(
     ends: Ends,
     layers: Sequence[int],
     rule: Rule,
-    first: Sequence[int],
+    starts: Sequence[Start],
+    weigh: Weigh | None = None,
 ) -> tuple[Relevance, dict[tuple[int, int], AnyPath]]:
     """r_l by the straight path into each block; a zero hidden state is the reference where none was propagated.
 
@@ -99,7 +102,9 @@ def layer_paths(
         ends: what the end points gave.
         layers: blocks whose inputs are integrated at.
         rule: how.
-        first: intervals that each layer's paths start with.
+        starts: how each layer's paths begin.
+        weigh: where the scores are to meet the tolerance and not every layer: what each layer's error does to them,
+            from the relevance so far. The layers that do most are refined first.
 
     Returns:
         the relevance, and the paths by (input, layer).
@@ -113,12 +118,34 @@ def layer_paths(
         gaps[:, i] = (ends.value.cpu() - at_zero[i]).double()
         noise = _noise(ends.value.cpu(), at_zero[i], ends.hidden[0].dtype)
         for b in batch:
-            path = paths[b, layer] = rule.path(float(gaps[b, i]), noise, first[i])
+            path = paths[b, layer] = rule.path(float(gaps[b, i]), noise, starts[i], weigh is not None)
             path.add([0.0, 1.0], torch.stack([low[i][b], high[b]]))
-    while wanted := [Point(layer, b, a) for (b, layer), path in paths.items() for a in path.pending()]:
-        rows, _ = engine.phi(call, scalar, ends, wanted)
-        _hand_out(paths, wanted, rows)
-    return Relevance([[paths[b, layer].estimate for layer in layers] for b in batch], gaps), paths
+    while True:
+        while wanted := [Point(layer, b, a) for (b, layer), path in paths.items() for a in path.pending()]:
+            rows, _ = engine.phi(call, scalar, ends, wanted)
+            _hand_out(paths, wanted, rows)
+        found = Relevance([[paths[b, layer].estimate for layer in layers] for b in batch], gaps)
+        if weigh is None or not _refine(paths, layers, weigh(found), rule.tolerance):
+            return found, paths
+
+
+def _refine(paths: dict[tuple[int, int], AnyPath], layers: Sequence[int], harm: Tensor, tolerance: float) -> bool:
+    """Ask for finer nodes where the layers together harm an input's scores more than the tolerance; False where done.
+
+    Args:
+        harm: [B,L], relative error of the scores that each layer's error makes.
+    """
+    asked = False
+    for b, row in enumerate(harm.tolist()):
+        if sum(row) <= tolerance:
+            continue
+        # worst first; layers that do a fifth of the worst's harm will need it too, and a round has its price
+        order = sorted(range(len(row)), key=row.__getitem__, reverse=True)
+        for i in order:
+            if row[i] < 0.2 * row[order[0]]:
+                break
+            asked |= paths[b, layers[i]].refine()
+    return asked
 
 
 def _low_ends(
@@ -160,7 +187,7 @@ def input_paths(oracle: Oracle, call: Call, scalar: Scalar, ends: Ends, layers: 
     known: dict[tuple[int, float], Tensor] = {}
     gap = (ends.value - ends.reference_value).cpu()
     noise = _noise(ends.value, ends.reference_value, ends.hidden[0].dtype)
-    paths = {(b, layer): rule.path(float(gap[b]), noise) for layer in layers for b in range(len(gap))}
+    paths = {(b, layer): rule.path(float(gap[b]), noise, Start()) for layer in layers for b in range(len(gap))}
     while wanted := [Point(layer, b, a) for (b, layer), path in paths.items() for a in path.pending()]:
         new = sorted({(p.row, p.node) for p in wanted} - known.keys())
         for wave in (new[i : i + WAVE] for i in range(0, len(new), WAVE)):

@@ -60,12 +60,28 @@ class Path:
         gap: what the integral's tokens add up to, F(x) - F(x').
         noise: size below which a gap is rounding, not signal.
         first: intervals of the first rule judged, an even number.
+        bend: b of the change of variable a = u + b sin(2 pi u) / (2 pi), which puts more nodes in the middle of the
+            path, where steep ones change most; 0 for none.
+        hold: judge the first rule and wait to be told to `refine`, whatever the tolerance says.
     """
 
-    def __init__(self, tolerance: float, budget: int, gap: float, noise: float, first: int = FIRST) -> None:
+    def __init__(
+        self,
+        tolerance: float,
+        budget: int,
+        gap: float,
+        noise: float,
+        first: int = FIRST,
+        bend: float = 0.0,
+        hold: bool = False,
+    ) -> None:
+        self._hold = hold
         self._tolerance, self._budget, self._gap, self._noise = tolerance, budget, gap, noise
-        self._rows: dict[float, Tensor] = {}
+        self.bend = bend
+        self._rows: dict[float, Tensor] = {}  # by u, times da/du
+        self._asked: dict[float, float] = {}
         self._m = min(first, budget)
+        self._failed = 0  # intervals that did not do
         self._trail: list[float] = []
         self._panels: list[tuple[Fraction, Fraction]] | None = None
         self._wanted = _grid(self._m)
@@ -80,27 +96,34 @@ class Path:
 
     @property
     def wanted_intervals(self) -> int | None:
-        """Intervals that would have met the tolerance with half of it to spare, as far as the convergence tells.
+        """Intervals that would have just met the tolerance, a fifth of it left to the gap, as far as can be told.
 
-        The error at m intervals goes as exp(-k m), and e1 is that at m/2, so k = -2 ln(e1) / m. None where the path was
-        rough, or told nothing.
+        The error at m intervals goes as exp(-k m), and e1 is that at m/2, so k = -2 ln(e1) / m; more than did not do.
+        None where the path was rough, or told nothing.
         """
         if self._panels is not None or not self._trail or not 0 < self._trail[-1] < 1:
             return None
         rate = -2 * math.log(self._trail[-1]) / self._m
-        return math.ceil(math.log(2 / self._tolerance) / rate) if self._tolerance < 1 else None
+        wanted = math.ceil(math.log(1.25 / self._tolerance) / rate) if self._tolerance < 1 else 1
+        return max(wanted, self._failed + 2)
 
     def pending(self) -> list[float]:
         """Nodes whose values are needed next; empty when the path is done."""
-        return [a for a in self._wanted if a not in self._rows]
+        self._asked = {self._at(u): u for u in self._wanted if u not in self._rows}
+        return list(self._asked)
+
+    def _at(self, u: float) -> float:
+        return u if self.bend == 0 or u in {0.0, 1.0} else u + self.bend * math.sin(2 * math.pi * u) / (2 * math.pi)
 
     def add(self, nodes: list[float], rows: Tensor) -> None:
         """Take the values of phi at some of the pending nodes, [n,T] float64, and judge once all are there."""
-        self._rows.update(zip(nodes, rows, strict=True))
+        for a, row in zip(nodes, rows, strict=True):
+            u = self._asked.get(a, a)
+            self._rows[u] = row * (1 + self.bend * math.cos(2 * math.pi * u)) if self.bend else row
         if self.pending():
             return
         self._estimate = self._judge_uniform() if self._panels is None else self._judge_panels()
-        self._wanted = [] if self._estimate.converged else self._next()
+        self._wanted = [] if self._hold or self._estimate.converged else self._next()
 
     def refine(self) -> bool:
         """Ask for finer nodes whatever the tolerance says; False where the budget holds no more."""
@@ -154,7 +177,7 @@ class Path:
                 return self._bisect(left)
             if left < self._m:
                 return []
-            self._m *= 2
+            self._failed, self._m = self._m, self._m * 2
             return _grid(self._m)
         return self._bisect(left)
 

@@ -131,10 +131,23 @@ class Native:
         for i in [*order, -1]:
             size = 0 if i < 0 else a_row * self._packed.lengths[points[i].row] * (len(self._blocks) - points[i].layer)
             if wave and (i < 0 or held + size > self.budget):
-                rows[wave], values[wave] = self._wave(call, scalar, [points[k] for k in wave])
+                rows[wave], values[wave] = self._halving(call, scalar, [points[k] for k in wave])
                 wave, held = [], 0
             wave, held = [*wave, i], held + size
         return rows, values
+
+    def _halving(self, call: Call, scalar: Scalar, points: list[Point]) -> tuple[Tensor, Tensor]:
+        """A wave; where the device has no memory for it, its halves, and the budget is halved for what comes."""
+        try:
+            return self._wave(call, scalar, points)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            short = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+            if not short or len(points) == 1:
+                raise
+        self.budget = max(1, self.budget // 2)
+        half = len(points) // 2
+        parts = self._halving(call, scalar, points[:half]), self._halving(call, scalar, points[half:])
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
     def _wave(self, call: Call, scalar: Scalar, points: list[Point]) -> tuple[Tensor, Tensor]:
         """phi [n,T] and F [n] of points in order of their layers."""

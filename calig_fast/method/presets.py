@@ -144,10 +144,11 @@ def resolve(method: str | Fusion, lam: float | None) -> Method:
     return _calig(replace(found.fusion, lam=float(lam)))
 
 
-def score_error(method: Method, signals: Signals, error: Tensor) -> Tensor:
-    """Estimated relative error of the scores, from that of each layer's relevance.
+def score_errors(method: Method, signals: Signals, error: Tensor) -> Tensor:
+    """Estimated relative error of the scores that each layer's error makes; their sum is that of the scores.
 
-    sum_l error_l |s - s with r_l = 0| / |s|: how much of the scores each layer accounts for, times how wrong it is.
+    error_l |s - s with r_l = 0| / |s|, twice that under the fusion: how much of the scores a layer accounts for, times
+    how wrong it is.
 
     Args:
         method: the method.
@@ -155,18 +156,19 @@ def score_error(method: Method, signals: Signals, error: Tensor) -> Tensor:
         error: relative error of r_l, [B,L].
 
     Returns:
-        [B] float64; nan where nothing was integrated.
+        [B,L] float64; nan where nothing was integrated.
     """
     batch, layers = error.shape
     if method.integral == "none":
-        return torch.full((batch,), torch.nan, dtype=torch.float64)
+        return torch.full((batch, layers), torch.nan, dtype=torch.float64)
     scores = method.read(signals)[0]
     size = scores.norm(dim=1)
-    total = torch.zeros(batch, dtype=torch.float64)
+    out = torch.zeros(batch, layers, dtype=torch.float64)
     for layer in range(layers):
         without = signals.relevance.clone()
         without[:, layer] = 0
         moved = (scores - method.read(replace(signals, relevance=without))[0]).norm(dim=1)
         share = torch.where(size > 0, moved / size, torch.zeros_like(size))
-        total += error[:, layer] * share.cpu()
-    return total
+        # the fusion divides r by its own largest entry, which is wrong by as much: up to twice the error
+        out[:, layer] = error[:, layer] * share.cpu() * (1.0 if method.fusion is None else 2.0)
+    return out

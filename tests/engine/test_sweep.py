@@ -150,3 +150,41 @@ def test_half_precision_stays_near(dtype):
     exact = explain(tiny("bert"), ids(8), dtype=torch.float64, target=1, **SAME_NODES)
     native = explain(tiny("bert"), ids(8), dtype=dtype, target=1, engine="native", **SAME_NODES)
     assert relative(native.layer_scores, exact.layer_scores) < {torch.bfloat16: 0.15, torch.float16: 0.02}[dtype]
+
+
+def test_a_wave_too_large_for_the_device_is_halved_and_nothing_is_lost(monkeypatch):
+    call = ids(9, 6, 6)
+    whole = explain(tiny("bert"), call, engine="native", **SAME_NODES)
+    wave, sizes = Native._wave, []
+
+    def short(self, call, scalar, points):
+        sizes.append(len(points))
+        if len(points) > 3:
+            raise torch.OutOfMemoryError("planted")
+        return wave(self, call, scalar, points)
+
+    monkeypatch.setattr(Native, "_wave", short)
+    agree(explain(tiny("bert"), call, engine="native", **SAME_NODES), whole)
+    assert max(sizes) > 3
+    monkeypatch.setattr(Native, "_wave", lambda *args: (_ for _ in ()).throw(torch.OutOfMemoryError("always")))
+    with pytest.raises(torch.OutOfMemoryError):
+        explain(tiny("bert"), call, engine="native", **SAME_NODES)
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_certified_scores_meet_the_tolerance_with_fewer_gradients(engine):
+    call = ids(9, 7, 8)
+    exact = explain(tiny("bert"), call, tolerance=1e-5, n_steps=512)
+    layers = explain(tiny("bert"), call, engine=engine)
+    for tolerance in (1e-1, 2e-2, 1e-3):
+        a = explain(tiny("bert"), call, engine=engine, certify="scores", tolerance=tolerance)
+        error = (a.scores - exact.scores).norm(dim=1) / exact.scores.norm(dim=1)
+        assert a.converged.all()
+        assert (a.score_error <= tolerance).all()
+        assert (error <= tolerance).all()
+    loose = explain(tiny("bert"), call, engine=engine, certify="scores", tolerance=2e-2)
+    assert int(loose.n_steps.sum()) < int(layers.n_steps.sum())
+    assert "error of the scores" in loose.statement(0)
+    spent = explain(tiny("bert"), call, engine=engine, certify="scores", tolerance=1e-9, n_steps=8)
+    assert not spent.converged.any()
+    assert (spent.n_steps <= 9).all()
