@@ -72,7 +72,7 @@ def explain(
             "riemann_middle", "riemann_trapezoid".
         tolerance: relative error of r_l (norm over tokens) that counts as converged.
         certify: what meets the tolerance: "layers", every r_l; or "scores", the final scores, for which the layers that
-            move them most are refined first (several times fewer gradients; the layers' own errors are reported).
+            move them most are refined first; the layers' own errors are reported all the same.
         lam: weight of the relevance in the fusion, 0 to 1.
         dtype: dtype to compute in; None for the model's own (float32 for a float16 model on the CPU).
         memory_budget: bytes a wave of path points may hold; None for 128 MiB (512 MiB on the oracle).

@@ -19,7 +19,7 @@ from .engine.reference import Oracle
 from .engine.sweep import Native, ReadsPaddingError
 from .inputs import Inputs
 from .method.fusion import Fusion, context_map
-from .method.presets import Signals, score_errors
+from .method.presets import Method, Signals, score_errors
 from .output import Scalar, per_input, scalar
 from .progress import ticker
 from .references import Reference, reference, take
@@ -116,6 +116,9 @@ class Flow:
         if relevance is not None:
             signals = replace(signals, relevance=relevance.r * mask[:, None])
         scores, layer_scores = method.read(signals)
+        score_error = torch.full((len(batch),), torch.nan)
+        if relevance is not None:
+            score_error = _score_errors(method, signals, relevance).sum(1).float()
         unknown = torch.full((len(batch), len(layers)), torch.nan)
         error = unknown if relevance is None else relevance.column("error", torch.float64)
         return Attribution(
@@ -124,7 +127,7 @@ class Flow:
             gap=unknown if relevance is None else relevance.gap.float(),
             convergence_delta=unknown if relevance is None else relevance.column("delta", torch.float32),
             error=error.float(),
-            score_error=score_errors(method, signals, error).sum(1).float(),
+            score_error=score_error,
             n_steps=torch.ones(error.shape, dtype=torch.int64)
             if relevance is None
             else relevance.column("nodes", torch.int64),
@@ -195,7 +198,7 @@ class Flow:
 
             def harm(found: Relevance) -> Tensor:
                 now = replace(signals, relevance=found.r * signals.mask[:, None])
-                return score_errors(settings.resolved, now, found.column("error", torch.float64))
+                return _score_errors(settings.resolved, now, found)
 
             return layer_paths(engine, call, f, ends, layers, settings.rule, [Start()] * len(layers), harm)[0]
         starts = [self.calibration.start(kind, layer) for layer in layers]
@@ -203,6 +206,12 @@ class Flow:
         self._kind = kind
         self._needs += [Need(layer, path.bend, path.wanted_intervals) for (_, layer), path in paths.items()]
         return relevance
+
+
+def _score_errors(method: Method, signals: Signals, found: Relevance) -> Tensor:
+    """What each layer's error does to the scores, [B,L]."""
+    error, disagreement = (found.column(name, torch.float64) for name in ("error", "disagreement"))
+    return score_errors(method, signals, found.coarse, error, disagreement)
 
 
 def _tokens(batch: Inputs, encoder: Encoder, ends: Ends) -> tuple[Tensor, Tensor]:

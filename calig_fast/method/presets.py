@@ -144,31 +144,33 @@ def resolve(method: str | Fusion, lam: float | None) -> Method:
     return _calig(replace(found.fusion, lam=float(lam)))
 
 
-def score_errors(method: Method, signals: Signals, error: Tensor) -> Tensor:
+def score_errors(method: Method, signals: Signals, coarse: Tensor, error: Tensor, disagreement: Tensor) -> Tensor:
     """Estimated relative error of the scores that each layer's error makes; their sum is that of the scores.
 
-    error_l |s - s with r_l = 0| / |s|, twice that under the fusion: how much of the scores a layer accounts for, times
-    how wrong it is.
+    |s - s with r_l replaced by its coarser answer| / |s|, times how much nearer r_l is than that answer,
+    error_l / disagreement_l (at most 1). Where there is no coarser answer, r_l is replaced by 0, which is wrong by 1.
 
     Args:
         method: the method.
         signals: what it read.
+        coarse: the coarser answers that r_l was judged by [B,L,T].
         error: relative error of r_l, [B,L].
+        disagreement: |r_l - coarse_l| / |r_l|, [B,L].
 
     Returns:
         [B,L] float64; nan where nothing was integrated.
     """
-    batch, layers = error.shape
     if method.integral == "none":
-        return torch.full((batch, layers), torch.nan, dtype=torch.float64)
+        return torch.full(error.shape, torch.nan, dtype=torch.float64)
     scores = method.read(signals)[0]
     size = scores.norm(dim=1)
-    out = torch.zeros(batch, layers, dtype=torch.float64)
-    for layer in range(layers):
-        without = signals.relevance.clone()
-        without[:, layer] = 0
-        moved = (scores - method.read(replace(signals, relevance=without))[0]).norm(dim=1)
-        share = torch.where(size > 0, moved / size, torch.zeros_like(size))
-        # the fusion divides r by its own largest entry, which is wrong by as much: up to twice the error
-        out[:, layer] = error[:, layer] * share.cpu() * (1.0 if method.fusion is None else 2.0)
+    out = torch.zeros(error.shape, dtype=torch.float64)
+    for layer in range(error.shape[1]):
+        known = disagreement[:, layer] > 0
+        other = signals.relevance.clone()
+        other[:, layer] = torch.where(known[:, None], coarse[:, layer] * signals.mask, 0.0)
+        moved = (scores - method.read(replace(signals, relevance=other))[0]).norm(dim=1)
+        share = torch.where(size > 0, moved / size, torch.zeros_like(size)).cpu()
+        nearer = torch.where(known, (error[:, layer] / disagreement[:, layer]).clamp_max(1.0), error[:, layer])
+        out[:, layer] = share * nearer
     return out
