@@ -4,6 +4,7 @@ import pytest
 import torch
 from captum.attr import LayerIntegratedGradients
 from real_models import as_distilbert, as_roberta, minilm_tokenizer, minilm_topics, vit_s14
+from slow import attention_maps
 
 from calig_fast import explain
 from calig_fast.references import blur
@@ -68,3 +69,19 @@ def test_a_real_vit():
     theirs = captums(model, blocks_before(model, "vit.layers"), x, blur(x), 3, "gausslegendre", 4)
     assert theirs.shape[0] == 12
     assert relative(ours.layer_scores[0], theirs) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["bert", "vit"])
+def test_attention_gradients_of_real_weights_equal_eager_autograd(kind):
+    if kind == "bert":
+        model, call = minilm_topics(), dict(minilm_tokenizer()(TEXT, return_tensors="pt"))
+    else:
+        model, side = vit_s14(), vit_s14().config.image_size
+        call = {"pixel_values": torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))}
+    slow = attention_maps(model, call, 2)
+    for engine in ("native", "reference"):
+        found = explain(model, call, target=2, lam=0.0, return_maps=True, n_steps=1, engine=engine).maps[0]
+        for (a, slope), m in zip(slow, found, strict=True):
+            gradient = (a * slope).mean(0)
+            wanted = gradient / gradient.abs().sum()
+            assert float((m - wanted).norm() / wanted.norm()) < 1e-5

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from real_models import small_timm_mae
 from slow import attention_maps, layer_relevance
 from tiny_models import CLS, IMAGE, PAD, SEP, TEXT, Linear, ids, inputs, pixels, tiny
 
@@ -149,6 +150,15 @@ def test_a_head_of_the_users_own_over_a_known_backbone():
 def test_a_pooling_head_after_the_blocks_is_no_block():
     a = explain(tiny("timm-map"), pixels(1))
     assert a.layer_scores.shape == (1, 3, 16)
+    assert a.converged.all()
+
+
+def test_timms_masked_autoencoder_with_pooled_patches():
+    x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    a = explain(small_timm_mae(), x)
+    assert a.settings["family"] == "timm_vit"
+    assert (a.grid.rows, a.grid.columns) == (4, 4)
+    torch.testing.assert_close(a.logits, logits(small_timm_mae(), x), rtol=1e-5, atol=1e-5)
     assert a.converged.all()
 
 
