@@ -1,7 +1,7 @@
 """Self-attention of packed segments, and its gradients, without a map of H x T x U in memory.
 
 Segments of the same length that lie side by side are one call. The fused attention of the CPU is PyTorch's; other
-devices, and the readout row alone, take the definition.
+devices take the definition.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ class Attended:
     rows: int
 
 
-def attend(
-    qkv: Tensor, heads: int, scale: float, runs: tuple[Run, ...], first_only: bool = False
-) -> tuple[Tensor, Attended]:
+def attend(qkv: Tensor, heads: int, scale: float, runs: tuple[Run, ...]) -> tuple[Tensor, Attended]:
     """softmax(scale q k^T) v of every segment.
 
     Args:
@@ -65,18 +63,16 @@ def attend(
         heads: H; each has E/H columns.
         scale: factor of the logits.
         runs: the segments, in order, covering all rows.
-        first_only: the first row of each segment alone asks.
 
     Returns:
-        [R,E], or [S,E] with `first_only`; and what the way back needs.
+        [R,E], and what the way back needs.
     """
     width = qkv.shape[1] // 3
     outs: list[Tensor] = []
     parts: list[tuple[Tensor, ...]] = []
     for run in runs:
         q, k, v = _split(qkv, run, heads)
-        if first_only or qkv.device.type != "cpu":
-            q = q[:, :, :1] if first_only else q
+        if qkv.device.type != "cpu":
             p = torch.softmax((q * scale) @ k.transpose(-1, -2), -1)
             out = p @ v
             parts.append((q, k, v, p))
@@ -91,20 +87,20 @@ def attend_vjp(g: Tensor, attended: Attended) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q, k and v.
 
     Args:
-        g: gradient of `attend`'s rows, [R,E] or [S,E].
+        g: gradient of `attend`'s rows, [R,E].
         attended: what `attend` kept.
 
     Returns:
-        those of q [R,E] (or [S,E]), k [R,E] and v [R,E].
+        those of q, k and v, [R,E] each.
     """
     width, done = g.shape[1], 0
     dqs: list[Tensor] = []
     dks: list[Tensor] = []
     dvs: list[Tensor] = []
     for q, *rest in attended.parts:
-        n, heads, asking, dim = q.shape
-        mine = g[done : done + n * asking].view(n, asking, heads, dim).transpose(1, 2)
-        done += n * asking
+        n, heads, tokens, dim = q.shape
+        mine = g[done : done + n * tokens].view(n, tokens, heads, dim).transpose(1, 2)
+        done += n * tokens
         if len(rest) == 3:
             k, v, p = rest
             dp = mine @ v.transpose(-1, -2)
@@ -130,27 +126,23 @@ def attention_map(attended: Attended, segment: int, g: Tensor | None, kind: MapK
         kind: see `attention.Attention.map`.
 
     Returns:
-        [T,T]; where the first row alone asked, the other rows are zero, as their gradients are.
+        [T,T].
     """
-    for run, (q, *rest) in zip(attended.runs, attended.parts, strict=True):
-        n, heads, asking, dim = q.shape
+    for q, *rest in attended.parts:
+        n, heads, tokens, dim = q.shape
         if segment >= n:
             segment -= n
-            g = None if g is None else g[n * asking :]
+            g = None if g is None else g[n * tokens :]
             continue
         wide = torch.promote_types(q.dtype, torch.float32)
         p = torch.softmax((q[segment].to(wide) * attended.scale) @ rest[0][segment].to(wide).transpose(-1, -2), -1)
         if kind == "attention":
-            found = p.mean(0)
-        else:
-            if g is None:
-                raise RuntimeError("a gradient map was asked for without the gradient")
-            mine = g[segment * asking : (segment + 1) * asking].view(asking, heads, dim).transpose(0, 1).to(wide)
-            product = p * (mine @ rest[1][segment].to(wide).transpose(-1, -2))
-            found = (product.clamp_min(0) if kind == "positive_gradient" else product).mean(0)
-        whole = found.new_zeros(run.tokens, run.tokens)
-        whole[:asking] = found
-        return whole
+            return p.mean(0)
+        if g is None:
+            raise RuntimeError("a gradient map was asked for without the gradient")
+        mine = g[segment * tokens : (segment + 1) * tokens].view(tokens, heads, dim).transpose(0, 1).to(wide)
+        product = p * (mine @ rest[1][segment].to(wide).transpose(-1, -2))
+        return (product.clamp_min(0) if kind == "positive_gradient" else product).mean(0)
     raise IndexError(f"segment {segment} is outside the attention's segments")
 
 

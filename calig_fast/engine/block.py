@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..encoder import Affine, Block, Norm
-from .attend import Attended, Run, attend
+from .attend import Run, attend
 
+Parts = tuple[Tensor, Tensor, Tensor]
 _aten = torch.ops.aten
 _INPUT_ALONE = (True, False, False)
 
@@ -26,38 +28,31 @@ class Kept:
     """What a block's way up left for its way back.
 
     Args:
-        attended: the attention's part.
+        attended: what the attention kept, `attend.Attended` or `first_row.Pooled`.
         first: (input, mean, reciprocal deviation) of norm 1.
         second: the same of norm 2.
         inner: the MLP's hidden rows before the activation.
     """
 
-    attended: Attended
-    first: tuple[Tensor, Tensor, Tensor]
-    second: tuple[Tensor, Tensor, Tensor]
+    attended: Any
+    first: Parts
+    second: Parts
     inner: Tensor
 
 
-def project(block: Block, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor] | None]:
+def project(block: Block, x: Tensor) -> tuple[Tensor, Parts | None]:
     """Queries, keys and values of rows x [R,D].
 
     Returns:
         [R,3E], and what norm 1 keeps where it comes before the projection.
     """
     if block.pre_norm:
-        normed, *kept = _norm(block.norm1, x)
-        return _affine(block.qkv, normed), (x, kept[0], kept[1])
-    return _affine(block.qkv, x), None
+        normed, *kept = norm(block.norm1, x)
+        return affine(block.qkv, normed), (x, kept[0], kept[1])
+    return affine(block.qkv, x), None
 
 
-def forward(
-    block: Block,
-    x: Tensor,
-    qkv: Tensor,
-    normed: tuple[Tensor, Tensor, Tensor] | None,
-    runs: tuple[Run, ...],
-    readout: Tensor | None,
-) -> tuple[Tensor, Kept]:
+def forward(block: Block, x: Tensor, qkv: Tensor, normed: Parts | None, runs: tuple[Run, ...]) -> tuple[Tensor, Kept]:
     """The block's output.
 
     Args:
@@ -66,24 +61,38 @@ def forward(
         qkv: [R,3E], what `project` gave.
         normed: what norm 1 kept, from `project`.
         runs: where the segments lie in the rows.
-        readout: [S] rows whose output alone is wanted, the first of each segment; None for all.
 
     Returns:
-        [R,D] (or [S,D]), and what the way back needs.
+        [R,D], and what the way back needs.
     """
-    mixed, attended = attend(qkv, block.heads, block.scale, runs, first_only=readout is not None)
-    residual = x if readout is None else x[readout]
+    mixed, attended = attend(qkv, block.heads, block.scale, runs)
+    return finish(block, mixed, x, normed, attended)
+
+
+def finish(block: Block, mixed: Tensor, x: Tensor, normed: Parts | None, attended: Any) -> tuple[Tensor, Kept]:
+    """What comes after the attention.
+
+    Args:
+        block: the block.
+        mixed: [R,E], what the attention gave.
+        x: [R,D], the rows of the input that it is added to.
+        normed: what norm 1 kept, from `project`.
+        attended: what the attention kept, for its own way back.
+
+    Returns:
+        [R,D], and what the way back needs.
+    """
     if not block.pre_norm:
-        y = _affine(block.out, mixed).add_(residual)
-        h, mean1, deviation1 = _norm(block.norm1, y)
-        inner = _affine(block.up, h)
-        z = _affine(block.down, activate(block, inner)).add_(h)
-        out, mean2, deviation2 = _norm(block.norm2, z)
+        y = affine(block.out, mixed).add_(x)
+        h, mean1, deviation1 = norm(block.norm1, y)
+        inner = affine(block.up, h)
+        z = affine(block.down, activate(block, inner)).add_(h)
+        out, mean2, deviation2 = norm(block.norm2, z)
         return out, Kept(attended, (y, mean1, deviation1), (z, mean2, deviation2), inner)
-    y = _scaled_add(residual, _affine(block.out, mixed), block.scale1)
-    h, mean2, deviation2 = _norm(block.norm2, y)
-    inner = _affine(block.up, h)
-    out = _scaled_add(y, _affine(block.down, activate(block, inner)), block.scale2)
+    y = _scaled_add(x, affine(block.out, mixed), block.scale1)
+    h, mean2, deviation2 = norm(block.norm2, y)
+    inner = affine(block.up, h)
+    out = _scaled_add(y, affine(block.down, activate(block, inner)), block.scale2)
     if normed is None:
         raise RuntimeError("a pre-norm block was given no norm")
     return out, Kept(attended, normed, (y, mean2, deviation2), inner)
@@ -101,44 +110,32 @@ def vjp(block: Block, g: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
         the gradients of the residual [*,D] and of the attention's rows [*,E], both of the output rows.
     """
     if not block.pre_norm:
-        dz = _norm_vjp(block.norm2, g, kept.second)
+        dz = norm_vjp(block.norm2, g, kept.second)
         dh = _mlp_vjp(block, dz, kept.inner).add_(dz)
-        dy = _norm_vjp(block.norm1, dh, kept.first)
+        dy = norm_vjp(block.norm1, dh, kept.first)
         return dy, dy @ block.out.weight
     dh = _mlp_vjp(block, g if block.scale2 is None else g * block.scale2, kept.inner)
-    dy = _norm_vjp(block.norm2, dh, kept.second).add_(g)
+    dy = norm_vjp(block.norm2, dh, kept.second).add_(g)
     mixed = dy if block.scale1 is None else dy * block.scale1
     return dy, mixed @ block.out.weight
 
 
-def pull(
-    block: Block, residual: Tensor, dqkv: tuple[Tensor, Tensor, Tensor], kept: Kept, readout: Tensor | None
-) -> Tensor:
+def pull(block: Block, residual: Tensor, dqkv: Parts, kept: Kept) -> Tensor:
     """The gradient of the block's input rows.
 
     Args:
         block: the block.
-        residual: gradient of the residual, from `vjp`; overwritten where nothing else needs it.
-        dqkv: gradients of q (of the output rows), k and v (of all rows), from `attend.attend_vjp`.
-        kept: what `forward` kept.
-        readout: as in `forward`; the queries' and the residual's gradients are of these rows alone.
+        residual: gradient of the residual [R,D], from `vjp`.
+        dqkv: gradients of q, k and v [R,E], from `attend.attend_vjp`.
+        kept: what `forward` kept; read where norm 1 comes before the projection.
 
     Returns:
         [R,D].
     """
-    dq, dk, dv = dqkv
-    width = dk.shape[1]
-    weight = block.qkv.weight
-    if readout is None:
-        through = torch.cat([dq, dk, dv], 1) @ weight
-    else:
-        through = torch.cat([dk, dv], 1) @ weight[width:]
-        through.index_add_(0, readout, dq @ weight[:width])
+    through = torch.cat(dqkv, 1) @ block.qkv.weight
     if block.pre_norm:
-        through = _norm_vjp(block.norm1, through, kept.first)
-    if readout is None:
-        return through.add_(residual)
-    return through.index_add_(0, readout, residual)
+        through = norm_vjp(block.norm1, through, kept.first)
+    return through.add_(residual)
 
 
 def activate(block: Block, inner: Tensor) -> Tensor:
@@ -173,19 +170,20 @@ _GRADIENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _affine(affine: Affine, x: Tensor) -> Tensor:
-    return torch.nn.functional.linear(x, affine.weight, affine.bias)
+def affine(a: Affine, x: Tensor) -> Tensor:
+    """x W^T + b."""
+    return torch.nn.functional.linear(x, a.weight, a.bias)
 
 
-def _norm(norm: Norm, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    out, mean, deviation = _aten.native_layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)
+def norm(n: Norm, x: Tensor) -> Parts:
+    out, mean, deviation = _aten.native_layer_norm(x, x.shape[-1:], n.weight, n.bias, n.eps)
     return out, mean, deviation
 
 
-def _norm_vjp(norm: Norm, g: Tensor, kept: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+def norm_vjp(n: Norm, g: Tensor, kept: Parts) -> Tensor:
     x, mean, deviation = kept
     found: Tensor = _aten.native_layer_norm_backward(
-        g, x, x.shape[-1:], mean, deviation, norm.weight, norm.bias, _INPUT_ALONE
+        g, x, x.shape[-1:], mean, deviation, n.weight, n.bias, _INPUT_ALONE
     )[0]
     return found
 

@@ -1,8 +1,8 @@
 """The native engine: all layers' path points in one wave, up through the blocks and back down, nothing padded.
 
 Points of layer l join the wave at block l; on the way back each leaves it there. What need not be computed is not: with
-a head that reads the first row alone the last block computes that row alone, and in a post-norm block the first
-projection of a path is linear in a, so it is interpolated on the way up and never undone on the way down.
+a head that reads the first row alone the last block computes that row alone (`first_row`), and in a post-norm block the
+first projection of a path is linear in a, so it is interpolated on the way up and never undone on the way down.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .. import ops
 from ..encoder import Block, Encoder
 from ..output import Scalar, logits_of
 from . import block as blocks
+from . import first_row
 from .attend import attend_vjp, attention_map
 from .attention import MapKind
 from .packed import Packed
@@ -24,7 +25,6 @@ from .points import Ends, Point
 from .tap import Call, Tap
 
 DEFAULT_BUDGET = 128 * 2**20  # bytes a wave keeps for its way back
-Parts = tuple[Tensor, Tensor, Tensor]
 
 
 class ReadsPaddingError(ValueError):
@@ -157,9 +157,7 @@ class Native:
         for layer in range(lowest, last + 1):
             here = [p for p in points if p.layer == layer]
             active = inputs[: sum(p.layer <= layer for p in points)]
-            x, qkv, normed = self._join(layer, x, here)
-            readout = self._packed.firsts(active) if layer == last and self._first_only else None
-            x, keep = blocks.forward(self._blocks[layer], x, qkv, normed, self._packed.runs(active), readout)
+            x, keep = self._climb(layer, x, here, active)
             kept.append(keep)
         if x is None:
             raise RuntimeError("a wave without blocks")
@@ -172,19 +170,25 @@ class Native:
         phis.reverse()
         return self._packed.scatter(inputs, torch.cat(phis)).double().cpu(), value.double().cpu()
 
-    def _join(self, layer: int, x: Tensor | None, points: list[Point]) -> tuple[Tensor, Tensor, Parts | None]:
-        """The rows that block `layer` receives: those from below, and the new points; their projection."""
-        block = self._blocks[layer]
-        if not points:
-            if x is None:
-                raise RuntimeError("a wave starts where it has points")
-            return x, *blocks.project(block, x)
-        new = self._path(self._low[layer], self._high[layer], points)
-        rows = new if x is None else torch.cat([x, new])
-        if block.pre_norm or not self._linear:
-            return rows, *blocks.project(block, rows)
-        qkv = self._path(self._qkv_low[layer], self._qkv_high[layer], points)
-        return rows, qkv if x is None else torch.cat([blocks.project(block, x)[0], qkv]), None
+    def _climb(
+        self, layer: int, x: Tensor | None, here: list[Point], active: Sequence[int]
+    ) -> tuple[Tensor, blocks.Kept]:
+        """Through block `layer`: the rows from below with the new points, of the inputs `active` in all."""
+        block, runs = self._blocks[layer], self._packed.runs(active)
+        new = [self._path(self._low[layer], self._high[layer], here)] if here else []
+        rows = torch.cat([*([] if x is None else [x]), *new]) if x is None or new else x
+        if self._is_pooled(layer):
+            return first_row.forward(block, rows, runs, self._packed.firsts(active))
+        if block.pre_norm or not self._linear or not here:
+            qkv, normed = blocks.project(block, rows)
+            return blocks.forward(block, rows, qkv, normed, runs)
+        qkv = self._path(self._qkv_low[layer], self._qkv_high[layer], here)
+        if x is not None:
+            qkv = torch.cat([blocks.project(block, x)[0], qkv])
+        return blocks.forward(block, rows, qkv, None, runs)
+
+    def _is_pooled(self, layer: int) -> bool:
+        return self._first_only and layer == len(self._blocks) - 1
 
     def _path(self, low: Tensor, high: Tensor, points: list[Point]) -> Tensor:
         index, nodes = self._places(points, high.device)
@@ -205,32 +209,27 @@ class Native:
         here = [p for p in points if p.layer == layer]
         on = len(points) - len(here)
         split = sum(self._packed.lengths[p.row] for p in points[:on])
-        pruned = layer == len(self._blocks) - 1 and self._first_only
-        residual, dmixed = blocks.vjp(block, g, kept)
-        dq, dk, dv = attend_vjp(dmixed, kept.attended)
-        firsts = self._packed.firsts([p.row for p in points]) if pruned else None
         direction = self._high[layer] - self._low[layer]
-        if block.pre_norm or not self._linear:
-            below = blocks.pull(block, residual, (dq, dk, dv), kept, firsts)
+        if self._is_pooled(layer) or block.pre_norm or not self._linear:
+            if self._is_pooled(layer):
+                below = first_row.vjp(block, g, kept)[0]
+            else:
+                residual, dmixed = blocks.vjp(block, g, kept)
+                below = blocks.pull(block, residual, attend_vjp(dmixed, kept.attended), kept)
             phi = self._integrand([below[split:]], [direction], here) if here else below.new_zeros(0)
             return below[:split], phi
-        cut = on if pruned else split
+        residual, dmixed = blocks.vjp(block, g, kept)
+        dqkv = attend_vjp(dmixed, kept.attended)
         below = g.new_zeros(0)
         if on:
-            parts = (dq[:cut], dk[:split], dv[:split])
-            below = blocks.pull(block, residual[:cut].clone(), parts, kept, None if firsts is None else firsts[:on])
+            dq, dk, dv = (d[:split] for d in dqkv)
+            below = blocks.pull(block, residual[:split], (dq, dk, dv), kept)
         if not here:
             return below, g.new_zeros(0)
-        dqkv = self._qkv_high[layer] - self._qkv_low[layer]
-        if firsts is None:
-            gradients = [residual[split:], torch.cat([dq[split:], dk[split:], dv[split:]], 1)]
-            return below, self._integrand(gradients, [direction, dqkv], here)
-        width = dk.shape[1]
-        phi = self._integrand([torch.cat([dk[split:], dv[split:]], 1)], [dqkv[:, width:].contiguous()], here)
-        tokens = self._packed.offsets[[p.row for p in here]]
-        of_first = (residual[on:].to(phi.dtype) * direction[tokens].to(phi.dtype)).sum(1)
-        of_first = of_first + (dq[on:].to(phi.dtype) * dqkv[tokens, :width].to(phi.dtype)).sum(1)
-        return below, phi.index_add(0, firsts[on:] - split, of_first)
+        # the projection is not undone: <dqkv W, h - h'> = <dqkv, W (h - h')>, and W (h - h') is known
+        projected = self._qkv_high[layer] - self._qkv_low[layer]
+        gradients = [residual[split:], torch.cat([d[split:] for d in dqkv], 1)]
+        return below, self._integrand(gradients, [direction, projected], here)
 
     def _places(self, points: list[Point], device: torch.device) -> tuple[Tensor, Tensor]:
         index = torch.tensor([p.row for p in points], dtype=torch.int64, device=device)
@@ -243,10 +242,12 @@ class Native:
         hidden, qkvs, kept = [], [], []
         for layer, block in enumerate(self._blocks):
             hidden.append(x)
-            qkv, normed = blocks.project(block, x)
-            qkvs.append(qkv)
-            pruned = layer == len(self._blocks) - 1 and self._first_only
-            x, keep = blocks.forward(block, x, qkv, normed, runs, packed.firsts(everyone) if pruned else None)
+            if self._is_pooled(layer):
+                x, keep = first_row.forward(block, x, runs, packed.firsts(everyone))
+            else:
+                qkv, normed = blocks.project(block, x)
+                qkvs.append(qkv)
+                x, keep = blocks.forward(block, x, qkv, normed, runs)
             kept.append(keep)
         return hidden, qkvs, kept, x
 
@@ -264,23 +265,28 @@ class Native:
             reads = marks
         readout = packed.unpack(reads)[:batch]
         for layer in range(len(self._blocks) - 1, -1, -1):
-            pruned = layer == len(self._blocks) - 1 and self._first_only
-            residual, dmixed = blocks.vjp(self._blocks[layer], g, kept[layer])
-            attended = kept[layer].attended
+            block, keep = self._blocks[layer], kept[layer]
+            if self._is_pooled(layer):
+                g, dmixed = first_row.vjp(block, g, keep)
+            else:
+                residual, dmixed = blocks.vjp(block, g, keep)
+                g = blocks.pull(block, residual, attend_vjp(dmixed, keep.attended), keep)
             if maps is not None:
-                found.append(self._maps(attended, dmixed, maps, batch))
-            firsts = packed.firsts(everyone) if pruned else None
-            g = blocks.pull(self._blocks[layer], residual, attend_vjp(dmixed, attended), kept[layer], firsts)
+                found.append(self._maps(layer, keep, dmixed, maps, batch))
             slopes.append(g)
         return slopes[::-1], found[::-1] if maps is not None else None, readout
 
-    def _maps(self, attended: Any, dmixed: Tensor, kind: MapKind, batch: int) -> Tensor:
+    def _maps(self, layer: int, kept: blocks.Kept, dmixed: Tensor, kind: MapKind, batch: int) -> Tensor:
         """[B,T,U], zeros at padding."""
         bounds, (_, t) = self._packed.offsets.tolist(), self._packed.shape
         out = dmixed.new_zeros(batch, t, t, dtype=torch.promote_types(dmixed.dtype, torch.float32))
         for b in range(batch):
             real = self._packed.positions[bounds[b] : bounds[b + 1]] - b * t
-            out[b, real[:, None], real] = attention_map(attended, b, dmixed, kind)
+            if self._is_pooled(layer):
+                found = first_row.attention_map(self._blocks[layer], kept, b, dmixed, kind)
+            else:
+                found = attention_map(kept.attended, b, dmixed, kind)
+            out[b, real[:, None], real] = found.to(out.dtype)
         return out
 
     def _head(
@@ -350,7 +356,7 @@ class Native:
         self._qkv_high = [q[:tokens].to(wide) for q in qkvs]
         self._qkv_low = [
             q[tokens:].to(wide) if propagated else blocks.project(block, torch.zeros_like(h))[0].to(wide)
-            for q, block, h in zip(qkvs, self._blocks, hidden, strict=True)
+            for q, block, h in zip(qkvs, self._blocks, hidden, strict=False)  # a pooled last block has no projection
         ]
 
     def _bytes_a_row(self) -> int:

@@ -5,7 +5,8 @@ import torch
 
 from calig_fast.encoder import Affine, Block, Norm
 from calig_fast.engine import block as blocks
-from calig_fast.engine.attend import Run, attend_vjp
+from calig_fast.engine import first_row
+from calig_fast.engine.attend import Run, attend_vjp, attention_map
 
 D, E, F, H = 12, 8, 20, 2
 RUNS = (Run(0, 2, 5), Run(10, 1, 1), Run(11, 3, 3))
@@ -83,8 +84,38 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("readout", [None, FIRST], ids=["all rows", "first rows"])
-def test_forward_and_vjp(kind, readout):
+def test_forward_and_vjp(kind):
+    block, x, want, upstream, slope = case(kind, None)
+    qkv, normed = blocks.project(block, x)
+    out, kept = blocks.forward(block, x, qkv, normed, RUNS)
+    torch.testing.assert_close(out, want, rtol=1e-10, atol=1e-10)
+    residual, dmixed = blocks.vjp(block, upstream.clone(), kept)
+    found = blocks.pull(block, residual, attend_vjp(dmixed, kept.attended), kept)
+    torch.testing.assert_close(found, slope, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_rows_alone(kind):
+    block, x, want, upstream, slope = case(kind, FIRST)
+    out, kept = first_row.forward(block, x, RUNS, FIRST)
+    torch.testing.assert_close(out, want, rtol=1e-10, atol=1e-10)
+    found, dmixed = first_row.vjp(block, upstream.clone(), kept)
+    torch.testing.assert_close(found, slope, rtol=1e-10, atol=1e-10)
+    qkv, normed = blocks.project(block, x)
+    _, whole = blocks.forward(block, x, qkv, normed, RUNS)
+    spread = torch.zeros(ROWS, E, dtype=torch.float64).index_copy(0, FIRST, dmixed)
+    for segment in range(len(FIRST)):
+        for name in ("gradient", "positive_gradient"):
+            torch.testing.assert_close(
+                first_row.attention_map(block, kept, segment, dmixed, name),
+                attention_map(whole.attended, segment, spread, name),
+                rtol=1e-10,
+                atol=1e-12,
+            )
+
+
+def case(kind, readout):
+    """A block, rows, its output at some rows (None for all), a gradient of that, and autograd's of the rows."""
     block = make(*kind)
     g = torch.Generator().manual_seed(1)
     x = torch.randn(ROWS, D, generator=g, dtype=torch.float64, requires_grad=True)
@@ -92,13 +123,7 @@ def test_forward_and_vjp(kind, readout):
     want = want if readout is None else want[readout]
     upstream = torch.randn(want.shape, generator=g, dtype=torch.float64)
     slope = torch.autograd.grad(want, x, upstream)[0]
-    with torch.no_grad():
-        qkv, normed = blocks.project(block, x)
-        out, kept = blocks.forward(block, x, qkv, normed, RUNS, readout)
-        torch.testing.assert_close(out, want, rtol=1e-10, atol=1e-10)
-        residual, dmixed = blocks.vjp(block, upstream.clone(), kept)
-        found = blocks.pull(block, residual, attend_vjp(dmixed, kept.attended), kept, readout)
-    torch.testing.assert_close(found, slope, rtol=1e-10, atol=1e-10)
+    return block, x.detach(), want.detach(), upstream, slope
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -107,12 +132,12 @@ def test_the_way_back_leaves_its_arguments_alone(kind):
     x = torch.randn(ROWS, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     qkv, normed = blocks.project(block, x)
     before = x.clone(), qkv.clone()
-    out, kept = blocks.forward(block, x, qkv, normed, RUNS, None)
+    out, kept = blocks.forward(block, x, qkv, normed, RUNS)
     upstream = torch.ones_like(out)
     found = []
     for _ in range(2):
         residual, dmixed = blocks.vjp(block, upstream, kept)
-        found.append(blocks.pull(block, residual, attend_vjp(dmixed, kept.attended), kept, None))
+        found.append(blocks.pull(block, residual, attend_vjp(dmixed, kept.attended), kept))
     once, again = found
     assert torch.equal(once, again)
     assert torch.equal(x, before[0])

@@ -184,7 +184,6 @@ def test_certified_scores_meet_the_tolerance(engine):
         assert (error <= 2 * tolerance).all()
     loose = explain(tiny("bert"), call, engine=engine, certify="scores", tolerance=2e-2)
     assert int(loose.n_steps.sum()) <= int(layers.n_steps.sum())
-    assert int(explain(tiny("bert"), call, engine=engine, certify="scores", tolerance=1e-1).n_steps.sum()) == 3 * 3 * 5
     assert "error of the scores" in loose.statement(0)
     spent = explain(tiny("bert"), call, engine=engine, certify="scores", tolerance=1e-9, n_steps=8)
     assert not spent.converged.any()
