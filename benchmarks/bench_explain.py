@@ -53,9 +53,9 @@ def bench(work: Work, rounds: int, times_only: bool) -> dict[str, Any]:
         for name, run in runs.items():
             if round_ and name in ONCE:
                 continue
-            answers[name], cpu, wall = measure.timed(run)
-            seconds[name].append((cpu, wall))
-            say(f"round {round_ + 1}: {name} {cpu:.2f} s CPU, {wall:.2f} s")
+            answers[name], *took = measure.timed(run)
+            seconds[name].append((took[0], took[1]))
+            say(f"round {round_ + 1}: {name} {took[0]:.2f} s CPU, {took[1]:.2f} s")
     reached = {name: truth.errors(truth.of_truths(work, found), exact.layers) for name, found in answers.items()}
     truth.gate(f"{work.name}, ours against the converged reference", max(reached["native"]), 2 * truth.TOLERANCE)
     rows = []

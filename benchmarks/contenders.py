@@ -95,11 +95,11 @@ def prepare(name: str, work: Work, tuning: Tuning, warm: bool = True) -> Callabl
         return lambda: _captum(work, eager, steps, tuning.batch_size)
     if name == "oracle":
         return lambda: ours(work, engine="reference", quadrature=captum_loop.RULE, n_steps=STEPS)
-    options: dict[str, Any] = {"native": {}, "ends": {"n_steps": 1}, "bf16": {"dtype": torch.bfloat16}}[name]
+    own: dict[str, dict[str, Any]] = {"native": {}, "ends": {"n_steps": 1}, "bf16": {"dtype": torch.bfloat16}}
     explainer = Explainer(work.model, engine="native", layers=list(work.layers))
     for call in work.warm if warm and name != "ends" else ():
         explainer(call)
-    return lambda: answer([explainer(work.batch, target=work.targets, **options)])
+    return lambda: answer([explainer(work.batch, target=work.targets, **own[name])])
 
 
 def _captum(work: Work, eager: Any, steps: list[int], batch_size: int) -> Answer:

@@ -36,7 +36,7 @@ process that lets them take turns. Written by `make bench` from `benchmarks/resu
 - **Of peak**: floating-point operations of our own call a CPU second, over those of the machine's best square float32
   matrix product measured in the same run.
 - (a) and (c) are Captum's LayerIntegratedGradients in a loop over the layers, Gauss-Legendre nodes, with the best of
-  three values of internal_batch_size, and one eager pass (on a copy prepared beforehand) for attention gradients.
+  four values of internal_batch_size, and one eager pass (on a copy prepared beforehand) for attention gradients.
   Captum cannot integrate at the inputs of these blocks, so it integrates at the output of the module before: the same
   tensor.
 - (b), (d) and (e) also fuse the signals and roll them out; Captum has no such part. (c) was given its number of nodes
@@ -57,10 +57,8 @@ def write(results: Path, path: Path = PAGE) -> None:
 
 def text(files: list[dict[str, Any]]) -> str:
     """The page; files without works are other benchmarks' and are left out."""
-    parts = [HEAD]
-    for file in files:
-        parts += [_section(name, work) for name, work in file.get("works", {}).items()]
-    return "\n".join(parts)
+    works = [(name, work) for file in files for name, work in file.get("works", {}).items()]
+    return "\n".join([HEAD, _summary(works), *(_section(name, work) for name, work in works)])
 
 
 def cells(row: dict[str, Any]) -> list[str]:
@@ -80,6 +78,20 @@ def cells(row: dict[str, Any]) -> list[str]:
         "-" if rho is None else f"{rho:.4f}",
         "-" if share is None else f"{share:.0%}",
     ]
+
+
+def _summary(works: list[tuple[str, dict[str, Any]]]) -> str:
+    """One line a work: how much faster than (a) the default settings and the end points alone are."""
+    head = ("work", "processor", "threads", "(a) CPU s", "(d) CPU s", "times faster", "true error", "end points alone")
+    lines = [_row(head), _row(["---", "---", *["---:"] * (len(head) - 2)])]
+    for name, work in works:
+        rows, about = {r["contender"]: r for r in work["rows"]}, work["machine"]
+        ours, ends = rows["native"], rows.get("ends")
+        times = [f"{rows[n]['cpu_seconds']['median']:.2f}" for n in ("captum", "native")]
+        ratio, error = f"{ours['ratio']['median']:.1f}", f"{max(ours['errors']):.1e}"
+        quick = "-" if ends is None else f"{ends['ratio']['median']:.0f}"
+        lines.append(_row([name, about["processor"], str(about["threads"]), *times, ratio, error, quick]))
+    return "\n".join([*lines, ""])
 
 
 def _section(name: str, work: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -129,6 +130,8 @@ def vit_s14() -> Work:
         lows=[blur(pictures[0])],
         warm=[{"pixel_values": p} for p in pictures[1:]],
         layers=tuple(range(12)),
+        truth_dtype=torch.float32,
+        contenders=("captum", "oracle", "captum_min", "native", "ends"),
     )
 
 
@@ -197,6 +200,4 @@ def _tests_models() -> Any:
     folder = str(Path(__file__).parents[1] / "tests")
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    import real_models
-
-    return real_models
+    return importlib.import_module("real_models")
