@@ -1,6 +1,7 @@
 """Explaining one input (or a batch) in full: Captum's loop, our oracle and our native engine, side by side.
 
     python -m benchmarks.bench_explain [--threads 1] [--work NAME ...] [--rounds 3] [--out FILE] [--times-only]
+        [--without NAME ...]
 
 Writes benchmarks/results/<machine>.json (works measured earlier stay in it) and docs/performance.md. The contenders
 take turns in one process. Where an answer is wrong, nothing is written and the exit status is 1.
@@ -12,6 +13,7 @@ import argparse
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +73,10 @@ def bench(work: Work, rounds: int, times_only: bool) -> dict[str, Any]:
             "gradients": answers[name].gradients,
             "rank_correlation": truth.rank_correlation(work, answers[name], exact),
         }
-        if name in {"native", "ends"}:
-            row["flops"] = measure.matrix_flops(run)
-            row["share_of_peak"] = row["flops"] / row["cpu_seconds"]["median"] / peak
         if not times_only:
+            if name in {"native", "ends"}:
+                row["flops"] = measure.matrix_flops(run)
+                row["share_of_peak"] = row["flops"] / row["cpu_seconds"]["median"] / peak
             row["extra_bytes"] = measure.extra_memory(work.name, name, tuning)
             if name not in ONCE:
                 row["operator_calls"] = measure.operator_calls(run)
@@ -96,6 +98,11 @@ def bench(work: Work, rounds: int, times_only: bool) -> dict[str, Any]:
         "product_peak_flops": peak,
         "rows": rows,
     }
+
+
+def only(work: Work, without: list[str]) -> Work:
+    """The work with fewer contenders."""
+    return replace(work, contenders=tuple(n for n in work.contenders if n not in without), targets=[])
 
 
 def say(text: str) -> None:
@@ -127,11 +134,12 @@ def main() -> None:
     parser.add_argument("--work", nargs="+", choices=WORKS, default=["minilm_128"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="the JSON; the default is named after the machine")
-    parser.add_argument("--times-only", action="store_true", help="no memory and no operator calls")
+    parser.add_argument("--times-only", action="store_true", help="no memory, operator calls or share of peak")
+    parser.add_argument("--without", nargs="+", default=[], choices=set(NAMES) - {"captum", "native"}, metavar="NAME")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     try:
-        results = {name: bench(WORKS[name](), args.rounds, args.times_only) for name in args.work}
+        results = {name: bench(only(WORKS[name](), args.without), args.rounds, args.times_only) for name in args.work}
     except truth.RedGateError as error:
         sys.exit(str(error))
     path: Path = args.out or default_path()

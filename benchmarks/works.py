@@ -108,7 +108,7 @@ def ragged() -> Work:
         calls,
         warm,
         range(6),
-        truths=(0, 5, 10, 13),
+        truths=(0, 5, 10),
         truth_dtype=torch.float32,
         contenders=("captum", "oracle", "native", "ends"),
     )
