@@ -111,7 +111,7 @@ def _section(name: str, work: dict[str, Any]) -> str:
         "",
         _row(["layer", *map(str, work["layers"])]),
         _row(["---", *["---:"] * len(work["layers"])]),
-        *(_row([NAMES[r["contender"]][:3], *(f"{e:.1e}" for e in r["errors"])]) for r in work["rows"]),
+        *(_row([NAMES[r["contender"]], *(f"{e:.1e}" for e in r["errors"])]) for r in work["rows"]),
         "",
         _notes(work),
         "",
@@ -120,14 +120,17 @@ def _section(name: str, work: dict[str, Any]) -> str:
 
 
 def _notes(work: dict[str, Any]) -> str:
+    known, inputs = work["inputs_with_truth"], work["inputs"]
+    which = "" if known == inputs else f", for {known} of the {inputs} inputs, to which the errors belong"
     notes = [
-        f"Converged reference: our native engine, {work['truth']}, of {work['inputs_with_truth']} of {work['inputs']} "
-        f"input{'s' * (work['inputs'] > 1)}; Captum at 64 Gauss nodes is within "
+        f"Converged reference: our native engine, {work['truth']}{which}; Captum at 64 Gauss nodes is within "
         f"{max(work['captum_at_64_against_truth']):.1e} of it. Native against oracle at 8 equal nodes: "
         f"{work['native_against_oracle']:.1e}. internal_batch_size {work['internal_batch_size']}."
     ]
     if work["fewest_nodes"]:
         notes.append(f"Nodes of (c) by layer: {', '.join(map(str, work['fewest_nodes']))}.")
+    if len(set(work["tokens"])) > 1:
+        notes.append(f"Tokens: {', '.join(map(str, work['tokens']))}.")
     if work["captum_padded_and_single_seconds"]:
         padded, single = work["captum_padded_and_single_seconds"]
         notes.append(

@@ -108,7 +108,7 @@ def test_the_page_shows_every_figure_of_the_results(tmp_path):
     want = ["2.5e-01", "1.50 (1.50-3.00)", "1.50 (1.50-3.00)", "8.00 (6.67-9.33)", "77", "2", "4321", "-", "50%"]
     assert cells[1:] == want
     assert len(page.COLUMNS) == len(cells)
-    assert "| (d) | 2.5e-01 | 6.2e-02 |" in text
+    assert f"| {NAMES['native']} | 2.5e-01 | 6.2e-02 |" in text
     assert f"Not measured here: {NAMES['oracle']}" in text
 
 
