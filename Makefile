@@ -2,6 +2,7 @@
 PYTHON ?= python3
 TORCH ?= torch==2.14.1 torchvision==0.29.1
 MAX_JOBS ?= 2
+WORK ?= minilm_128
 export MAX_JOBS
 export HF_HUB_OFFLINE = 1
 
@@ -14,7 +15,7 @@ PY := $(wildcard calig_fast tests benchmarks examples setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test bench lint format clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -49,6 +50,9 @@ demo: setup ## explanations of real texts and images, in demo/
 
 test: setup ## all tests, one process a core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov=calig_fast --cov-report=term:skip-covered
+
+bench: setup ## times beside Captum, in benchmarks/results/ and docs/performance.md (WORK="vit_s14 ragged" for others)
+	$(BIN)/python -m benchmarks.bench_explain --work $(WORK)
 
 lint: setup ## ruff, mypy, clang-format: says what is wrong, changes nothing
 	$(BIN)/ruff check $(PY)

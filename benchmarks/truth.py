@@ -1,0 +1,103 @@
+"""The converged reference, how far an answer is from it, and the gates that refuse a benchmark of wrong answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from benchmarks import captum_loop
+from benchmarks.contenders import Answer, ours
+from benchmarks.works import Work
+
+INTERVALS = 96
+CROSS_CHECK = 64
+TOLERANCE = 2e-2
+EQUAL_NODES = 8
+SAME = 1e-5
+MENU = (2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 40, 50)
+
+
+class RedGateError(RuntimeError):
+    """An answer is wrong, so no time is reported."""
+
+
+def converged(work: Work) -> Answer:
+    """The native engine at 96 intervals of the corrected trapezoid, of the inputs `work.truths`."""
+    return ours(
+        work,
+        list(work.truths),
+        engine="native",
+        quadrature="corrected_trapezoid",
+        n_steps=INTERVALS,
+        dtype=work.truth_dtype,
+    )
+
+
+def errors(got: list[Tensor], wanted: list[Tensor]) -> list[float]:
+    """Relative error of r_l a layer, norm over tokens, the worst over the inputs."""
+    pairs = [(g.double(), w.double()) for g, w in zip(got, wanted, strict=True)]
+    return torch.stack([(g - w).norm(dim=1) / w.norm(dim=1) for g, w in pairs]).amax(0).tolist()
+
+
+def of_truths(work: Work, found: Answer) -> list[Tensor]:
+    """The rows of an answer that belong to the inputs with a converged reference."""
+    return [found.layers[i] for i in work.truths]
+
+
+def rank_correlation(work: Work, found: Answer, truth: Answer) -> float | None:
+    """Spearman's rho of the fused scores to the converged ones, special tokens left out, the mean over the inputs."""
+    if found.scores is None or truth.scores is None or truth.special is None:
+        return None
+    rhos = []
+    for k, i in enumerate(work.truths):
+        keep = ~truth.special[k]
+        pair = torch.stack([found.scores[i][keep], truth.scores[k][keep]]).double()
+        rhos.append(float(torch.corrcoef(pair.argsort(1).argsort(1).double())[0, 1]))
+    return sum(rhos) / len(rhos)
+
+
+def gate(what: str, worst: float, limit: float) -> None:
+    """Refuse an error above its limit, or one that is not a number.
+
+    Raises:
+        RedGateError: it is.
+    """
+    if not worst <= limit:
+        raise RedGateError(f"{what}: {worst:.1e} is above {limit:.0e}; no time is reported")
+
+
+def equal_nodes(work: Work) -> float:
+    """The native engine's difference from the oracle at the same 8 Gauss nodes, the worst of the layers."""
+    options = {"quadrature": captum_loop.RULE, "n_steps": EQUAL_NODES}
+    native = ours(work, list(work.truths), engine="native", **options)
+    return max(errors(native.layers, ours(work, list(work.truths), engine="reference", **options).layers))
+
+
+def captum_at_64(work: Work, truth: Answer, batch_size: int) -> list[float]:
+    """Captum's difference from the converged reference at 64 Gauss nodes, at the first of its inputs."""
+    one = replace(work, targets=[])  # targets are found again
+    steps = [CROSS_CHECK] * len(work.layers)
+    return errors([captum_loop.relevance(one, work.truths[0], steps, batch_size)], truth.layers[:1])
+
+
+def fewest_nodes(work: Work, truth: Answer) -> tuple[int, ...]:
+    """The fewest Gauss nodes of `MENU` a layer that meet the tolerance at every input with a converged reference.
+
+    Searched with the native engine, which answers as Captum does at the same nodes.
+    """
+    fewest: dict[int, int] = {}
+    for n in MENU:
+        open_layers = tuple(layer for layer in work.layers if layer not in fewest)
+        if not open_layers:
+            break
+        some = replace(work, layers=open_layers, targets=[])
+        found = ours(some, list(work.truths), engine="native", quadrature=captum_loop.RULE, n_steps=n)
+        places = [work.layers.index(layer) for layer in open_layers]
+        errs = errors(found.layers, [t[places] for t in truth.layers])
+        fewest.update({layer: n for layer, e in zip(open_layers, errs, strict=True) if e <= TOLERANCE})
+    missing = [layer for layer in work.layers if layer not in fewest]
+    if missing:
+        raise RedGateError(f"no number of Gauss nodes up to {MENU[-1]} meets {TOLERANCE:g} at layers {missing}")
+    return tuple(fewest[layer] for layer in work.layers)

@@ -1,0 +1,203 @@
+"""What is explained in the benchmark: a model, its inputs, their references, and where the blocks are."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from calig_fast.demo import load
+from calig_fast.references import blur
+
+ALL = ("captum", "oracle", "captum_min", "native", "ends", "bf16")
+CLS, SEP, PAD = 101, 102, 0
+
+
+@dataclass(frozen=True)
+class Work:
+    """One workload.
+
+    Args:
+        name: what `--work` takes.
+        title: what it is, in words.
+        model: the classifier, in eval mode, float32.
+        blocks: dotted name of the list of its blocks.
+        calls: the model's arguments, one input each, no padding.
+        key: which argument is the input itself.
+        lows: the reference of each input, in the place of the argument `key`.
+        warm: inputs of the same kind that an `Explainer` sees before it is timed.
+        layers: blocks that every contender integrates at.
+        truths: which inputs are held against a converged reference.
+        truth_dtype: dtype of that reference.
+        contenders: which are measured.
+    """
+
+    name: str
+    title: str
+    model: nn.Module
+    blocks: str
+    calls: list[dict[str, Tensor]]
+    key: str
+    lows: list[Tensor]
+    warm: list[dict[str, Tensor]]
+    layers: tuple[int, ...]
+    truths: tuple[int, ...] = (0,)
+    truth_dtype: torch.dtype = torch.float64
+    contenders: tuple[str, ...] = ALL
+    targets: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        with torch.no_grad():
+            self.targets.extend(int(self.model(**call).logits.argmax()) for call in self.calls)
+
+    @property
+    def batch(self) -> dict[str, Tensor]:
+        """All inputs as one batch, padded on the right."""
+        if len(self.calls) == 1:
+            return self.calls[0]
+        return {
+            name: nn.utils.rnn.pad_sequence([c[name][0] for c in self.calls], batch_first=True, padding_value=0)
+            for name in self.calls[0]
+        }
+
+    @property
+    def tokens(self) -> list[int]:
+        """Tokens of each text input; an empty list for images."""
+        return [c["input_ids"].shape[1] for c in self.calls] if self.key == "input_ids" else []
+
+
+def minilm_128() -> Work:
+    """A news article cut to 128 tokens."""
+    demo = load("topics", count=6)
+    calls = [_text(demo.processor, sample.input, 128) for sample in demo.samples]
+    return _texts(
+        "minilm_128",
+        "MiniLM-L6 (6 blocks, 384 wide) fine-tuned on BBC topics, one article of 128 tokens, reference PAD",
+        demo.model,
+        calls[:1],
+        calls[1:],
+        range(6),
+    )
+
+
+def ragged() -> Work:
+    """Sixteen news articles of 20 to 512 tokens; lengths in geometric steps."""
+    demo = load("topics", count=60)
+    lengths = [round(20 * (512 / 20) ** (i / 15)) for i in range(16)]
+    whole = [_text(demo.processor, sample.input, 512) for sample in demo.samples]
+    long = [call for call in whole if call["input_ids"].shape[1] == 512]
+    calls = [
+        _text(demo.processor, demo.processor.decode(call["input_ids"][0, 1:-1]), length)
+        for call, length in zip(long, lengths, strict=False)
+    ]
+    title = (
+        f"the same model, 16 articles of {lengths[0]} to {lengths[-1]} tokens, {sum(lengths)} in all, reference PAD; "
+        "one batch for ours, one article at a time for Captum and the oracle"
+    )
+    warm = [_text(demo.processor, sample.input, 128) for sample in demo.samples[-5:]]
+    return _texts(
+        "ragged",
+        title,
+        demo.model,
+        calls,
+        warm,
+        range(6),
+        truths=(0, 5, 10),
+        truth_dtype=torch.float32,
+        contenders=("captum", "oracle", "native", "ends"),
+    )
+
+
+def vit_s14() -> Work:
+    """A picture through a real ViT-S/14."""
+    model = _tests_models().vit_s14()
+    side = model.config.image_size
+    pictures = [_picture(sample.input, side) for sample in load("fashion", count=6).samples]
+    return Work(
+        name="vit_s14",
+        title=f"ViT-S/14 (12 blocks, 384 wide, real encoder, seeded linear head), one {side} px picture, 65 tokens, "
+        "reference blur",
+        model=model,
+        blocks="vit.layers",
+        calls=[{"pixel_values": pictures[0]}],
+        key="pixel_values",
+        lows=[blur(pictures[0])],
+        warm=[{"pixel_values": p} for p in pictures[1:]],
+        layers=tuple(range(12)),
+        truth_dtype=torch.float32,
+        contenders=("captum", "oracle", "captum_min", "native", "ends"),
+    )
+
+
+def bert_base_128() -> Work:
+    """Random weights at BERT-base geometry."""
+    return _bert_base(128, range(12))
+
+
+def bert_base_512() -> Work:
+    """The same at 512 tokens, at two of the twelve blocks alone."""
+    return _bert_base(512, (0, 6))
+
+
+WORKS: dict[str, Callable[[], Work]] = {
+    f.__name__: f for f in (minilm_128, ragged, vit_s14, bert_base_128, bert_base_512)
+}
+
+
+def _bert_base(length: int, layers: Any) -> Work:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    model = _tests_models().seeded(BertForSequenceClassification(BertConfig(num_labels=5)))
+    generator = torch.Generator().manual_seed(0)
+    calls = []
+    for _ in range(3):
+        ids = torch.randint(1000, 30000, (1, length), generator=generator)
+        ids[0, 0], ids[0, -1] = CLS, SEP
+        calls.append({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    which = "all 12 blocks" if len(layers) == 12 else f"blocks {', '.join(map(str, layers))} alone, for every contender"
+    title = f"BERT-base geometry with seeded random weights, {length} random tokens, reference PAD, {which}"
+    contenders = ("captum", "oracle", "native", "ends")
+    return _texts(f"bert_base_{length}", title, model, calls[:1], calls[1:], layers, contenders=contenders)
+
+
+def _texts(
+    name: str,
+    title: str,
+    model: nn.Module,
+    calls: list[dict[str, Tensor]],
+    warm: list[dict[str, Tensor]],
+    layers: Any,
+    **more: Any,
+) -> Work:
+    special = torch.tensor([CLS, SEP])
+    lows = [torch.where(torch.isin(c["input_ids"], special), c["input_ids"], PAD) for c in calls]
+    return Work(name, title, model, "bert.encoder.layer", calls, "input_ids", lows, warm, tuple(layers), **more)
+
+
+def _text(tokenizer: Any, text: Any, length: int) -> dict[str, Tensor]:
+    encoded = tokenizer(text, truncation=True, max_length=length, return_tensors="pt")
+    return {name: encoded[name] for name in ("input_ids", "attention_mask")}
+
+
+def _picture(image: Any, side: int) -> Tensor:
+    """[1,3,side,side], normalised as the encoder was trained."""
+    from torchvision.transforms.functional import pil_to_tensor
+
+    x = pil_to_tensor(image.convert("RGB"))[None].float() / 255
+    x = nn.functional.interpolate(x, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
+    mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, None, :, None, None]
+    return (x - mean) / deviation
+
+
+def _tests_models() -> Any:
+    """The models of the tests, `tests/real_models.py`."""
+    folder = str(Path(__file__).parents[1] / "tests")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module("real_models")
