@@ -61,6 +61,7 @@ class Tap:
             self._lookup = embedding.forward
             embedding.forward = functools.partial(self._embed, embedding.forward)
         self.order: list[int] = []
+        self._tokens = 0
         self._start = 0
         self._final: Tensor | None = None
         self._stop = False
@@ -93,6 +94,7 @@ class Tap:
             record = self._record
         finally:
             self._record = None
+        self._tokens = record.hidden[0].shape[1] if record.hidden else 0
         if not record.hidden:
             raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
         if attention and len(record.attention) != len(record.hidden) - 1:
@@ -141,11 +143,12 @@ class Tap:
     def head(self, call: Call, hidden: Tensor) -> Any:
         """The model's output when its last block gives `hidden` [N,T,D] (or [N,1,D], where the head reads one row).
 
-        Neither the blocks nor the patch embedding are run; ids are cut to the rows of `hidden`.
+        Neither the blocks nor the patch embedding are run; what has a column a token is cut to the rows of `hidden`.
         """
         self._final = hidden
         try:
-            cut = {k: v[:, : hidden.shape[1]] if v.dim() in {2, 3} else v for k, v in call.items()}
+            rows = hidden.shape[1]
+            cut = {k: v[:, :rows] if v.dim() in {2, 3} and v.shape[1] == self._tokens else v for k, v in call.items()}
             return self._run(cut, self.depth, None, None)
         finally:
             self._final = None

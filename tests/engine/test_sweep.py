@@ -188,3 +188,20 @@ def test_certified_scores_meet_the_tolerance(engine):
     spent = explain(tiny("bert"), call, engine=engine, certify="scores", tolerance=1e-9, n_steps=8)
     assert not spent.converged.any()
     assert (spent.n_steps <= 9).all()
+
+
+def test_arguments_that_are_not_tokens_reach_the_head_whole():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = tiny("bert").bert
+            self.head = torch.nn.Linear(24 + 3, 2)
+
+        def forward(self, input_ids, attention_mask, features):
+            first = self.backbone(input_ids, attention_mask=attention_mask).last_hidden_state[:, 0]
+            return self.head(torch.cat([first, features], 1))
+
+    torch.manual_seed(0)
+    net, call = Net(), {**ids(7, 5), "features": torch.randn(2, 3)}
+    a, b = (explain(net, call, engine=e, target=1, **SAME_NODES) for e in ("native", "reference"))
+    agree(a, b)
