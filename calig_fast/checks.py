@@ -47,7 +47,8 @@ def compute_dtype(asked: torch.dtype | None, value: nn.Module) -> torch.dtype | 
     """The dtype to run in, None where that is the model's own.
 
     Unless asked otherwise, half precision on the CPU is run in float32 where the processor has no instructions for it:
-    float16 never has here, and an explanation in bfloat16 on AVX2 took 30 times as long as in float32 (AMD EPYC, 1 thread).
+    float16 counts as lacking, and an explanation in bfloat16 on AVX2 took 30 times as long as in float32 (AMD EPYC, 1
+    thread).
     """
     weight = next(value.parameters())
     if asked is None and weight.device.type == "cpu":

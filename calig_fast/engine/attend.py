@@ -41,18 +41,12 @@ class Attended:
     """What the way back needs of an attention.
 
     Args:
-        heads: H.
         scale: factor of the logits.
-        runs: where the segments lie.
         parts: per run (q, k, v, out, lse) of the fused attention, or (q, k, v, probabilities).
-        rows: rows of the packed batch.
     """
 
-    heads: int
     scale: float
-    runs: tuple[Run, ...]
     parts: tuple[tuple[Tensor, ...], ...]
-    rows: int
 
 
 def attend(qkv: Tensor, heads: int, scale: float, runs: tuple[Run, ...]) -> tuple[Tensor, Attended]:
@@ -80,7 +74,7 @@ def attend(qkv: Tensor, heads: int, scale: float, runs: tuple[Run, ...]) -> tupl
             out, lse = _aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, False, scale=scale)
             parts.append((q, k, v, out, lse))
         outs.append(out.transpose(1, 2).reshape(-1, width))
-    return _joined(outs), Attended(heads, scale, runs, tuple(parts), qkv.shape[0])
+    return _joined(outs), Attended(scale, tuple(parts))
 
 
 def attend_vjp(g: Tensor, attended: Attended) -> tuple[Tensor, Tensor, Tensor]:

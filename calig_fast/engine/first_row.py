@@ -22,12 +22,10 @@ class Pooled:
     """What the way back needs of the first row's attention.
 
     Args:
-        runs: where the segments lie.
-        firsts: [S] the first row of each.
+        firsts: [S] the first row of each segment.
         parts: per run (rows [n,T,D], absorbed query [n,H,D], probabilities [n,H,T]).
     """
 
-    runs: tuple[Run, ...]
     firsts: Tensor
     parts: tuple[tuple[Tensor, Tensor, Tensor], ...]
 
@@ -63,7 +61,7 @@ def forward(block: Block, x: Tensor, runs: tuple[Run, ...], firsts: Tensor) -> t
         mixed.append(p @ rows)
     out = torch.einsum("shw,hdw->shd", torch.cat(mixed), wv)
     out = (out if bv is None else out + bv).flatten(1)
-    return blocks.finish(block, out, x[firsts], normed, Pooled(runs, firsts, tuple(parts)))
+    return blocks.finish(block, out, x[firsts], normed, Pooled(firsts, tuple(parts)))
 
 
 def vjp(block: Block, g: Tensor, kept: blocks.Kept) -> tuple[Tensor, Tensor]:

@@ -64,7 +64,6 @@ class Tap:
         self._tokens = 0
         self._start = 0
         self._final: Tensor | None = None
-        self._stop = False
         self._stem_shape: torch.Size | None = None
         self._inject: Tensor | None = None
         self._calls = 0
@@ -129,17 +128,6 @@ class Tap:
         """The model's output when block `start` receives `hidden` [N,T,D]."""
         return self._run(call, start, hidden, None)
 
-    def embed(self, call: Call, words: Callable[[Tensor], Tensor] | None) -> Tensor:
-        """h_0 [N,T,D] alone: the model is left as soon as its first block is reached."""
-        self._record, self._stop = Record(), True
-        try:
-            self._run(call, 0, None, words)
-        except _ReachedError as reached:
-            return reached.hidden
-        finally:
-            self._record, self._stop = None, False
-        raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
-
     def head(self, call: Call, hidden: Tensor) -> Any:
         """The model's output when its last block gives `hidden` [N,T,D] (or [N,1,D], where the head reads one row).
 
@@ -189,8 +177,6 @@ class Tap:
         self._calls += 1
         name = None if args else _hidden_name(kwargs)
         hidden: Tensor = args[0] if name is None else kwargs[name]
-        if self._stop:
-            raise _ReachedError(hidden)
         if index < self._start:
             if self._final is not None and index == self.depth - 1:
                 hidden = self._final
@@ -213,14 +199,6 @@ class Tap:
                 self.order.append(number)
                 self._tuple.append(tuple(None for _ in rest) if isinstance(out, tuple) else None)
         return out
-
-
-class _ReachedError(Exception):
-    """The first block was reached, with this hidden state."""
-
-    def __init__(self, hidden: Tensor) -> None:
-        super().__init__("the first block was reached")
-        self.hidden = hidden
 
 
 def _hidden_name(kwargs: Mapping[str, Any]) -> str:
