@@ -129,6 +129,21 @@ def check_finite(z: Tensor, first: int = 0) -> None:
         )
 
 
+def gradients(value: Tensor, inputs: list[Tensor], keep_graph: bool = False) -> list[Tensor]:
+    """dF/d input for each, zeros where F does not depend on it.
+
+    Raises:
+        ValueError: F has no gradient at all.
+    """
+    if not value.requires_grad:
+        raise ValueError(
+            "output: the explained scalar has no gradient to the blocks; the model (or the output function) cuts the "
+            "graph, for example with .detach(), .item() or torch.no_grad()"
+        )
+    found = torch.autograd.grad(value.sum(), inputs, allow_unused=True, retain_graph=keep_graph)
+    return [torch.zeros_like(i) if g is None else g.detach() for i, g in zip(inputs, found, strict=True)]
+
+
 def per_input(kind: Output, target: Any, batch: int, rows: slice) -> Any:
     """The targets of some of the inputs; one for all of them (for a contrast, one pair) is left as it is.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .attention import MapKind
+from .attention import MapKind, over_heads
 
 _aten = torch.ops.aten
 
@@ -135,8 +135,7 @@ def attention_map(attended: Attended, segment: int, g: Tensor | None, kind: MapK
         if g is None:
             raise RuntimeError("a gradient map was asked for without the gradient")
         mine = g[segment * tokens : (segment + 1) * tokens].view(tokens, heads, dim).transpose(0, 1).to(wide)
-        product = p * (mine @ rest[1][segment].to(wide).transpose(-1, -2))
-        return (product.clamp_min(0) if kind == "positive_gradient" else product).mean(0)
+        return over_heads(p * (mine @ rest[1][segment].to(wide).transpose(-1, -2)), kind)
     raise IndexError(f"segment {segment} is outside the attention's segments")
 
 

@@ -53,8 +53,7 @@ class Attention:
         slope = gradient[row].to(wide)
         if self.parts is not None:
             slope = slope @ self.parts[2][row].detach().to(wide).transpose(-1, -2)
-        product = attention * slope
-        return (product.clamp_min(0) if kind == "positive_gradient" else product).mean(0)
+        return over_heads(attention * slope, kind)
 
     def _probabilities(self, row: int, wide: torch.dtype) -> Tensor:
         if self.parts is None:
@@ -65,6 +64,11 @@ class Attention:
             m = mask.expand(q.shape[0], *mask.shape[1:])[row] if mask.dim() == 4 else mask
             logits = logits.masked_fill(~m, -torch.inf) if m.dtype == torch.bool else logits + m.to(wide)
         return torch.softmax(logits, -1).nan_to_num(0.0)
+
+
+def over_heads(product: Tensor, kind: MapKind) -> Tensor:
+    """A (.) dF/dA [H,...] reduced over the heads, as `Attention.map` says for a gradient's kind."""
+    return (product.clamp_min(0) if kind == "positive_gradient" else product).mean(0)
 
 
 class Reader(TorchFunctionMode):

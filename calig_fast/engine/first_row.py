@@ -14,7 +14,7 @@ from torch import Tensor
 from ..encoder import Block
 from . import block as blocks
 from .attend import Run
-from .attention import MapKind
+from .attention import MapKind, over_heads
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,8 @@ def attention_map(block: Block, kept: blocks.Kept, segment: int, dmixed: Tensor,
         bias = _bias(block, 2)
         if bias is not None:
             dp = dp + (mine * bias).sum(1, keepdim=True)
-        product = p[segment] * dp
-        out: Tensor = product.new_zeros(rows.shape[1], rows.shape[1])
-        out[0] = (product.clamp_min(0) if kind == "positive_gradient" else product).mean(0)
+        out: Tensor = dp.new_zeros(rows.shape[1], rows.shape[1])
+        out[0] = over_heads(p[segment] * dp, kind)
         return out
     raise IndexError(f"segment {segment} is outside the attention's segments")
 

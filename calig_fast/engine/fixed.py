@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .quadrature import Estimate
+from .quadrature import Estimate, judged, relative, squared
 from .rules import corrected_trapezoid, nodes_and_weights
 
 
@@ -53,12 +53,8 @@ class FixedPath:
         """The rule's answer."""
         table = torch.stack([self._rows[a] for a in self._nodes])
         r = coarse = self._weights.to(table.device) @ table
-        size = float(r.norm())
         e1 = 0.0
         if self._nested:
             coarse = corrected_trapezoid(self._nested) @ table[::2]
-            e1 = float((r - coarse).norm()) / size if size else 0.0
-        delta = float(r.sum()) - self._gap
-        scale = max(abs(self._gap), self._noise)
-        error = (e1 * e1 if e1 < 1 else e1) + (abs(delta) / scale if scale else 0.0)
-        return Estimate(r, coarse, error, e1, delta, len(self._nodes), error <= self._tolerance)
+            e1 = relative(r - coarse, r)
+        return judged(r, coarse, squared(e1), e1, len(self._nodes), self._gap, self._noise, self._tolerance)

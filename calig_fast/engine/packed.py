@@ -73,15 +73,19 @@ class Packed:
             starts.append(starts[-1] + self.lengths[b])
         return torch.tensor(starts[:-1], device=self.positions.device)
 
+    def places(self, b: int) -> Tensor:
+        """Where the real tokens of one input stand in its row of T."""
+        bounds = self.offsets[b : b + 2].tolist()
+        return self.positions[bounds[0] : bounds[1]] - b * self.shape[1]
+
+    def maps(self, values: Tensor) -> Tensor:
+        """[B,T,U] to [sum of T_b^2], each input's real rows and columns."""
+        parts = [values[b][places][:, places].flatten() for b in range(self.shape[0]) for places in (self.places(b),)]
+        return torch.cat(parts) if parts else values.new_zeros(0)
+
     def scatter(self, inputs: Sequence[int], values: Tensor) -> Tensor:
-        """Rows of segments [rows,...] to [S,T,...], each at its input's own positions, zeros elsewhere."""
-        bounds = self.offsets.tolist()
-        where = torch.cat(
-            [
-                s * self.shape[1] + self.positions[bounds[b] : bounds[b + 1]] % self.shape[1]
-                for s, b in enumerate(inputs)
-            ]
-        )
+        """Rows of segments [rows,...] to [S,T,...], each at its input's own places, zeros elsewhere."""
+        where = torch.cat([s * self.shape[1] + self.places(b) for s, b in enumerate(inputs)])
         out = values.new_zeros(len(inputs) * self.shape[1], *values.shape[1:])
         out[where] = values
         return out.view(len(inputs), self.shape[1], *values.shape[1:])

@@ -51,6 +51,31 @@ class Estimate:
     converged: bool
 
 
+def judged(
+    r: Tensor, coarse: Tensor, rule: float, disagreement: float, nodes: int, gap: float, noise: float, tolerance: float
+) -> Estimate:
+    """An answer with its error: the rule's own estimate, and the completeness gap over what should be there.
+
+    Args:
+        rule: relative error as the rule tells it; the rest as in `Estimate` and `Path`.
+    """
+    delta = float(r.sum()) - gap
+    scale = max(abs(gap), noise)
+    error = rule + (abs(delta) / scale if scale else 0.0)
+    return Estimate(r, coarse, error, disagreement, delta, nodes, error <= tolerance)
+
+
+def squared(e1: float) -> float:
+    """The finer rule's error, from its difference to the coarser one: about the square, where that is a gain."""
+    return e1 * e1 if e1 < 1 else e1
+
+
+def relative(difference: Tensor, whole: Tensor) -> float:
+    """|difference| / |whole|, 0 where there is nothing."""
+    size = float(whole.norm())
+    return float(difference.norm()) / size if size else 0.0
+
+
 class Path:
     """The adaptive integral of phi over [0, 1].
 
@@ -138,12 +163,12 @@ class Path:
         else:
             half = self._m // 2
             coarse = corrected_trapezoid(half) @ table[::2] if self._m % 2 == 0 else table[[0, -1]].mean(0)
-            e1 = _relative(r - coarse, r)
+            e1 = relative(r - coarse, r)
             if not self._trail and self._m % 4 == 0:
                 coarser = corrected_trapezoid(self._m // 4) @ table[::4]
-                self._trail.append(_relative(coarse - coarser, coarse))
+                self._trail.append(relative(coarse - coarser, coarse))
         self._trail.append(e1)
-        return self._finish(r, coarse, e1 * e1 if e1 < 1 else e1, e1)
+        return self._finish(r, coarse, squared(e1), e1)
 
     def _judge_panels(self) -> Estimate:
         r = coarse = torch.zeros_like(next(iter(self._rows.values())))
@@ -154,7 +179,7 @@ class Path:
             spread += float((fine - rough).norm())
         size = float(r.norm())
         rule = PANEL_SAFETY * spread / size if size else 0.0
-        return self._finish(r, coarse, rule, _relative(r - coarse, r))
+        return self._finish(r, coarse, rule, relative(r - coarse, r))
 
     def _panel(self, low: Fraction, high: Fraction) -> tuple[Tensor, Tensor]:
         table = torch.stack([self._rows[a] for a in _quarters(low, high)])
@@ -162,11 +187,8 @@ class Path:
         return width * (BOOLE @ table), width * (SIMPSON @ table)
 
     def _finish(self, r: Tensor, coarse: Tensor, rule: float, disagreement: float) -> Estimate:
-        delta = float(r.sum()) - self._gap
-        scale = max(abs(self._gap), self._noise)
-        error = rule + (abs(delta) / scale if scale else 0.0)
         used = len(self._rows)
-        return Estimate(r, coarse, error, disagreement, delta, used, error <= self._tolerance)
+        return judged(r, coarse, rule, disagreement, used, self._gap, self._noise, self._tolerance)
 
     def _next(self) -> list[float]:
         left = self._budget + 1 - len(self._rows)
@@ -215,8 +237,3 @@ def _grid(m: int) -> list[float]:
 def _quarters(low: Fraction, high: Fraction) -> list[float]:
     """Five equally spaced nodes; as fractions first, so that a node has one float however it was arrived at."""
     return [float(low + (high - low) * Fraction(i, 4)) for i in range(5)]
-
-
-def _relative(difference: Tensor, whole: Tensor) -> float:
-    size = float(whole.norm())
-    return float(difference.norm()) / size if size else 0.0

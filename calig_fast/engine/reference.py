@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .. import ops
 from ..encoder import Encoder
-from ..output import Scalar, logits_of
+from ..output import Scalar, gradients, logits_of
 from .attention import MapKind, Plain
 from .points import Ends, Point
 from .tap import Call, Record, Tap
@@ -77,7 +77,7 @@ class Oracle:
             value = scalar(record.output, rows)
         self.row_bytes = max(1, sum(saved.values()) // max(1, len(rows)))
         watched = [a.watched for a in record.attention] if maps in {"gradient", "positive_gradient"} else []
-        grads = _gradients(value, [*record.hidden, *watched])
+        grads = gradients(value, [*record.hidden, *watched])
         layers = len(record.hidden) - 1
         slopes, last, of_maps = grads[:layers], grads[layers], grads[layers + 1 :]
         return (
@@ -125,7 +125,7 @@ class Oracle:
         )
         leaf = path.view(len(index), tokens, width).to(self.tap.dtype).requires_grad_()
         value = scalar(self.tap.run({k: v[index] for k, v in call.items()}, layer, leaf), index)
-        slope = _gradients(value, [leaf])[0].reshape(-1, width).to(high.dtype)
+        slope = gradients(value, [leaf])[0].reshape(-1, width).to(high.dtype)
         direction = (high - low).reshape(-1, width)
         phi, _, _ = ops.accumulate_gradients(
             [slope], [direction], offsets, index, torch.ones_like(a), backend=self.backend
@@ -157,7 +157,7 @@ class Oracle:
         with Plain():
             record = self.tap.trace(picked, point)
         hidden = record.hidden[:-1]
-        slopes = _gradients(scalar(record.output, index), hidden, keep_graph=True)
+        slopes = gradients(scalar(record.output, index), hidden, keep_graph=True)
         # the gradient of <sum_l J_l^T v_l, direction> to v_l is J_l direction: derivatives of every h_l along the path
         dummies = [torch.zeros_like(h, requires_grad=True) for h in hidden]
         pulled = torch.autograd.grad(hidden, point, dummies, create_graph=True)[0]
@@ -171,25 +171,10 @@ def _first(output: Any, batch: int) -> Any:
     return z if z is None else z[:batch].detach()
 
 
-def _gradients(value: Tensor, inputs: list[Tensor], keep_graph: bool = False) -> list[Tensor]:
-    """dF/d input for each, zeros where F does not depend on it.
-
-    Raises:
-        ValueError: F has no gradient at all.
-    """
-    if not value.requires_grad:
-        raise ValueError(
-            "output: the explained scalar has no gradient to the blocks; the model (or the output function) cuts the "
-            "graph, for example with .detach(), .item() or torch.no_grad()"
-        )
-    found = torch.autograd.grad(value.sum(), inputs, allow_unused=True, retain_graph=keep_graph)
-    return [torch.zeros_like(i) if g is None else g.detach() for i, g in zip(inputs, found, strict=True)]
-
-
-def _maps(record: Record, gradients: list[Tensor], batch: int, kind: MapKind | None) -> list[Tensor] | None:
+def _maps(record: Record, found: list[Tensor], batch: int, kind: MapKind | None) -> list[Tensor] | None:
     if kind is None:
         return None
-    slopes: list[Tensor | None] = list(gradients) if gradients else [None] * len(record.attention)
+    slopes: list[Tensor | None] = list(found) if found else [None] * len(record.attention)
     return [
         torch.stack([attention.map(row, slope, kind) for row in range(batch)])
         for attention, slope in zip(record.attention, slopes, strict=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .. import ops
 from ..encoder import Block, Encoder
-from ..output import Scalar, logits_of
+from ..output import Scalar, gradients, logits_of
 from . import block as blocks
 from . import first_row
 from .attend import attend_vjp, attention_map
@@ -278,10 +278,10 @@ class Native:
 
     def _maps(self, layer: int, kept: blocks.Kept, dmixed: Tensor, kind: MapKind, batch: int) -> Tensor:
         """[B,T,U], zeros at padding."""
-        bounds, (_, t) = self._packed.offsets.tolist(), self._packed.shape
+        t = self._packed.shape[1]
         out = dmixed.new_zeros(batch, t, t, dtype=torch.promote_types(dmixed.dtype, torch.float32))
         for b in range(batch):
-            real = self._packed.positions[bounds[b] : bounds[b + 1]] - b * t
+            real = self._packed.places(b)
             if self._is_pooled(layer):
                 found = first_row.attention_map(self._blocks[layer], kept, b, dmixed, kind)
             else:
@@ -297,12 +297,7 @@ class Native:
         with torch.enable_grad():
             leaf = leaf.requires_grad_()
             value = scalar(self.tap.head(self._picked(call, rows), leaf), rows)
-            if not value.requires_grad:
-                raise ValueError(
-                    "output: the explained scalar has no gradient to the blocks; the model (or the output function) "
-                    "cuts the graph, for example with .detach(), .item() or torch.no_grad()"
-                )
-            g = torch.autograd.grad(value.sum(), leaf)[0]
+            g = gradients(value, [leaf])[0]
         if self._first_only:
             return value.detach(), g[:, 0].contiguous()
         lengths = [packed.lengths[b] for b in inputs]

@@ -6,55 +6,14 @@ nothing of the input and is taken out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from .. import ops
+from ..engine.packed import Packed
 from .fusion import Fusion
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A batch without padding.
-
-    Args:
-        positions: [tokens] int64 into the flattened [B,T], which token of the batch each one is.
-        offsets: [B+1] int64.
-        shape: (B, T).
-    """
-
-    positions: Tensor
-    offsets: Tensor
-    shape: tuple[int, int]
-
-    @classmethod
-    def of(cls, mask: Tensor) -> Packed:
-        """The real tokens of a mask [B,T]."""
-        lengths = mask.sum(1)
-        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        return cls(mask.flatten().nonzero().flatten(), offsets, (mask.shape[0], mask.shape[1]))
-
-    def tokens(self, values: Tensor) -> Tensor:
-        """[B,T] to [tokens]."""
-        return values.reshape(-1)[self.positions]
-
-    def maps(self, values: Tensor) -> Tensor:
-        """[B,T,U] to [sum of T_b^2], each input's real rows and columns."""
-        t, bounds = self.shape[1], self.offsets.tolist()
-        parts = []
-        for b, (low, high) in enumerate(pairwise(bounds)):
-            local = self.positions[low:high] - b * t
-            parts.append(values[b][local][:, local].reshape(-1))
-        return torch.cat(parts) if parts else values.new_zeros(0)
-
-    def unpack(self, values: Tensor) -> Tensor:
-        """[tokens] to [B,T], zeros at padding."""
-        out = values.new_zeros(self.shape[0] * self.shape[1])
-        out[self.positions] = values
-        return out.view(self.shape)
 
 
 def rollout(
@@ -88,12 +47,12 @@ def rollout(
     if fusion.sign == "positive":
         relevance, maps = relevance.clamp_min(0), maps.clamp_min(0)
     packed = Packed.of(mask)
-    row = packed.tokens(readout.double())
+    row = packed.pack(readout.double())
     identity = torch.ones_like(row)
     start, rows = row, []
     for layer in reversed(range(relevance.shape[1])):
         row, identity = ops.fuse_rollout(
-            packed.tokens(relevance[:, layer].double()),
+            packed.pack(relevance[:, layer].double()),
             packed.maps(maps[:, layer].double()),
             packed.offsets,
             row,
