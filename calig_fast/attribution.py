@@ -97,6 +97,8 @@ class Attribution:
         engine: engine that computed it.
         backend: backend of the fused operations.
         maps: [B,L,T,U] float32 context maps M_l where `return_maps=True`, else None.
+        source: [B] int64, which of the inputs each row explains where several targets of one input were asked for;
+            None where row b explains input b.
     """
 
     scores: Tensor
@@ -120,6 +122,7 @@ class Attribution:
     engine: str = "reference"
     backend: str = "reference"
     maps: Tensor | None = None
+    source: Tensor | None = None
 
     @property
     def converged(self) -> Tensor:

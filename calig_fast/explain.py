@@ -12,8 +12,7 @@ from torch import nn
 
 from . import checks, families
 from .attribution import Attribution
-from .engine.calibration import Calibration
-from .flow import Flow
+from .flow import Flow, Memory
 from .inputs import read
 from .method.fusion import Fusion
 from .output import Output
@@ -57,7 +56,9 @@ def explain(
         inputs: a tokenizer's output, a dict of tensors, ids [T] or [B,T], pixels [C,H,W] or [B,C,H,W]; with a
             tokenizer or processor also text, a list of texts, a pair (a tuple), a list of pairs, PIL images.
         tokenizer: tokenizer or image processor; names tokens and words, finds special tokens, takes text and pictures.
-        target: class to explain: None (the predicted one), an int, or B of them; pairs for output="contrast".
+        target: class to explain: None (the predicted one), an int, or B of them; pairs for output="contrast". Several
+            of each input, [[0, 3], [1, 2]], or "all" for every class, share one way up and give one row each, those of
+            one input side by side; `source` says which input a row explains.
         baselines: the reference. Text: "pad" (default), "mask", "unk", "zero_embedding", an id or embeddings, in the
             place of content; ids in the place of everything; "zeros", a zero hidden state at each layer. Images: "blur"
             (default), "mean", "black", "zeros", pixels.
@@ -138,7 +139,7 @@ class Explainer:
                 'blocks, as in layers=["encoder.layers"] or layers=["blocks.0", "blocks.1"]'
             )
         self.encoder = found
-        self._calibration = Calibration()
+        self._memory = Memory()
 
     def __call__(self, inputs: Any, **options: Any) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.
@@ -154,7 +155,7 @@ class Explainer:
         settings = _settings(self.settings, options)
         with _calm(self._inner):
             batch = read(inputs, self._inner, self.encoder, self.processor)
-            return Flow(self._inner, self.encoder, settings, self._calibration).explain(batch)
+            return Flow(self._inner, self.encoder, settings, self._memory).explain(batch)
 
 
 def _settings(base: Settings, options: dict[str, Any]) -> Settings:

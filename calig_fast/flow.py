@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,16 +15,33 @@ from .checks import compute_dtype
 from .encoder import Encoder
 from .engine.calibration import Calibration, Need, Start
 from .engine.integrate import Relevance, input_paths, layer_paths
-from .engine.points import Ends, Engine
+from .engine.points import Ends, Engine, Slopes
 from .engine.reference import Oracle
-from .engine.sweep import Native, ReadsPaddingError
+from .engine.sweep import Native
+from .engine.tap import Layout
+from .engine.verify import ReadsPaddingError
 from .inputs import Inputs
 from .method.fusion import Fusion, context_map
 from .method.presets import Method, Signals, score_errors
-from .output import Scalar, per_input, scalar
+from .output import Scalar, per_input, scalars
 from .progress import ticker
 from .references import Reference, reference, take
 from .settings import Settings
+
+SEVERAL = 16  # targets in one pass: the attention maps of each are held until its scores are made
+
+
+@dataclass
+class Memory:
+    """What an Explainer keeps from call to call.
+
+    Args:
+        calibration: where each layer's paths are best begun.
+        known: kinds of calls whose blocks were held against the model's own forward.
+    """
+
+    calibration: Calibration = field(default_factory=Calibration)
+    known: dict[Hashable, Layout] = field(default_factory=dict)
 
 
 class Flow:
@@ -33,17 +51,18 @@ class Flow:
         model: the module that computes.
         encoder: where its blocks are.
         settings: the options.
-        calibration: what earlier calls learned of the paths; this one adds to it.
+        memory: what earlier calls learned; this one adds to it.
 
     Raises:
         ValueError: the engine asked for cannot run this.
     """
 
-    def __init__(self, model: nn.Module, encoder: Encoder, settings: Settings, calibration: Calibration) -> None:
-        self.model, self.encoder, self.settings, self.calibration = model, encoder, settings, calibration
+    def __init__(self, model: nn.Module, encoder: Encoder, settings: Settings, memory: Memory) -> None:
+        self.model, self.encoder, self.settings, self.memory = model, encoder, settings, memory
         self.engine, self.not_native = self._choose()
         self._needs: list[Need] = []
         self._kind = ""
+        self._targets = 1
 
     def explain(self, batch: Inputs) -> Attribution:
         """Explain a few inputs at a time, as many as their end points leave in the memory budget."""
@@ -52,11 +71,11 @@ class Flow:
         with ticker(self.settings.progress, len(batch)) as tick:
             while first < len(batch):
                 parts.append(self._group(batch, slice(first, first + size)))
-                for _ in range(len(parts[-1])):
+                for _ in range(min(size, len(batch) - first)):
                     tick()
                 first += size
                 size = max(1, min(32, self.engine.budget // (2 * self.engine.row_bytes)))
-        self.calibration.learn(self._kind, self._needs)
+        self.memory.calibration.learn(self._kind, self._needs)
         return concatenate(parts)
 
     def _choose(self) -> tuple[Engine, str]:
@@ -67,8 +86,8 @@ class Flow:
         why = 'method "conductance" runs on the reference engine' if settings.resolved.integral == "input" else ""
         if not why:
             try:
-                dtype = compute_dtype(settings.dtype, self.model)
-                return Native(self.model, self.encoder, dtype, settings.memory_budget, settings.backend), ""
+                dtype, known = compute_dtype(settings.dtype, self.model), self.memory.known
+                return Native(self.model, self.encoder, dtype, settings.memory_budget, settings.backend, known), ""
             except ValueError as error:
                 why = str(error)
         if settings.engine == "native":
@@ -95,65 +114,96 @@ class Flow:
             return self._explain(batch.take(rows), settings, rows.start)
 
     def _explain(self, batch: Inputs, settings: Settings, first: int) -> Attribution:
-        method, engine, encoder = settings.resolved, self.engine, self.encoder
+        engine = self.engine
         call = engine.tap.cast(batch.call)
-        compared = None if method.integral == "none" else reference(settings.baselines, replace(batch, call=call))
-        ends, f = self._ends(call, compared, batch, settings, first)
+        compared = (
+            None if settings.resolved.integral == "none" else reference(settings.baselines, replace(batch, call=call))
+        )
+        parts: list[Attribution] = []
+        while not parts or len(parts) < self._targets:
+            ends = self._ends(call, compared, batch, settings, first, len(parts))
+            parts += self._attributions(call, compared, batch, settings, ends)
+        if len(parts) == 1:
+            return parts[0]
+        # the targets of one input side by side
+        n = len(batch)
+        order = [k * n + b for b in range(n) for k in range(len(parts))]
+        source = torch.arange(first, first + n).repeat_interleave(len(parts))
+        return replace(concatenate(parts)[order], source=source)
+
+    def _attributions(
+        self, call: dict[str, Tensor], compared: Reference | None, batch: Inputs, settings: Settings, ends: Ends
+    ) -> list[Attribution]:
+        """One of the batch for each scalar."""
+        method, engine, encoder = settings.resolved, self.engine, self.encoder
         layers = settings.chosen(ends.layers)
         mask, special = _tokens(batch, encoder, ends)
         described = _described(settings, layers, compared, encoder, engine)
+        signals = [
+            Signals(
+                relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64),
+                maps=None if slopes.maps is None else torch.stack([slopes.maps[i].cpu() for i in layers], 1),
+                product=slopes.product[layers].transpose(0, 1).cpu() * mask[:, None],
+                mask=mask,
+                readout=_readout(encoder, slopes, mask),
+                backend=settings.backend,
+            )
+            for slopes in ends.slopes
+        ]
         kind = "|".join(str(described[name]) for name in ("baselines", "output", "tolerance"))
-        signals = Signals(
-            relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64),
-            maps=None if ends.maps is None else torch.stack([ends.maps[i].cpu() for i in layers], 1),
-            product=torch.stack([(ends.hidden[i].double() * ends.slopes[i].double()).sum(-1).cpu() for i in layers], 1)
-            * mask[:, None],
-            mask=mask,
-            readout=_readout(encoder, ends, mask),
-            backend=settings.backend,
-        )
-        relevance = self._integrate(call, f, ends, layers, settings, kind, signals)
-        if relevance is not None:
-            signals = replace(signals, relevance=relevance.r * mask[:, None])
-        scores, layer_scores = method.read(signals)
-        score_error = torch.full((len(batch),), torch.nan)
-        if relevance is not None:
-            score_error = _score_errors(method, signals, relevance).sum(1).float()
-        unknown = torch.full((len(batch), len(layers)), torch.nan)
-        error = unknown if relevance is None else relevance.column("error", torch.float64)
-        return Attribution(
-            scores=scores.float(),
-            layer_scores=layer_scores.float(),
-            gap=unknown if relevance is None else relevance.gap.float(),
-            convergence_delta=unknown if relevance is None else relevance.column("delta", torch.float32),
-            error=error.float(),
-            score_error=score_error,
-            n_steps=torch.ones(error.shape, dtype=torch.int64)
-            if relevance is None
-            else relevance.column("nodes", torch.int64),
-            layer_converged=torch.ones(error.shape, dtype=torch.bool)
-            if relevance is None
-            else relevance.column("converged", torch.bool),
-            target=None if f.target is None else f.target.cpu(),
-            logits=torch.zeros(len(batch), 0)
-            if ends.logits is None or ends.logits.dim() != 2
-            else ends.logits.float().cpu(),
-            mask=mask,
-            special=special,
-            texts=batch.texts,
-            grid=batch.grid(encoder, mask.shape[1]),
-            images=batch.shown,
-            labels=_labels(self.model, ends),
-            method=method.name,
-            settings={**described, **({"not_native": self.not_native} if self.not_native else {})},
-            engine=engine.name,
-            backend=ops.resolve(settings.backend, ends.hidden[0].float()),
-            maps=_context_maps(signals, method.fusion) if settings.return_maps and method.fusion else None,
-        )
+        found = self._integrate(call, ends, layers, settings, kind, signals)
+        out = []
+        for scalar, one, relevance in zip(ends.scalars, signals, found, strict=True):
+            if relevance is not None:
+                one = replace(one, relevance=relevance.r * mask[:, None])
+            scores, layer_scores = method.read(one)
+            score_error = torch.full((len(batch),), torch.nan)
+            if relevance is not None:
+                score_error = _score_errors(method, one, relevance).sum(1).float()
+            unknown = torch.full((len(batch), len(layers)), torch.nan)
+            error = unknown if relevance is None else relevance.column("error", torch.float64)
+            attribution = Attribution(
+                scores=scores.float(),
+                layer_scores=layer_scores.float(),
+                gap=unknown if relevance is None else relevance.gap.float(),
+                convergence_delta=unknown if relevance is None else relevance.column("delta", torch.float32),
+                error=error.float(),
+                score_error=score_error,
+                n_steps=torch.ones(error.shape, dtype=torch.int64)
+                if relevance is None
+                else relevance.column("nodes", torch.int64),
+                layer_converged=torch.ones(error.shape, dtype=torch.bool)
+                if relevance is None
+                else relevance.column("converged", torch.bool),
+                target=None if scalar.target is None else scalar.target.cpu(),
+                logits=torch.zeros(len(batch), 0)
+                if ends.logits is None or ends.logits.dim() != 2
+                else ends.logits.float().cpu(),
+                mask=mask,
+                special=special,
+                texts=batch.texts,
+                grid=batch.grid(encoder, mask.shape[1]),
+                images=batch.shown,
+                labels=_labels(self.model, ends),
+                method=method.name,
+                settings={**described, **({"not_native": self.not_native} if self.not_native else {})},
+                engine=engine.name,
+                backend=ops.resolve(settings.backend, ends.hidden[0].float()),
+                maps=_context_maps(one, method.fusion) if settings.return_maps and method.fusion else None,
+            )
+            out.append(attribution)
+        return out
 
     def _ends(
-        self, call: dict[str, Tensor], compared: Reference | None, batch: Inputs, settings: Settings, first: int
-    ) -> tuple[Ends, Scalar]:
+        self,
+        call: dict[str, Tensor],
+        compared: Reference | None,
+        batch: Inputs,
+        settings: Settings,
+        first: int,
+        done: int,
+    ) -> Ends:
+        """The ends of all paths, for the scalars after the first `done`, as many as one pass takes."""
         engine = self.engine
         several = (
             getattr(getattr(engine.tap.model, "config", None), "problem_type", None) == "multi_label_classification"
@@ -170,41 +220,40 @@ class Flow:
                     batch.check_tokens(out.shape[1])
                     return torch.cat([out[:rows], make(out[:rows], engine.tap.lookup)])
 
-        return engine.ends(
-            call,
-            other,
-            words,
-            lambda found: scalar(settings.output, settings.target, found, several, first),
-            settings.resolved.maps,
-            batch.mask if batch.texts is not None else None,
-        )
+        def resolve(z: Tensor | None) -> list[Scalar]:
+            found = scalars(settings.output, settings.target, z, several, first)
+            self._targets = len(found)
+            return found[done : done + SEVERAL]
+
+        mask = batch.mask if batch.texts is not None else None
+        return engine.ends(call, other, words, resolve, settings.resolved.maps, mask)
 
     def _integrate(
         self,
         call: dict[str, Tensor],
-        f: Scalar,
         ends: Ends,
         layers: list[int],
         settings: Settings,
         kind: str,
-        signals: Signals,
-    ) -> Relevance | None:
+        signals: list[Signals],
+    ) -> list[Relevance] | list[None]:
+        """The relevance for each scalar, None where the method integrates nothing."""
         integral, engine = settings.resolved.integral, self.engine
         if integral == "none":
-            return None
+            return [None] * len(signals)
         if isinstance(engine, Oracle) and integral == "input":
-            return input_paths(engine, call, f, ends, layers, settings.rule)
+            return input_paths(engine, call, ends, layers, settings.rule)
         if settings.certify == "scores":
 
-            def harm(found: Relevance) -> Tensor:
-                now = replace(signals, relevance=found.r * signals.mask[:, None])
+            def harm(k: int, found: Relevance) -> Tensor:
+                now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
                 return _score_errors(settings.resolved, now, found)
 
-            return layer_paths(engine, call, f, ends, layers, settings.rule, [Start()] * len(layers), harm)[0]
-        starts = [self.calibration.start(kind, layer) for layer in layers]
-        relevance, paths = layer_paths(engine, call, f, ends, layers, settings.rule, starts)
+            return layer_paths(engine, call, ends, layers, settings.rule, [Start()] * len(layers), harm)[0]
+        starts = [self.memory.calibration.start(kind, layer) for layer in layers]
+        relevance, paths = layer_paths(engine, call, ends, layers, settings.rule, starts)
         self._kind = kind
-        self._needs += [Need(layer, path.bend, path.wanted_intervals) for (_, layer), path in paths.items()]
+        self._needs += [Need(layer, path.bend, path.wanted_intervals) for (_, _, layer), path in paths.items()]
         return relevance
 
 
@@ -226,11 +275,11 @@ def _tokens(batch: Inputs, encoder: Encoder, ends: Ends) -> tuple[Tensor, Tensor
     return batch.mask.cpu(), batch.special.cpu()
 
 
-def _readout(encoder: Encoder, ends: Ends, mask: Tensor) -> Tensor:
+def _readout(encoder: Encoder, slopes: Slopes, mask: Tensor) -> Tensor:
     """Weights [B,T] of the rows of the last hidden state that the head reads, summing to 1."""
     if encoder.readout is not None:
         return encoder.readout(mask)
-    rows = ends.readout.cpu() & mask
+    rows = slopes.readout.cpu() & mask
     rows = torch.where(rows.any(1, keepdim=True), rows, mask).double()
     return rows / rows.sum(1, keepdim=True)
 
@@ -270,5 +319,5 @@ def _described(
         "tolerance": settings.tolerance,
         "certify": settings.certify,
         "fusion": None if fusion is None else asdict(fusion),
-        "dtype": str(engine.tap.dtype).removeprefix("torch."),
+        "dtype": str(engine.dtype).removeprefix("torch."),
     }

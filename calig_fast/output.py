@@ -79,16 +79,19 @@ class Scalar:
         return log.exp() if self.kind == "prob" else log
 
 
-def scalar(kind: Output, target: Any, output: Any, multi_label: bool, first: int = 0) -> Scalar:
-    """F for a batch, its targets resolved against the model's own output.
+def scalars(kind: Output, target: Any, logits: Tensor | None, multi_label: bool, first: int = 0) -> list[Scalar]:
+    """F for a batch, one for each of its targets, which are resolved against the model's own logits.
 
     Args:
         kind: see `Scalar`.
         target: None (the class with the largest logit; for a contrast, that against the second), an int, a list or
-            tensor of B ints, and for a contrast a pair or B pairs.
-        output: what the model returned for the inputs.
+            tensor of B ints or of [B,K], "all" for every class; for a contrast a pair, B pairs or [B,K] pairs.
+        logits: [B,C] of the inputs, or None where the model returned none.
         multi_label: see `Scalar`.
         first: number of the first input, for messages.
+
+    Returns:
+        K of them, 1 but for targets [B,K] and "all".
 
     Raises:
         ValueError: an unknown kind, a target the model has no logit for, logits that are not [B,C] or not finite.
@@ -97,10 +100,10 @@ def scalar(kind: Output, target: Any, output: Any, multi_label: bool, first: int
     if callable(kind):
         if target is not None:
             raise ValueError("target: an output function says itself what is explained; leave target at None")
-        return Scalar(kind, None, first=first)
+        return [Scalar(kind, None, first=first)]
     if kind not in KINDS:
         raise ValueError(f"output: {kind!r} is not one of {KINDS}, nor a function of the model's output")
-    z = logits_of(output)
+    z = logits
     if z is None or z.dim() != 2:
         came = "none" if z is None else list(z.shape)
         raise ValueError(
@@ -108,7 +111,9 @@ def scalar(kind: Output, target: Any, output: Any, multi_label: bool, first: int
             "output=, a function of the model's output that returns one scalar a row"
         )
     check_finite(z, first)
-    return Scalar(kind, _pairs(target, z) if kind == "contrast" else _classes(target, z), multi_label, first)
+    found = _pairs(target, z) if kind == "contrast" else _classes(target, z)
+    several = found.unbind(1) if found.dim() > (2 if kind == "contrast" else 1) else (found,)
+    return [Scalar(kind, one, multi_label, first) for one in several]
 
 
 def check_finite(z: Tensor, first: int = 0) -> None:
@@ -155,7 +160,10 @@ def per_input(kind: Output, target: Any, batch: int, rows: slice) -> Any:
     if target is None or len(shape) <= one:
         return target
     if shape[0] != batch:
-        raise ValueError(f"target: expected one for all inputs or one for each of {batch}, got {shape[0]}")
+        raise ValueError(
+            f"target: expected one for all inputs or one for each of {batch}, got {shape[0]}; several of one input "
+            "are a list in the list, [[0, 3], [1, 2]]"
+        )
     return target[rows]
 
 
@@ -167,13 +175,17 @@ def _shape(target: Any) -> tuple[int, ...]:
 
 
 def _classes(target: Any, z: Tensor) -> Tensor:
+    """[B], or [B,K] where several of each input are asked for."""
     batch, classes = z.shape
     if target is None:
         return z.argmax(1)
+    if isinstance(target, str) and target == "all":
+        return torch.arange(classes, device=z.device).expand(batch, classes)
     return _in_range(_integers(target, z, (batch,)), classes)
 
 
 def _pairs(target: Any, z: Tensor) -> Tensor:
+    """[B,2], or [B,K,2] where several of each input are asked for."""
     batch, classes = z.shape
     if classes < 2:
         raise ValueError('output: "contrast" needs two classes, and the model has one logit')
@@ -184,18 +196,30 @@ def _pairs(target: Any, z: Tensor) -> Tensor:
 
 
 def _integers(target: Any, z: Tensor, shape: tuple[int, ...]) -> Tensor:
-    if isinstance(target, bool) or not isinstance(target, int | Sequence | Tensor) or isinstance(target, str):
-        raise TypeError(f"target: expected None, an int, a list or a tensor of ints, got {type(target).__name__}")
+    """The targets in `shape`, or with an axis of several after the batch's."""
+    if isinstance(target, str):
+        raise TypeError(
+            f'target: expected None, an int, a list or a tensor of ints, or "all" (not with output="contrast"), got '
+            f"{target!r}"
+        )
+    if isinstance(target, bool) or not isinstance(target, int | Sequence | Tensor):
+        raise TypeError(
+            f'target: expected None, an int, a list or a tensor of ints, or "all", got {type(target).__name__}'
+        )
     try:
         found = torch.as_tensor(target, device=z.device)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"target: {target!r} holds something other than ints") from error
+        raise TypeError(f"target: {target!r} holds something other than ints, or lists of different lengths") from error
     if found.is_floating_point() or found.dtype == torch.bool:
         raise TypeError(f"target: expected ints, got {found.dtype}")
     if found.dim() < len(shape):
         found = found.expand(shape) if found.shape in {(), shape[1:]} else found
-    if found.shape != shape:
-        raise ValueError(f"target: expected shape {list(shape)} for {shape[0]} inputs, got {list(found.shape)}")
+    several = found.dim() == len(shape) + 1 and (found.shape[0], *found.shape[2:]) == shape and found.shape[1] > 0
+    if found.shape != shape and not several:
+        raise ValueError(
+            f"target: expected shape {list(shape)} for {shape[0]} inputs, or [{shape[0]},K"
+            f"{''.join(f',{n}' for n in shape[1:])}] for several of each, got {list(found.shape)}"
+        )
     return found.to(torch.int64)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..output import Scalar
 from .calibration import Start
 from .fixed import FixedPath
 from .points import Ends, Engine, Point
@@ -21,7 +20,8 @@ DEFAULT_INTERVALS = 128
 DEFAULT_STEPS = 50
 WAVE = 8  # points of a path in embedding space at a time: the graph of their second derivatives is large
 AnyPath = Path | FixedPath
-Weigh = Callable[["Relevance"], Tensor]
+Paths = dict[tuple[int, int, int], AnyPath]
+Weigh = Callable[[int, "Relevance"], Tensor]
 
 
 @dataclass(frozen=True)
@@ -86,50 +86,57 @@ class Relevance:
 def layer_paths(
     engine: Engine,
     call: Call,
-    scalar: Scalar,
     ends: Ends,
     layers: Sequence[int],
     rule: Rule,
     starts: Sequence[Start],
     weigh: Weigh | None = None,
-) -> tuple[Relevance, dict[tuple[int, int], AnyPath]]:
+) -> tuple[list[Relevance], Paths]:
     """r_l by the straight path into each block; a zero hidden state is the reference where none was propagated.
+
+    A point is evaluated for all scalars at once: the way up is the same for all of them.
 
     Args:
         engine: what evaluates the integrand.
         call: the model's arguments.
-        scalar: F.
         ends: what the end points gave.
         layers: blocks whose inputs are integrated at.
         rule: how.
         starts: how each layer's paths begin.
         weigh: where the scores are to meet the tolerance and not every layer: what each layer's error does to them,
-            from the relevance so far. The layers that do most are refined first.
+            from the number of the scalar and its relevance so far. The layers that do most are refined first.
 
     Returns:
-        the relevance, and the paths by (input, layer).
+        the relevance for each scalar, and the paths by (scalar, input, layer).
     """
-    batch = range(len(ends.value))
-    low, at_zero = _low_ends(engine, call, scalar, ends, layers)
-    paths: dict[tuple[int, int], AnyPath] = {}
-    gaps = torch.zeros(len(batch), len(layers), dtype=torch.float64)
-    for i, layer in enumerate(layers):
-        high = _along_difference(ends, layer, ends.slopes[layer])
-        gaps[:, i] = (ends.value.cpu() - at_zero[i]).double()
-        noise = _noise(ends.value.cpu(), at_zero[i], ends.hidden[0].dtype)
-        for b in batch:
-            path = paths[b, layer] = rule.path(float(gaps[b, i]), noise, starts[i], weigh is not None)
-            path.add([0.0, 1.0], torch.stack([low[i][b], high[b]]))
+    batch = range(len(ends.slopes[0].value))
+    low, at_zero = _low_ends(engine, call, ends, layers)
+    paths: Paths = {}
+    gaps = torch.zeros(len(ends.slopes), len(batch), len(layers), dtype=torch.float64)
+    for k, slopes in enumerate(ends.slopes):
+        value = slopes.value.cpu()
+        for i, layer in enumerate(layers):
+            gaps[k, :, i] = value - at_zero[k, i]
+            noise = _noise(value, at_zero[k, i], ends.hidden[0].dtype)
+            for b in batch:
+                path = paths[k, b, layer] = rule.path(float(gaps[k, b, i]), noise, starts[i], weigh is not None)
+                path.add([0.0, 1.0], torch.stack([low[k, i, b], slopes.high[layer, b]]))
     while True:
-        while wanted := [Point(layer, b, a) for (b, layer), path in paths.items() for a in path.pending()]:
-            rows, _ = engine.phi(call, scalar, ends, wanted)
-            _hand_out(paths, wanted, rows)
-        found = Relevance([[paths[b, layer].estimate for layer in layers] for b in batch], gaps)
-        if weigh is None or not _refine(paths, layers, weigh(found), rule.tolerance):
+        while wanted := {Point(layer, b, a) for (_, b, layer), path in paths.items() for a in path.pending()}:
+            points = sorted(wanted, key=lambda p: (p.layer, p.row, p.node))
+            _hand_out(paths, points, engine.phi(call, ends, points)[0])
+        found = [
+            Relevance([[paths[k, b, layer].estimate for layer in layers] for b in batch], gaps[k])
+            for k in range(len(gaps))
+        ]
+        if weigh is None:
+            return found, paths
+        asked = [_refine(paths, k, layers, weigh(k, r), rule.tolerance) for k, r in enumerate(found)]
+        if not any(asked):
             return found, paths
 
 
-def _refine(paths: dict[tuple[int, int], AnyPath], layers: Sequence[int], harm: Tensor, tolerance: float) -> bool:
+def _refine(paths: Paths, k: int, layers: Sequence[int], harm: Tensor, tolerance: float) -> bool:
     """Ask for finer nodes where the layers together harm an input's scores more than the tolerance; False where done.
 
     Args:
@@ -144,58 +151,64 @@ def _refine(paths: dict[tuple[int, int], AnyPath], layers: Sequence[int], harm: 
         for i in order:
             if row[i] < 0.2 * row[order[0]]:
                 break
-            asked |= paths[b, layers[i]].refine()
+            asked |= paths[k, b, layers[i]].refine()
     return asked
 
 
-def _low_ends(
-    engine: Engine, call: Call, scalar: Scalar, ends: Ends, layers: Sequence[int]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """phi at a = 0 of every layer, [B,T] each, and F there, [B] each."""
-    if ends.reference_slopes is not None and ends.reference_value is not None:
-        found = [_along_difference(ends, layer, ends.reference_slopes[layer]) for layer in layers]
-        return found, [ends.reference_value.cpu()] * len(layers)
-    batch = len(ends.value)
-    rows, values = engine.phi(call, scalar, ends, [Point(layer, b, 0.0) for layer in layers for b in range(batch)])
-    return list(torch.split(rows, batch)), list(torch.split(values, batch))
+def _low_ends(engine: Engine, call: Call, ends: Ends, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """phi at a = 0 of every layer [K,L,B,T], and F there [K,L,B]."""
+    first = ends.slopes[0]
+    if first.low is not None and first.low_value is not None:
+        low = [s.low[list(layers)] for s in ends.slopes if s.low is not None]
+        values = [s.low_value.cpu().expand(len(layers), -1) for s in ends.slopes if s.low_value is not None]
+        return torch.stack(low), torch.stack(values)
+    batch = len(first.value)
+    rows, values_at_zero = engine.phi(call, ends, [Point(layer, b, 0.0) for layer in layers for b in range(batch)])
+    shape = (len(ends.slopes), len(layers), batch)
+    return rows.view(*shape, -1), values_at_zero.view(shape)
 
 
-def _along_difference(ends: Ends, layer: int, slopes: Tensor) -> Tensor:
-    """<slope, h - h'> of every token, [B,T] float64."""
-    difference = ends.hidden[layer].double()
-    if ends.reference is not None:
-        difference = difference - ends.reference[layer].double()
-    return (difference * slopes.double()).sum(-1).cpu()
+def _hand_out(paths: Paths, points: Sequence[Point], rows: Tensor) -> None:
+    """Give each path the values at the points it waits for, all of them at once.
 
-
-def _hand_out(paths: dict[tuple[int, int], AnyPath], points: Sequence[Point], rows: Tensor) -> None:
-    """Give each path the values at its points, all of them at once."""
-    mine: dict[tuple[int, int], list[int]] = {}
+    Args:
+        rows: [K,n,T].
+    """
+    where: dict[tuple[int, int], dict[float, int]] = {}
     for i, point in enumerate(points):
-        mine.setdefault((point.row, point.layer), []).append(i)
-    for key, indices in mine.items():
-        paths[key].add([points[i].node for i in indices], rows[indices])
+        where.setdefault((point.row, point.layer), {})[point.node] = i
+    for (k, b, layer), path in paths.items():
+        if wanted := path.pending():
+            path.add(wanted, rows[k, [where[b, layer][a] for a in wanted]])
 
 
-def input_paths(oracle: Oracle, call: Call, scalar: Scalar, ends: Ends, layers: Sequence[int], rule: Rule) -> Relevance:
+def input_paths(oracle: Oracle, call: Call, ends: Ends, layers: Sequence[int], rule: Rule) -> list[Relevance]:
     """Layer conductance: the path runs in embedding space, and every layer is integrated along its image."""
-    if ends.reference is None or ends.reference_value is None:
+    if ends.reference is None:
         raise ValueError(
             'baselines: "conductance" integrates along one path in input space, and a zero hidden state at each layer '
             'is no such path; use baselines="pad" or another reference input'
         )
-    known: dict[tuple[int, float], Tensor] = {}
-    gap = (ends.value - ends.reference_value).cpu()
-    noise = _noise(ends.value, ends.reference_value, ends.hidden[0].dtype)
-    paths = {(b, layer): rule.path(float(gap[b]), noise, Start()) for layer in layers for b in range(len(gap))}
-    while wanted := [Point(layer, b, a) for (b, layer), path in paths.items() for a in path.pending()]:
-        new = sorted({(p.row, p.node) for p in wanted} - known.keys())
-        for wave in (new[i : i + WAVE] for i in range(0, len(new), WAVE)):
-            found = oracle.along_input(call, scalar, ends.reference[0], ends.hidden[0], wave).cpu()
-            known.update({key: found[:, i] for i, key in enumerate(wave)})
-        _hand_out(paths, wanted, torch.stack([known[p.row, p.node][p.layer] for p in wanted]))
-    estimates = [[paths[b, layer].estimate for layer in layers] for b in range(len(gap))]
-    return Relevance(estimates, gap[:, None].expand(-1, len(layers)))
+    out = []
+    for k, (scalar, slopes) in enumerate(zip(ends.scalars, ends.slopes, strict=True)):
+        low_value = slopes.low_value
+        if low_value is None:
+            raise RuntimeError("a propagated reference without its scalar")
+        known: dict[tuple[int, float], Tensor] = {}
+        gap = (slopes.value - low_value).cpu()
+        noise = _noise(slopes.value, low_value, ends.hidden[0].dtype)
+        paths = {(k, b, layer): rule.path(float(gap[b]), noise, Start()) for layer in layers for b in range(len(gap))}
+        while wanted := sorted({(b, layer, a) for (_, b, layer), path in paths.items() for a in path.pending()}):
+            new = sorted({(b, a) for b, _, a in wanted} - known.keys())
+            for wave in (new[i : i + WAVE] for i in range(0, len(new), WAVE)):
+                found = oracle.along_input(call, scalar, ends.reference[0], ends.hidden[0], wave).cpu()
+                known.update({key: found[:, i] for i, key in enumerate(wave)})
+            for (_, b, layer), path in paths.items():
+                if pending := path.pending():
+                    path.add(pending, torch.stack([known[b, a][layer] for a in pending]))
+        estimates = [[paths[k, b, layer].estimate for layer in layers] for b in range(len(gap))]
+        out.append(Relevance(estimates, gap[:, None].expand(-1, len(layers))))
+    return out
 
 
 def _noise(value: Tensor, other: Tensor, dtype: torch.dtype) -> float:

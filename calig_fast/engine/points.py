@@ -6,11 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from ..output import Scalar
 from .attention import MapKind
 from .tap import Call, Tap
+
+Scalars = Sequence[Scalar]
+Resolve = Callable[[Tensor | None], Scalars]
 
 
 @dataclass(frozen=True)
@@ -29,30 +33,45 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Slopes:
+    """What one explained scalar's gradients say at the ends of all paths, contracted over the width.
+
+    Args:
+        value: F(x) [B] float64.
+        low_value: F(x') [B] float64, or None where no reference was propagated.
+        high: <dF/dh_l, h_l - h'_l> at the input, token by token, [L,B,T] float64.
+        low: the same at the reference, or None.
+        product: <dF/dh_l, h_l> at the input, [L,B,T] float64.
+        maps: per layer [B,T,U], or None.
+        readout: [B,T] bool, rows of the last hidden state that F has a gradient at.
+    """
+
+    value: Tensor
+    low_value: Tensor | None
+    high: Tensor
+    low: Tensor | None
+    product: Tensor
+    maps: list[Tensor] | None
+    readout: Tensor
+
+
+@dataclass(frozen=True)
 class Ends:
-    """What one pass of [input; reference] up and down gives for all layers at once.
+    """What one pass of [input; reference] up, and one pass down for each scalar, give for all layers at once.
 
     Args:
         hidden: h_l [B,T,D] at the input, l = 0..L-1.
         reference: h'_l [B,T,D], or None where no reference was propagated.
-        slopes: dF/dh_l [B,T,D] at the input.
-        reference_slopes: the same at the reference, or None.
-        value: F(x) [B] float64.
-        reference_value: F(x') [B] float64, or None.
-        maps: per layer [B,T,U], or None.
-        readout: [B,T] bool, rows of the last hidden state that F has a gradient at.
         logits: [B,C], or None.
+        scalars: the explained scalars, K of them.
+        slopes: what each says.
     """
 
     hidden: list[Tensor]
     reference: list[Tensor] | None
-    slopes: list[Tensor]
-    reference_slopes: list[Tensor] | None
-    value: Tensor
-    reference_value: Tensor | None
-    maps: list[Tensor] | None
-    readout: Tensor
     logits: Tensor | None
+    scalars: Scalars
+    slopes: list[Slopes]
 
     @property
     def layers(self) -> int:
@@ -66,6 +85,7 @@ class Engine(Protocol):
     Attributes:
         name: "reference" or "native".
         tap: the model's twin, for its embeddings and its head.
+        dtype: what the blocks run in.
         budget: bytes a wave of path points may hold.
         row_bytes: bytes that the last pass held for each of its rows.
     """
@@ -75,35 +95,47 @@ class Engine(Protocol):
     budget: int
     row_bytes: int
 
+    @property
+    def dtype(self) -> torch.dtype: ...
+
     def ends(
         self,
         call: Call,
         reference: Call | None,
         words: Callable[[Tensor], Tensor] | None,
-        resolve: Callable[[Any], Scalar],
+        resolve: Resolve,
         maps: MapKind | None,
         mask: Tensor | None,
-    ) -> tuple[Ends, Scalar]:
+    ) -> Ends:
         """One pass of the inputs, and of their reference with them, up and down.
 
         Args:
             call: the model's arguments, B rows.
             reference: the same for the reference, or None for none.
             words: what turns the word embeddings of the doubled batch into the reference's, see `Tap.record`.
-            resolve: makes F from the logits of the inputs alone.
+            resolve: makes the scalars from the logits of the inputs alone.
             maps: which attention maps are wanted, None for none.
             mask: [B,T] bool, real tokens; None where all are real.
         """
 
-    def phi(self, call: Call, scalar: Scalar, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+    def phi(self, call: Call, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
         """phi[t] = <dF_l/dh[t], (h_l - h'_l)[t]> at points of the straight paths into the blocks.
 
         Args:
             call: the model's arguments, B rows.
-            scalar: F.
             ends: what `ends` gave.
             points: which.
 
         Returns:
-            phi [n,T] float64, zeros at padding, and F [n] float64, both on the CPU.
+            phi [K,n,T] float64, zeros at padding, and F [K,n] float64, both on the CPU.
         """
+
+
+def joined(call: Call, reference: Call | None) -> dict[str, Any]:
+    """The arguments of the inputs with those of their reference after them."""
+    return dict(call) if reference is None else {k: torch.cat([v, reference[k]]) for k, v in call.items()}
+
+
+def along(slopes: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
+    """<slope, direction> of every token and layer, [L,B,T] float64 on the CPU."""
+    return torch.stack([(s.double() * d.double()).sum(-1).cpu() for s, d in zip(slopes, directions, strict=True)])

@@ -6,7 +6,6 @@ It is the check that faster engines are held to, and the engine for models that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from .. import ops
 from ..encoder import Encoder
 from ..output import Scalar, gradients, logits_of
 from .attention import MapKind, Plain
-from .points import Ends, Point
+from .points import Ends, Point, Resolve, Slopes, along, joined
 from .tap import Call, Record, Tap
 
 DEFAULT_BUDGET = 512 * 2**20
@@ -50,17 +49,16 @@ class Oracle:
         call: Call,
         reference: Call | None,
         words: Callable[[Tensor], Tensor] | None,
-        resolve: Callable[[Any], Scalar],
+        resolve: Resolve,
         maps: MapKind | None,
         mask: Tensor | None = None,
-    ) -> tuple[Ends, Scalar]:
+    ) -> Ends:
         """See `Engine.ends`; padding is the model's own affair here, so the mask is not needed.
 
         Raises:
             ValueError: what `Tap.record` and `resolve` raise; no gradient reaches the blocks.
         """
         batch = next(iter(call.values())).shape[0]
-        both = call if reference is None else {k: torch.cat([v, reference[k]]) for k, v in call.items()}
         saved: dict[int, int] = {}
 
         def pack(t: Tensor) -> Tensor:
@@ -70,48 +68,42 @@ class Oracle:
             return t
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-            record = self.tap.record(both, maps is not None, words)
-            scalar = resolve(_first(record.output, batch))
+            record = self.tap.record(joined(call, reference), maps is not None, words)
+            z = logits_of(record.output)
+            z = None if z is None else z[:batch].detach()
+            scalars = resolve(z)
             index = torch.arange(batch, device=record.hidden[0].device)
             rows = index if reference is None else torch.cat([index, index])
-            value = scalar(record.output, rows)
+            values = [scalar(record.output, rows) for scalar in scalars]
         self.row_bytes = max(1, sum(saved.values()) // max(1, len(rows)))
-        watched = [a.watched for a in record.attention] if maps in {"gradient", "positive_gradient"} else []
-        grads = gradients(value, [*record.hidden, *watched])
-        layers = len(record.hidden) - 1
-        slopes, last, of_maps = grads[:layers], grads[layers], grads[layers + 1 :]
-        return (
-            Ends(
-                hidden=[h[:batch].detach() for h in record.hidden[:-1]],
-                reference=None if reference is None else [h[batch:].detach() for h in record.hidden[:-1]],
-                slopes=[g[:batch] for g in slopes],
-                reference_slopes=None if reference is None else [g[batch:] for g in slopes],
-                value=value[:batch].detach().double(),
-                reference_value=None if reference is None else value[batch:].detach().double(),
-                maps=_maps(record, of_maps, batch, maps),
-                readout=(last[:batch] != 0).any(-1),
-                logits=None if (z := logits_of(record.output)) is None else z[:batch].detach(),
-            ),
-            scalar,
-        )
+        hidden = [h[:batch].detach() for h in record.hidden[:-1]]
+        low = None if reference is None else [h[batch:].detach() for h in record.hidden[:-1]]
+        slopes = [
+            _slopes(record, value, hidden, low, maps, keep_graph=k < len(values) - 1) for k, value in enumerate(values)
+        ]
+        return Ends(hidden=hidden, reference=low, logits=z, scalars=scalars, slopes=slopes)
 
-    def phi(self, call: Call, scalar: Scalar, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the model runs in."""
+        return self.tap.dtype
+
+    def phi(self, call: Call, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
         """See `Engine.phi`; the points of each layer are run from its block on, a wave at a time."""
-        rows = torch.zeros(len(points), ends.hidden[0].shape[1], dtype=torch.float64)
-        values = torch.zeros(len(points), dtype=torch.float64)
+        rows = torch.zeros(len(ends.scalars), len(points), ends.hidden[0].shape[1], dtype=torch.float64)
+        values = torch.zeros(len(ends.scalars), len(points), dtype=torch.float64)
         for layer in {p.layer for p in points}:
             mine = [i for i, p in enumerate(points) if p.layer == layer]
             share = max(0.1, 1 - layer / self.tap.depth)
             wave = max(1, int(self.budget / (self.row_bytes * share)))
             for start in range(0, len(mine), wave):
                 part = mine[start : start + wave]
-                phi, value = self._along_layer(call, scalar, ends, layer, [points[i] for i in part])
-                rows[part], values[part] = phi.cpu(), value.cpu()
+                phi, value = self._along_layer(call, ends, layer, [points[i] for i in part])
+                rows[:, part], values[:, part] = phi.cpu(), value.cpu()
         return rows, values
 
-    def _along_layer(
-        self, call: Call, scalar: Scalar, ends: Ends, layer: int, points: Sequence[Point]
-    ) -> tuple[Tensor, Tensor]:
+    def _along_layer(self, call: Call, ends: Ends, layer: int, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+        """phi [K,n,T] and F [K,n] at points of one layer's paths."""
         high = ends.hidden[layer]
         low = torch.zeros_like(high) if ends.reference is None else ends.reference[layer]
         if high.dtype == torch.float16:  # its range is too small for sums over tokens; the blocks get it back
@@ -124,13 +116,19 @@ class Oracle:
             low.reshape(-1, width), high.reshape(-1, width), offsets, index, a, backend=self.backend
         )
         leaf = path.view(len(index), tokens, width).to(self.tap.dtype).requires_grad_()
-        value = scalar(self.tap.run({k: v[index] for k, v in call.items()}, layer, leaf), index)
-        slope = gradients(value, [leaf])[0].reshape(-1, width).to(high.dtype)
+        output = self.tap.run({k: v[index] for k, v in call.items()}, layer, leaf)
         direction = (high - low).reshape(-1, width)
-        phi, _, _ = ops.accumulate_gradients(
-            [slope], [direction], offsets, index, torch.ones_like(a), backend=self.backend
-        )
-        return phi.view(len(index), tokens).double(), value.detach().double()
+        phis, values = [], []
+        for k, scalar in enumerate(ends.scalars):
+            value = scalar(output, index)
+            found = gradients(value, [leaf], keep_graph=k < len(ends.scalars) - 1)[0]
+            slope = found.reshape(-1, width).to(high.dtype)
+            phi, _, _ = ops.accumulate_gradients(
+                [slope], [direction], offsets, index, torch.ones_like(a), backend=self.backend
+            )
+            phis.append(phi.view(len(index), tokens).double())
+            values.append(value.detach().double())
+        return torch.stack(phis), torch.stack(values)
 
     def along_input(
         self, call: Call, scalar: Scalar, low: Tensor, high: Tensor, points: Sequence[tuple[int, float]]
@@ -165,10 +163,30 @@ class Oracle:
         return torch.stack([(g.double() * m.double()).sum(-1) for g, m in zip(slopes, moved, strict=True)])
 
 
-def _first(output: Any, batch: int) -> Any:
-    """The output of the first rows, in the form that logits are looked for."""
-    z = logits_of(output)
-    return z if z is None else z[:batch].detach()
+def _slopes(
+    record: Record,
+    value: Tensor,
+    hidden: list[Tensor],
+    low: list[Tensor] | None,
+    maps: MapKind | None,
+    keep_graph: bool,
+) -> Slopes:
+    """What one scalar's gradients say at the ends of all paths."""
+    watched = [a.watched for a in record.attention] if maps in {"gradient", "positive_gradient"} else []
+    grads = gradients(value, [*record.hidden, *watched], keep_graph)
+    layers, batch = len(hidden), len(hidden[0])
+    slopes, last, of_maps = grads[:layers], grads[layers], grads[layers + 1 :]
+    directions = hidden if low is None else [h.double() - r.double() for h, r in zip(hidden, low, strict=True)]
+    value = value.detach().double()
+    return Slopes(
+        value=value[:batch],
+        low_value=None if low is None else value[batch:],
+        high=along([g[:batch] for g in slopes], directions),
+        low=None if low is None else along([g[batch:] for g in slopes], directions),
+        product=along([g[:batch] for g in slopes], hidden),
+        maps=_maps(record, of_maps, batch, maps),
+        readout=(last[:batch] != 0).any(-1),
+    )
 
 
 def _maps(record: Record, found: list[Tensor], batch: int, kind: MapKind | None) -> list[Tensor] | None:

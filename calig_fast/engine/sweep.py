@@ -7,28 +7,24 @@ first projection of a path is linear in a, so it is interpolated on the way up a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .. import ops
-from ..encoder import Block, Encoder
-from ..output import Scalar, gradients, logits_of
+from ..encoder import Block, Encoder, in_dtype
+from ..output import gradients, logits_of
 from . import block as blocks
-from . import first_row
+from . import first_row, verify
 from .attend import attend_vjp, attention_map
 from .attention import MapKind
 from .packed import Packed
-from .points import Ends, Point
-from .tap import Call, Tap
+from .points import Ends, Point, Resolve, Scalars, Slopes, joined
+from .tap import Call, Layout, Record, Tap
 
 DEFAULT_BUDGET = 128 * 2**20  # bytes a wave keeps for its way back
-
-
-class ReadsPaddingError(ValueError):
-    """The explained scalar depends on hidden rows at padding."""
 
 
 class Native:
@@ -37,9 +33,10 @@ class Native:
     Args:
         model: the user's model; not touched.
         encoder: where its blocks are, and how their weights are read.
-        dtype: dtype to run in, None for the model's own.
+        dtype: dtype of the blocks, None for the model's own; embeddings and head keep the model's where that is wider.
         memory_budget: bytes a wave may keep, None for 128 MiB.
         backend: backend of the fused operations.
+        known: kinds of calls that were held against the model's own forward; this one adds to it.
         prune: compute the last block for the first row alone where the head reads no other.
         linear: interpolate the first projection of a path where it is linear.
 
@@ -56,16 +53,21 @@ class Native:
         dtype: torch.dtype | None,
         memory_budget: int | None,
         backend: str,
+        known: dict[Hashable, Layout] | None = None,
         prune: bool = True,
         linear: bool = True,
     ) -> None:
-        self.tap = Tap(model, encoder, dtype)
+        own = next(model.parameters()).dtype
+        self.dtype = own if dtype is None else dtype
+        wider = torch.promote_types(own, self.dtype)
+        self.tap = Tap(model, encoder, None if wider == own else wider)
         if encoder.read is None:
             raise ValueError(f'the family "{encoder.family}" knows where its blocks are, not their weights')
-        self._distinct = [encoder.read(block) for block in self.tap.blocks]
+        self._distinct = [in_dtype(encoder.read(block), self.dtype) for block in self.tap.blocks]
         self.budget = DEFAULT_BUDGET if memory_budget is None else memory_budget
         self.backend = backend
         self.row_bytes = 0
+        self._known = {} if known is None else known
         self._prune, self._linear = prune, linear
         self._blocks: list[Block] = []
         self._first_only = False
@@ -76,85 +78,91 @@ class Native:
         call: Call,
         reference: Call | None,
         words: Callable[[Tensor], Tensor] | None,
-        resolve: Callable[[Any], Scalar],
+        resolve: Resolve,
         maps: MapKind | None,
         mask: Tensor | None,
-    ) -> tuple[Ends, Scalar]:
+    ) -> Ends:
         """See `Engine.ends`.
+
+        The model's own forward is run where a call is the first of its kind, and the blocks held against it.
 
         Raises:
             ValueError: what `Tap.record` and `resolve` raise; the model computes something else than its family says.
         """
         batch = next(iter(call.values())).shape[0]
-        both = call if reference is None else {k: torch.cat([v, reference[k]]) for k, v in call.items()}
-        record = self.tap.record(both, False, words)
-        self._blocks = [self._distinct[i] for i in self.tap.order]
-        z = logits_of(record.output)
-        scalar = resolve(None if z is None else z[:batch])
-        first = record.hidden[0]
-        mask = torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)[:batch] if mask is None else mask
-        self._packed = Packed.of(mask.to(first.device))
+        kind = verify.kind(call, mask)
+        record = None if kind in self._known else self.tap.record(call, False)
+        layout = self._known.get(kind) or self.tap.layout
+        first, guess = self.tap.embed(joined(call, reference), layout, words)
+        self._blocks = [self._distinct[i] for i in layout.order]
+        mask = first.new_ones(first.shape[:2], dtype=torch.bool)[:batch] if mask is None else mask.to(first.device)
+        self._packed = Packed.of(mask)
         everything = self._packed if reference is None else self._packed.twice()
-        self._first_only = self._prune and maps != "attention" and self._reads_first_alone(call, scalar, first)
-        hidden, qkvs, kept, out = self._up(everything, first)
-        self._check(record.hidden, [*hidden, out], everything)
+        # which rows the head reads can be told from any hidden state, so before anything is run
+        reads = self._reader(call, resolve(_first(guess, batch)))
+        self._first_only = self._prune and maps != "attention" and verify.reads_first_alone(reads, first[:1])
+        hidden, qkvs, kept, out = self._up(everything, first.to(self.dtype))
+        self._check(record, [*hidden[1:], out], mask, reads)
         index = torch.arange(batch, device=first.device)
         rows = index if reference is None else torch.cat([index, index])
-        value, g = self._head(both, scalar, out, rows, everything, range(len(rows)))
-        self._check_head(scalar(record.output, rows), value)
-        slopes, found, readout = self._down(everything, kept, g, maps, batch)
+        output, leaf = self._head(call, out, rows, everything, range(len(rows)))
+        z = _first(output, batch)
+        if record is not None:
+            verify.same_logits(_first(record.output, batch), z, self.dtype)
+        scalars = resolve(z)
         self._keep_ends(hidden, qkvs, reference is not None)
         self.row_bytes = max(1, everything.shape[1] * self._bytes_a_row() * len(self._blocks))
-        tokens = len(self._packed.positions)
-        halves = [torch.split(h, tokens) for h in hidden], [torch.split(s, tokens) for s in slopes]
-        unpack = self._packed.unpack
-        ends = Ends(
-            hidden=[unpack(h[0]) for h in halves[0]],
-            reference=None if reference is None else [unpack(h[1]) for h in halves[0]],
-            slopes=[unpack(s[0]) for s in halves[1]],
-            reference_slopes=None if reference is None else [unpack(s[1]) for s in halves[1]],
-            value=value[:batch].double(),
-            reference_value=None if reference is None else value[batch:].double(),
-            maps=found,
-            readout=readout,
-            logits=None if z is None else z[:batch],
+        slopes = []
+        for k, scalar in enumerate(scalars):
+            last = k == len(scalars) - 1
+            with torch.enable_grad():
+                value = scalar(output, rows)
+                g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], everything, range(len(rows)))
+            slopes.append(self._down(everything, kept, value.detach().double(), g, maps, free=last))
+        self._known[kind] = layout
+        unpack, tokens = self._packed.unpack, len(self._packed.positions)
+        return Ends(
+            hidden=[unpack(h[:tokens]) for h in hidden],
+            reference=None if reference is None else [unpack(h[tokens:]) for h in hidden],
+            logits=z,
+            scalars=scalars,
+            slopes=slopes,
         )
-        return ends, scalar
 
     @torch.no_grad()
-    def phi(self, call: Call, scalar: Scalar, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+    def phi(self, call: Call, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
         """See `Engine.phi`; the points of all layers go in waves that fit the budget."""
         order = sorted(range(len(points)), key=lambda i: (points[i].layer, points[i].row, points[i].node))
-        rows = torch.zeros(len(points), self._packed.shape[1], dtype=torch.float64)
-        values = torch.zeros(len(points), dtype=torch.float64)
+        rows = torch.zeros(len(ends.scalars), len(points), self._packed.shape[1], dtype=torch.float64)
+        values = torch.zeros(len(ends.scalars), len(points), dtype=torch.float64)
         a_row, wave, held = self._bytes_a_row(), list[int](), 0
         for i in [*order, -1]:
             size = 0 if i < 0 else a_row * self._packed.lengths[points[i].row] * (len(self._blocks) - points[i].layer)
             if wave and (i < 0 or held + size > self.budget):
-                rows[wave], values[wave] = self._halving(call, scalar, [points[k] for k in wave])
+                rows[:, wave], values[:, wave] = self._halving(call, ends.scalars, [points[k] for k in wave])
                 wave, held = [], 0
             wave, held = [*wave, i], held + size
         return rows, values
 
-    def _halving(self, call: Call, scalar: Scalar, points: list[Point]) -> tuple[Tensor, Tensor]:
+    def _halving(self, call: Call, scalars: Scalars, points: list[Point]) -> tuple[Tensor, Tensor]:
         """A wave; where the device has no memory for it, its halves, and the budget is halved for what comes."""
         try:
-            return self._wave(call, scalar, points)
+            return self._wave(call, scalars, points)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             short = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
             if not short or len(points) == 1:
                 raise
         self.budget = max(1, self.budget // 2)
         half = len(points) // 2
-        parts = self._halving(call, scalar, points[:half]), self._halving(call, scalar, points[half:])
-        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+        parts = self._halving(call, scalars, points[:half]), self._halving(call, scalars, points[half:])
+        return torch.cat([p[0] for p in parts], 1), torch.cat([p[1] for p in parts], 1)
 
-    def _wave(self, call: Call, scalar: Scalar, points: list[Point]) -> tuple[Tensor, Tensor]:
-        """phi [n,T] and F [n] of points in order of their layers."""
-        lowest, last = points[0].layer, len(self._blocks) - 1
+    def _wave(self, call: Call, scalars: Scalars, points: list[Point]) -> tuple[Tensor, Tensor]:
+        """phi [K,n,T] and F [K,n] of points in order of their layers: once up, and down for each scalar."""
+        lowest, top = points[0].layer, len(self._blocks) - 1
         inputs = [p.row for p in points]
-        x, kept = None, []
-        for layer in range(lowest, last + 1):
+        x, kept = None, list[blocks.Kept]()
+        for layer in range(lowest, top + 1):
             here = [p for p in points if p.layer == layer]
             active = inputs[: sum(p.layer <= layer for p in points)]
             x, keep = self._climb(layer, x, here, active)
@@ -162,13 +170,21 @@ class Native:
         if x is None:
             raise RuntimeError("a wave without blocks")
         index = torch.tensor(inputs, device=x.device)
-        value, g = self._head(call, scalar, x, index, self._packed, inputs)
-        phis: list[Tensor] = []
-        for layer in range(last, lowest - 1, -1):
-            g, phi = self._leave(layer, g, kept.pop(), [p for p in points if p.layer <= layer])
-            phis.append(phi)
-        phis.reverse()
-        return self._packed.scatter(inputs, torch.cat(phis)).double().cpu(), value.double().cpu()
+        output, leaf = self._head(call, x, index, self._packed, inputs)
+        phis, values = [], []
+        for k, scalar in enumerate(scalars):
+            last = k == len(scalars) - 1
+            with torch.enable_grad():
+                value = scalar(output, index)
+                g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], self._packed, inputs)
+            found: list[Tensor] = []
+            for layer in range(top, lowest - 1, -1):
+                keep = kept.pop() if last else kept[layer - lowest]
+                g, phi = self._leave(layer, g, keep, [p for p in points if p.layer <= layer])
+                found.append(phi)
+            phis.append(self._packed.scatter(inputs, torch.cat(found[::-1])).double().cpu())
+            values.append(value.detach().double().cpu())
+        return torch.stack(phis), torch.stack(values)
 
     def _climb(
         self, layer: int, x: Tensor | None, here: list[Point], active: Sequence[int]
@@ -193,7 +209,7 @@ class Native:
     def _path(self, low: Tensor, high: Tensor, points: list[Point]) -> Tensor:
         index, nodes = self._places(points, high.device)
         found = ops.interpolate_path(low, high, self._packed.offsets, index, nodes, backend=self.backend)
-        return found.to(self.tap.dtype)
+        return found.to(self.dtype)
 
     def _integrand(self, gradients: list[Tensor], directions: list[Tensor], points: list[Point]) -> Tensor:
         """phi of the rows of some points: gradients times directions, summed over the width."""
@@ -252,29 +268,40 @@ class Native:
         return hidden, qkvs, kept, x
 
     def _down(
-        self, packed: Packed, kept: list[blocks.Kept], g: Tensor, maps: MapKind | None, batch: int
-    ) -> tuple[list[Tensor], list[Tensor] | None, Tensor]:
-        """Whole inputs back down: slopes at every block input, attention maps of the inputs, rows the head reads."""
-        everyone = range(packed.shape[0])
-        slopes: list[Tensor] = []
-        found: list[Tensor] = []
+        self, packed: Packed, kept: list[blocks.Kept], value: Tensor, g: Tensor, maps: MapKind | None, free: bool
+    ) -> Slopes:
+        """Whole inputs back down: what the slopes at every block input say, and the attention maps of the inputs."""
+        batch, tokens, unpack = self._packed.shape[0], len(self._packed.positions), self._packed.unpack
         reads = (g != 0).any(-1)
         if self._first_only:
             marks = reads.new_zeros(len(packed.positions))
-            marks[packed.firsts(everyone)] = reads
+            marks[packed.firsts(range(packed.shape[0]))] = reads
             reads = marks
-        readout = packed.unpack(reads)[:batch]
+        found: dict[str, list[Tensor]] = {"high": [], "low": [], "product": [], "maps": []}
         for layer in range(len(self._blocks) - 1, -1, -1):
-            block, keep = self._blocks[layer], kept[layer]
+            block, keep = self._blocks[layer], kept.pop() if free else kept[layer]
             if self._is_pooled(layer):
                 g, dmixed = first_row.vjp(block, g, keep)
             else:
                 residual, dmixed = blocks.vjp(block, g, keep)
                 g = blocks.pull(block, residual, attend_vjp(dmixed, keep.attended), keep)
             if maps is not None:
-                found.append(self._maps(layer, keep, dmixed, maps, batch))
-            slopes.append(g)
-        return slopes[::-1], found[::-1] if maps is not None else None, readout
+                found["maps"].append(self._maps(layer, keep, dmixed, maps, batch))
+            direction = self._high[layer] - self._low[layer]
+            found["high"].append(unpack(_along(g[:tokens], direction)))
+            found["low"].append(unpack(_along(g[tokens:], direction)) if len(g) > tokens else direction.new_zeros(0))
+            found["product"].append(unpack(_along(g[:tokens], self._high[layer])))
+        high, low, product = (torch.stack(found[name][::-1]).cpu() for name in ("high", "low", "product"))
+        propagated = len(value) > batch
+        return Slopes(
+            value=value[:batch],
+            low_value=value[batch:] if propagated else None,
+            high=high,
+            low=low if propagated else None,
+            product=product,
+            maps=None if maps is None else found["maps"][::-1],
+            readout=unpack(reads[:tokens]),
+        )
 
     def _maps(self, layer: int, kept: blocks.Kept, dmixed: Tensor, kind: MapKind, batch: int) -> Tensor:
         """[B,T,U], zeros at padding."""
@@ -289,63 +316,45 @@ class Native:
             out[b, real[:, None], real] = found.to(out.dtype)
         return out
 
-    def _head(
-        self, call: Call, scalar: Scalar, out: Tensor, rows: Tensor, packed: Packed, inputs: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
-        """F [S] of segments whose last hidden rows are `out`, and its gradient to those rows."""
-        leaf = (out[:, None] if self._first_only else packed.scatter(inputs, out)).detach()
+    def _head(self, call: Call, out: Tensor, rows: Tensor, packed: Packed, inputs: Sequence[int]) -> tuple[Any, Tensor]:
+        """What the model makes of segments whose last hidden rows are `out`, and the leaf it was made from."""
+        leaf = (out[:, None] if self._first_only else packed.scatter(inputs, out)).detach().to(self.tap.dtype)
         with torch.enable_grad():
-            leaf = leaf.requires_grad_()
-            value = scalar(self.tap.head(self._picked(call, rows), leaf), rows)
-            g = gradients(value, [leaf])[0]
+            return self.tap.head(_picked(call, rows), leaf.requires_grad_()), leaf
+
+    def _rows_of(self, g: Tensor, packed: Packed, inputs: Sequence[int]) -> Tensor:
+        """The gradient of a leaf as the segments' own rows."""
         if self._first_only:
-            return value.detach(), g[:, 0].contiguous()
-        lengths = [packed.lengths[b] for b in inputs]
-        return value.detach(), _gathered(g, packed, inputs, sum(lengths))
+            return g[:, 0].to(self.dtype).contiguous()
+        marks = torch.zeros(packed.shape, dtype=torch.bool, device=g.device)
+        marks.view(-1)[packed.positions] = True
+        return g[marks[list(inputs)]].to(self.dtype)
 
-    def _picked(self, call: Call, rows: Tensor) -> dict[str, Tensor]:
-        """The arguments of some rows; pixels, which the head never reads, are not copied."""
-        one = {k: v[:1].expand(len(rows), *v.shape[1:]) for k, v in call.items() if v.dim() == 4}
-        return {**{k: v[rows] for k, v in call.items() if v.dim() != 4}, **one}
+    def _reader(self, call: Call, scalars: Scalars) -> verify.Head:
+        """What is explained, as a function of the last hidden state."""
 
-    def _reads_first_alone(self, call: Call, scalar: Scalar, hidden: Tensor) -> bool:
-        """Whether F depends on the first row of the last hidden state alone: with NaN in the others it is as before."""
-        row = torch.zeros(1, dtype=torch.int64, device=hidden.device)
-        picked = self._picked(call, row)
-        poisoned = hidden[:1].clone()
-        poisoned[:, 1:] = torch.nan
-        if hidden.shape[1] > 1 and not bool(torch.isfinite(scalar(self.tap.head(picked, poisoned), row)).all()):
-            return False
-        whole = scalar(self.tap.head(picked, hidden[:1]), row)
-        return bool(torch.equal(scalar(self.tap.head(picked, hidden[:1, :1]), row), whole))
+        def reads(hidden: Tensor, rows: Tensor) -> Tensor:
+            output = self.tap.head(_picked(call, rows), hidden)
+            return torch.stack([scalar(output, rows) for scalar in scalars])
 
-    def _check(self, models: list[Tensor], ours: list[Tensor], packed: Packed) -> None:
-        """Hold the block outputs against the model's own."""
-        for layer, (theirs, mine) in enumerate(zip(models[1:], ours[1:], strict=True)):
-            wanted = packed.pack(theirs)
-            if mine.shape != wanted.shape:
-                wanted = wanted[packed.firsts(range(packed.shape[0]))]
-            size = wanted.float().norm()
-            error = (wanted.float() - mine.float()).norm() / size if size > 0 else size
-            if not float(error) <= _agreement(mine.dtype):
-                raise ValueError(
-                    f"model: from the output of block {layer} on it computes something else than its family says "
-                    f'(relative difference {float(error):.1e}); use engine="reference", and report the model'
-                )
+        return reads
 
-    def _check_head(self, models: Tensor, ours: Tensor) -> None:
-        """Hold F against the model's own: it differs where the head reads rows of padding, which are not here."""
-        size = models.float().abs().max().clamp_min(1e-6)
-        if not float((models.float() - ours.float()).abs().max() / size) <= _agreement(ours.dtype):
-            raise ReadsPaddingError(
-                "model: its head reads rows of padding (left padding, or pooling that does not heed the mask), which "
-                'the native engine leaves out; use engine="reference"'
-            )
+    def _check(self, record: Record | None, ours: list[Tensor], mask: Tensor, reads: verify.Head) -> None:
+        """Hold a first call of its kind against the model's own forward, and every padded one against itself."""
+        packed, tokens = self._packed, len(self._packed.positions)
+        first = ours[-1][: packed.shape[0]] if self._first_only else ours[-1][:tokens]
+        if record is not None:
+            verify.same_outputs(record.hidden[1:], [*(h[:tokens] for h in ours[:-1]), first], packed)
+        if bool(mask.all()):
+            return
+        if self._first_only and not bool(mask[:, 0].all()):
+            raise verify.reads_padding()
+        if not self._first_only:
+            verify.heeds_padding(reads, packed.unpack(first).to(self.tap.dtype), mask)
 
     def _keep_ends(self, hidden: list[Tensor], qkvs: list[Tensor], propagated: bool) -> None:
         tokens = len(self._packed.positions)
-        # float16 has too small a range for sums over tokens; the blocks get it back
-        wide = torch.float32 if self.tap.dtype == torch.float16 else self.tap.dtype
+        wide = torch.promote_types(self.dtype, torch.float32)  # paths and their sums; the blocks get their own back
         self._high = [h[:tokens].to(wide) for h in hidden]
         self._low = [h[tokens:].to(wide) if propagated else torch.zeros_like(h).to(wide) for h in hidden]
         self._qkv_high = [q[:tokens].to(wide) for q in qkvs]
@@ -361,16 +370,18 @@ class Native:
         return (3 * width + inner + 2 * len(block.qkv.weight)) * block.qkv.weight.element_size()
 
 
-def _agreement(dtype: torch.dtype) -> float:
-    """Largest relative difference between a model's output and ours; models run softmax in float32 at best."""
-    return max(1e-6, min(0.1, 100 * torch.finfo(dtype).eps))
+def _first(output: Any, batch: int) -> Tensor | None:
+    """The logits of the first rows, or None where the model returned none."""
+    z = logits_of(output)
+    return None if z is None else z[:batch].detach()
 
 
-def _gathered(values: Tensor, packed: Packed, inputs: Sequence[int], rows: int) -> Tensor:
-    """The inverse of `Packed.scatter`: [S,T,D] to the segments' own rows [rows,D]."""
-    marks = torch.zeros(packed.shape[0], packed.shape[1], dtype=torch.bool, device=values.device)
-    marks.view(-1)[packed.positions] = True
-    picked = values[marks[list(inputs)]]
-    if len(picked) != rows:
-        raise RuntimeError("rows and segments disagree")
-    return picked
+def _along(slopes: Tensor, directions: Tensor) -> Tensor:
+    """<slope, direction> of every row, float64."""
+    return (slopes * directions).sum(-1, dtype=torch.float64)
+
+
+def _picked(call: Call, rows: Tensor) -> dict[str, Tensor]:
+    """The arguments of some rows; pixels, which the head never reads, are not copied."""
+    one = {k: v[:1].expand(len(rows), *v.shape[1:]) for k, v in call.items() if v.dim() == 4}
+    return {**{k: v[rows] for k, v in call.items() if v.dim() != 4}, **one}

@@ -37,6 +37,19 @@ class Record:
     output: Any = None
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How a model runs its blocks.
+
+    Args:
+        order: which of the blocks is run, call by call.
+        others: what else each call returned beside the hidden state, None where it returned a bare tensor.
+    """
+
+    order: tuple[int, ...]
+    others: tuple[tuple[Any, ...] | None, ...]
+
+
 class Tap:
     """The twin of a model, its blocks under control. One thread at a time may run it.
 
@@ -64,6 +77,7 @@ class Tap:
         self._tokens = 0
         self._start = 0
         self._final: Tensor | None = None
+        self._embedded: Tensor | None = None
         self._stem_shape: torch.Size | None = None
         self._inject: Tensor | None = None
         self._calls = 0
@@ -103,6 +117,28 @@ class Tap:
                 'method that needs none, such as method="layer_ig"'
             )
         return record
+
+    @property
+    def layout(self) -> Layout:
+        """How the blocks were run when the model was last recorded."""
+        return Layout(tuple(self.order), tuple(self._tuple))
+
+    def embed(self, call: Call, layout: Layout, words: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Any]:
+        """What block 0 receives, [N,T,D], without running any block, and what the head says of that.
+
+        Args:
+            call: the model's arguments, N rows.
+            layout: how this model runs its blocks, from an earlier record.
+            words: see `record`.
+        """
+        self.order, self._tuple = list(layout.order), list(layout.others)
+        self._embedded = None
+        output = self._run(call, self.depth, None, words)
+        hidden, self._embedded = self._embedded, None
+        if hidden is None:
+            raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
+        self._tokens = hidden.shape[1]
+        return hidden, output
 
     @property
     def dtype(self) -> torch.dtype:
@@ -178,6 +214,8 @@ class Tap:
         name = None if args else _hidden_name(kwargs)
         hidden: Tensor = args[0] if name is None else kwargs[name]
         if index < self._start:
+            if index == 0 and self._final is None:
+                self._embedded = hidden
             if self._final is not None and index == self.depth - 1:
                 hidden = self._final
             others = self._tuple[index]
