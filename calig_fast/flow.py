@@ -13,16 +13,17 @@ from . import ops
 from .attribution import Attribution, concatenate
 from .checks import compute_dtype
 from .encoder import Encoder
-from .engine.calibration import Calibration, Need, Start
+from .engine.calibration import Calibration, Trace
 from .engine.integrate import Relevance, input_paths, layer_paths
 from .engine.points import Ends, Engine, Slopes
+from .engine.quadrature import Path
 from .engine.reference import Oracle
 from .engine.sweep import Native
 from .engine.tap import Layout
 from .engine.verify import ReadsPaddingError
 from .inputs import Inputs
 from .method.fusion import Fusion, context_map
-from .method.presets import Method, Signals, score_errors
+from .method.presets import Method, Signals, allowed, combined, score_errors
 from .output import Scalar, per_input, scalars
 from .progress import ticker
 from .references import Reference, reference, take
@@ -60,7 +61,7 @@ class Flow:
     def __init__(self, model: nn.Module, encoder: Encoder, settings: Settings, memory: Memory) -> None:
         self.model, self.encoder, self.settings, self.memory = model, encoder, settings, memory
         self.engine, self.not_native = self._choose()
-        self._needs: list[Need] = []
+        self._traces: list[Trace] = []
         self._kind = ""
         self._targets = 1
 
@@ -75,7 +76,7 @@ class Flow:
                     tick()
                 first += size
                 size = max(1, min(32, self.engine.budget // (2 * self.engine.row_bytes)))
-        self.memory.calibration.learn(self._kind, self._needs)
+        self.memory.calibration.learn(self._kind, self._traces)
         return concatenate(parts)
 
     def _choose(self) -> tuple[Engine, str]:
@@ -159,7 +160,7 @@ class Flow:
             scores, layer_scores = method.read(one)
             score_error = torch.full((len(batch),), torch.nan)
             if relevance is not None:
-                score_error = _score_errors(method, one, relevance).sum(1).float()
+                score_error = combined(_score_errors(method, one, relevance)).float()
             unknown = torch.full((len(batch), len(layers)), torch.nan)
             error = unknown if relevance is None else relevance.column("error", torch.float64)
             attribution = Attribution(
@@ -243,17 +244,29 @@ class Flow:
             return [None] * len(signals)
         if isinstance(engine, Oracle) and integral == "input":
             return input_paths(engine, call, ends, layers, settings.rule)
-        if settings.certify == "scores":
-
-            def harm(k: int, found: Relevance) -> Tensor:
-                now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
-                return _score_errors(settings.resolved, now, found)
-
-            return layer_paths(engine, call, ends, layers, settings.rule, [Start()] * len(layers), harm)[0]
+        kind = f"{kind}|{settings.certify}"
         starts = [self.memory.calibration.start(kind, layer) for layer in layers]
-        relevance, paths = layer_paths(engine, call, ends, layers, settings.rule, starts)
+
+        def harm(k: int, found: Relevance) -> tuple[Tensor, list[bool]]:
+            now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
+            harms = _score_errors(settings.resolved, now, found)
+            return harms, (combined(harms) > settings.tolerance).tolist()
+
+        scores = settings.certify == "scores"
+        relevance, paths = layer_paths(engine, call, ends, layers, settings.rule, starts, harm if scores else None)
+        tolerances = torch.full((len(relevance), *relevance[0].gap.shape), settings.tolerance, dtype=torch.float64)
+        if scores:
+            costs = torch.tensor([ends.layers - layer - 0.5 for layer in layers], dtype=torch.float64)
+            for k, found in enumerate(relevance):
+                tolerances[k] = allowed(
+                    harm(k, found)[0], found.column("error", torch.float64), settings.tolerance, costs
+                )
         self._kind = kind
-        self._needs += [Need(layer, path.bend, path.wanted_intervals) for (_, _, layer), path in paths.items()]
+        self._traces += [
+            Trace(layer, *path.trace, path.gap, path.noise, float(tolerances[k, b, layers.index(layer)]))
+            for (k, b, layer), path in paths.items()
+            if isinstance(path, Path)
+        ]
         return relevance
 
 

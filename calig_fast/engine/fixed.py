@@ -37,13 +37,6 @@ class FixedPath:
         """Take the values of phi at some nodes, [n,T] float64."""
         self._rows.update(zip(nodes, rows, strict=True))
 
-    bend = 0.0
-
-    @property
-    def wanted_intervals(self) -> int | None:
-        """None: a fixed rule tells nothing of what another would have needed."""
-        return None
-
     def refine(self) -> bool:
         """False: a fixed rule has no finer one."""
         return False

@@ -21,7 +21,8 @@ DEFAULT_STEPS = 50
 WAVE = 8  # points of a path in embedding space at a time: the graph of their second derivatives is large
 AnyPath = Path | FixedPath
 Paths = dict[tuple[int, int, int], AnyPath]
-Weigh = Callable[[int, "Relevance"], Tensor]
+Weigh = Callable[[int, "Relevance"], tuple[Tensor, list[bool]]]
+NEARLY = 0.5
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,9 @@ def layer_paths(
         layers: blocks whose inputs are integrated at.
         rule: how.
         starts: how each layer's paths begin.
-        weigh: where the scores are to meet the tolerance and not every layer: what each layer's error does to them,
-            from the number of the scalar and its relevance so far. The layers that do most are refined first.
+        weigh: where the scores are to meet the tolerance and not every layer: from the number of the scalar and its
+            relevance so far, what each layer's error does to them, and for which inputs that is still too much. The
+            layers that do most are refined first.
 
     Returns:
         the relevance for each scalar, and the paths by (scalar, input, layer).
@@ -119,7 +121,8 @@ def layer_paths(
             gaps[k, :, i] = value - at_zero[k, i]
             noise = _noise(value, at_zero[k, i], ends.hidden[0].dtype)
             for b in batch:
-                path = paths[k, b, layer] = rule.path(float(gaps[k, b, i]), noise, starts[i], weigh is not None)
+                gap = float(gaps[k, b, i])
+                path = paths[k, b, layer] = rule.path(gap, noise, starts[i], weigh is not None)
                 path.add([0.0, 1.0], torch.stack([low[k, i, b], slopes.high[layer, b]]))
     while True:
         while wanted := {Point(layer, b, a) for (_, b, layer), path in paths.items() for a in path.pending()}:
@@ -131,25 +134,26 @@ def layer_paths(
         ]
         if weigh is None:
             return found, paths
-        asked = [_refine(paths, k, layers, weigh(k, r), rule.tolerance) for k, r in enumerate(found)]
+        asked = [_refine(paths, k, layers, *weigh(k, r)) for k, r in enumerate(found)]
         if not any(asked):
             return found, paths
 
 
-def _refine(paths: Paths, k: int, layers: Sequence[int], harm: Tensor, tolerance: float) -> bool:
-    """Ask for finer nodes where the layers together harm an input's scores more than the tolerance; False where done.
+def _refine(paths: Paths, k: int, layers: Sequence[int], harm: Tensor, late: list[bool]) -> bool:
+    """Ask for finer nodes where an input's scores are not good enough yet; False where nothing was asked.
 
     Args:
         harm: [B,L], relative error of the scores that each layer's error makes.
+        late: which inputs.
     """
     asked = False
     for b, row in enumerate(harm.tolist()):
-        if sum(row) <= tolerance:
+        if not late[b]:
             continue
-        # worst first; layers that do a fifth of the worst's harm will need it too, and a round has its price
+        # worst first; layers that do nearly as much will need it too, and a round has its price
         order = sorted(range(len(row)), key=row.__getitem__, reverse=True)
         for i in order:
-            if row[i] < 0.2 * row[order[0]]:
+            if row[i] < NEARLY * row[order[0]]:
                 break
             asked |= paths[k, b, layers[i]].refine()
     return asked

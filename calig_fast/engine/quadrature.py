@@ -76,6 +76,11 @@ def relative(difference: Tensor, whole: Tensor) -> float:
     return float(difference.norm()) / size if size else 0.0
 
 
+def bent(u: Tensor, bend: float) -> tuple[Tensor, Tensor]:
+    """The change of variable a = u + b sin(2 pi u) / (2 pi), and da/du, of u [n] float64."""
+    return u + bend * torch.sin(2 * math.pi * u) / (2 * math.pi), 1 + bend * torch.cos(2 * math.pi * u)
+
+
 class Path:
     """The adaptive integral of phi over [0, 1].
 
@@ -101,12 +106,11 @@ class Path:
         hold: bool = False,
     ) -> None:
         self._hold = hold
-        self._tolerance, self._budget, self._gap, self._noise = tolerance, budget, gap, noise
+        self._tolerance, self._budget, self.gap, self.noise = tolerance, budget, gap, noise
         self.bend = bend
         self._rows: dict[float, Tensor] = {}  # by u, times da/du
         self._asked: dict[float, float] = {}
         self._m = min(first, budget)
-        self._failed = 0  # intervals that did not do
         self._trail: list[float] = []
         self._panels: list[tuple[Fraction, Fraction]] | None = None
         self._wanted = _grid(self._m)
@@ -120,17 +124,12 @@ class Path:
         return self._estimate
 
     @property
-    def wanted_intervals(self) -> int | None:
-        """Intervals that would have just met the tolerance, a fifth of it left to the gap, as far as can be told.
-
-        The error at m intervals goes as exp(-k m), and e1 is that at m/2, so k = -2 ln(e1) / m; more than did not do.
-        None where the path was rough, or told nothing.
-        """
-        if self._panels is not None or not self._trail or not 0 < self._trail[-1] < 1:
-            return None
-        rate = -2 * math.log(self._trail[-1]) / self._m
-        wanted = math.ceil(math.log(1.25 / self._tolerance) / rate) if self._tolerance < 1 else 1
-        return max(wanted, self._failed + 2)
+    def trace(self) -> tuple[tuple[float, ...], Tensor]:
+        """Every node a in rising order, and phi there [n,T]."""
+        nodes = sorted(self._rows)
+        factors = torch.tensor([self._stretch(u) for u in nodes], dtype=torch.float64)
+        rows = torch.stack([self._rows[u] for u in nodes]) / factors[:, None]
+        return tuple(self._at(u) for u in nodes), rows
 
     def pending(self) -> list[float]:
         """Nodes whose values are needed next; empty when the path is done."""
@@ -140,11 +139,14 @@ class Path:
     def _at(self, u: float) -> float:
         return u if self.bend == 0 or u in {0.0, 1.0} else u + self.bend * math.sin(2 * math.pi * u) / (2 * math.pi)
 
+    def _stretch(self, u: float) -> float:
+        return 1 + self.bend * math.cos(2 * math.pi * u)
+
     def add(self, nodes: list[float], rows: Tensor) -> None:
         """Take the values of phi at some of the pending nodes, [n,T] float64, and judge once all are there."""
         for a, row in zip(nodes, rows, strict=True):
             u = self._asked.get(a, a)
-            self._rows[u] = row * (1 + self.bend * math.cos(2 * math.pi * u)) if self.bend else row
+            self._rows[u] = row * self._stretch(u) if self.bend else row
         if self.pending():
             return
         self._estimate = self._judge_uniform() if self._panels is None else self._judge_panels()
@@ -188,7 +190,7 @@ class Path:
 
     def _finish(self, r: Tensor, coarse: Tensor, rule: float, disagreement: float) -> Estimate:
         used = len(self._rows)
-        return judged(r, coarse, rule, disagreement, used, self._gap, self._noise, self._tolerance)
+        return judged(r, coarse, rule, disagreement, used, self.gap, self.noise, self._tolerance)
 
     def _next(self) -> list[float]:
         left = self._budget + 1 - len(self._rows)
@@ -199,7 +201,7 @@ class Path:
                 return self._bisect(left)
             if left < self._m:
                 return []
-            self._failed, self._m = self._m, self._m * 2
+            self._m *= 2
             return _grid(self._m)
         return self._bisect(left)
 

@@ -14,6 +14,11 @@ from .fusion import Fusion
 from .rollout import rollout
 
 Integral = Literal["layer", "input", "none"]
+# Over 40 articles and 60 sentences on a MiniLM at 4 to 12 intervals, the true error of the scores was above the root of
+# the sum of squares 9 times in 100 at 4 intervals and once in 100 at 6 to 12.
+SAFETY = 1.25
+ALLOWED = 0.5  # larger errors are past what the estimates can tell
+SPREAD = 1.4  # intervals come in steps, so a layer does less harm than allowed: articles cost 4 per cent less than at 1
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ def resolve(method: str | Fusion, lam: float | None) -> Method:
 
 
 def score_errors(method: Method, signals: Signals, coarse: Tensor, error: Tensor, disagreement: Tensor) -> Tensor:
-    """Estimated relative error of the scores that each layer's error makes; their sum is that of the scores.
+    """Estimated relative error of the scores that each layer's error makes; `combined` makes the whole of it.
 
     |s - s with r_l replaced by its coarser answer| / |s|, times how much nearer r_l is than that answer,
     error_l / disagreement_l (at most 1). Where there is no coarser answer, r_l is replaced by 0, which is wrong by 1.
@@ -174,3 +179,35 @@ def score_errors(method: Method, signals: Signals, coarse: Tensor, error: Tensor
         nearer = torch.where(known, (error[:, layer] / disagreement[:, layer]).clamp_max(1.0), error[:, layer])
         out[:, layer] = share * nearer
     return out
+
+
+def combined(harm: Tensor) -> Tensor:
+    """Estimated relative error of the scores, from what each layer's error does to them.
+
+    The layers' errors are as good as independent: SAFETY sqrt(sum of squares), and never more than the plain sum.
+
+    Args:
+        harm: [...,L], from `score_errors`.
+
+    Returns:
+        [...].
+    """
+    return torch.minimum(SAFETY * harm.square().sum(-1).sqrt(), harm.sum(-1))
+
+
+def allowed(harm: Tensor, error: Tensor, tolerance: float, costs: Tensor) -> Tensor:
+    """The error that each layer may have so that together they do the scores no more harm than the tolerance.
+
+    Layers whose gradients cost more are allowed more of it.
+
+    Args:
+        harm: [B,L], from `score_errors`.
+        error: [B,L], the errors that do it.
+        tolerance: of the scores.
+        costs: [L], of a gradient.
+
+    Returns:
+        [B,L], at most ALLOWED.
+    """
+    share = SPREAD * tolerance / SAFETY * (costs / costs.sum()).sqrt()
+    return (share * error / harm.clamp_min(1e-30)).clamp_max(ALLOWED)

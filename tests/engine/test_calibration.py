@@ -1,39 +1,82 @@
 """What an Explainer learns from call to call saves gradients and changes no promise."""
 
 import copy
+import math
 
 import torch
 from tiny_models import ids, tiny
 
 from calig_fast import Explainer, explain
-from calig_fast.engine.calibration import BEND, Calibration, Need, Start
+from calig_fast.engine.calibration import BENDS, MEMORY, MENU, Calibration, Start, Trace, needs, spline
 from calig_fast.engine.quadrature import FIRST, Path
 
 
-def test_a_layer_starts_where_most_of_its_paths_were_done():
+def trace(layer, f, gap, tolerance=2e-2, nodes=33):
+    a = torch.linspace(0, 1, nodes, dtype=torch.float64)
+    return Trace(layer, tuple(a.tolist()), torch.stack([f(x) for x in a]), gap, 1e-12, tolerance)
+
+
+def steep(width):
+    """Two tokens, one of which changes within `width` of the middle."""
+    return lambda a: torch.stack([(1 - torch.tanh((a - 0.5) / width) ** 2) / (2 * width), torch.ones_like(a)])
+
+
+def whole(width):
+    return float(torch.tanh(torch.tensor(0.5 / width))) + 1.0
+
+
+def test_needs_are_what_the_adaptive_rule_takes():
+    for width in (0.08, 0.15, 0.4):
+        f, gap = steep(width), whole(width)
+        found = needs(trace(0, f, gap, nodes=97))
+        for bend, wanted in zip(BENDS, found, strict=True):
+            taken = []
+            for m in MENU[1:]:
+                path = Path(2e-2, m, gap, 1e-12, first=m, bend=bend)
+                path.add(path.pending(), torch.stack([f(torch.tensor(a).double()) for a in path.pending()]))
+                taken += [m] if path.estimate.converged else []
+            assert wanted in {min(taken), 2}
+
+
+def test_a_path_without_a_smooth_rule_needs_more_than_any():
+    spike = lambda a: torch.stack([torch.exp(-((a - 0.03) ** 2) / 1e-4)])  # noqa: E731
+    assert min(needs(trace(0, spike, 1.0))) == math.inf
+
+
+def test_a_layer_starts_where_its_paths_would_have_cost_least():
     calibration = Calibration()
     assert calibration.start("kind", 0) == Start(FIRST, 0.0)
-    calibration.learn("kind", [Need(0, 0.0, n) for n in (5, 7, 7, 8, 30)] + [Need(1, 0.0, None)])
-    assert calibration.start("kind", 0) == Start(8, 0.0)
-    assert calibration.start("kind", 1) == Start()
+    calibration.learn("kind", [trace(0, steep(0.08), whole(0.08)), trace(1, steep(0.4), whole(0.4))])
+    hard, easy = calibration.start("kind", 0), calibration.start("kind", 1)
+    assert hard.intervals > easy.intervals
+    assert hard.bend > 0
+    assert easy == Start(min(needs(trace(1, steep(0.4), whole(0.4)))), 0.0)
     assert calibration.start("other kind", 0) == Start()
 
 
-def test_steep_layers_are_tried_under_the_bend_and_keep_it_where_it_helps():
+def test_rare_hard_paths_do_not_make_all_of_them_dear():
     calibration = Calibration()
-    calibration.learn("kind", [Need(0, 0.0, 15)])
-    assert calibration.start("kind", 0) == Start(12, BEND)
-    calibration.learn("kind", [Need(0, BEND, 9)])
-    assert calibration.start("kind", 0) == Start(10, BEND)
-    calibration.learn("kind", [Need(0, BEND, 24)] * 9)
-    assert calibration.start("kind", 0) == Start(16, 0.0)
+    calibration.learn("kind", [trace(0, steep(0.05), whole(0.05))])
+    hard = calibration.start("kind", 0).intervals
+    calibration.learn("kind", [trace(0, steep(0.4), whole(0.4))] * 19)
+    assert calibration.start("kind", 0).intervals < hard
 
 
 def test_old_calls_are_forgotten():
     calibration = Calibration()
-    calibration.learn("kind", [Need(0, 0.0, 30)] * 64)
-    calibration.learn("kind", [Need(0, 0.0, 4)] * 64)
-    assert calibration.start("kind", 0).intervals == 4
+    calibration.learn("kind", [trace(0, steep(0.05), whole(0.05))] * MEMORY)
+    before = calibration.start("kind", 0).intervals
+    calibration.learn("kind", [trace(0, steep(0.4), whole(0.4))] * MEMORY)
+    assert calibration.start("kind", 0).intervals < before
+
+
+def test_the_spline_goes_through_its_table_and_follows_a_cubic_inside():
+    nodes = tuple(sorted(torch.rand(9, generator=torch.Generator().manual_seed(0), dtype=torch.float64).tolist()))
+    at_nodes = spline(nodes, torch.tensor(nodes, dtype=torch.float64))
+    torch.testing.assert_close(at_nodes, torch.eye(9, dtype=torch.float64), rtol=0, atol=1e-12)
+    x = torch.tensor(nodes, dtype=torch.float64)
+    places = torch.linspace(float(x[0]), float(x[-1]), 50, dtype=torch.float64)
+    torch.testing.assert_close(spline(nodes, places) @ (2 * x - 3), 2 * places - 3)
 
 
 def test_the_bend_integrates_the_same_thing():
