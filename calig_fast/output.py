@@ -153,7 +153,7 @@ def per_input(kind: Output, target: Any, batch: int, rows: slice) -> Any:
     """The targets of some of the inputs; one for all of them (for a contrast, one pair) is left as it is.
 
     Raises:
-        ValueError: as many targets as neither one nor one for each input.
+        ValueError: as many targets as neither one nor one for each input, or more of one input than of another.
     """
     shape = target.shape if isinstance(target, Tensor) else _shape(target)
     one = 1 if kind == "contrast" else 0
@@ -164,6 +164,8 @@ def per_input(kind: Output, target: Any, batch: int, rows: slice) -> Any:
             f"target: expected one for all inputs or one for each of {batch}, got {shape[0]}; several of one input "
             "are a list in the list, [[0, 3], [1, 2]]"
         )
+    if not isinstance(target, Tensor) and len({_shape(one)[:1] for one in target}) > 1:
+        raise ValueError(f"target: {target!r} asks for more of one input than of another; give each as many")
     return target[rows]
 
 
@@ -209,7 +211,7 @@ def _integers(target: Any, z: Tensor, shape: tuple[int, ...]) -> Tensor:
     try:
         found = torch.as_tensor(target, device=z.device)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"target: {target!r} holds something other than ints, or lists of different lengths") from error
+        raise TypeError(f"target: {target!r} holds something other than ints") from error
     if found.is_floating_point() or found.dtype == torch.bool:
         raise TypeError(f"target: expected ints, got {found.dtype}")
     if found.dim() < len(shape):

@@ -112,8 +112,8 @@ def test_a_file_and_a_page_hold_them(tmp_path):
     ("target", "error", "words"),
     [
         ([0, 2, 1], ValueError, "a list in the list"),
-        ([[0, 1], [2]], TypeError, "lists of different lengths"),
-        ([[0, 9]], ValueError, "outside 0"),
+        ([[0, 1], [2]], ValueError, "more of one input than of another"),
+        ([[0, 9], [0, 1]], ValueError, "outside 0"),
         ("most", TypeError, '"all"'),
         ([[0], [1], [2]], ValueError, "one for each of 2"),
     ],
