@@ -222,6 +222,7 @@ CASES = [
     (ValueError, lambda: Explainer(tiny("bert"))(X, layers="bert.encoder.layer")),
     (ValueError, bert(layers="bert.encoder.layers")),
     (ValueError, bert(baselines="blur")),
+    (ValueError, lambda: explain(tiny("bert"), ids(5, 4), target=[[0, 1], [2]])),
     (ValueError, vit(baselines="pad")),
     (ValueError, bert(baselines="mask")),
     (ValueError, vit(baselines="black")),
