@@ -14,7 +14,7 @@ from .attribution import Attribution, concatenate
 from .checks import compute_dtype
 from .encoder import Encoder
 from .engine.calibration import Calibration, Trace
-from .engine.integrate import Relevance, input_paths, layer_paths
+from .engine.integrate import Harm, Relevance, input_paths, layer_paths
 from .engine.points import Ends, Engine, Slopes
 from .engine.quadrature import Path
 from .engine.reference import Oracle
@@ -247,10 +247,9 @@ class Flow:
         kind = f"{kind}|{settings.certify}"
         starts = [self.memory.calibration.start(kind, layer) for layer in layers]
 
-        def harm(k: int, found: Relevance) -> tuple[Tensor, list[bool]]:
+        def harm(k: int, found: Relevance) -> Harm:
             now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
-            harms = _score_errors(settings.resolved, now, found)
-            return harms, (combined(harms) > settings.tolerance).tolist()
+            return Harm(_score_errors(settings.resolved, now, found), lambda row: combined(row) > settings.tolerance)
 
         scores = settings.certify == "scores"
         relevance, paths = layer_paths(engine, call, ends, layers, settings.rule, starts, harm if scores else None)

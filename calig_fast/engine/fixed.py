@@ -37,6 +37,8 @@ class FixedPath:
         """Take the values of phi at some nodes, [n,T] float64."""
         self._rows.update(zip(nodes, rows, strict=True))
 
+    more = 1
+
     def refine(self) -> bool:
         """False: a fixed rule has no finer one."""
         return False

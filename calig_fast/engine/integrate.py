@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,8 +22,19 @@ DEFAULT_STEPS = 50
 WAVE = 8  # points of a path in embedding space at a time: the graph of their second derivatives is large
 AnyPath = Path | FixedPath
 Paths = dict[tuple[int, int, int], AnyPath]
-Weigh = Callable[[int, "Relevance"], tuple[Tensor, list[bool]]]
-NEARLY = 0.5
+Weigh = Callable[[int, "Relevance"], "Harm"]
+
+
+class Harm(NamedTuple):
+    """What the layers' errors do to the scores.
+
+    Args:
+        each: [B,L], relative error of the scores that each layer's error makes.
+        too_much: harms [L] of one input to whether together they are more than the tolerance.
+    """
+
+    each: Tensor
+    too_much: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -104,9 +116,8 @@ def layer_paths(
         layers: blocks whose inputs are integrated at.
         rule: how.
         starts: how each layer's paths begin.
-        weigh: where the scores are to meet the tolerance and not every layer: from the number of the scalar and its
-            relevance so far, what each layer's error does to them, and for which inputs that is still too much. The
-            layers that do most are refined first.
+        weigh: where the scores are to meet the tolerance and not every layer: what each layer's error does to them,
+            from the number of the scalar and its relevance so far.
 
     Returns:
         the relevance for each scalar, and the paths by (scalar, input, layer).
@@ -134,28 +145,28 @@ def layer_paths(
         ]
         if weigh is None:
             return found, paths
-        asked = [_refine(paths, k, layers, *weigh(k, r)) for k, r in enumerate(found)]
+        asked = [_refine(paths, k, layers, ends.layers, weigh(k, r), r) for k, r in enumerate(found)]
         if not any(asked):
             return found, paths
 
 
-def _refine(paths: Paths, k: int, layers: Sequence[int], harm: Tensor, late: list[bool]) -> bool:
+def _refine(paths: Paths, k: int, layers: Sequence[int], depth: int, harm: Harm, found: Relevance) -> bool:
     """Ask for finer nodes where an input's scores are not good enough yet; False where nothing was asked.
 
-    Args:
-        harm: [B,L], relative error of the scores that each layer's error makes.
-        late: which inputs.
+    Twice the intervals bring a path's error e to about e^2, and so its harm h to about e h. The layers are taken in the
+    order of harm taken away per gradient, a gradient costing what it passes of blocks, until that would do.
     """
     asked = False
-    for b, row in enumerate(harm.tolist()):
-        if not late[b]:
-            continue
-        # worst first; layers that do nearly as much will need it too, and a round has its price
-        order = sorted(range(len(row)), key=row.__getitem__, reverse=True)
-        for i in order:
-            if row[i] < NEARLY * row[order[0]]:
-                break
-            asked |= paths[k, b, layers[i]].refine()
+    errors = found.column("error", torch.float64)
+    for b, row in enumerate(harm.each):
+        left, open_ = row.clone(), list(range(len(row)))
+        while open_ and bool(harm.too_much(left)):
+            gains = {i: float(left[i] ** 2) / (paths[k, b, layers[i]].more * (depth - layers[i] - 0.5)) for i in open_}
+            i = max(open_, key=gains.__getitem__)
+            open_.remove(i)
+            if paths[k, b, layers[i]].refine():
+                asked = True
+                left[i] *= errors[b, i].clamp_max(0.5)
     return asked
 
 

@@ -124,6 +124,11 @@ class Path:
         return self._estimate
 
     @property
+    def more(self) -> int:
+        """Evaluations that refining takes, as far as is known beforehand."""
+        return self._m if self._panels is None else 8
+
+    @property
     def trace(self) -> tuple[tuple[float, ...], Tensor]:
         """Every node a in rising order, and phi there [n,T]."""
         nodes = sorted(self._rows)
