@@ -80,7 +80,7 @@ def attend(qkv: Tensor, heads: int, scale: float, runs: tuple[Run, ...]) -> tupl
     return _joined(outs), Attended(scale, tuple(parts))
 
 
-def attend_vjp(g: Tensor, attended: Attended) -> tuple[Tensor, Tensor, Tensor]:
+def attend_vjp(g: Tensor, attended: Attended) -> Tensor:
     """Gradients of q, k and v.
 
     Args:
@@ -88,16 +88,14 @@ def attend_vjp(g: Tensor, attended: Attended) -> tuple[Tensor, Tensor, Tensor]:
         attended: what `attend` kept.
 
     Returns:
-        those of q, k and v, [R,E] each.
+        [R,3E], those of q, k and v side by side.
     """
-    width, done = g.shape[1], 0
-    dqs: list[Tensor] = []
-    dks: list[Tensor] = []
-    dvs: list[Tensor] = []
+    found, done = g.new_empty(len(g), 3 * g.shape[1]), 0
     for q, *rest in attended.parts:
         n, heads, tokens, dim = q.shape
-        mine = g[done : done + n * tokens].view(n, tokens, heads, dim).transpose(1, 2).to(q.dtype)
+        rows = slice(done, done + n * tokens)
         done += n * tokens
+        mine = g[rows].view(n, tokens, heads, dim).transpose(1, 2).to(q.dtype)
         if len(rest) == 3:
             k, v, p = rest
             dp = mine @ v.transpose(-1, -2)
@@ -108,9 +106,10 @@ def attend_vjp(g: Tensor, attended: Attended) -> tuple[Tensor, Tensor, Tensor]:
             grads = _aten._scaled_dot_product_flash_attention_for_cpu_backward(
                 mine, q, k, v, out, lse, 0.0, False, scale=attended.scale
             )
-        for found, rows in zip((dqs, dks, dvs), grads, strict=True):
-            found.append(rows.transpose(1, 2).reshape(-1, width).to(g.dtype))
-    return _joined(dqs), _joined(dks), _joined(dvs)
+        place = found[rows].view(n, tokens, 3, heads, dim)
+        for i, grad in enumerate(grads):
+            place[:, :, i] = grad.transpose(1, 2)
+    return found
 
 
 def attention_map(attended: Attended, segment: int, g: Tensor | None, kind: MapKind) -> Tensor:

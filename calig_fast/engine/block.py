@@ -120,19 +120,19 @@ def vjp(block: Block, g: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
     return dy, mixed @ block.out.weight
 
 
-def pull(block: Block, residual: Tensor, dqkv: Parts, kept: Kept) -> Tensor:
+def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept) -> Tensor:
     """The gradient of the block's input rows.
 
     Args:
         block: the block.
         residual: gradient of the residual [R,D], from `vjp`.
-        dqkv: gradients of q, k and v [R,E], from `attend.attend_vjp`.
+        dqkv: gradients of q, k and v side by side [R,3E], from `attend.attend_vjp`.
         kept: what `forward` kept; read where norm 1 comes before the projection.
 
     Returns:
         [R,D].
     """
-    through = torch.cat(dqkv, 1) @ block.qkv.weight
+    through = dqkv @ block.qkv.weight
     if block.pre_norm:
         through = norm_vjp(block.norm1, through, kept.first)
     return through.add_(residual)

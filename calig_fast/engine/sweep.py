@@ -238,14 +238,12 @@ class Native:
         dqkv = attend_vjp(dmixed, kept.attended)
         below = g.new_zeros(0)
         if on:
-            dq, dk, dv = (d[:split] for d in dqkv)
-            below = blocks.pull(block, residual[:split], (dq, dk, dv), kept)
+            below = blocks.pull(block, residual[:split], dqkv[:split], kept)
         if not here:
             return below, g.new_zeros(0)
         # the projection is not undone: <dqkv W, h - h'> = <dqkv, W (h - h')>, and W (h - h') is known
         projected = self._qkv_high[layer] - self._qkv_low[layer]
-        gradients = [residual[split:], torch.cat([d[split:] for d in dqkv], 1)]
-        return below, self._integrand(gradients, [direction, projected], here)
+        return below, self._integrand([residual[split:], dqkv[split:]], [direction, projected], here)
 
     def _places(self, points: list[Point], device: torch.device) -> tuple[Tensor, Tensor]:
         index = torch.tensor([p.row for p in points], dtype=torch.int64, device=device)
