@@ -77,7 +77,8 @@ class Flow:
                 first += size
                 size = max(1, min(32, self.engine.budget // (2 * self.engine.row_bytes)))
         self.memory.calibration.learn(self._kind, self._traces)
-        return concatenate(parts)
+        # a head that reads padding is found at the first padded group; the record tells of the engine from there on
+        return replace(concatenate(parts), engine=parts[-1].engine, settings=parts[-1].settings)
 
     def _choose(self) -> tuple[Engine, str]:
         """The engine asked for; with "auto" the native one where it can be, else the oracle, and why."""

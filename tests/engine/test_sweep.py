@@ -95,6 +95,52 @@ def test_left_padding_goes_to_the_oracle_by_itself():
     assert "rows of padding" in a.settings["not_native"]
 
 
+def test_left_padding_is_found_when_calls_before_had_none():
+    explainer = Explainer(tiny("bert"))
+    assert explainer(ids(6)).engine == "native"
+    assert explainer(ids(6, 4)).engine == "native"
+    wide = {"input_ids": torch.tensor([[0, 0, 7, 8, 9, 7], [0, 7, 8, 9, 5, 6]])}
+    wide["attention_mask"] = (wide["input_ids"] != 0).long()
+    assert explainer(wide).engine == "reference"
+
+
+def test_pooling_that_does_not_heed_the_mask_is_found():
+    class MeanOfAll(torch.nn.Module):
+        def forward(self, hidden):
+            return torch.tanh(hidden.mean(1))
+
+    model = copy.deepcopy(tiny("bert"))
+    model.bert.pooler = MeanOfAll()
+    explainer = Explainer(model)
+    assert explainer(ids(6)).engine == "native"
+    a = explainer(ids(6, 4))
+    assert a.engine == "reference"
+    agree(a, explain(model, ids(6, 4), engine="reference"))
+
+
+def test_the_models_own_blocks_run_for_the_first_call_of_its_kind_alone(monkeypatch):
+    model, runs = tiny("bert"), []
+    layer = type(model.bert.encoder.layer[0].intermediate)
+    forward = layer.forward
+    monkeypatch.setattr(layer, "forward", lambda self, *a: runs.append(1) or forward(self, *a))
+    explainer = Explainer(model, engine="native", **SAME_NODES)
+    first, count = explainer(ids(6)), len(runs)
+    assert count == len(model.bert.encoder.layer)
+    agree(explainer(ids(6)), first)
+    explainer(ids(7, seed=3))
+    assert len(runs) == count
+    explainer(ids(6, 4))
+    assert len(runs) == 2 * count
+
+
+def test_a_model_that_computes_something_else_is_refused(monkeypatch):
+    model = copy.deepcopy(tiny("bert"))
+    layer = model.bert.encoder.layer[1]
+    monkeypatch.setattr(type(layer.output), "forward", lambda self, hidden, given: self.dense(hidden))
+    with pytest.raises(ValueError, match="from the output of block 0 on it computes something else"):
+        explain(model, ids(6), engine="native")
+
+
 def test_hooks_and_unknown_parts_go_to_the_oracle_by_themselves():
     model = copy.deepcopy(tiny("bert"))
     model.bert.encoder.layer[1].output.dense.register_forward_hook(lambda module, args, out: out * 2)
