@@ -64,6 +64,9 @@ class Flow:
         self._traces: list[Trace] = []
         self._kind = ""
         self._targets = 1
+        # every product rounds, so an answer is no better than the dtype; what is left of the tolerance is the rule's
+        self._rounding = torch.finfo(self.engine.dtype).eps
+        self._rule = replace(settings.rule, tolerance=max(settings.tolerance - self._rounding, self._rounding))
 
     def explain(self, batch: Inputs) -> Attribution:
         """Explain a few inputs at a time, as many as their end points leave in the memory budget."""
@@ -152,7 +155,7 @@ class Flow:
             )
             for slopes in ends.slopes
         ]
-        kind = "|".join(str(described[name]) for name in ("baselines", "output", "tolerance"))
+        kind = "|".join(str(described[name]) for name in ("baselines", "output", "tolerance", "dtype"))
         found = self._integrate(call, ends, layers, settings, kind, signals)
         out = []
         for scalar, one, relevance in zip(ends.scalars, signals, found, strict=True):
@@ -161,9 +164,9 @@ class Flow:
             scores, layer_scores = method.read(one)
             score_error = torch.full((len(batch),), torch.nan)
             if relevance is not None:
-                score_error = combined(_score_errors(method, one, relevance)).float()
+                score_error = (combined(_score_errors(method, one, relevance)) + self._rounding).float()
             unknown = torch.full((len(batch), len(layers)), torch.nan)
-            error = unknown if relevance is None else relevance.column("error", torch.float64)
+            error = unknown if relevance is None else relevance.column("error", torch.float64) + self._rounding
             attribution = Attribution(
                 scores=scores.float(),
                 layer_scores=layer_scores.float(),
@@ -176,7 +179,7 @@ class Flow:
                 else relevance.column("nodes", torch.int64),
                 layer_converged=torch.ones(error.shape, dtype=torch.bool)
                 if relevance is None
-                else relevance.column("converged", torch.bool),
+                else error <= settings.tolerance,
                 target=None if scalar.target is None else scalar.target.cpu(),
                 logits=torch.zeros(len(batch), 0)
                 if ends.logits is None or ends.logits.dim() != 2
@@ -244,22 +247,22 @@ class Flow:
         if integral == "none":
             return [None] * len(signals)
         if isinstance(engine, Oracle) and integral == "input":
-            return input_paths(engine, call, ends, layers, settings.rule)
+            return input_paths(engine, call, ends, layers, self._rule)
         kind = f"{kind}|{settings.certify}"
         starts = [self.memory.calibration.start(kind, layer) for layer in layers]
 
         def harm(k: int, found: Relevance) -> Harm:
             now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
-            return Harm(_score_errors(settings.resolved, now, found), lambda row: combined(row) > settings.tolerance)
+            return Harm(_score_errors(settings.resolved, now, found), lambda row: combined(row) > self._rule.tolerance)
 
         scores = settings.certify == "scores"
-        relevance, paths = layer_paths(engine, call, ends, layers, settings.rule, starts, harm if scores else None)
-        tolerances = torch.full((len(relevance), *relevance[0].gap.shape), settings.tolerance, dtype=torch.float64)
+        relevance, paths = layer_paths(engine, call, ends, layers, self._rule, starts, harm if scores else None)
+        tolerances = torch.full((len(relevance), *relevance[0].gap.shape), self._rule.tolerance, dtype=torch.float64)
         if scores:
             costs = torch.tensor([ends.layers - layer - 0.5 for layer in layers], dtype=torch.float64)
             for k, found in enumerate(relevance):
                 tolerances[k] = allowed(
-                    harm(k, found)[0], found.column("error", torch.float64), settings.tolerance, costs
+                    harm(k, found)[0], found.column("error", torch.float64), self._rule.tolerance, costs
                 )
         self._kind = kind
         self._traces += [

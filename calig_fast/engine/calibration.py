@@ -43,7 +43,7 @@ class Trace(NamedTuple):
         nodes: a in rising order, 0 and 1 included.
         rows: phi there, [n,T] float64.
         gap: what its tokens add up to.
-        noise: size below which a gap is rounding.
+        noise: rounding of the scalars that the gap is taken from.
         tolerance: relative error that it should have met.
     """
 

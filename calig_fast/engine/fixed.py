@@ -20,7 +20,7 @@ class FixedPath:
         n: its steps.
         tolerance: relative error at which the path counts as converged.
         gap: what the integral's tokens add up to.
-        noise: size below which a gap is rounding, not signal.
+        noise: rounding of the scalars that the gap is taken from.
     """
 
     def __init__(self, rule: str, n: int, tolerance: float, gap: float, noise: float) -> None:

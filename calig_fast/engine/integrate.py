@@ -228,5 +228,5 @@ def input_paths(oracle: Oracle, call: Call, ends: Ends, layers: Sequence[int], r
 
 
 def _noise(value: Tensor, other: Tensor, dtype: torch.dtype) -> float:
-    """The size of a gap that rounding alone makes: a few units in the last place of the scalars it is taken from."""
-    return float(8 * torch.finfo(dtype).eps * torch.cat([value, other]).abs().max())
+    """Rounding of the scalars that a gap is taken from: a unit in the last place of the larger one."""
+    return float(torch.finfo(dtype).eps * torch.cat([value, other]).abs().max())

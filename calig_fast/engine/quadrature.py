@@ -25,6 +25,7 @@ ROUGH = {8: 0.5, 16: 0.35, 32: 0.35}
 LARGEST_UNIFORM = 64
 PANEL_SAFETY = 2.0  # the two panel rules' disagreement was up to 1.2 times too small on the same paths
 BOOLE = torch.tensor([7.0, 32.0, 12.0, 32.0, 7.0], dtype=torch.float64) / 90
+CANCELLED = 8  # a gap of fewer roundings than this is a difference that cancelled, and no measure of anything
 SIMPSON = torch.tensor([1.0, 4.0, 2.0, 4.0, 1.0], dtype=torch.float64) / 12
 
 
@@ -54,14 +55,18 @@ class Estimate:
 def judged(
     r: Tensor, coarse: Tensor, rule: float, disagreement: float, nodes: int, gap: float, noise: float, tolerance: float
 ) -> Estimate:
-    """An answer with its error: the rule's own estimate, and the completeness gap over what should be there.
+    """An answer with its error: the rule's own estimate, and what completeness misses over what should be there.
+
+    Of what is missed, as much as the scalars' rounding may be no fault of the rule, and more nodes would not find it:
+    that part is held against all that the tokens carry, not against the gap, which their signs may have cancelled to.
 
     Args:
         rule: relative error as the rule tells it; the rest as in `Estimate` and `Path`.
     """
     delta = float(r.sum()) - gap
-    scale = max(abs(gap), noise)
-    error = rule + (abs(delta) / scale if scale else 0.0)
+    rounding, carried = min(abs(delta), noise), float(r.abs().sum())
+    missed, scale = abs(delta) - rounding, max(abs(gap), CANCELLED * noise)
+    error = rule + (missed / scale if scale else 0.0) + (rounding / carried if carried else 0.0)
     return Estimate(r, coarse, error, disagreement, delta, nodes, error <= tolerance)
 
 
@@ -88,7 +93,7 @@ class Path:
         tolerance: relative error asked for.
         budget: most intervals; at 1 the end points alone are used.
         gap: what the integral's tokens add up to, F(x) - F(x').
-        noise: size below which a gap is rounding, not signal.
+        noise: rounding of the scalars that the gap is taken from.
         first: intervals of the first rule judged, an even number.
         bend: b of the change of variable a = u + b sin(2 pi u) / (2 pi), which puts more nodes in the middle of the
             path, where steep ones change most; 0 for none.

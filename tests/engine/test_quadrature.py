@@ -12,15 +12,19 @@ from calig_fast.engine.rules import FIXED, corrected_trapezoid, nodes_and_weight
 
 def integrate(f, truth, tolerance=2e-2, budget=128, gap=None):
     """Drive a path over f: a -> [T] float64; returns its estimate and the true relative error."""
-    path = Path(tolerance, budget, float(truth.sum()) if gap is None else gap, 1e-12)
+    now = finish(Path(tolerance, budget, float(truth.sum()) if gap is None else gap, 1e-12), f)
+    return now, float((now.r - truth).norm() / truth.norm())
+
+
+def finish(path, f):
+    """Give a path all it asks for; its last estimate."""
     rounds = 0
     while path.pending():
         wanted = path.pending()
         path.add(wanted, torch.stack([f(a) for a in wanted]))
         rounds += 1
         assert rounds < 60
-    now = path.estimate
-    return now, float((now.r - truth).norm() / truth.norm())
+    return path.estimate
 
 
 def sigmoid_path(steepness, middle):
@@ -148,3 +152,32 @@ def test_the_end_correction_is_third_order_better_than_the_trapezoid():
 def test_an_unknown_rule_is_named():
     with pytest.raises(ValueError, match="quadrature: 'simpson'"):
         nodes_and_weights("simpson", 4)
+
+
+def test_rounding_of_the_scalars_costs_no_nodes():
+    """As in bfloat16: values are off, and the gap, what is left of scalars 50 times as large, by a fifth."""
+    f, truth = sigmoid_path(6.0, 0.4)
+    shares = torch.tensor([2.0, 0.5, -2.45], dtype=torch.float64)  # their sum cancels to a fortieth
+    seed = torch.Generator().manual_seed(0)
+
+    def noisy(a):
+        return f(a)[0] / 2 * shares * (1 + 0.001 * torch.randn(3, generator=seed, dtype=torch.float64))
+
+    truth = truth[0] / 2 * shares
+    gap = 1.2 * float(truth.sum())
+    rounding = 2**-7 * 50 * gap
+    unaware = finish(Path(2e-2, 128, gap, 1e-12), noisy)
+    aware = finish(Path(2e-2, 128, gap, rounding), noisy)
+    assert unaware.nodes > 100
+    assert aware.nodes < 20
+    assert aware.converged
+    assert float((aware.r - truth).norm() / truth.norm()) < 2e-2
+
+
+def test_a_gap_within_rounding_still_counts_what_the_tokens_carry():
+    """Everything missed is within rounding: it is weighed against the tokens, and too much of it is refined."""
+    f, truth = sigmoid_path(60.0, 0.53)
+    path = Path(2e-2, 128, float(truth.sum()), noise=10.0)
+    now = finish(path, f)
+    assert now.converged
+    assert float((now.r - truth).norm() / truth.norm()) < 4e-2
