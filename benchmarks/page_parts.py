@@ -9,7 +9,8 @@ from typing import Any
 MEMORY = """## Memory
 
 Extra MiB of a first call on one input, in a fresh process: how far its high-water mark rises above what it held after
-one forward of the model; median of several processes, and the least and the most. (a) is Captum without internal_batch_size: all 50 nodes of a layer in one batch.
+one forward of the model; median of three processes, and the least and the most. (a) is Captum without
+internal_batch_size: all 50 nodes of a layer in one batch.
 
 `memory_budget` bounds what one wave of path points keeps for its way back, and nothing else. Beside it a call holds a
 fixed part, which no budget changes: both end points and their way back, the weights of q, k and v side by side,
