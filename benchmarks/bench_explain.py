@@ -10,8 +10,6 @@ take turns in one process. Where an answer is wrong, nothing is written and the 
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +19,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import captum_loop, machine, measure, page, truth
-from benchmarks.contenders import NAMES, ONCE, Answer, Tuning, prepare
+from benchmarks import machine, measure, memory, page, results, truth
+from benchmarks.check import Checked, check, errors, say
+from benchmarks.contenders import NAMES, OPTIONS, Answer, Contender, once, prepare
 from benchmarks.works import WORKS, Work
 
-RESULTS = Path(__file__).parent / "results"
-console = Console(width=150)
+NO_MEMORY = "captum_padded"  # it would have to run twice
+console = Console(width=180)
 
 
 def bench(work: Work, rounds: int, times_only: bool) -> dict[str, Any]:
@@ -35,69 +34,94 @@ def bench(work: Work, rounds: int, times_only: bool) -> dict[str, Any]:
     Raises:
         RedGateError: an answer is wrong.
     """
-    say(f"{work.name}: equal nodes")
-    same = truth.equal_nodes(work)
-    truth.gate(f"{work.name}, native against the oracle at equal nodes", same, truth.SAME)
-    say("converged reference")
-    exact = truth.converged(work)
-    size = captum_loop.best_batch_size(work)
-    single = captum_loop.seconds_padded_and_single(work, size) if len(work.calls) > 1 else None
-    say(f"internal_batch_size {size}; Captum as one padded batch and one by one: {single}; cross-check")
-    cross = truth.captum_at_64(work, exact, size)
-    truth.gate(f"{work.name}, the converged reference against Captum at 64 nodes", max(cross), truth.TOLERANCE)
-    tuning = Tuning(size, truth.fewest_nodes(work, exact) if "captum_min" in work.contenders else ())
-    say(f"{tuning}; warming up")
-    runs = {name: prepare(name, work, tuning) for name in work.contenders}
+    checked = check(work)
+    say("warming up")
+    ready = {name: prepare(name, work, checked.tuning) for name in work.contenders}
+    errors(work, "native", ready["native"].run(), checked)  # a red gate should not come after an hour
     peak = measure.product_peak()
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    answers: dict[str, Answer] = {}
-    for round_ in range(rounds):
-        for name, run in runs.items():
-            if round_ and name in ONCE:
-                continue
-            answers[name], *took = measure.timed(run)
-            seconds[name].append((took[0], took[1]))
-            say(f"round {round_ + 1}: {name} {took[0]:.2f} s CPU, {took[1]:.2f} s")
-    reached = {name: truth.errors(truth.of_truths(work, found), exact.layers) for name, found in answers.items()}
-    truth.gate(f"{work.name}, ours against the converged reference", max(reached["native"]), 2 * truth.TOLERANCE)
+    seconds, answers = take_turns(ready, rounds)
+    reached = {name: errors(work, name, found, checked) for name, found in answers.items()}
     rows = []
-    for name, run in runs.items():
-        cpu = [c for c, _ in seconds[name]]
-        row: dict[str, Any] = {
-            "contender": name,
-            "rounds": len(cpu),
-            "cpu_seconds": measure.spread(cpu),
-            "wall_seconds": measure.spread([w for _, w in seconds[name]]),
-            "ratio": measure.spread([a / c for (a, _), c in zip(seconds["captum"], cpu, strict=False)]),
-            "errors": reached[name],
-            "gradients": answers[name].gradients,
-            "rank_correlation": truth.rank_correlation(work, answers[name], exact),
-        }
-        if not times_only:
-            if name in {"native", "ends"}:
-                row["flops"] = measure.matrix_flops(run)
-                row["share_of_peak"] = row["flops"] / row["cpu_seconds"]["median"] / peak
-            row["extra_bytes"] = measure.extra_memory(work.name, name, tuning)
-            if name not in ONCE:
-                row["operator_calls"] = measure.operator_calls(run)
-            say(f"weighed {name}")
+    for name, contender in ready.items():
+        row = summary(name, seconds, work.contenders[0])
+        row["errors"], row["gradients"] = reached[name], answers[name].gradients
+        row["score_error"] = truth.score_error(work, answers[name], checked.exact)
+        row["rank_correlation"] = truth.rank_correlation(work, answers[name], checked.exact)
+        weigh(row, work, contender, checked, peak, times_only)
         rows.append(row)
     return {
         "title": work.title,
         "layers": list(work.layers),
         "inputs": len(work.calls),
         "inputs_with_truth": len(work.truths),
+        "warm": len(work.warm),
         "tokens": work.tokens,
         "machine": machine.describe(),
-        "native_against_oracle": same,
+        "native_against_oracle": checked.same,
         "truth": f"corrected trapezoid, {truth.INTERVALS} intervals, {str(work.truth_dtype).removeprefix('torch.')}",
-        "captum_at_64_against_truth": cross,
-        "internal_batch_size": size,
-        "captum_padded_and_single_seconds": single,
-        "fewest_nodes": list(tuning.fewest),
+        "captum_at_64_against_truth": checked.cross,
+        "internal_batch_size": checked.tuning.batch_size,
+        "fewest_nodes": list(checked.tuning.fewest),
+        "single_nodes": checked.tuning.single,
         "product_peak_flops": peak,
         "rows": rows,
     }
+
+
+def take_turns(
+    ready: dict[str, Contender], rounds: int
+) -> tuple[dict[str, list[tuple[float, float]]], dict[str, Answer]]:
+    """CPU and wall seconds of every round, and the last answers."""
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ready}
+    answers: dict[str, Answer] = {}
+    for round_ in range(rounds):
+        for name, contender in ready.items():
+            if round_ and once(name):
+                continue
+            answers[name], cpu, wall = measure.timed(contender)
+            seconds[name].append((cpu, wall))
+            say(f"round {round_ + 1}: {name} {cpu:.2f} s CPU, {wall:.2f} s")
+    return seconds, answers
+
+
+def summary(name: str, seconds: dict[str, list[tuple[float, float]]], base: str) -> dict[str, Any]:
+    """Seconds of a contender, and how many times faster than (a) it was in the same round."""
+    cpu = [c for c, _ in seconds[name]]
+
+    def ratio(to: str) -> dict[str, float]:
+        others = [c for c, _ in seconds[to]]
+        others += others[-1:] * (len(cpu) - len(others))  # what runs once is every round's
+        return measure.spread([a / c for a, c in zip(others, cpu, strict=False)])
+
+    row = {
+        "contender": name,
+        "rounds": len(cpu),
+        "cpu_seconds": measure.spread(cpu),
+        "wall_seconds": measure.spread([w for _, w in seconds[name]]),
+        "ratio": ratio(base),
+    }
+    if "captum_one_by_one" in seconds:
+        row["ratio_one_by_one"] = ratio("captum_one_by_one")
+    return row
+
+
+def weigh(
+    row: dict[str, Any], work: Work, contender: Contender, checked: Checked, peak: float, times_only: bool
+) -> None:
+    """Add the share of peak of ours, and unless `times_only` memory and operator calls."""
+    name = row["contender"]
+    if name in OPTIONS and not name.startswith("bf16"):
+        contender.reset()
+        row["flops"] = measure.matrix_flops(contender.run)
+        row["share_of_peak"] = row["flops"] / row["cpu_seconds"]["median"] / peak
+    if times_only:
+        return
+    if name != NO_MEMORY:
+        row["extra_bytes"] = memory.extra(work.name, name, checked.tuning)
+    if not once(name):
+        contender.reset()
+        row["operator_calls"] = measure.operator_calls(contender.run)
+    say(f"weighed {name}")
 
 
 def only(work: Work, without: list[str]) -> Work:
@@ -105,26 +129,15 @@ def only(work: Work, without: list[str]) -> Work:
     return replace(work, contenders=tuple(n for n in work.contenders if n not in without), targets=[])
 
 
-def say(text: str) -> None:
-    """Progress, on the error stream."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def show(name: str, result: dict[str, Any]) -> None:
     """The table of one work on the console."""
     table = Table(title=f"{name}: {result['title']}")
-    for column in page.COLUMNS:
+    head, *rows = page.table(result["rows"])
+    for column in head:
         table.add_column(column, justify="left" if column == "contender" else "right")
-    for row in result["rows"]:
-        table.add_row(*page.cells(row))
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
-
-
-def default_path() -> Path:
-    """The file of this machine and number of threads."""
-    about = machine.describe()
-    words = re.sub(r"[^a-z0-9]+", "-", f"{about['processor']} {about['instruction_set']}".lower()).strip("-")
-    return RESULTS / f"{words}-{about['threads']}-thread{'s' if about['threads'] > 1 else ''}.json"
 
 
 def main() -> None:
@@ -134,23 +147,17 @@ def main() -> None:
     parser.add_argument("--work", nargs="+", choices=WORKS, default=["minilm_128"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="the JSON; the default is named after the machine")
-    parser.add_argument("--times-only", action="store_true", help="no memory, operator calls or share of peak")
+    parser.add_argument("--times-only", action="store_true", help="no memory and no operator calls")
     parser.add_argument("--without", nargs="+", default=[], choices=set(NAMES) - {"captum", "native"}, metavar="NAME")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    try:
-        results = {name: bench(only(WORKS[name](), args.without), args.rounds, args.times_only) for name in args.work}
-    except truth.RedGateError as error:
-        sys.exit(str(error))
-    path: Path = args.out or default_path()
-    known = json.loads(path.read_text())["works"] if path.exists() else {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"names": NAMES, "works": {**known, **results}}, indent=1) + "\n")
-    for name, result in results.items():
-        show(name, result)
-    if args.out is None:
-        page.write(RESULTS)
-    say(f"wrote {path.name}")
+    for name in args.work:
+        try:
+            found = bench(only(WORKS[name](), args.without), args.rounds, args.times_only)
+        except truth.RedGateError as error:
+            sys.exit(str(error))
+        results.add(args.out, "works", {name: found})
+        show(name, found)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -28,21 +28,61 @@ def modules_before(work: Work) -> list[nn.Module]:
     return [embeddings, *list(blocks)[:-1]]
 
 
-def relevance(work: Work, index: int, steps: Sequence[int], batch_size: int) -> Tensor:
-    """r_l [L,T] of one input by Captum, `steps[i]` Gauss nodes at the i-th layer of the work."""
-    call, before = work.calls[index], modules_before(work)
+def relevance(work: Work, index: int, steps: Sequence[int], batch_size: int | None) -> Tensor:
+    """r_l [L,T] of one input by Captum, `steps[i]` Gauss nodes at the i-th layer of the work.
+
+    Args:
+        work: the workload.
+        index: which input.
+        steps: nodes of each layer.
+        batch_size: internal_batch_size; None for all nodes of a layer in one batch.
+    """
+
+    def forward(x: Tensor) -> Tensor:
+        return work.model(**{work.key: x}).logits
+
+    call, target = work.calls[index], work.targets[index]
+    return _loop(work, steps, forward, call[work.key], work.lows[index], target, None, batch_size)[:, 0]
+
+
+def relevance_padded(work: Work, steps: Sequence[int], batch_size: int) -> list[Tensor]:
+    """r_l [L,T] of every input by Captum, all of them as one padded batch; padding cut off."""
+
+    def forward(x: Tensor, mask: Tensor) -> Tensor:
+        return work.model(**{work.key: x}, attention_mask=mask).logits
+
+    batch = work.batch
+    low = nn.utils.rnn.pad_sequence([low[0] for low in work.lows], batch_first=True, padding_value=0)
+    # one node of every input is the least that Captum takes at a time
+    size = max(batch_size, len(work.calls))
+    found = _loop(work, steps, forward, batch[work.key], low, work.targets, (batch["attention_mask"],), size)
+    return [found[:, b, :n] for b, n in enumerate(work.tokens)]
+
+
+def _loop(
+    work: Work,
+    steps: Sequence[int],
+    forward: Callable[..., Tensor],
+    inputs: Tensor,
+    low: Tensor,
+    target: Any,
+    others: Any,
+    batch_size: int | None,
+) -> Tensor:
+    """[L,B,T]: LayerIntegratedGradients at one layer after another."""
+    before = modules_before(work)
     rows = []
     for layer, n in zip(work.layers, steps, strict=True):
-        lig = LayerIntegratedGradients(lambda x: work.model(**{work.key: x}).logits, before[layer])
-        found = lig.attribute(
-            call[work.key],
-            baselines=work.lows[index],
-            target=work.targets[index],
+        found = LayerIntegratedGradients(forward, before[layer]).attribute(
+            inputs,
+            baselines=low,
+            target=target,
+            additional_forward_args=others,
             n_steps=n,
             method=RULE,
             internal_batch_size=batch_size,
         )
-        rows.append((found[0] if isinstance(found, tuple) else found).detach().sum(-1)[0])
+        rows.append((found[0] if isinstance(found, tuple) else found).detach().sum(-1))
     return torch.stack(rows)
 
 
@@ -53,11 +93,12 @@ def eager_copy(model: Any) -> Any:
     return eager
 
 
-def attention_gradients(eager: Any, call: dict[str, Tensor], target: int) -> list[Tensor]:
-    """G_l = mean over heads of A (.) dF/dA, [T,T] of every block."""
+def attention_gradients(eager: Any, call: dict[str, Tensor], targets: list[int]) -> list[Tensor]:
+    """G_l = mean over heads of A (.) dF/dA, [B,T,T] of every block."""
     out = eager(**call, output_attentions=True)
-    slopes = torch.autograd.grad(out.logits[0, target], out.attentions)
-    return [(a.detach() * g).mean(1)[0] for a, g in zip(out.attentions, slopes, strict=True)]
+    value = out.logits[torch.arange(len(targets)), torch.tensor(targets)].sum()
+    slopes = torch.autograd.grad(value, out.attentions)
+    return [(a.detach() * g).mean(1) for a, g in zip(out.attentions, slopes, strict=True)]
 
 
 def best_batch_size(work: Work) -> int:
@@ -73,33 +114,3 @@ def best_batch_size(work: Work) -> int:
         return time.process_time() - started
 
     return min(BATCH_SIZES, key=lambda size: min(seconds(size) for _ in range(2)))
-
-
-def seconds_padded_and_single(work: Work, batch_size: int) -> tuple[float, float]:
-    """CPU seconds of two nodes at the first layer: all inputs as one padded batch, and one by one."""
-    batch, module = work.batch, modules_before(work)[work.layers[0]]
-    low = nn.utils.rnn.pad_sequence([low[0] for low in work.lows], batch_first=True, padding_value=0)
-    lig = LayerIntegratedGradients(lambda x, mask: work.model(**{work.key: x}, attention_mask=mask).logits, module)
-    started = time.process_time()
-    lig.attribute(
-        batch[work.key],
-        baselines=low,
-        target=work.targets,
-        additional_forward_args=(batch["attention_mask"],),
-        n_steps=2,
-        method=RULE,
-        internal_batch_size=max(batch_size, len(work.calls)),
-    )
-    padded = time.process_time() - started
-    started = time.process_time()
-    for index in range(len(work.calls)):
-        single = LayerIntegratedGradients(lambda x: work.model(**{work.key: x}).logits, module)
-        single.attribute(
-            work.calls[index][work.key],
-            baselines=work.lows[index],
-            target=work.targets[index],
-            n_steps=2,
-            method=RULE,
-            internal_batch_size=batch_size,
-        )
-    return padded, time.process_time() - started

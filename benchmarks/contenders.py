@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,13 +18,24 @@ from calig_fast.attribution import Attribution
 STEPS = 50
 NAMES = {
     "captum": "(a) Captum loop, 50 Gauss nodes, and an eager pass",
+    "captum_padded": "(a) Captum loop, 50 Gauss nodes, and an eager pass, one padded batch",
+    "captum_one_by_one": "(a) Captum loop, 50 Gauss nodes, and an eager pass, one document at a time",
     "oracle": "(b) our oracle, the same 50 nodes, each layer from its block on",
-    "captum_min": "(c) Captum, fewest nodes that meet 2e-2",
+    "captum_single_n": "(c) Captum, the smallest n_steps for all layers that meets 2e-2",
+    "captum_min": "(c') Captum, the smallest n_steps of each layer that meets 2e-2",
     "native": "(d) ours, default settings",
+    "scores": '(d) ours, certify="scores"',
     "ends": "(d) ours, end points alone",
     "bf16": "(e) ours, bfloat16",
+    "bf16_scores": '(e) ours, bfloat16, certify="scores"',
 }
-ONCE = ("bf16",)  # so slow without bf16 instructions that one round says enough
+OPTIONS: dict[str, dict[str, Any]] = {
+    "native": {},
+    "scores": {"certify": "scores"},
+    "ends": {"n_steps": 1},
+    "bf16": {"dtype": torch.bfloat16},
+    "bf16_scores": {"dtype": torch.bfloat16, "certify": "scores"},
+}
 
 
 @dataclass(frozen=True)
@@ -48,16 +60,41 @@ class Tuning:
     """What was searched for before anything is timed.
 
     Args:
-        batch_size: Captum's internal_batch_size.
+        batch_size: Captum's internal_batch_size, None for all nodes at once.
         fewest: Gauss nodes a layer that meet the tolerance; empty where not wanted.
+        single: Gauss nodes that meet it at every layer; 0 where not wanted.
     """
 
-    batch_size: int
+    batch_size: int | None
     fewest: tuple[int, ...] = ()
+    single: int = 0
 
     def plain(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way, ready to be timed.
+
+    Args:
+        run: does the work of all calls.
+        reset: forgets what earlier runs taught; called before every run, outside of the timing.
+    """
+
+    run: Callable[[], Answer]
+    reset: Callable[[], None] = lambda: None
+
+
+def fast_bf16() -> bool:
+    """Whether the processor has bfloat16 instructions."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def once(name: str) -> bool:
+    """Whether one round of the contender says enough, since it is very slow."""
+    return name == "captum_padded" or (name.startswith("bf16") and not fast_bf16())
 
 
 def answer(parts: list[Attribution]) -> Answer:
@@ -80,31 +117,57 @@ def ours(work: Work, indices: list[int] | None = None, **options: Any) -> Answer
     )
 
 
-def prepare(name: str, work: Work, tuning: Tuning, warm: bool = True) -> Callable[[], Answer]:
-    """Everything that a user does once, done; what is returned does the work of one call.
+def prepare(name: str, work: Work, tuning: Tuning, warm: bool = True, **options: Any) -> Contender:
+    """Everything that a user does once, done.
 
     Args:
         name: a key of `NAMES`.
         work: the workload.
         tuning: what was searched for.
         warm: show an `Explainer` the work's warm-up inputs, so that its calibration has settled.
+        **options: of our own contenders, beside those of `OPTIONS`.
     """
-    if name in {"captum", "captum_min"}:
-        steps = [STEPS] * len(work.layers) if name == "captum" else list(tuning.fewest)
-        eager = captum_loop.eager_copy(work.model)
-        return lambda: _captum(work, eager, steps, tuning.batch_size)
     if name == "oracle":
-        return lambda: ours(work, engine="reference", quadrature=captum_loop.RULE, n_steps=STEPS)
-    own: dict[str, dict[str, Any]] = {"native": {}, "ends": {"n_steps": 1}, "bf16": {"dtype": torch.bfloat16}}
-    explainer = Explainer(work.model, engine="native", layers=list(work.layers))
-    for call in work.warm if warm and name != "ends" else ():
-        explainer(call)
-    return lambda: answer([explainer(work.batch, target=work.targets, **own[name])])
+        return Contender(lambda: ours(work, engine="reference", quadrature=captum_loop.RULE, n_steps=STEPS))
+    if name in OPTIONS:
+        return _explainers(work, warm and name != "ends", {**OPTIONS[name], **options})
+    eager, count = captum_loop.eager_copy(work.model), len(work.layers)
+    steps = {"captum_min": list(tuning.fewest), "captum_single_n": [tuning.single] * count}.get(name, [STEPS] * count)
+    if name == "captum_padded":
+        return Contender(lambda: _padded(work, eager, steps, tuning.batch_size or 0))
+    return Contender(lambda: _captum(work, eager, steps, tuning.batch_size))
 
 
-def _captum(work: Work, eager: Any, steps: list[int], batch_size: int) -> Answer:
+def _explainers(work: Work, warm: bool, options: dict[str, Any]) -> Contender:
+    """Each call on an `Explainer` of its own, so that none learns from the call before; all warmed alike."""
+    first = Explainer(work.model, engine="native", layers=list(work.layers), **options)
+    # what is learned does not depend on the dtype, so where bfloat16 is slow the warm-up does without
+    dtype = first.settings.dtype if fast_bf16() else None
+    for call in work.warm if warm else ():
+        first(call, dtype=dtype)
+    learned = copy.deepcopy(first._memory)
+    explainers = [copy.copy(first) for _ in work.pieces]
+
+    def reset() -> None:
+        for explainer in explainers:
+            explainer._memory = copy.deepcopy(learned)
+
+    def run() -> Answer:
+        return answer([e(call, target=to) for e, (call, to) in zip(explainers, work.pieces, strict=True)])
+
+    reset()
+    return Contender(run, reset)
+
+
+def _captum(work: Work, eager: Any, steps: list[int], batch_size: int | None) -> Answer:
     rows = []
     for index, call in enumerate(work.calls):
         rows.append(captum_loop.relevance(work, index, steps, batch_size))
-        captum_loop.attention_gradients(eager, call, work.targets[index])
+        captum_loop.attention_gradients(eager, call, [work.targets[index]])
+    return Answer(rows, None, None, len(rows) * sum(steps))
+
+
+def _padded(work: Work, eager: Any, steps: list[int], batch_size: int) -> Answer:
+    rows = captum_loop.relevance_padded(work, steps, batch_size)
+    captum_loop.attention_gradients(eager, work.batch, work.targets)
     return Answer(rows, None, None, len(rows) * sum(steps))

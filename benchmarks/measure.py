@@ -1,14 +1,9 @@
-"""Time, memory, operator calls and floating-point operations of a call."""
+"""Time, operator calls and floating-point operations of a call."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,8 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from benchmarks.contenders import Answer, Tuning, prepare
-from benchmarks.works import WORKS
+from benchmarks.contenders import Answer, Contender
 
 _aten = torch.ops.aten
 # fused attention of the CPU: matrix products a head (the way back computes the map again), and which argument is q
@@ -28,10 +22,11 @@ ATTENTION = {
 }
 
 
-def timed(run: Callable[[], Answer]) -> tuple[Answer, float, float]:
-    """The answer, CPU seconds of the process and wall seconds."""
+def timed(contender: Contender) -> tuple[Answer, float, float]:
+    """The answer, CPU seconds of the process and wall seconds of a run that knows nothing of the runs before."""
+    contender.reset()
     cpu, wall = time.process_time(), time.perf_counter()
-    found = run()
+    found = contender.run()
     return found, time.process_time() - cpu, time.perf_counter() - wall
 
 
@@ -90,61 +85,3 @@ def product_peak() -> float:
             torch.mm(a, b, out=out)
             best = max(best, 2 * side**3 / (time.process_time() - started))
     return best
-
-
-def extra_memory(work: str, contender: str, tuning: Tuning) -> int:
-    """Bytes by which a fresh process grows at most while the contender makes its first call."""
-    arguments = json.dumps([work, contender, tuning.plain(), torch.get_num_threads()])
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.measure", arguments],
-        cwd=Path(__file__).parents[1],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return int(done.stdout.splitlines()[-1])
-
-
-def resident() -> int:
-    """Bytes of this process in memory."""
-    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
-
-
-class Sampler(threading.Thread):
-    """Watches `resident` every five milliseconds; `peak` is the most it saw."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.peak = resident()
-        self._stop_asked = threading.Event()
-
-    def run(self) -> None:
-        """Watch until `finish` is called."""
-        while not self._stop_asked.wait(0.005):
-            self.peak = max(self.peak, resident())
-
-    def finish(self) -> int:
-        """Stop; the peak."""
-        self._stop_asked.set()
-        self.join()
-        return max(self.peak, resident())
-
-
-def main() -> None:
-    """Print the extra memory of one contender; the argument is what `extra_memory` makes."""
-    name, contender, tuning, threads = json.loads(sys.argv[1])
-    torch.set_num_threads(threads)
-    work = WORKS[name]()
-    run = prepare(contender, work, Tuning(**tuning), warm=False)
-    with torch.no_grad():
-        work.model(**work.calls[0])
-    before = resident()
-    sampler = Sampler()
-    sampler.start()
-    run()
-    print(sampler.finish() - before)
-
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from calig_fast.demo import load
 from calig_fast.references import blur
 
-ALL = ("captum", "oracle", "captum_min", "native", "ends", "bf16")
+BF16 = ("bf16", "bf16_scores")
+ALL = ("captum", "oracle", "captum_single_n", "captum_min", "native", "scores", "ends", *BF16)
 CLS, SEP, PAD = 101, 102, 0
 
 
@@ -31,11 +32,12 @@ class Work:
         calls: the model's arguments, one input each, no padding.
         key: which argument is the input itself.
         lows: the reference of each input, in the place of the argument `key`.
-        warm: inputs of the same kind that an `Explainer` sees before it is timed.
+        warm: other inputs of the same kind, which an `Explainer` sees before it is timed.
         layers: blocks that every contender integrates at.
         truths: which inputs are held against a converged reference.
         truth_dtype: dtype of that reference.
-        contenders: which are measured.
+        contenders: which are measured, the one that the others are compared with first.
+        batched: ours takes all inputs as one batch; else each in a call of its own.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Work:
     truths: tuple[int, ...] = (0,)
     truth_dtype: torch.dtype = torch.float64
     contenders: tuple[str, ...] = ALL
+    batched: bool = False
     targets: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -67,23 +70,41 @@ class Work:
         }
 
     @property
+    def pieces(self) -> list[tuple[dict[str, Tensor], list[int]]]:
+        """Our calls: each one's arguments and targets."""
+        if self.batched:
+            return [(self.batch, self.targets)]
+        return [(call, [target]) for call, target in zip(self.calls, self.targets, strict=True)]
+
+    @property
     def tokens(self) -> list[int]:
         """Tokens of each text input; an empty list for images."""
         return [c["input_ids"].shape[1] for c in self.calls] if self.key == "input_ids" else []
 
 
 def minilm_128() -> Work:
-    """A news article cut to 128 tokens."""
-    demo = load("topics", count=6)
+    """Four news articles cut to 128 tokens, one at a time."""
+    demo = load("topics", count=16)
     calls = [_text(demo.processor, sample.input, 128) for sample in demo.samples]
     return _texts(
         "minilm_128",
-        "MiniLM-L6 (6 blocks, 384 wide) fine-tuned on BBC topics, one article of 128 tokens, reference PAD",
+        "MiniLM-L6 (6 blocks, 384 wide) fine-tuned on BBC topics, 4 articles of 128 tokens, one call each, reference "
+        "PAD; seconds for all four",
         demo.model,
-        calls[:1],
-        calls[1:],
+        calls[:4],
+        calls[4:],
         range(6),
+        truths=(0, 1, 2, 3),
     )
+
+
+def minilm_512() -> Work:
+    """A news article cut to 512 tokens."""
+    demo = load("topics", count=60)
+    calls = [_text(demo.processor, sample.input, 512) for sample in demo.samples]
+    long = [call for call in calls if call["input_ids"].shape[1] == 512]
+    title = "MiniLM-L6 as above, one article of 512 tokens, reference PAD"
+    return _texts("minilm_512", title, demo.model, long[:1], long[1:7], range(6), truth_dtype=torch.float32)
 
 
 def ragged() -> Work:
@@ -97,8 +118,8 @@ def ragged() -> Work:
         for call, length in zip(long, lengths, strict=False)
     ]
     title = (
-        f"the same model, 16 articles of {lengths[0]} to {lengths[-1]} tokens, {sum(lengths)} in all, reference PAD; "
-        "one batch for ours, one article at a time for Captum and the oracle"
+        f"MiniLM-L6 as above, 16 articles of {lengths[0]} to {lengths[-1]} tokens, {sum(lengths)} in all, reference "
+        "PAD; one batch for ours, one article at a time for the oracle"
     )
     warm = [_text(demo.processor, sample.input, 128) for sample in demo.samples[-5:]]
     return _texts(
@@ -110,19 +131,38 @@ def ragged() -> Work:
         range(6),
         truths=(0, 5, 10),
         truth_dtype=torch.float32,
-        contenders=("captum", "oracle", "native", "ends"),
+        contenders=("captum_padded", "captum_one_by_one", "oracle", "native", "scores", "ends", *BF16),
+        batched=True,
     )
 
 
 def vit_s14() -> Work:
-    """A picture through a real ViT-S/14."""
-    model = _tests_models().vit_s14()
-    side = model.config.image_size
+    """A picture of 112 px through a real ViT-S/14."""
+    return _vit("vit_s14", _tests_models().vit_s14())
+
+
+def vit_s14_224() -> Work:
+    """A picture of 224 px through the same encoder, its positions interpolated to 16 by 16."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    from calig_fast.demo.weights import build
+
+    models, side = _tests_models(), 224
+    source = models.vit_s14()
+    tokens = torch.zeros(1, 1 + (side // models.PATCH) ** 2, source.config.hidden_size)
+    places = models.dinov2_s14().dinov2.embeddings.interpolate_pos_encoding(tokens, side, side).detach()
+    state = {**source.state_dict(), "vit.embeddings.position_embeddings": places}
+    config = ViTConfig.from_dict({**source.config.to_dict(), "image_size": side})
+    return _vit("vit_s14_224", build(ViTForImageClassification, config, state))
+
+
+def _vit(name: str, model: Any) -> Work:
+    side, patch = model.config.image_size, model.config.patch_size
     pictures = [_picture(sample.input, side) for sample in load("fashion", count=6).samples]
     return Work(
-        name="vit_s14",
-        title=f"ViT-S/14 (12 blocks, 384 wide, real encoder, seeded linear head), one {side} px picture, 65 tokens, "
-        "reference blur",
+        name=name,
+        title=f"ViT-S/14 (12 blocks, 384 wide, real encoder, seeded linear head), one {side} px picture, "
+        f"{1 + (side // patch) ** 2} tokens, reference blur",
         model=model,
         blocks="vit.layers",
         calls=[{"pixel_values": pictures[0]}],
@@ -131,7 +171,6 @@ def vit_s14() -> Work:
         warm=[{"pixel_values": p} for p in pictures[1:]],
         layers=tuple(range(12)),
         truth_dtype=torch.float32,
-        contenders=("captum", "oracle", "captum_min", "native", "ends"),
     )
 
 
@@ -146,7 +185,7 @@ def bert_base_512() -> Work:
 
 
 WORKS: dict[str, Callable[[], Work]] = {
-    f.__name__: f for f in (minilm_128, ragged, vit_s14, bert_base_128, bert_base_512)
+    f.__name__: f for f in (minilm_128, minilm_512, ragged, vit_s14, vit_s14_224, bert_base_128, bert_base_512)
 }
 
 
@@ -162,8 +201,18 @@ def _bert_base(length: int, layers: Any) -> Work:
         calls.append({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
     which = "all 12 blocks" if len(layers) == 12 else f"blocks {', '.join(map(str, layers))} alone, for every contender"
     title = f"BERT-base geometry with seeded random weights, {length} random tokens, reference PAD, {which}"
-    contenders = ("captum", "oracle", "native", "ends")
-    return _texts(f"bert_base_{length}", title, model, calls[:1], calls[1:], layers, contenders=contenders)
+    # (c) is searched for, which takes too long at all twelve blocks
+    contenders = tuple(n for n in ALL if len(layers) < 12 or not n.startswith("captum_"))
+    return _texts(
+        f"bert_base_{length}",
+        title,
+        model,
+        calls[:1],
+        calls[1:],
+        layers,
+        truth_dtype=torch.float32,
+        contenders=contenders,
+    )
 
 
 def _texts(

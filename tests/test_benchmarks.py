@@ -2,13 +2,17 @@
 
 import json
 import sys
+import time
 
 import pytest
 import torch
+from real_models import seeded
 
-from benchmarks import bench_explain, measure, page, truth
-from benchmarks.contenders import NAMES, Answer
+from benchmarks import bench_explain, contenders, measure, memory, not_done, page, results, truth
+from benchmarks.contenders import NAMES, Answer, Contender, Tuning, prepare
 from benchmarks.works import Work
+from calig_fast.method.fusion import Fusion
+from calig_fast.method.rollout import rollout
 
 
 def row(name, cpu, **more):
@@ -26,7 +30,7 @@ def row(name, cpu, **more):
     }
 
 
-def results(rows):
+def result_file(rows, **more):
     about = {"processor": "Some Processor", "instruction_set": "AVX2", "threads": 1, "date": "2026-01-02"}
     work = {
         "title": "a model, an input",
@@ -34,17 +38,34 @@ def results(rows):
         "inputs": 1,
         "inputs_with_truth": 1,
         "tokens": [5],
+        "warm": 12,
         "machine": {**about, "torch": "2.0", "transformers": "5.0", "captum": "0.9"},
         "native_against_oracle": 1e-7,
         "truth": "nearly exact",
         "captum_at_64_against_truth": [1e-6, 2e-6],
         "internal_batch_size": 8,
-        "captum_padded_and_single_seconds": None,
         "fewest_nodes": [12, 8],
+        "single_nodes": 14,
         "product_peak_flops": 9e10,
         "rows": rows,
     }
-    return {"names": NAMES, "works": {"a_work": work}}
+    return {"names": NAMES, "works": {"a_work": work}, **more}
+
+
+def bert(calls=2):
+    """A work of `calls` inputs and two warm-up inputs on a small seeded BERT."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    model = seeded(BertForSequenceClassification(BertConfig(vocab_size=50, num_labels=3, **sizes)))
+    ids = [torch.randint(3, 50, (1, 6), generator=torch.Generator().manual_seed(i)) for i in range(calls + 2)]
+    inputs = [{"input_ids": i, "attention_mask": torch.ones_like(i)} for i in ids]
+    lows = [torch.zeros_like(i) for i in ids[:calls]]
+    return Work("w", "a work", model, "bert.encoder.layer", inputs[:calls], "input_ids", lows, inputs[calls:], (0, 1))
+
+
+def learned(explainer):
+    return {kind: list(seen) for kind, seen in explainer._memory.calibration._seen.items()}
 
 
 def test_a_gate_lets_small_errors_through_and_refuses_others():
@@ -93,26 +114,177 @@ def test_operator_calls_are_counted():
     assert thrice == 3 * once > 0
 
 
+def test_memory_is_put_back_before_each_timed_call(monkeypatch):
+    made, began = [], []
+
+    class Watched(contenders.Explainer):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            made.append(self)
+
+        def __call__(self, inputs, **options):
+            began.append(learned(self))
+            return super().__call__(inputs, **options)
+
+    monkeypatch.setattr(contenders, "Explainer", Watched)
+    contender = prepare("native", bert(), Tuning(8))
+    assert began[0] == {}  # warm-up
+    assert began[1] != {}
+    after_warm_up = learned(made[0])
+    assert after_warm_up != began[1]
+    for _ in range(2):
+        del began[:]
+        measure.timed(contender)
+        assert began == [after_warm_up, after_warm_up]  # nor does the second input know of the first
+
+
+def test_what_resetting_takes_is_not_timed():
+    order = []
+    answer = Answer([], None, None, 0)
+    contender = Contender(lambda: order.append("run") or answer, lambda: order.append("reset") or time.sleep(0.05))
+    found, _, wall = measure.timed(contender)
+    assert found is answer
+    assert order == ["reset", "run"]
+    assert wall < 0.05
+
+
+def test_times_faster_is_counted_against_what_ran_once_in_every_round():
+    seconds = {"captum_padded": [(12.0, 12.0)], "captum_one_by_one": [(6.0, 6.0), (4.0, 4.0)]}
+    seconds["native"] = [(1.0, 1.0), (2.0, 2.0)]
+    row = bench_explain.summary("native", seconds, "captum_padded")
+    assert row["ratio"] == {"median": 9.0, "min": 6.0, "max": 12.0}
+    assert row["ratio_one_by_one"] == {"median": 4.0, "min": 2.0, "max": 6.0}
+
+
+def test_scores_are_held_against_the_converged_ones():
+    work = bert(1)
+    exact, found = (Answer([], [torch.tensor(x)], None, 1) for x in ([3.0, 4.0], [3.0, 4.5]))
+    assert truth.score_error(work, found, exact) == pytest.approx(0.1)
+    assert truth.score_error(work, Answer([], None, None, 1), exact) is None
+
+
+def test_the_fewest_nodes_of_each_layer_and_of_all_alike(monkeypatch):
+    meets = {0: {4, 6, 7}, 1: {3, 5, 7}}  # neither meets it at all numbers from its fewest on
+    monkeypatch.setattr(
+        truth, "_errors_at", lambda work, exact, n, layers: {i: 0.0 if n in meets[i] else 1.0 for i in layers}
+    )
+    assert truth.fewest_nodes(bert(1), Answer([], None, None, 0)) == ((4, 3), 7)
+
+
+def test_extra_memory_is_the_growth_of_the_process():
+    peak = memory.Peak()
+    held = torch.ones(2**23)  # 32 MiB
+    del held
+    assert 30 * 2**20 < peak.extra() < 60 * 2**20
+
+
+def test_work_left_out_changes_no_answer():
+    work = bert(1)
+    ready = not_done.explainer(work)
+    found = [not_done.call(ready, work, switches) for switches in not_done.SWITCHES.values()]
+    assert max(not_done.difference(f, found[0]) for f in found) < truth.SAME
+    vector, matrices = not_done.rollouts(ready, work)
+    assert not_done.apart(matrices(), vector()) < 1e-12
+
+
+def test_the_product_of_the_maps_is_the_rollout():
+    generator = torch.Generator().manual_seed(0)
+    r, g = (torch.randn(1, 3, *shape, generator=generator, dtype=torch.float64) for shape in ((4,), (4, 4)))
+    readout = torch.eye(4, dtype=torch.float64)[:1]
+    wanted = rollout(r, g, torch.ones(1, 4, dtype=torch.bool), readout, Fusion(), "reference")[0][0]
+    assert not_done.apart(not_done.matrix_rollout(r[0], g[0], readout[0], Fusion()), wanted) < 1e-12
+
+
+def written(folder, rows, **more):
+    (folder / "machine.json").write_text(json.dumps(result_file(rows, **more)))
+    (folder / "accuracy.json").write_text(json.dumps({"parts": {}}))
+    page.write(folder, folder / "page.md")
+    return (folder / "page.md").read_text()
+
+
+def cells_of(text, name):
+    line = next(x for x in text.splitlines() if x.startswith(f"| {name} |"))
+    return [c.strip() for c in line.strip("|").split("|")][1:]
+
+
 def test_the_page_shows_every_figure_of_the_results(tmp_path):
-    rows = [row("captum", 12.0), row("native", 1.5, extra_bytes=2**21, operator_calls=4321, share_of_peak=0.5)]
-    (tmp_path / "machine.json").write_text(json.dumps(results(rows)))
-    (tmp_path / "accuracy.json").write_text(json.dumps({"results": []}))
-    path = tmp_path / "page.md"
-    page.write(tmp_path, path)
-    text = path.read_text()
-    assert "| a_work | Some Processor | 1 | 12.00 | 1.50 | 8.0 | 2.5e-01 | - |" in text
+    weighed = {"extra_bytes": 2**21, "operator_calls": 4321, "share_of_peak": 0.5, "score_error": 0.015}
+    rows = [row("captum", 12.0), row("captum_single_n", 6.0), row("native", 1.5, **weighed), row("ends", 0.5)]
+    text = written(tmp_path, rows)
+    assert "| a_work | Some Processor | 1 | 12.00 | 1.50 | 8.0 | 4.0 | 2.5e-01 | - | 24.0 | - |" in text
     assert "## a_work: a model, an input" in text
     assert "Some Processor (AVX2), 1 thread, 2026-01-02" in text
-    line = next(x for x in text.splitlines() if x.startswith(f"| {NAMES['native']} |"))
-    cells = [c.strip() for c in line.strip("|").split("|")]
-    want = ["2.5e-01", "1.50 (1.50-3.00)", "1.50 (1.50-3.00)", "8.00 (6.67-9.33)", "77", "2", "4321", "-", "50%"]
-    assert cells[1:] == want
-    assert len(page.COLUMNS) == len(cells)
+    seconds = "1.50 (1.50-3.00)"
+    want = ["2.5e-01", "1.5e-02", seconds, seconds, "8.00 (6.67-9.33)", "77", "2", "4321", "50%"]
+    assert cells_of(text, NAMES["native"]) == want
+    assert cells_of(text, NAMES["captum"])[-3:] == ["-", "-", "-"]
     assert f"| {NAMES['native']} | 2.5e-01 | 6.2e-02 |" in text
+    assert "Nodes of (c): 14; of (c') by layer: 12, 8." in text
+    assert "Warmed on 12 other inputs." in text
     assert f"Not measured here: {NAMES['oracle']}" in text
+    assert "one padded batch;" not in text
+
+
+def test_cells_for_missing_values_are_dashes():
+    found = dict(zip(page.COLUMNS, page.cells(row("captum", 12.0)), strict=True))
+    missing = {"error of scores", "than (a) one at a time", "extra MiB", "operator calls", "rho of scores", "of peak"}
+    assert {name for name, cell in found.items() if cell == "-"} == missing
+
+
+def test_columns_without_figures_are_left_out():
+    rows = [row("captum", 12.0), row("native", 1.5, rank_correlation=0.5)]
+    head = page.table(rows)[0]
+    assert "rho of scores" in head
+    assert "than (a) one at a time" not in head
+    assert {len(line) for line in page.table(rows)} == {len(head)}
+
+
+def test_a_batch_is_held_against_captum_both_ways(tmp_path):
+    one = {"median": 3.0, "min": 2.0, "max": 4.0}
+    rows = [row("captum_padded", 12.0, rounds=1), row("native", 1.5, ratio_one_by_one=one)]
+    text = written(tmp_path, rows)
+    assert "| a_work | Some Processor | 1 | 12.00 | 1.50 | 8.0 | - |" in text
+    assert "3.00 (2.00-4.00)" in text
+    assert f"One round of {NAMES['captum_padded']}; 3 of the others." in text
+    assert NAMES["captum_one_by_one"] in text.partition("Not measured here:")[2]
+
+
+def test_what_misses_its_promise_is_said(tmp_path):
+    rows = [row("captum", 12.0), row("native", 1.5), row("scores", 1.0, score_error=0.03), row("bf16", 0.75)]
+    text = written(tmp_path, rows)
+    assert f"**{NAMES['bf16']} misses twice 0.04: 2.5e-01.**" in text
+    assert f"**{NAMES['scores']} misses 0.02 in the scores: 3.0e-02.**" in text
+
+
+def test_the_page_shows_memory_and_what_is_not_done(tmp_path):
+    about = {"processor": "Some Processor", "instruction_set": "AVX2", "date": "2026-01-02"}
+    mib = 2**20
+    both = [
+        {"contender": "Captum", "budget": None, "extra_bytes": [900 * mib, 1000 * mib, 1100 * mib]},
+        {"contender": "ours", "budget": 32 * mib, "extra_bytes": [90 * mib, 100 * mib, 110 * mib]},
+    ]
+    spread = {"median": 0.5, "min": 0.5, "max": 0.5}
+    left_out = {"switched_off": "a part", "cpu_seconds": spread, "with_everything_on": spread, "times": spread}
+    more = {
+        "memory": {"a_work": {"machine": about, "fixed_bytes": 70 * mib, "rows": both}},
+        "not_done": {"a_work": {"machine": about, "steps": 8, "rounds": 7, "rows": [{**left_out, "difference": 1e-7}]}},
+    }
+    text = written(tmp_path, [row("captum", 12.0), row("native", 1.5)], **more)
+    assert "| a_work | Captum | 1000 (900-1100) | 100% | - | - | - |" in text
+    assert "| a_work | ours | 100 (90-110) | 10% | 32 + 70 | no | +8 |" in text
+    assert "| a part | 500.00 | 500.00 | 0.50 (0.50-0.50) | 1.0e-07 |" in text
+
+
+def test_results_are_added_to_what_is_there(tmp_path):
+    path = tmp_path / "machine.json"
+    for part, name in (("works", "a"), ("works", "b"), ("memory", "a"), ("works", "a")):
+        results.add(path, part, {name: part})
+    found = json.loads(path.read_text())
+    assert found["works"] == {"a": "works", "b": "works"}
+    assert found["memory"] == {"a": "memory"}
 
 
 def test_the_committed_page_is_made_from_the_committed_results(tmp_path):
     path = tmp_path / "page.md"
-    page.write(bench_explain.RESULTS, path)
+    page.write(results.FOLDER, path)
     assert page.PAGE.read_text() == path.read_text()

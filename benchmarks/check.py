@@ -1,0 +1,68 @@
+"""What comes before any time is taken: the answers are right, and everyone is tuned."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from benchmarks import captum_loop, truth
+from benchmarks.contenders import Answer, Tuning
+from benchmarks.works import Work
+
+SEARCHED = {"captum_single_n", "captum_min"}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A work whose gates are green.
+
+    Args:
+        same: the native engine's difference from the oracle at equal nodes.
+        exact: the converged reference.
+        cross: Captum's difference from it at 64 nodes, a layer.
+        tuning: what was searched for.
+    """
+
+    same: float
+    exact: Answer
+    cross: list[float]
+    tuning: Tuning
+
+
+def check(work: Work) -> Checked:
+    """Hold a work's answers against each other, then search for what Captum does best with.
+
+    Raises:
+        RedGateError: an answer is wrong.
+    """
+    say(f"{work.name}: equal nodes")
+    same = truth.equal_nodes(work)
+    truth.gate(f"{work.name}, native against the oracle at equal nodes", same, truth.SAME)
+    say("converged reference")
+    exact = truth.converged(work)
+    size = captum_loop.best_batch_size(work)
+    say(f"internal_batch_size {size}; cross-check")
+    cross = truth.captum_at_64(work, exact, size)
+    truth.gate(f"{work.name}, the converged reference against Captum at 64 nodes", max(cross), truth.TOLERANCE)
+    fewest, single = truth.fewest_nodes(work, exact) if SEARCHED & set(work.contenders) else ((), 0)
+    tuning = Tuning(size, fewest, single)
+    say(str(tuning))
+    return Checked(same, exact, cross, tuning)
+
+
+def errors(work: Work, name: str, found: Answer, checked: Checked) -> list[float]:
+    """The error a layer of a contender's answer.
+
+    Raises:
+        RedGateError: our default settings miss twice their tolerance.
+    """
+    reached = truth.errors(truth.of_truths(work, found), checked.exact.layers)
+    if name == "native":
+        what = f"{work.name}, ours against the converged reference"
+        truth.gate(what, max(reached), 2 * truth.TOLERANCE)
+    return reached
+
+
+def say(text: str) -> None:
+    """Progress, on the error stream."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,37 @@
+"""Where results are kept: one JSON file for a machine and number of threads, which every benchmark adds to."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, page
+from benchmarks.contenders import NAMES
+
+FOLDER = Path(__file__).parent / "results"
+
+
+def default_path() -> Path:
+    """The file of this machine and number of threads."""
+    about = machine.describe()
+    words = re.sub(r"[^a-z0-9]+", "-", f"{about['processor']} {about['instruction_set']}".lower()).strip("-")
+    return FOLDER / f"{words}-{about['threads']}-thread{'s' if about['threads'] > 1 else ''}.json"
+
+
+def add(out: Path | None, part: str, found: dict[str, Any]) -> None:
+    """Write what was measured beside what the file holds already, and the page.
+
+    Args:
+        out: the file; None for this machine's, after which the page is written too.
+        part: "works", "memory" or "not_done".
+        found: results by name of the work.
+    """
+    path = out or default_path()
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    merged = {**known, "names": NAMES, part: {**known.get(part, {}), **found}}
+    path.write_text(json.dumps(merged, indent=1) + "\n")
+    if out is None:
+        page.write(FOLDER)
