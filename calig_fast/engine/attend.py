@@ -62,9 +62,7 @@ def attend(qkv: Tensor, heads: int, scale: float, runs: tuple[Run, ...]) -> tupl
         [R,E], and what the way back needs.
     """
     width, own = qkv.shape[1] // 3, qkv.dtype
-    if qkv.device.type == "cpu":
-        # softmax wants float32, and the way back took 3 times as long in bfloat16 (12 heads of 32, 128 tokens, Zen 4)
-        qkv = qkv.to(torch.promote_types(own, torch.float32))
+    qkv = qkv.to(computed_in(own, qkv.device))
     outs: list[Tensor] = []
     parts: list[tuple[Tensor, ...]] = []
     for run in runs:
@@ -78,6 +76,14 @@ def attend(qkv: Tensor, heads: int, scale: float, runs: tuple[Run, ...]) -> tupl
             parts.append((q, k, v, out, lse))
         outs.append(out.transpose(1, 2).reshape(-1, width).to(own))
     return _joined(outs), Attended(scale, tuple(parts))
+
+
+def computed_in(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The dtype that queries, keys and values of some dtype are computed in, and kept in for the way back."""
+    if device.type != "cpu":
+        return dtype
+    # softmax wants float32, and the way back took 3 times as long in bfloat16 (12 heads of 32, 128 tokens, Zen 4)
+    return torch.promote_types(dtype, torch.float32)
 
 
 def attend_vjp(g: Tensor, attended: Attended) -> Tensor:
