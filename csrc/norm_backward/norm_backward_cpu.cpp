@@ -14,24 +14,22 @@ template <typename T, bool kWeight>
 template <typename T, bool kWeight, bool kResidual, typename A = typename Accumulate<T>::type>
 void row(const T* __restrict gradient, const T* __restrict x, A mean, A deviation, const T* __restrict weight,
          const T* __restrict residual, T* __restrict out, int64_t width) {
-  constexpr int64_t kChain = 32;  // two chains a sum, as in `dot`
+  // both halves at once: two chains a sum, so that the additions' latency does not bound it
+  const int64_t half = width / 2;
   A sum0 = 0, sum1 = 0, along0 = 0, along1 = 0;
-  int64_t i = 0;
-  for (; i + 2 * kChain <= width; i += 2 * kChain) {
 #pragma omp simd reduction(+ : sum0, sum1, along0, along1)
-    for (int64_t j = i; j < i + kChain; ++j) {
-      const A first = weighted<T, kWeight>(gradient, weight, j);
-      const A second = weighted<T, kWeight>(gradient, weight, j + kChain);
-      sum0 += first;
-      sum1 += second;
-      along0 += first * (load(x[j]) - mean);
-      along1 += second * (load(x[j + kChain]) - mean);
-    }
-  }
-  for (; i < width; ++i) {
-    const A first = weighted<T, kWeight>(gradient, weight, i);
+  for (int64_t d = 0; d < half; ++d) {
+    const A first = weighted<T, kWeight>(gradient, weight, d);
+    const A second = weighted<T, kWeight>(gradient, weight, d + half);
     sum0 += first;
-    along0 += first * (load(x[i]) - mean);
+    sum1 += second;
+    along0 += first * (load(x[d]) - mean);
+    along1 += second * (load(x[d + half]) - mean);
+  }
+  if (width % 2) {
+    const A last = weighted<T, kWeight>(gradient, weight, width - 1);
+    sum0 += last;
+    along0 += last * (load(x[width - 1]) - mean);
   }
   const A level = (sum0 + sum1) / static_cast<A>(width);
   const A slope = (along0 + along1) / static_cast<A>(width) * deviation * deviation;
