@@ -8,19 +8,21 @@ No weight gradients and no autograd graph: what the way back needs is kept, noth
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .. import ops
 from ..encoder import Affine, Block, Norm
+from ..ops.activation_backward import reference as plain_activation
+from ..ops.activation_backward import spec as activation_spec
+from ..ops.norm_backward import reference as plain_norm
+from ..ops.norm_backward import spec as norm_spec
 from .attend import Run, attend
 
 Parts = tuple[Tensor, Tensor, Tensor]
-_aten = torch.ops.aten
-_INPUT_ALONE = (True, False, False)
 
 
 @dataclass(frozen=True)
@@ -98,29 +100,30 @@ def finish(block: Block, mixed: Tensor, x: Tensor, normed: Parts | None, attende
     return out, Kept(attended, normed, (y, mean2, deviation2), inner)
 
 
-def vjp(block: Block, g: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
+def vjp(block: Block, g: Tensor, kept: Kept, backend: str = "auto") -> tuple[Tensor, Tensor]:
     """The gradient, back to the attention: `attend.attend_vjp` takes it from there.
 
     Args:
         block: the block.
         g: gradient of the output rows.
         kept: what `forward` kept.
+        backend: backend of the fused operations.
 
     Returns:
         the gradients of the residual [*,D] and of the attention's rows [*,E], both of the output rows.
     """
     if not block.pre_norm:
-        dz = norm_vjp(block.norm2, g, kept.second)
-        dh = _mlp_vjp(block, dz, kept.inner).add_(dz)
-        dy = norm_vjp(block.norm1, dh, kept.first)
+        dz = norm_vjp(block.norm2, g, kept.second, None, backend)
+        dh = _mlp_vjp(block, dz, kept.inner, backend).add_(dz)
+        dy = norm_vjp(block.norm1, dh, kept.first, None, backend)
         return dy, dy @ block.out.weight
-    dh = _mlp_vjp(block, g if block.scale2 is None else g * block.scale2, kept.inner)
-    dy = norm_vjp(block.norm2, dh, kept.second).add_(g)
+    dh = _mlp_vjp(block, g if block.scale2 is None else g * block.scale2, kept.inner, backend)
+    dy = norm_vjp(block.norm2, dh, kept.second, g, backend)
     mixed = dy if block.scale1 is None else dy * block.scale1
     return dy, mixed @ block.out.weight
 
 
-def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept) -> Tensor:
+def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept, backend: str = "auto") -> Tensor:
     """The gradient of the block's input rows.
 
     Args:
@@ -128,46 +131,33 @@ def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept) -> Tensor:
         residual: gradient of the residual [R,D], from `vjp`.
         dqkv: gradients of q, k and v side by side [R,3E], from `attend.attend_vjp`.
         kept: what `forward` kept; read where norm 1 comes before the projection.
+        backend: backend of the fused operations.
 
     Returns:
         [R,D].
     """
     through = dqkv @ block.qkv.weight
     if block.pre_norm:
-        through = norm_vjp(block.norm1, through, kept.first)
+        return norm_vjp(block.norm1, through, kept.first, residual, backend)
     return through.add_(residual)
 
 
 def activate(block: Block, inner: Tensor) -> Tensor:
     """The MLP's activation; a gated one multiplies the activated first half by the second."""
     if not block.gated:
-        return _FUNCTIONS[block.activation](inner)
+        return plain_activation.FUNCTIONS[block.activation](inner)
     gate, value = inner.chunk(2, -1)
-    return _FUNCTIONS[block.activation](gate) * value
+    return plain_activation.FUNCTIONS[block.activation](gate) * value
 
 
-def _mlp_vjp(block: Block, g: Tensor, inner: Tensor) -> Tensor:
+def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, backend: str) -> Tensor:
     """From the gradient of W2 f(u) to that of the rows W1 was applied to."""
     da = g @ block.down.weight
-    if not block.gated:
-        return _GRADIENTS[block.activation](da, inner) @ block.up.weight
-    gate, value = inner.chunk(2, -1)
-    dgate = _GRADIENTS[block.activation](da * value, gate)
-    return torch.cat([dgate, da * _FUNCTIONS[block.activation](gate)], -1) @ block.up.weight
-
-
-_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": torch.nn.functional.gelu,
-    "gelu_tanh": lambda u: torch.nn.functional.gelu(u, approximate="tanh"),
-    "relu": torch.relu,
-    "silu": torch.nn.functional.silu,
-}
-_GRADIENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "gelu": _aten.gelu_backward,
-    "gelu_tanh": lambda g, u: _aten.gelu_backward(g, u, approximate="tanh"),
-    "relu": lambda g, u: _aten.threshold_backward(g, u, 0),
-    "silu": _aten.silu_backward,
-}
+    if da.dtype in activation_spec.DTYPES:
+        du = ops.activation_backward(da, inner, block.activation, block.gated, backend)
+    else:
+        du = plain_activation.activation_backward(da, inner, block.activation, block.gated)
+    return du @ block.up.weight
 
 
 def affine(a: Affine, x: Tensor) -> Tensor:
@@ -176,16 +166,15 @@ def affine(a: Affine, x: Tensor) -> Tensor:
 
 
 def norm(n: Norm, x: Tensor) -> Parts:
-    out, mean, deviation = _aten.native_layer_norm(x, x.shape[-1:], n.weight, n.bias, n.eps)
+    out, mean, deviation = torch.ops.aten.native_layer_norm(x, x.shape[-1:], n.weight, n.bias, n.eps)
     return out, mean, deviation
 
 
-def norm_vjp(n: Norm, g: Tensor, kept: Parts) -> Tensor:
-    x, mean, deviation = kept
-    found: Tensor = _aten.native_layer_norm_backward(
-        g, x, x.shape[-1:], mean, deviation, n.weight, n.bias, _INPUT_ALONE
-    )[0]
-    return found
+def norm_vjp(n: Norm, g: Tensor, kept: Parts, residual: Tensor | None, backend: str) -> Tensor:
+    """The gradient of the norm's input, the residual's added; float16, which no operation takes, in plain PyTorch."""
+    if g.dtype in norm_spec.DTYPES:
+        return ops.norm_backward(g, *kept, n.weight, residual, backend)
+    return plain_norm.norm_backward(g, *kept, n.weight, residual)
 
 
 def _scaled_add(x: Tensor, y: Tensor, scale: Tensor | None) -> Tensor:

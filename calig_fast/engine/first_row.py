@@ -64,19 +64,20 @@ def forward(block: Block, x: Tensor, runs: tuple[Run, ...], firsts: Tensor) -> t
     return blocks.finish(block, out, x[firsts], normed, Pooled(firsts, tuple(parts)))
 
 
-def vjp(block: Block, g: Tensor, kept: blocks.Kept) -> tuple[Tensor, Tensor]:
+def vjp(block: Block, g: Tensor, kept: blocks.Kept, backend: str = "auto") -> tuple[Tensor, Tensor]:
     """The gradient of the block's input rows.
 
     Args:
         block: the block.
         g: [S,D], gradient of the output.
         kept: what `forward` kept.
+        backend: backend of the fused operations.
 
     Returns:
         [R,D], and the gradient of the attention's rows [S,E], for the maps.
     """
     pooled: Pooled = kept.attended
-    residual, dmixed = blocks.vjp(block, g, kept)
+    residual, dmixed = blocks.vjp(block, g, kept, backend)
     wq, wk, wv = _weights(block)
     through_v = torch.einsum("shd,hdw->shw", dmixed.view(len(dmixed), *wv.shape[:2]), wv)
     found, queries, done = [], [], 0
@@ -91,7 +92,7 @@ def vjp(block: Block, g: Tensor, kept: blocks.Kept) -> tuple[Tensor, Tensor]:
     out = torch.cat(found)
     out.index_add_(0, pooled.firsts, dq.flatten(1) @ wq.flatten(0, 1))
     if block.pre_norm:
-        out = blocks.norm_vjp(block.norm1, out, kept.first)
+        out = blocks.norm_vjp(block.norm1, out, kept.first, None, backend)
     return out.index_add_(0, pooled.firsts, residual), dmixed
 
 

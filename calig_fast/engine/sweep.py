@@ -232,17 +232,17 @@ class Native:
         direction = self._high[layer] - self._low[layer]
         if self._is_pooled(layer) or block.pre_norm or not self._linear:
             if self._is_pooled(layer):
-                below = first_row.vjp(block, g, kept)[0]
+                below = first_row.vjp(block, g, kept, self.backend)[0]
             else:
-                residual, dmixed = blocks.vjp(block, g, kept)
-                below = blocks.pull(block, residual, attend_vjp(dmixed, kept.attended), kept)
+                residual, dmixed = blocks.vjp(block, g, kept, self.backend)
+                below = blocks.pull(block, residual, attend_vjp(dmixed, kept.attended), kept, self.backend)
             phi = self._integrand([below[split:]], [direction], here) if here else below.new_zeros(0)
             return below[:split], phi
-        residual, dmixed = blocks.vjp(block, g, kept)
+        residual, dmixed = blocks.vjp(block, g, kept, self.backend)
         dqkv = attend_vjp(dmixed, kept.attended)
         below = g.new_zeros(0)
         if on:
-            below = blocks.pull(block, residual[:split], dqkv[:split], kept)
+            below = blocks.pull(block, residual[:split], dqkv[:split], kept, self.backend)
         if not here:
             return below, g.new_zeros(0)
         # the projection is not undone: <dqkv W, h - h'> = <dqkv, W (h - h')>, and W (h - h') is known
@@ -283,10 +283,10 @@ class Native:
         for layer in range(len(self._blocks) - 1, -1, -1):
             block, keep = self._blocks[layer], kept.pop() if free else kept[layer]
             if self._is_pooled(layer):
-                g, dmixed = first_row.vjp(block, g, keep)
+                g, dmixed = first_row.vjp(block, g, keep, self.backend)
             else:
-                residual, dmixed = blocks.vjp(block, g, keep)
-                g = blocks.pull(block, residual, attend_vjp(dmixed, keep.attended), keep)
+                residual, dmixed = blocks.vjp(block, g, keep, self.backend)
+                g = blocks.pull(block, residual, attend_vjp(dmixed, keep.attended), keep, self.backend)
             if maps is not None:
                 found["maps"].append(self._maps(layer, keep, dmixed, maps, batch))
             direction = self._high[layer] - self._low[layer]

@@ -1,11 +1,22 @@
 """The fused operations, each with one specification and one implementation per backend."""
 
 from .accumulate_gradients import accumulate_gradients
+from .activation_backward import activation_backward
 from .dispatch import backends, resolve
 from .extension import extension
 from .fuse_rollout import fuse_rollout
 from .interpolate_path import interpolate_path
+from .norm_backward import norm_backward
 
 extension()
 
-__all__ = ["accumulate_gradients", "backends", "extension", "fuse_rollout", "interpolate_path", "resolve"]
+__all__ = [
+    "accumulate_gradients",
+    "activation_backward",
+    "backends",
+    "extension",
+    "fuse_rollout",
+    "interpolate_path",
+    "norm_backward",
+    "resolve",
+]

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from types import ModuleType
@@ -76,7 +77,8 @@ class Operation:
         return frozenset(m.name for m in pkgutil.iter_modules(path)) & frozenset(ORDER)
 
     def _module(self, backend: str) -> ModuleType:
-        return importlib.import_module(f"{self.package}.{backend}")
+        name = f"{self.package}.{backend}"
+        return sys.modules.get(name) or importlib.import_module(name)
 
     def refusal(self, backend: str, tensors: Sequence[Tensor]) -> str | None:
         """Why `backend` cannot run this operation on these tensors, or None."""
@@ -97,12 +99,11 @@ class Operation:
             if (reason := self.refusal(wanted, tensors)) is not None:
                 raise RuntimeError(f"{self.name}: backend {wanted!r} cannot run: {reason}; use backend='auto'")
             return wanted
-        reasons = {}
         for name in ORDER:
-            reasons[name] = self.refusal(name, tensors)
-            if reasons[name] is None:
+            if name in self.files and self.refusal(name, tensors) is None:
                 return name
-        raise RuntimeError(f"{self.name}: no backend can run: " + "; ".join(f"{n}: {r}" for n, r in reasons.items()))
+        reasons = "; ".join(f"{name}: {self.refusal(name, tensors)}" for name in ORDER)
+        raise RuntimeError(f"{self.name}: no backend can run: {reasons}")
 
     def __call__(self, backend: str, *args: Any) -> Any:
         """Run on the backend that `resolve` names. Gradients do not flow through."""

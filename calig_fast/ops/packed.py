@@ -53,8 +53,9 @@ def check_tensor(name: str, tensor: object, shape: Sequence[int | str], dtypes: 
     if tensor.dtype not in dtypes:
         names = " or ".join(str(d).removeprefix("torch.") for d in dtypes)
         raise TypeError(f"{name}: expected {names}, got {tensor.dtype}; convert it with .to(...)")
-    if tensor.ndim != len(shape) or not all(
-        isinstance(want, str) or n == want for n, want in zip(tensor.shape, shape, strict=True)
+    if tensor.shape != tuple(shape) and (
+        tensor.ndim != len(shape)
+        or not all(isinstance(want, str) or n == want for n, want in zip(tensor.shape, shape, strict=True))
     ):
         raise ValueError(f"{name}: expected shape {_shown(shape)}, got {_shown(tensor.shape)}")
     return tensor

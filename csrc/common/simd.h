@@ -36,7 +36,14 @@ inline void store(Bf16* p, float x) {
   uint32_t wide;
   std::memcpy(&wide, &x, sizeof wide);
   const uint32_t rounded = (wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16;
-  p->bits = static_cast<uint16_t>((wide & 0x7fffffffu) > 0x7f800000u ? (wide >> 16) | 0x40u : rounded);
+  p->bits = static_cast<uint16_t>(x != x ? (wide >> 16) | 0x40u : rounded);
+}
+
+inline float magnitude(float x) {
+  return __builtin_fabsf(x);
+}
+inline double magnitude(double x) {
+  return __builtin_fabs(x);
 }
 
 template <typename T>

@@ -4,13 +4,6 @@
 namespace calig_fast::CALIG_ISA {
 namespace {
 
-inline float magnitude(float x) {
-  return __builtin_fabsf(x);
-}
-inline double magnitude(double x) {
-  return __builtin_fabs(x);
-}
-
 // Runs of 512 in T, the runs in double: a whole map of float32 loses nothing.
 template <typename T>
 double sum(const T* x, int64_t n) {

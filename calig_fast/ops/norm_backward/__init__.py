@@ -1,0 +1,46 @@
+"""Input gradient of a layer norm, the residual's added."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor
+
+from ..dispatch import Operation
+from . import spec
+
+OPERATION = Operation(__name__, spec.SCHEMA, spec.fake, spec.DTYPES)
+
+
+def norm_backward(
+    gradient: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    deviation: Tensor,
+    weight: Tensor | None = None,
+    residual: Tensor | None = None,
+    backend: str = "auto",
+) -> Tensor:
+    """Gradient of a layer norm's input, with the gradient that came around it.
+
+    dx = s (g w - mean(g w) - x' mean(g w x')) + residual, with x' = (x - m) s and means over the last axis.
+
+    Args:
+        gradient: g [R,D] float32, float64 or bfloat16 (computed in float32); gradient of the norm's output.
+        x: [R,D], dtype of `gradient`; the norm's input.
+        mean: m [R,1], dtype of `gradient`, or float32 with bfloat16; as torch's native_layer_norm gives it.
+        deviation: s [R,1], likewise; the reciprocal of the standard deviation.
+        weight: w [D], dtype of `gradient`, or None for ones.
+        residual: [R,D], dtype of `gradient`, or None for zeros.
+        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+
+    Returns:
+        [R,D], dtype of `gradient`; shares no memory with the arguments.
+
+    Raises:
+        TypeError: an argument of another dtype.
+        ValueError: an argument of another shape or device; an unknown backend.
+        RuntimeError: the backend asked for cannot run.
+    """
+    spec.check(gradient, x, mean, deviation, weight, residual)
+    return cast(Tensor, OPERATION(backend, gradient, x, mean, deviation, weight, residual))

@@ -1,0 +1,82 @@
+"""What norm_backward is: schema, checks, fake, float64 reference, sample cases."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..packed import check_same_device, check_tensor
+from ..samples import Case, numbers, strided
+
+SCHEMA = (
+    "(Tensor gradient, Tensor x, Tensor mean, Tensor deviation, Tensor? weight=None, Tensor? residual=None) -> Tensor"
+)
+DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+
+
+def check(
+    gradient: Tensor, x: Tensor, mean: Tensor, deviation: Tensor, weight: Tensor | None, residual: Tensor | None
+) -> None:
+    """Raise TypeError or ValueError where the arguments do not fit."""
+    check_tensor("gradient", gradient, ["R", "D"], DTYPES)
+    (rows, width), dtype = gradient.shape, gradient.dtype
+    check_tensor("x", x, [rows, width], [dtype])
+    check_tensor("mean", mean, [rows, 1], [dtype, torch.float32] if dtype == torch.bfloat16 else [dtype])
+    check_tensor("deviation", deviation, [rows, 1], [mean.dtype])
+    tensors = {"gradient": gradient, "x": x, "mean": mean, "deviation": deviation}
+    if weight is not None:
+        tensors["weight"] = check_tensor("weight", weight, [width], [dtype])
+    if residual is not None:
+        tensors["residual"] = check_tensor("residual", residual, [rows, width], [dtype])
+    check_same_device(tensors)
+
+
+def fake(
+    gradient: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    deviation: Tensor,
+    weight: Tensor | None = None,
+    residual: Tensor | None = None,
+) -> Tensor:
+    """The result's shape and dtype."""
+    return gradient.new_empty(gradient.shape)
+
+
+def exact(
+    gradient: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    deviation: Tensor,
+    weight: Tensor | None = None,
+    residual: Tensor | None = None,
+) -> tuple[Tensor]:
+    """The formula in float64."""
+    g, s = gradient.double(), deviation.double()
+    g = g if weight is None else g * weight.double()
+    normed = (x.double() - mean.double()) * s
+    found = s * (g - g.mean(-1, keepdim=True) - normed * (g * normed).mean(-1, keepdim=True))
+    return (found if residual is None else found + residual.double(),)
+
+
+def sample_cases(dtype: torch.dtype) -> list[Case]:
+    """Small problems that have gone wrong in kernels before; a mean far from zero is one."""
+    cases = []
+    for name, rows in (("one row", 1), ("ragged", 37), ("no rows", 0)):
+        for width in (1, 7, 64, 131):
+            g, x, residual = (numbers((rows, width), dtype, seed) for seed in (1, 2, 3))
+            x = x + 30
+            # not quite the row's own, so that the gradient of a row one wide is not zero
+            mean = x.double().mean(-1, keepdim=True) + 0.25
+            deviation = (x.double().var(-1, correction=0, keepdim=True) + 1).rsqrt()
+            weight = numbers((width,), dtype, 4)
+            mine = mean.to(dtype), deviation.to(dtype)
+            wide = torch.float32 if dtype == torch.bfloat16 else dtype
+            where = f"{name}, D {width}"
+            cases.append(Case(where, (g, x, *mine, weight, residual)))
+            cases.append(Case(f"{where}, bare", (g, x, mean.to(wide), deviation.to(wide), None, None)))
+            cases.append(Case(f"{where}, residual", (g, x, *mine, None, residual)))
+            apart = tuple(map(strided, (g, x, mean.to(wide), deviation.to(wide), weight)))
+            cases.append(Case(f"{where}, weight, strided", (*apart, None)))
+            cases.append(Case(f"{where}, strided", (*apart, strided(residual))))
+    return cases
