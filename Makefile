@@ -51,8 +51,10 @@ demo: setup ## explanations of real texts and images, in demo/
 test: setup ## all tests, one process a core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov=calig_fast --cov-report=term:skip-covered
 
-bench: setup ## times beside Captum, in benchmarks/results/ and docs/performance.md (WORK="vit_s14 ragged" for others)
+bench: setup ## times beside Captum, and memory, in benchmarks/results/ and docs/performance.md (WORK="vit_s14 ragged" for others)
 	$(BIN)/python -m benchmarks.bench_explain --work $(WORK)
+	$(BIN)/python -m benchmarks.not_done
+	$(BIN)/python -m benchmarks.memory --work minilm_128 vit_s14
 
 lint: setup ## ruff, mypy, clang-format: says what is wrong, changes nothing
 	$(BIN)/ruff check $(PY)

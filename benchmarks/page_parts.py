@@ -12,11 +12,11 @@ Extra MiB of a first call on one input, in a fresh process: how far its high-wat
 one forward of the model; median of three processes, and the least and the most. (a) is Captum without
 internal_batch_size: all 50 nodes of a layer in one batch.
 
-`memory_budget` bounds what one wave of path points keeps for its way back, and nothing else. Beside it a call holds a
-fixed part, which no budget changes: both end points and their way back, the weights of q, k and v side by side,
-attention maps and scores. It is stated as what the end points alone take in such a process. A third part, the
-temporaries of the one block that a wave is in, grows with the wave and is stated nowhere else: what the largest of the
-runs takes above budget and fixed part is the overshoot (negative where there was room left).
+`memory_budget` bounds what one wave of path points takes: what it keeps for its way back, and the temporaries of the
+block it is in. A wave is at least one point, whatever the budget. Beside it a call holds a fixed part, which no budget
+changes: both end points and their way back, the weights of q, k and v side by side, attention maps and scores, and what
+libraries load in a first call. It is stated as what the end points alone take in such a process. What the largest of
+the runs takes above budget and fixed part is the overshoot (negative where there was room left).
 """
 
 

@@ -1,10 +1,12 @@
 """The README's Python is run as it stands."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from benchmarks.accuracy import PARTS
 from calig_fast.demo import MissingPackageError, load
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +33,18 @@ def test_what_it_links_to_is_there():
     assert links
     for link in links:
         assert (ROOT / link).exists(), link
+
+
+def test_its_accuracy_is_the_committed_one():
+    parts = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text())["parts"]
+    assert set(parts) == set(PARTS)
+    for part in parts.values():
+        worst, gradients = part["worst_true_error_of_converged"], part["mean_gradients"]
+        told = (
+            f"| {part['converged']} of {part['paths']} | {part['off_by_more_than_the_tolerance']} | {part['lied']} "
+            f"| {worst:.1e} | {gradients:.0f} |"
+        )
+        assert told in README
 
 
 def test_the_targets_it_names_are_in_the_makefile():
