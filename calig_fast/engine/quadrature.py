@@ -22,6 +22,8 @@ FIRST = 4  # intervals of the first rule that has an estimate
 # A path counts as rough when e1 falls less than this as the intervals double to m: over 72 paths of a MiniLM, half with
 # a zero hidden state as the reference, these cost smooth paths nothing and let no rough one through too early.
 ROUGH = {8: 0.5, 16: 0.35, 32: 0.35}
+# A path that needs so many intervals is not smooth: over 1199 paths from a zero hidden state e1^2 was up to 13 times too
+# small there, so it is judged by e1 and how far that fell.
 LARGEST_UNIFORM = 64
 PANEL_SAFETY = 2.0  # the two panel rules' disagreement was up to 1.2 times too small on the same paths
 BOOLE = torch.tensor([7.0, 32.0, 12.0, 32.0, 7.0], dtype=torch.float64) / 90
@@ -179,8 +181,11 @@ class Path:
             if not self._trail and self._m % 4 == 0:
                 coarser = corrected_trapezoid(self._m // 4) @ table[::4]
                 self._trail.append(relative(coarse - coarser, coarse))
+        rule = squared(e1)
+        if self._m >= LARGEST_UNIFORM and self._trail:
+            rule = min(e1, max(rule, e1 * e1 / self._trail[-1]))
         self._trail.append(e1)
-        return self._finish(r, coarse, squared(e1), e1)
+        return self._finish(r, coarse, rule, e1)
 
     def _judge_panels(self) -> Estimate:
         r = coarse = torch.zeros_like(next(iter(self._rows.values())))
