@@ -181,3 +181,13 @@ def test_a_gap_within_rounding_still_counts_what_the_tokens_carry():
     now = finish(path, f)
     assert now.converged
     assert float((now.r - truth).norm() / truth.norm()) < 4e-2
+
+
+def test_many_intervals_are_judged_by_how_far_the_difference_fell():
+    f, truth = sigmoid_path(100.0, 0.53)
+    gap = float(truth.sum())
+    half, whole = (finish(Path(2e-2, 128, gap, 1e-12, first=m, hold=True), f) for m in (32, 64))
+    assert whole.disagreement < half.disagreement
+    wanted = whole.disagreement**2 / half.disagreement
+    assert wanted > whole.disagreement**2
+    assert whole.error == pytest.approx(wanted + abs(whole.delta / gap))
