@@ -1,7 +1,7 @@
 """Each operation at BERT-base sizes, reference beside cpu: `pytest benchmarks/bench_ops.py`.
 
-8 inputs of 128 tokens (and one of 512), 768 wide, 8 path points each. No time is reported unless the backend's answer
-agrees with the reference's in float64.
+8 inputs of 128 tokens (and one of 512), 768 wide, 8 path points each; the MLP's rows 3072 wide, one point each. No time
+is reported unless the backend's answer agrees with the reference's in float64.
 """
 
 from __future__ import annotations
@@ -16,6 +16,14 @@ from calig_fast import ops
 
 WIDTH, POINTS = 768, 8
 LAYOUTS = {"8x128": [128] * 8, "ragged": [23, 61, 128, 97, 200, 5, 77, 140], "1x512": [512]}
+OPERATIONS = (
+    "interpolate_path",
+    "accumulate_gradients",
+    "accumulate_gradients_lig",
+    "norm_backward",
+    "activation_backward",
+    "activation_backward_gated",
+)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -38,6 +46,14 @@ def problem(op: str, lengths: list[int], dtype: torch.dtype) -> tuple[Any, ...]:
     if op == "accumulate_gradients_lig":
         weights = torch.rand(len(inputs), generator=generator)
         return [draw(rows, WIDTH)], [draw(tokens, WIDTH)], offsets, inputs, weights, True
+    if op == "norm_backward":
+        x, weight = draw(rows, WIDTH), draw(WIDTH)
+        _, mean, deviation = torch.ops.aten.native_layer_norm(x, (WIDTH,), weight, None, 1e-5)
+        return draw(rows, WIDTH), x, mean, deviation, weight, draw(rows, WIDTH)
+    if op == "activation_backward":
+        return draw(tokens, 4 * WIDTH), draw(tokens, 4 * WIDTH), "gelu"
+    if op == "activation_backward_gated":
+        return draw(tokens, 4 * WIDTH), draw(tokens, 8 * WIDTH), "silu", True
     return draw(tokens), draw(sum(n * n for n in lengths)), offsets, draw(tokens), draw(tokens), 0.5
 
 
@@ -62,15 +78,14 @@ def agree(run: Callable[..., Any], args: tuple[Any, ...], backend: str, dtype: t
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("op", "dtype"),
-    [(op, d) for op in ("interpolate_path", "accumulate_gradients", "accumulate_gradients_lig") for d in DTYPES]
-    + [("fuse_rollout", "float32")],
+    [(op, d) for op in OPERATIONS for d in DTYPES] + [("fuse_rollout", "float32")],
 )
 def test_op(benchmark: Any, op: str, dtype: str, layout: str, backend: str) -> None:
     """Time one operation on one backend, after its answer was checked."""
     reason = ops.backends()[backend]
     if reason is not None:
         pytest.skip(f"{backend}: {reason}")
-    run = getattr(ops, op.removesuffix("_lig"))
+    run = getattr(ops, op.removesuffix("_lig").removesuffix("_gated"))
     args = problem(op, LAYOUTS[layout], DTYPES[dtype])
     if not agree(run, args, backend, DTYPES[dtype]):
         pytest.fail(f"{op} on {backend}: the answer is wrong, no time is reported")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_models import IMAGE, TEXT, ids, pixels, tiny
 
-from calig_fast import Explainer, explain
+from calig_fast import Explainer, explain, ops
 from calig_fast.engine.sweep import Native
 from calig_fast.method.presets import PRESETS
 
@@ -196,6 +196,25 @@ def test_half_precision_stays_near(dtype):
     exact = explain(tiny("bert"), ids(8), dtype=torch.float64, target=1, **SAME_NODES)
     native = explain(tiny("bert"), ids(8), dtype=dtype, target=1, engine="native", **SAME_NODES)
     assert relative(native.layer_scores, exact.layer_scores) < {torch.bfloat16: 0.15, torch.float16: 0.02}[dtype]
+
+
+@pytest.mark.parametrize("name", ["bert", "vit"])
+def test_a_forced_backend_is_taken_on_the_way_back(name, monkeypatch):
+    taken = []
+    for op in (ops.norm_backward, ops.activation_backward):
+
+        def watched(*args, op=op):
+            taken.append((op.__name__, args[-1]))
+            return op(*args)
+
+        monkeypatch.setattr(ops, op.__name__, watched)
+    call = pixels(2) if name == "vit" else ids(8)
+    found = {}
+    for backend in [b for b, reason in ops.backends().items() if reason is None]:
+        taken.clear()
+        found[backend] = explain(tiny(name), call, engine="native", backend=backend, **SAME_NODES)
+        assert set(taken) == {("norm_backward", backend), ("activation_backward", backend)}
+        agree(found[backend], found["reference"])
 
 
 def test_a_wave_too_large_for_the_device_is_halved_and_nothing_is_lost(monkeypatch):

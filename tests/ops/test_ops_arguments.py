@@ -32,6 +32,15 @@ ROLLOUT: dict[str, Any] = {
     "identity": torch.zeros(5),
     "lam": 0.5,
 }
+NORM: dict[str, Any] = {
+    "gradient": torch.zeros(5, 4),
+    "x": torch.zeros(5, 4),
+    "mean": torch.zeros(5, 1),
+    "deviation": torch.ones(5, 1),
+    "weight": torch.ones(4),
+    "residual": torch.zeros(5, 4),
+}
+ACTIVATION: dict[str, Any] = {"gradient": torch.zeros(5, 4), "inner": torch.zeros(5, 4), "kind": "gelu"}
 LONG = torch.zeros(5, 4, dtype=torch.int64)
 
 
@@ -76,6 +85,38 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
         (ops.fuse_rollout, ROLLOUT, {"residual": float("inf")}, ValueError, "residual: expected a finite number"),
         (ops.fuse_rollout, ROLLOUT, {"relevance_scale": "l2"}, ValueError, "relevance_scale: expected one of max_t"),
         (ops.fuse_rollout, ROLLOUT, {"attention_scale": "max_t"}, ValueError, "attention_scale: expected one of sum"),
+        (ops.norm_backward, NORM, {"gradient": torch.zeros(5)}, ValueError, r"gradient: expected shape \[R, D\]"),
+        (ops.norm_backward, NORM, {"gradient": torch.zeros(5, 4).half()}, TypeError, "gradient: expected float32 or"),
+        (ops.norm_backward, NORM, {"x": torch.zeros(5, 3)}, ValueError, r"x: expected shape \[5, 4\], got \[5, 3\]"),
+        (ops.norm_backward, NORM, {"mean": torch.zeros(5)}, ValueError, r"mean: expected shape \[5, 1\], got \[5\]"),
+        (ops.norm_backward, NORM, {"deviation": torch.ones(5, 1).double()}, TypeError, "deviation: expected float32"),
+        (ops.norm_backward, NORM, {"weight": torch.ones(5)}, ValueError, r"weight: expected shape \[4\], got \[5\]"),
+        (ops.norm_backward, NORM, {"weight": torch.ones(4).bfloat16()}, TypeError, "weight: expected float32, got"),
+        (ops.norm_backward, NORM, {"residual": 0.0}, TypeError, r"residual: expected a tensor \[5, 4\], got float"),
+        (
+            ops.norm_backward,
+            NORM,
+            {"residual": torch.zeros(5, 4, device="meta")},
+            ValueError,
+            "residual: expected it on",
+        ),
+        (
+            ops.activation_backward,
+            ACTIVATION,
+            {"kind": "tanh"},
+            ValueError,
+            "kind: expected one of gelu, gelu_tanh, re",
+        ),
+        (ops.activation_backward, ACTIVATION, {"gated": True}, ValueError, r"inner: expected shape \[5, 8\], got"),
+        (ops.activation_backward, ACTIVATION, {"inner": LONG}, TypeError, "inner: expected float32, got torch.int64"),
+        (ops.activation_backward, ACTIVATION, {"gradient": LONG}, TypeError, "gradient: expected float32 or float64"),
+        (
+            ops.activation_backward,
+            ACTIVATION,
+            {"inner": torch.zeros(5, 4, device="meta")},
+            ValueError,
+            "inner: expected",
+        ),
     ],
 )
 def test_a_wrong_argument_is_named(

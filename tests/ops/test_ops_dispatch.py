@@ -19,7 +19,7 @@ from calig_fast.build import build_info
 from calig_fast.ops import dispatch
 from calig_fast.ops.fuse_rollout import spec as fuse
 
-OPERATIONS = ("interpolate_path", "accumulate_gradients", "fuse_rollout")
+OPERATIONS = ("interpolate_path", "accumulate_gradients", "fuse_rollout", "norm_backward", "activation_backward")
 CPU = ops.backends()["cpu"]
 needs_cpu = pytest.mark.skipif(CPU is not None, reason=f"cpu: {CPU}")
 
@@ -186,6 +186,16 @@ def test_the_compiled_operations_check_what_they_read() -> None:
         torch.ops.calig_fast.fuse_rollout(relevance, attention[1:], *rest)
     with pytest.raises(RuntimeError, match="attention_scale: unknown scale 'mean'"):
         torch.ops.calig_fast.fuse_rollout(*arguments("fuse_rollout")[:8], "mean")
+    g, x, mean, *rest = arguments("norm_backward")
+    with pytest.raises(RuntimeError, match="mean: expected"):
+        torch.ops.calig_fast.norm_backward(g, x, mean[1:], *rest)
+    with pytest.raises(RuntimeError, match="x: expected"):
+        torch.ops.calig_fast.norm_backward(g, x[1:], mean, *rest)
+    g, inner, *_ = arguments("activation_backward")
+    with pytest.raises(RuntimeError, match=r"gradient and inner: expected \[R, I\] with \[R, 2I\]"):
+        torch.ops.calig_fast.activation_backward(g, inner, "gelu", True)
+    with pytest.raises(RuntimeError, match="kind: unknown activation 'tanh'"):
+        torch.ops.calig_fast.activation_backward(g, inner, "tanh")
 
 
 def test_the_sample_cases_cover_every_scale() -> None:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from calig_fast import ops
+from calig_fast.ops.activation_backward import spec as activation
 from calig_fast.ops.samples import Case
 
-OPERATIONS = ("interpolate_path", "accumulate_gradients", "fuse_rollout")
+OPERATIONS = ("interpolate_path", "accumulate_gradients", "fuse_rollout", "norm_backward", "activation_backward")
 USABLE = [name for name, reason in ops.backends().items() if reason is None]
 
 # A backend's error is at most twice plain PyTorch's in the same dtype, plus FLOOR eps of the largest exact value; plain
@@ -124,6 +125,11 @@ def large(op: str) -> tuple[Any, ...]:
         return torch.randn(tokens, width), torch.randn(tokens, width), offsets, inputs, torch.rand(6)
     if op == "accumulate_gradients":
         return [torch.randn(rows, width)], [torch.randn(tokens, width)], offsets, inputs, torch.rand(6), True
+    if op == "norm_backward":
+        statistics = torch.randn(rows, 1), torch.rand(rows, 1) + 0.5
+        return (*torch.randn(2, rows, width), *statistics, torch.randn(width), torch.randn(rows, width))
+    if op == "activation_backward":
+        return torch.randn(rows, width), torch.randn(rows, 2 * width), "gelu", True
     parts = torch.randn(tokens), torch.randn(sum(n * n for n in lengths))
     return (*parts, offsets, torch.randn(tokens), torch.randn(tokens), 0.5)
 
@@ -173,3 +179,84 @@ def test_a_batch_gives_what_single_calls_give(backend: str) -> None:
         alone = torch.tensor([0, len(here)]), torch.zeros(len(mine), dtype=torch.int64), weights[mine]
         single = ops.accumulate_gradients([rows], [here], *alone, backend=backend)[1]
         torch.testing.assert_close(single, r[offsets[b] : offsets[b + 1]], rtol=1e-5, atol=1e-4)
+
+
+SPECIAL = [
+    0.0,
+    -0.0,
+    1e-30,
+    1.0,
+    -1.0,
+    5.0,
+    -5.0,
+    30.0,
+    200.0,
+    -200.0,
+    1e15,
+    -1e15,
+    torch.inf,
+    -torch.inf,
+    torch.nan,
+]
+
+
+@pytest.mark.parametrize("backend", USABLE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("kind", activation.KINDS)
+def test_infinities_and_nan_end_as_in_pytorch(kind: str, gated: bool, dtype: torch.dtype, backend: str) -> None:
+    inner, gradient = (x.flatten()[None].to(dtype) for x in torch.meshgrid(*[torch.tensor(SPECIAL)] * 2, indexing="ij"))
+    if gated:
+        inner = torch.cat([inner, torch.ones_like(inner)], -1)
+    found = ops.activation_backward(gradient, inner, kind, gated, backend=backend)
+    plain = ops.activation_backward(gradient, inner, kind, gated, backend="reference")
+    if gated and kind == "gelu":  # torch's own gelu of an infinity is nan where its loop is vectorised, inf elsewhere
+        known = ~inner[:, : gradient.shape[1]].isinf().repeat(1, 2)
+        found, plain = found[known], plain[known]
+    assert torch.equal(found.isnan(), plain.isnan())
+    assert torch.equal(found.isinf(), plain.isinf())
+    assert torch.equal(found[found.isinf()], plain[plain.isinf()])
+
+
+@pytest.mark.parametrize("backend", [name for name in USABLE if name != "reference"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("kind", activation.KINDS)
+def test_slopes_keep_the_rule_on_a_fine_grid(kind: str, dtype: torch.dtype, backend: str) -> None:
+    for low, high in ((-0.01, 0.01), (-4.0, 4.0), (-40.0, -4.0), (4.0, 40.0)):
+        u = torch.linspace(low, high, 40001, dtype=torch.float64).to(dtype)[None]
+        inner, one = torch.cat([u, torch.ones_like(u)], -1), torch.ones_like(u)
+        (wanted,) = activation.exact(one, inner, kind, True)
+        found = ops.activation_backward(one, inner, kind, True, backend=backend)
+        plain = ops.activation_backward(one, inner, kind, True, backend="reference")
+        for f, w, p in zip(found.chunk(2, -1), wanted.chunk(2, -1), plain.chunk(2, -1), strict=True):
+            assert within(f, w, p), (low, error(f, w), error(p, w))
+
+
+@pytest.mark.parametrize("backend", USABLE)
+def test_the_slope_of_relu_at_zero_is_zero(backend: str) -> None:
+    inner = torch.tensor([[0.0, -0.0, 1e-38, -1e-38]])
+    assert ops.activation_backward(torch.ones(1, 4), inner, "relu", backend=backend).tolist() == [[0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize("backend", USABLE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_statistics_are_what_native_layer_norm_returns(dtype: torch.dtype, backend: str) -> None:
+    x, g, weight = torch.randn(9, 33).to(dtype), torch.randn(9, 33).to(dtype), torch.randn(33).to(dtype)
+    _, mean, deviation = torch.ops.aten.native_layer_norm(x, (33,), weight, None, 1e-5)
+    before = x.clone(), g.clone()
+    found = ops.norm_backward(g, x, mean, deviation, weight, g, backend=backend)
+    leaf = x.double().requires_grad_()
+    torch.nn.functional.layer_norm(leaf, (33,), weight.double(), None, 1e-5).backward(g.double())
+    tolerance = 40 * torch.finfo(dtype).eps
+    torch.testing.assert_close(found.double(), leaf.grad + g.double(), rtol=tolerance, atol=tolerance)
+    assert torch.equal(x, before[0])
+    assert torch.equal(g, before[1])
+
+
+@pytest.mark.parametrize("backend", USABLE)
+def test_a_nan_of_a_row_stays_in_its_row(backend: str) -> None:
+    g, x, mean, deviation = torch.randn(3, 20), torch.randn(3, 20), torch.zeros(3, 1), torch.ones(3, 1)
+    g[1, 7] = torch.nan
+    found = ops.norm_backward(g, x, mean, deviation, backend=backend)
+    assert found.isnan().all(1).tolist() == [False, True, False]
+    assert not found[::2].isnan().any()

@@ -21,14 +21,17 @@ def norm_backward(
     weight: Tensor | None = None,
     residual: Tensor | None = None,
 ) -> Tensor:
-    """torch's own kernel, in the statistics' dtype where that is wider, and an addition."""
+    """torch's own kernel, in the statistics' dtype where that is wider, and an addition.
+
+    The kernel reads statistics that are not contiguous as if they were, so they are made so.
+    """
     wide = mean.dtype
     found: Tensor = torch.ops.aten.native_layer_norm_backward(
         gradient.to(wide),
         x.to(wide),
         x.shape[-1:],
-        mean,
-        deviation,
+        mean.contiguous(),
+        deviation.contiguous(),
         None if weight is None else weight.to(wide),
         None,
         _INPUT_ALONE,
