@@ -22,8 +22,8 @@ FIRST = 4  # intervals of the first rule that has an estimate
 # A path counts as rough when e1 falls less than this as the intervals double to m: over 72 paths of a MiniLM, half with
 # a zero hidden state as the reference, these cost smooth paths nothing and let no rough one through too early.
 ROUGH = {8: 0.5, 16: 0.35, 32: 0.35}
-# A path that needs so many intervals is not smooth: over 1199 paths from a zero hidden state e1^2 was up to 13 times too
-# small there, so it is judged by e1 and how far that fell.
+# A path that needs so many intervals is not smooth: over 1199 paths from a zero hidden state e1^2 was up to 13 times
+# too small there, so it is judged by e1 and how far that fell.
 LARGEST_UNIFORM = 64
 PANEL_SAFETY = 2.0  # the two panel rules' disagreement was up to 1.2 times too small on the same paths
 BOOLE = torch.tensor([7.0, 32.0, 12.0, 32.0, 7.0], dtype=torch.float64) / 90
