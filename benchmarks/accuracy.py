@@ -143,6 +143,7 @@ def main() -> None:
         found["machine"] = machine.describe()
         known = json.loads(RESULT.read_text())["parts"] if RESULT.exists() else {}
         parts = {p: r for p in PARTS for r in [found if p == part else known.get(p)] if r is not None}
+        RESULT.parent.mkdir(exist_ok=True)
         RESULT.write_text(json.dumps({"parts": parts}, separators=(",", ":")) + "\n")
         show({part: found})
     show(json.loads(RESULT.read_text())["parts"])
