@@ -146,7 +146,9 @@ def measure(op: str, dtype: torch.dtype, variant: str, constants: dict[str, Any]
         stores = _count(r"\bSTG\.E\S*\.128\b", code), _count(r"\bSTG\b", code)
     else:
         code = built.asm["amdgcn"]
-        use = dict(re.findall(r"\.(vgpr_count|vgpr_spill_count|sgpr_spill_count|private_segment_fixed_size):\s*(\d+)", code))
+        use = dict(
+            re.findall(r"\.(vgpr_count|vgpr_spill_count|sgpr_spill_count|private_segment_fixed_size):\s*(\d+)", code)
+        )
         registers, stack = int(use["vgpr_count"]), int(use["private_segment_fixed_size"])
         spills = int(use["vgpr_spill_count"]) + int(use["sgpr_spill_count"])
         loads = _count(r"(?:global|buffer)_load_dwordx4", code), _count(r"(?:global|buffer)_load_", code)

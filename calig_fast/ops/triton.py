@@ -57,7 +57,10 @@ def _tuner(kernel: Any, configs: tuple[triton.Config, ...]) -> Any:
 
 
 def launch(
-    kernel: Any, configs: tuple[triton.Config, ...], grid: Callable[[dict[str, Any]], tuple[int, ...]], *args: Any,
+    kernel: Any,
+    configs: tuple[triton.Config, ...],
+    grid: Callable[[dict[str, Any]], tuple[int, ...]],
+    *args: Any,
     **constants: Any,
 ) -> None:
     """Run a kernel on the device of its first argument, in the configuration that is the fastest there.
