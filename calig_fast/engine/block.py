@@ -162,7 +162,7 @@ def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, backend: str) -> Tensor:
 
 
 def _fused(g: Tensor, dtypes: tuple[torch.dtype, ...]) -> bool:
-    """Whether the fused operations take such rows: float16 on a CPU is plain PyTorch's, whatever backend is asked for."""
+    """Whether the fused operations take such rows: of float16 on a CPU PyTorch takes care, whatever the backend."""
     return g.dtype in dtypes and not (g.dtype == torch.float16 and g.device.type == "cpu")
 
 
