@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SHARE := $(VENV)/share/calig_fast
 CSRC := $(shell find csrc -type f)
 CPP := $(filter %.cpp %.h %.cu %.cuh,$(CSRC))
-PY := $(wildcard calig_fast tests benchmarks examples setup.py)
+PY := $(wildcard calig_fast tests benchmarks proofs examples setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help

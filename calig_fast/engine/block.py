@@ -154,11 +154,16 @@ def activate(block: Block, inner: Tensor) -> Tensor:
 def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, backend: str) -> Tensor:
     """From the gradient of W2 f(u) to that of the rows W1 was applied to."""
     da = g @ block.down.weight
-    if da.dtype in activation_spec.DTYPES and not (_is_one_pass(block, da) and asked(backend) == "auto"):
+    if _fused(da, activation_spec.DTYPES) and not (_is_one_pass(block, da) and asked(backend) == "auto"):
         du = ops.activation_backward(da, inner, block.activation, block.gated, backend)
     else:
         du = plain_activation.activation_backward(da, inner, block.activation, block.gated)
     return du @ block.up.weight
+
+
+def _fused(g: Tensor, dtypes: tuple[torch.dtype, ...]) -> bool:
+    """Whether the fused operations take such rows: of float16 on a CPU PyTorch takes care, whatever the backend."""
+    return g.dtype in dtypes and not (g.dtype == torch.float16 and g.device.type == "cpu")
 
 
 def _is_one_pass(block: Block, g: Tensor) -> bool:
@@ -178,8 +183,8 @@ def norm(n: Norm, x: Tensor) -> Parts:
 
 
 def norm_vjp(n: Norm, g: Tensor, kept: Parts, residual: Tensor | None, backend: str) -> Tensor:
-    """The gradient of the norm's input, the residual's added; float16, which no operation takes, in plain PyTorch."""
-    if g.dtype in norm_spec.DTYPES:
+    """The gradient of the norm's input, the residual's added."""
+    if _fused(g, norm_spec.DTYPES):
         return ops.norm_backward(g, *kept, n.weight, residual, backend)
     return plain_norm.norm_backward(g, *kept, n.weight, residual)
 

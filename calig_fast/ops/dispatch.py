@@ -24,12 +24,18 @@ _library = torch.library.Library("calig_fast", "FRAGMENT")  # type: ignore[no-un
 _operations: dict[str, Operation] = {}
 
 
+def interpreting() -> bool:
+    """Whether Triton's kernels run in its interpreter, on CPU tensors too: TRITON_INTERPRET, read before they load."""
+    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "on")
+
+
 @cache
 def _machine_lacks(backend: str) -> str | None:
     """Why this machine cannot run a backend whatever the operation, or None."""
     if backend == "cpu" and extension().module is None:
         return f"the compiled module is not loaded: {extension().reason}"
-    if backend in ("cuda", "triton") and not torch.cuda.is_available():
+    interpreted = backend == "triton" and interpreting()
+    if backend in ("cuda", "triton") and not (torch.cuda.is_available() or interpreted):
         return "no GPU that torch can use"
     if backend == "triton" and importlib.util.find_spec("triton") is None:
         return "triton is not installed"
@@ -100,6 +106,8 @@ class Operation:
                 raise RuntimeError(f"{self.name}: backend {wanted!r} cannot run: {reason}; use backend='auto'")
             return wanted
         for name in ORDER:
+            if name == "triton" and interpreting():  # a test's business, thousands of times slower
+                continue
             if name in self.files and self.refusal(name, tensors) is None:
                 return name
         reasons = "; ".join(f"{name}: {self.refusal(name, tensors)}" for name in ORDER)

@@ -191,10 +191,11 @@ def test_gated_mlps_of_dinov2():
     agree(a, b)
 
 
+@pytest.mark.parametrize("backend", ["auto", *(b for b, reason in ops.backends().items() if reason is None)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_stays_near(dtype):
+def test_half_precision_stays_near(dtype, backend):
     exact = explain(tiny("bert"), ids(8), dtype=torch.float64, target=1, **SAME_NODES)
-    native = explain(tiny("bert"), ids(8), dtype=dtype, target=1, engine="native", **SAME_NODES)
+    native = explain(tiny("bert"), ids(8), dtype=dtype, target=1, engine="native", backend=backend, **SAME_NODES)
     assert relative(native.layer_scores, exact.layer_scores) < {torch.bfloat16: 0.15, torch.float16: 0.02}[dtype]
 
 

@@ -95,8 +95,11 @@ def test_resolve_tells_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(dispatch.VARIABLE, raising=False)
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         assert ops.resolve("auto", torch.zeros(2, dtype=dtype)) == "cpu"
-    with pytest.raises(ValueError, match=r"no operation takes torch\.float16"):
-        ops.resolve("auto", torch.zeros(2, dtype=torch.float16))
+    with pytest.raises(ValueError, match=r"no operation takes torch\.float8_e5m2"):
+        ops.resolve("auto", torch.zeros(2, dtype=torch.float8_e5m2))
+    assert ops.resolve("auto", torch.zeros(2, dtype=torch.float16)) == "reference"
+    with pytest.raises(RuntimeError, match=r"the cpu kernels do not take torch\.float16"):
+        ops.resolve("cpu", torch.zeros(2, dtype=torch.float16))
     with pytest.raises(RuntimeError, match="cpu kernels take CPU tensors"):
         ops.resolve("cpu", torch.zeros(2, device="meta"))
     assert ops.resolve("auto", torch.zeros(2, device="meta")) == "reference"

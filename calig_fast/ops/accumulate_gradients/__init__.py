@@ -28,7 +28,7 @@ def accumulate_gradients(
     segments of t's input, lig[t,d] = directions_0[t,d] sum_s weights_s gradients_0[row of t in s, d].
 
     Args:
-        gradients: one or two [rows, D_k] float32, float64 or bfloat16; segment after segment.
+        gradients: one or two [rows, D_k] float32, float64, float16 or bfloat16; segment after segment.
         directions: as many [tokens, D_k], dtype of `gradients`.
         offsets: [B+1] int64; input b has the tokens offsets[b] .. offsets[b+1].
         inputs: [S] int64, the input each segment belongs to.

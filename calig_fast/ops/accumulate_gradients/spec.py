@@ -14,7 +14,7 @@ SCHEMA = (
     "(Tensor[] gradients, Tensor[] directions, Tensor offsets, Tensor inputs, Tensor weights, bool with_lig=False)"
     " -> (Tensor, Tensor, Tensor)"
 )
-DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def check(

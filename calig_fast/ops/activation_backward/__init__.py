@@ -20,7 +20,8 @@ def activation_backward(
     du = g f'(u); of a gated one, f(u) v with u and v side by side, (du, dv) = (g v f'(u), g f(u)) side by side.
 
     Args:
-        gradient: g [R,I] float32, float64 or bfloat16 (computed in float32); gradient of the activated rows.
+        gradient: g [R,I] float32, float64, float16 or bfloat16 (both computed in float32); gradient of the activated
+            rows.
         inner: [R,I], gated [R,2I], dtype of `gradient`; the rows before the activation.
         kind: 'gelu', 'gelu_tanh', 'relu' (its slope at 0 is 0) or 'silu'.
         gated: the activated first half of the rows multiplies the second.

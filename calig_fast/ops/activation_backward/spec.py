@@ -12,7 +12,7 @@ from ..packed import check_same_device, check_tensor
 from ..samples import Case, numbers, strided
 
 SCHEMA = "(Tensor gradient, Tensor inner, str kind, bool gated=False) -> Tensor"
-DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 KINDS = ("gelu", "gelu_tanh", "relu", "silu")
 
 

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from ..cpu import refusal
-from .spec import DTYPES
 
 fuse_rollout = torch.ops.calig_fast.fuse_rollout
 
 
 def supports(*tensors: Tensor) -> str | None:
     """CPU tensors of the operation's dtypes."""
-    return refusal(tensors, DTYPES)
+    return refusal(tensors)

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from ..cpu import refusal
-from .spec import DTYPES
 
 interpolate_path = torch.ops.calig_fast.interpolate_path
 
 
 def supports(*tensors: Tensor) -> str | None:
     """CPU tensors of the operation's dtypes."""
-    return refusal(tensors, DTYPES)
+    return refusal(tensors)

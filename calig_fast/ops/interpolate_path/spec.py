@@ -9,7 +9,7 @@ from ..packed import check_inputs, check_offsets, check_same_device, check_tenso
 from ..samples import Case, layouts, numbers, strided
 
 SCHEMA = "(Tensor start, Tensor end, Tensor offsets, Tensor inputs, Tensor nodes) -> Tensor"
-DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def check(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> None:

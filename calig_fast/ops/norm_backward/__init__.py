@@ -26,9 +26,10 @@ def norm_backward(
     dx = s (g w - mean(g w) - x' mean(g w x')) + residual, with x' = (x - m) s and means over the last axis.
 
     Args:
-        gradient: g [R,D] float32, float64 or bfloat16 (computed in float32); gradient of the norm's output.
+        gradient: g [R,D] float32, float64, float16 or bfloat16 (both computed in float32); gradient of the norm's
+            output.
         x: [R,D], dtype of `gradient`; the norm's input.
-        mean: m [R,1], dtype of `gradient`, or float32 with bfloat16; as torch's native_layer_norm gives it.
+        mean: m [R,1], dtype of `gradient`, or float32 where that has 16 bits; as torch's native_layer_norm gives it.
         deviation: s [R,1], likewise; the reciprocal of the standard deviation.
         weight: w [D], dtype of `gradient`, or None for ones.
         residual: [R,D], dtype of `gradient`, or None for zeros.

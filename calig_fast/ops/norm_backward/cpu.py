@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from ..cpu import refusal
-from .spec import DTYPES
 
 norm_backward = torch.ops.calig_fast.norm_backward
 
 
 def supports(*tensors: Tensor) -> str | None:
     """CPU tensors of the operation's dtypes."""
-    return refusal(tensors, DTYPES)
+    return refusal(tensors)

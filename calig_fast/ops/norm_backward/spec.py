@@ -11,7 +11,7 @@ from ..samples import Case, numbers, strided
 SCHEMA = (
     "(Tensor gradient, Tensor x, Tensor mean, Tensor deviation, Tensor? weight=None, Tensor? residual=None) -> Tensor"
 )
-DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def check(
@@ -21,7 +21,7 @@ def check(
     check_tensor("gradient", gradient, ["R", "D"], DTYPES)
     (rows, width), dtype = gradient.shape, gradient.dtype
     check_tensor("x", x, [rows, width], [dtype])
-    check_tensor("mean", mean, [rows, 1], [dtype, torch.float32] if dtype == torch.bfloat16 else [dtype])
+    check_tensor("mean", mean, [rows, 1], [dtype, torch.float32] if dtype.itemsize == 2 else [dtype])
     check_tensor("deviation", deviation, [rows, 1], [mean.dtype])
     tensors = {"gradient": gradient, "x": x, "mean": mean, "deviation": deviation}
     if weight is not None:
@@ -70,7 +70,7 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             deviation = ((x.double() - mean).square().mean(-1, keepdim=True) + 1).rsqrt()
             weight = numbers((width,), dtype, 4)
             mine = mean.to(dtype), deviation.to(dtype)
-            wide = torch.float32 if dtype == torch.bfloat16 else dtype
+            wide = torch.promote_types(dtype, torch.float32)
             where = f"{name}, D {width}"
             cases.append(Case(where, (g, x, *mine, weight, residual)))
             cases.append(Case(f"{where}, bare", (g, x, mean.to(wide), deviation.to(wide), None, None)))

@@ -1,0 +1,107 @@
+"""accumulate_gradients in Triton: a program holds whole rows of the directions and meets every gradient of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..triton import computed_in, language, launch, plan, refusal, segments_of, whole_rows
+
+
+def supports(*tensors: Tensor) -> str | None:
+    """Tensors of a GPU, of rows that fit into registers."""
+    return refusal(tensors, max((t.shape[1] for t in tensors if t.ndim == 2), default=0))
+
+
+@triton.jit
+def kernel(
+    gradient,
+    direction,
+    gradient1,
+    direction1,
+    owner,
+    offsets,
+    begins,
+    firsts,
+    weights,
+    phi,
+    relevance,
+    lig,
+    tokens,
+    width,
+    width1,
+    PAIRS: tl.constexpr,
+    LIG: tl.constexpr,
+    WIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    COLUMNS1: tl.constexpr,
+):
+    token = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    column, column1 = tl.arange(0, COLUMNS)[None, :], tl.arange(0, COLUMNS1)[None, :]
+    mine = token < tokens
+    place, stop, inside = segments_of(token, mine, owner, offsets, begins)
+    here = token[:, None] * width + column
+    mask = mine[:, None] & (column < width)
+    step = tl.load(direction + here, mask=mask, other=0).to(WIDE)
+    if PAIRS == 2:
+        mask1 = mine[:, None] & (column1 < width1)
+        step1 = tl.load(direction1 + token[:, None] * width1 + column1, mask=mask1, other=0).to(WIDE)
+    total = tl.zeros((ROWS,), WIDE)
+    if LIG:
+        totals = tl.zeros((ROWS, COLUMNS), WIDE)
+    for _ in range(tl.max(stop - place, 0).to(tl.int32)):
+        live = place < stop
+        weight = tl.load(weights + place, mask=live, other=0)
+        row = tl.load(firsts + place, mask=live, other=0) + inside
+        slope = tl.load(gradient + row[:, None] * width + column, mask=mask & live[:, None], other=0).to(WIDE)
+        dot = tl.sum(slope * step, 1)
+        if PAIRS == 2:
+            at = gradient1 + row[:, None] * width1 + column1
+            dot += tl.sum(tl.load(at, mask=mask1 & live[:, None], other=0).to(WIDE) * step1, 1)
+        tl.store(phi + row, dot, mask=live)
+        total += tl.where(live, weight * dot, 0)
+        if LIG:
+            totals += weight[:, None] * slope
+        place += 1
+    tl.store(relevance + token, total, mask=mine)
+    if LIG:
+        tl.store(lig + here, totals * step, mask=mask)
+
+
+def accumulate_gradients(
+    gradients: Sequence[Tensor],
+    directions: Sequence[Tensor],
+    offsets: Tensor,
+    inputs: Tensor,
+    weights: Tensor,
+    with_lig: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Each gradient and each direction is read once; nothing is summed across programs, so no bit varies."""
+    dtype, (tokens, width) = computed_in(gradients[0].dtype), directions[0].shape
+    phi, r = gradients[0].new_empty(len(gradients[0]), dtype=dtype), offsets.new_empty(tokens, dtype=dtype)
+    lig = r.new_empty((tokens if with_lig else 0, width))
+    if tokens:
+        pairs = [x.contiguous() for pair in zip(gradients, directions, strict=True) for x in pair]
+        width1 = directions[-1].shape[1]
+        launch(
+            kernel,
+            whole_rows(max(width, width1)),
+            lambda meta: (triton.cdiv(tokens, meta["ROWS"]),),
+            *(pairs * 2)[:4],
+            *plan(offsets, inputs, weights, tokens, dtype),
+            phi,
+            r,
+            lig,
+            tokens,
+            width,
+            width1,
+            PAIRS=len(gradients),
+            LIG=with_lig,
+            WIDE=language(dtype),
+            COLUMNS1=triton.next_power_of_2(max(width1, 1)),
+        )
+    return phi, r, lig

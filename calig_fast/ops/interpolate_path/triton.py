@@ -1,0 +1,74 @@
+"""interpolate_path in Triton: a program holds a tile of both ends and writes that tile of every point."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..triton import computed_in, language, launch, plan, refusal, segments_of
+
+CONFIGS = tuple(triton.Config({"ROWS": rows, "COLUMNS": 128}, num_warps=4) for rows in (16, 8, 32))
+
+
+def supports(*tensors: Tensor) -> str | None:
+    """Tensors of a GPU."""
+    return refusal(tensors)
+
+
+@triton.jit
+def kernel(
+    start,
+    end,
+    points,
+    owner,
+    offsets,
+    begins,
+    firsts,
+    nodes,
+    tokens,
+    width,
+    WIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    across = tl.cdiv(width, COLUMNS)
+    token = (tl.program_id(0) // across).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    column = ((tl.program_id(0) % across) * COLUMNS + tl.arange(0, COLUMNS))[None, :]
+    mine = token < tokens
+    place, stop, inside = segments_of(token, mine, owner, offsets, begins)
+    mask = mine[:, None] & (column < width)
+    low = tl.load(start + token[:, None] * width + column, mask=mask, other=0).to(WIDE)
+    high = tl.load(end + token[:, None] * width + column, mask=mask, other=0).to(WIDE)
+    for _ in range(tl.max(stop - place, 0).to(tl.int32)):
+        live = place < stop
+        a = tl.load(nodes + place, mask=live, other=0)[:, None]
+        row = tl.load(firsts + place, mask=live, other=0) + inside
+        point = tl.where(a < 0.5, low + a * (high - low), high - (1 - a) * (high - low))
+        # an infinite end would be nan
+        point = tl.where(a == 0, low, tl.where(a == 1, high, point))
+        out = points + row[:, None] * width + column
+        tl.store(out, point.to(points.dtype.element_ty), mask=mask & live[:, None])
+        place += 1
+
+
+def interpolate_path(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> Tensor:
+    """Each end is read once, each point written once."""
+    (tokens, width), dtype = start.shape, start.dtype
+    # the number of rows has to be known here: the one place that waits for the device
+    points = start.new_empty((int(offsets.diff()[inputs].sum()), width))
+    if points.numel():
+        where = plan(offsets, inputs, nodes, tokens, computed_in(dtype))
+        launch(
+            kernel,
+            CONFIGS,
+            lambda meta: (triton.cdiv(tokens, meta["ROWS"]) * triton.cdiv(width, meta["COLUMNS"]),),
+            start.contiguous(),
+            end.contiguous(),
+            points,
+            *where,
+            tokens,
+            width,
+            WIDE=language(dtype),
+        )
+    return points

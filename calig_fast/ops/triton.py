@@ -1,0 +1,121 @@
+"""What the Triton implementations share: the tensors they take, their launch, and where each token's segments lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .dispatch import interpreting
+
+WIDEST = 16384  # columns of a row that a program holds in registers
+_INTERPRETED_ROWS = 64  # the interpreter takes about 2 ms a program, whatever its tile
+
+
+def refusal(tensors: Sequence[Tensor], width: int = 0) -> str | None:
+    """Why the Triton kernels cannot take these tensors, or None.
+
+    Args:
+        tensors: the arguments.
+        width: columns of the widest row, where a program holds whole rows.
+    """
+    for tensor in tensors:
+        if not (tensor.is_cuda or (interpreting() and tensor.device.type == "cpu")):
+            return f"a tensor is on {tensor.device}, the triton kernels take those of a GPU (TRITON_INTERPRET=1: CPU)"
+    return f"rows of {width}, the triton kernels hold at most {WIDEST}" if width > WIDEST else None
+
+
+def computed_in(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of sums over tensors of some dtype."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def language(dtype: torch.dtype) -> Any:
+    """Triton's name of the dtype that such tensors are computed in."""
+    return tl.float64 if computed_in(dtype) == torch.float64 else tl.float32
+
+
+@cache
+def whole_rows(width: int) -> tuple[triton.Config, ...]:
+    """Configurations of kernels whose programs hold whole rows; the first is for where nothing can be measured."""
+    columns = triton.next_power_of_2(max(width, 1))
+    counts = sorted({min(64, max(1, elements // columns)) for elements in (2048, 4096, 8192)})
+    return tuple(
+        triton.Config({"ROWS": rows, "COLUMNS": columns}, num_warps=min(16, max(1, rows * columns // 512)))
+        for rows in counts
+    )
+
+
+@cache
+def _tuner(kernel: Any, configs: tuple[triton.Config, ...]) -> Any:
+    return triton.autotune(configs=list(configs), key=[name for name in kernel.arg_names if name == "width"])(kernel)
+
+
+def launch(
+    kernel: Any,
+    configs: tuple[triton.Config, ...],
+    grid: Callable[[dict[str, Any]], tuple[int, ...]],
+    *args: Any,
+    **constants: Any,
+) -> None:
+    """Run a kernel on the device of its first argument, in the configuration that is the fastest there.
+
+    Args:
+        kernel: the kernel; its parameter `width`, if any, says where another configuration may be the fastest.
+        configs: the configurations to choose from. The interpreter takes the first, with more rows.
+        grid: programs, from the configuration's values.
+        *args: the kernel's arguments.
+        **constants: its compile-time constants that the configurations do not set.
+    """
+    if interpreting():
+        kernel[grid](*args, **constants, **{**configs[0].kwargs, "ROWS": _INTERPRETED_ROWS})
+        return
+    with torch.cuda.device_of(args[0]):
+        _tuner(kernel, configs)[grid](*args, **constants)
+
+
+class Plan(NamedTuple):
+    """Where the segments of every token lie; made on the tokens' device, without waiting for it.
+
+    Args:
+        owner: [tokens] int64, the input of each token.
+        offsets: [B+1] int64, the first token of each input.
+        begins: [B+1] int64, the first place of each input's segments in what follows.
+        firsts: [S] int64, the first row of each segment, input after input.
+        values: [S], the segments' nodes or weights in the same order.
+    """
+
+    owner: Tensor
+    offsets: Tensor
+    begins: Tensor
+    firsts: Tensor
+    values: Tensor
+
+
+def plan(offsets: Tensor, inputs: Tensor, values: Tensor, tokens: int, dtype: torch.dtype) -> Plan:
+    """The plan of some segments, their values in `dtype`."""
+    lengths = offsets.diff()[inputs]
+    order = torch.argsort(inputs, stable=True)
+    of_tokens = torch.arange(tokens, device=offsets.device)
+    of_inputs = torch.arange(offsets.numel(), device=offsets.device)
+    return Plan(
+        torch.searchsorted(offsets[1:].contiguous(), of_tokens, right=True),
+        offsets.contiguous(),
+        torch.searchsorted(inputs[order], of_inputs),
+        (lengths.cumsum(0) - lengths)[order],
+        values[order].to(dtype),
+    )
+
+
+@triton.jit
+def segments_of(token, mine, owner, offsets, begins):
+    """First and last place of the segments of some tokens, and where the tokens lie in them."""
+    b = tl.load(owner + token, mask=mine, other=0)
+    place = tl.load(begins + b, mask=mine, other=0)
+    stop = tl.load(begins + b + 1, mask=mine, other=0)
+    return place, stop, token - tl.load(offsets + b, mask=mine, other=0)

@@ -1,0 +1,115 @@
+"""The Triton kernels: values in the interpreter, in a process of its own, and machine code compiled without a GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from calig_fast import explain, ops
+from calig_fast.ops.dispatch import VARIABLE, interpreting
+
+pytest.importorskip("triton")
+
+OPERATIONS = ("interpolate_path", "accumulate_gradients", "norm_backward", "activation_backward", "fuse_rollout")
+HERE = Path(__file__)
+interpreted = pytest.mark.skipif(not interpreting(), reason="run by test_the_interpreter_agrees, in its own process")
+compiled = pytest.mark.skipif(interpreting(), reason="the interpreter compiles nothing")
+
+
+@compiled
+def test_the_interpreter_agrees() -> None:
+    """Every test of test_ops_values.py that is of the triton backend, and those of this file marked `interpreted`."""
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    files = [str(HERE.with_name("test_ops_values.py")), str(HERE)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "triton or large", *files]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=HERE.parents[2])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@compiled
+def test_importing_the_package_imports_no_triton() -> None:
+    code = "import sys, calig_fast.ops; sys.exit('triton' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@compiled
+@pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.parametrize("arch", ["sm_90", "gfx942"])
+def test_no_kernel_spills(op: str, arch: str) -> None:
+    from proofs.triton_compile import reports
+
+    for report in reports((op,), (arch,)):
+        assert (report.spills, report.stack) == (0, 0), report
+        if op != "fuse_rollout":  # its maps begin anywhere
+            assert report.loads[0] > 0, report
+        if op not in ("fuse_rollout", "accumulate_gradients"):  # writes a number a row
+            assert report.stores[0] > 0, report
+
+
+@interpreted
+def test_auto_takes_no_interpreted_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = torch.zeros(3, 4)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert ops.backends()["triton"] is None
+    assert ops.resolve("auto", hidden) != "triton"
+    assert ops.resolve("triton", hidden) == "triton"
+    monkeypatch.setenv(VARIABLE, "triton")
+    assert ops.resolve("auto", hidden) == "triton"
+
+
+@interpreted
+def test_what_the_kernels_refuse_is_said() -> None:
+    norm = ops.norm_backward
+    wide, ones = torch.zeros(1, 16385), torch.ones(1, 1)
+    with pytest.raises(RuntimeError, match="rows of 16385, the triton kernels hold at most 16384"):
+        norm(wide, wide, ones, ones, backend="triton")
+    with pytest.raises(RuntimeError, match="a tensor is on meta, the triton kernels take those of a GPU"):
+        ops.resolve("triton", torch.zeros(2, 2, device="meta"))
+
+
+@interpreted
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_small_tiles_give_what_large_ones_give(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [
+        c for c in import_module(f"calig_fast.ops.{op}.spec").sample_cases(torch.float32) if c.name.startswith("ragged")
+    ]
+    for case in cases[:6]:
+        large = getattr(ops, op)(*case.args, backend="triton")
+        with monkeypatch.context() as patch:
+            patch.setattr("calig_fast.ops.triton._INTERPRETED_ROWS", 2)
+            small = getattr(ops, op)(*case.args, backend="triton")
+        torch.testing.assert_close(small, large, rtol=1e-5, atol=1e-5)
+
+
+@interpreted
+@pytest.mark.parametrize("kind", ["bert", "vit"])
+def test_explain_gives_what_the_reference_gives(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tiny_models import ids, pixels, tiny
+
+    ran = []
+    for op in OPERATIONS:
+        operation = ops.dispatch._operations[op]
+        real = operation.resolve
+        monkeypatch.setattr(operation, "resolve", _watched(real, op, ran))
+    call = ids(9, 6) if kind == "bert" else pixels(2)
+    found, wanted = (explain(tiny(kind), call, engine="native", backend=name) for name in ("triton", "reference"))
+    assert {op for op, backend in ran if backend == "triton"} == set(OPERATIONS)
+    assert found.backend == "triton"
+    for name in ("scores", "layer_scores"):
+        f, w = getattr(found, name), getattr(wanted, name)
+        torch.testing.assert_close(f, w, rtol=1e-5, atol=1e-5 * float(w.abs().nan_to_num().max()), equal_nan=True)
+
+
+def _watched(real: Any, op: str, ran: list[tuple[str, str]]) -> Any:
+    def resolve(backend: str, tensors: Any) -> str:
+        ran.append((op, real(backend, tensors)))
+        return ran[-1][1]
+
+    return resolve
