@@ -86,7 +86,7 @@ def problems(op: str, dtype: torch.dtype) -> Iterator[tuple[str, dict[str, Any],
     elif op == "accumulate_gradients":
         yield "one pair", {**wide, "PAIRS": 1, "LIG": False, "COLUMNS1": 1024}, rows
         yield "one pair, lig", {**wide, "PAIRS": 1, "LIG": True, "COLUMNS1": 1024}, rows
-        yield "residual and qkv", {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}, whole_rows(3 * WIDTH)[0]
+        yield "residual and qkv", {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}, whole_rows(WIDTH, 3 * WIDTH)[0]
     elif op == "norm_backward":
         yield "bare", {**wide, "WEIGHT": False, "RESIDUAL": False}, rows
         yield "weight, residual", {**wide, "WEIGHT": True, "RESIDUAL": True}, rows
