@@ -14,7 +14,7 @@ from torch import Tensor
 from .dispatch import interpreting
 
 WIDEST = 16384  # columns of a row that a program holds in registers
-_INTERPRETED_ROWS = 64  # the interpreter takes about 2 ms a program, whatever its tile
+_INTERPRETED = {"ROWS": 64, "HELD": 64, "MET": 64}  # the interpreter takes about 2 ms a program, whatever its tile
 
 
 def refusal(tensors: Sequence[Tensor], width: int = 0) -> str | None:
@@ -84,9 +84,8 @@ def launch(
         **constants: its compile-time constants that the configurations do not set.
     """
     if interpreting():
-        tile = configs[0].kwargs
-        more = {"ROWS": _INTERPRETED_ROWS} if "ROWS" in tile else {}
-        kernel[grid](*args, **constants, **{**tile, **more})
+        tile = {name: _INTERPRETED.get(name, value) for name, value in configs[0].kwargs.items()}
+        kernel[grid](*args, **constants, **tile)
         return
     with torch.cuda.device_of(args[0]):
         _tuner(kernel, configs)[grid](*args, **constants)

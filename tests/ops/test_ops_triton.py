@@ -83,7 +83,7 @@ def test_small_tiles_give_what_large_ones_give(op: str, monkeypatch: pytest.Monk
     for case in cases[:6]:
         large = getattr(ops, op)(*case.args, backend="triton")
         with monkeypatch.context() as patch:
-            patch.setattr("calig_fast.ops.triton._INTERPRETED_ROWS", 2)
+            patch.setattr("calig_fast.ops.triton._INTERPRETED", {"ROWS": 2, "HELD": 16, "MET": 32})
             small = getattr(ops, op)(*case.args, backend="triton")
         torch.testing.assert_close(small, large, rtol=1e-5, atol=1e-5)
 
