@@ -29,8 +29,10 @@ def attention_backward(
     maps: int = 0,
     positive: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """One call a segment; maps are computed in float32 at least."""
+    """One call a segment, in float32 at least."""
     found = torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device)
+    # the kernels read a head's columns, and the sums, as if they lay side by side
+    gradient, qkv, out = (x.to(lse.dtype).contiguous() for x in (gradient, qkv, out))
     kept = lse.new_zeros((maps, longest, longest))
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
         if first == last:
@@ -38,10 +40,8 @@ def attention_backward(
         here = slice(first, last)
         q, k, v = qkv[here].permute(1, 2, 0, 3).unsqueeze(1)
         g, o = gradient[here].transpose(0, 1)[None], out[here].transpose(0, 1)[None]
-        # the kernel reads sums that are not contiguous as if they were
         grads = _backward(g, q, k, v, o, lse[:, here].contiguous()[None], 0.0, False, scale=scale)
         found[here] = torch.cat(grads).permute(2, 0, 1, 3)
         if s < maps:
-            wide = (x[0].to(lse.dtype) for x in (g, q, k, v))
-            kept[s, : last - first, : last - first] = attention_gradient(*wide, scale, positive)
+            kept[s, : last - first, : last - first] = attention_gradient(g[0], q[0], k[0], v[0], scale, positive)
     return found, kept

@@ -18,9 +18,7 @@ SCHEMA = (
 DTYPES = forward.DTYPES
 
 
-def check(
-    gradient: Tensor, qkv: Tensor, out: Tensor, lse: Tensor, offsets: Tensor, longest: int, maps: int
-) -> None:
+def check(gradient: Tensor, qkv: Tensor, out: Tensor, lse: Tensor, offsets: Tensor, longest: int, maps: int) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
     forward.check(qkv, offsets, longest)
     rows, _, heads, size = qkv.shape

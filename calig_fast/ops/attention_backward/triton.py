@@ -43,27 +43,27 @@ def queries_kernel(
 ):
     """dq of some queries, and their rowsum(g out) for the other side."""
     first, count, start = _segment(offsets, longest, HELD)
-    head, own = tl.program_id(1), width // 3
-    base, here = qkv + first * width + head * SIZE, first * own + head * SIZE
+    head, stride = tl.program_id(1), 3 * width
+    base, here = qkv + first * stride + head * SIZE, first * width + head * SIZE
     t = start + tl.arange(0, HELD)
     sums = head.to(tl.int64) * rows + first + t
     if start < count:
-        q = rows_of(base, t, count, width, SIZE, PADDED, PRODUCT)
-        g = rows_of(gradient + here, t, count, own, SIZE, PADDED, PRODUCT)
-        o = rows_of(out + here, t, count, own, SIZE, PADDED, PRODUCT)
+        q = rows_of(base, t, count, stride, SIZE, PADDED, PRODUCT)
+        g = rows_of(gradient + here, t, count, width, SIZE, PADDED, PRODUCT)
+        o = rows_of(out + here, t, count, width, SIZE, PADDED, PRODUCT)
         total = tl.load(lse + sums, mask=t < count, other=0) * 1.4426950408889634
         share = tl.sum(g.to(tl.float32) * o.to(tl.float32), 1)
         tl.store(delta + sums, share, mask=t < count)
         dq = tl.zeros((HELD, PADDED), tl.float32)
         for met in range(0, count, MET):
             u = met + tl.arange(0, MET)
-            k = rows_of(base + own, u, count, width, SIZE, PADDED, PRODUCT)
-            v = rows_of(base + 2 * own, u, count, width, SIZE, PADDED, PRODUCT)
+            k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
+            v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
             logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
             p = tl.where((u < count)[None, :], tl.exp2(logits - total[:, None]), 0.0)
             ds = p * (product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT) - share[:, None])
             dq += product(ds, k, qkv.dtype.element_ty, PRODUCT)
-        put_rows(found + first * width + head * SIZE, dq * scale, t, count, width, SIZE, PADDED)
+        put_rows(found + first * stride + head * SIZE, dq * scale, t, count, stride, SIZE, PADDED)
 
 
 @triton.jit
@@ -86,19 +86,19 @@ def keys_kernel(
 ):
     """dk and dv of some keys."""
     first, count, start = _segment(offsets, longest, HELD)
-    head, own = tl.program_id(1), width // 3
-    base, here = qkv + first * width + head * SIZE, first * own + head * SIZE
+    head, stride = tl.program_id(1), 3 * width
+    base, here = qkv + first * stride + head * SIZE, first * width + head * SIZE
     u = start + tl.arange(0, HELD)
     if start < count:
-        k = rows_of(base + own, u, count, width, SIZE, PADDED, PRODUCT)
-        v = rows_of(base + 2 * own, u, count, width, SIZE, PADDED, PRODUCT)
+        k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
+        v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
         dk = tl.zeros((HELD, PADDED), tl.float32)
         dv = tl.zeros((HELD, PADDED), tl.float32)
         for met in range(0, count, MET):
             t = met + tl.arange(0, MET)
             sums = head.to(tl.int64) * rows + first + t
-            q = rows_of(base, t, count, width, SIZE, PADDED, PRODUCT)
-            g = rows_of(gradient + here, t, count, own, SIZE, PADDED, PRODUCT)
+            q = rows_of(base, t, count, stride, SIZE, PADDED, PRODUCT)
+            g = rows_of(gradient + here, t, count, width, SIZE, PADDED, PRODUCT)
             total = tl.load(lse + sums, mask=t < count, other=0) * 1.4426950408889634
             logits = product(k, tl.trans(q), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
             p = tl.where((t < count)[None, :], tl.exp2(logits - total[None, :]), 0.0)
@@ -106,8 +106,8 @@ def keys_kernel(
             share = tl.load(delta + sums, mask=t < count, other=0)
             ds = p * (product(v, tl.trans(g), qkv.dtype.element_ty, PRODUCT) - share[None, :])
             dk += product(ds, q, qkv.dtype.element_ty, PRODUCT)
-        put_rows(found + first * width + own + head * SIZE, dk * scale, u, count, width, SIZE, PADDED)
-        put_rows(found + first * width + 2 * own + head * SIZE, dv, u, count, width, SIZE, PADDED)
+        put_rows(found + first * stride + width + head * SIZE, dk * scale, u, count, stride, SIZE, PADDED)
+        put_rows(found + first * stride + 2 * width + head * SIZE, dv, u, count, stride, SIZE, PADDED)
 
 
 @triton.jit
@@ -131,15 +131,15 @@ def maps_kernel(
 ):
     """A tile of mean_h P dP; zeros outside the segment."""
     first, count, start = _segment(offsets, longest, HELD)
-    own = width // 3
+    stride = 3 * width
     t, u = start + tl.arange(0, HELD), tl.program_id(1) * MET + tl.arange(0, MET)
     mean = tl.zeros((HELD, MET), tl.float32)
     for head in range(heads):
-        base = qkv + first * width + head * SIZE
-        q = rows_of(base, t, count, width, SIZE, PADDED, PRODUCT)
-        k = rows_of(base + own, u, count, width, SIZE, PADDED, PRODUCT)
-        v = rows_of(base + 2 * own, u, count, width, SIZE, PADDED, PRODUCT)
-        g = rows_of(gradient + first * own + head * SIZE, t, count, own, SIZE, PADDED, PRODUCT)
+        base = qkv + first * stride + head * SIZE
+        q = rows_of(base, t, count, stride, SIZE, PADDED, PRODUCT)
+        k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
+        v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
+        g = rows_of(gradient + first * width + head * SIZE, t, count, width, SIZE, PADDED, PRODUCT)
         total = tl.load(lse + head * rows.to(tl.int64) + first + t, mask=t < count, other=0) * 1.4426950408889634
         logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
         found = tl.exp2(logits - total[:, None]) * product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT)
@@ -167,7 +167,7 @@ def attention_backward(
     found, kept = torch.empty_like(qkv), lse.new_empty((maps, longest, longest))
     delta = torch.empty_like(lse)
     segments, configs, constants = len(offsets) - 1, tiles(qkv.dtype), sizes(size, qkv.dtype)
-    shape = rows, 3 * heads * size, longest
+    shape = rows, heads * size, longest
 
     def held(count: int, meta: dict[str, int]) -> int:
         return count * int(triton.cdiv(longest, meta["HELD"]))

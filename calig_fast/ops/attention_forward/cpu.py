@@ -16,10 +16,12 @@ def supports(*tensors: Tensor) -> str | None:
 
 
 def attention_forward(qkv: Tensor, offsets: Tensor, longest: int, scale: float) -> tuple[Tensor, Tensor]:
-    """One call a segment."""
+    """One call a segment, in float32 at least: in bfloat16 the log-sums are as rough as the rows."""
     rows, _, heads, size = qkv.shape
     out = qkv.new_empty((rows, heads, size))
-    lse = qkv.new_empty((heads, rows), dtype=torch.promote_types(qkv.dtype, torch.float32))
+    # the kernel reads a head's columns as if they lay side by side
+    qkv = qkv.to(torch.promote_types(qkv.dtype, torch.float32)).contiguous()
+    lse = qkv.new_empty((heads, rows))
     for first, last in pairwise(offsets.tolist()):
         if first < last:
             q, k, v = qkv[first:last].permute(1, 2, 0, 3).unsqueeze(1)

@@ -25,7 +25,7 @@ def supports(*tensors: Tensor) -> str | None:
 
 def tiles(dtype: torch.dtype) -> tuple[triton.Config, ...]:
     """Rows that a program holds, and rows it meets at a time."""
-    shapes = ((32, 32, 4), (64, 32, 8)) if dtype == torch.float32 else ((64, 64, 4), (64, 32, 4), (128, 64, 8))
+    shapes = ((32, 32, 8), (64, 32, 8)) if dtype == torch.float32 else ((64, 64, 8), (64, 64, 4), (128, 64, 8))
     return tuple(triton.Config({"HELD": a, "MET": b}, num_warps=w, num_stages=2) for a, b, w in shapes)
 
 
@@ -83,26 +83,26 @@ def kernel(
     count = (tl.load(offsets + segment + 1) - first).to(tl.int32)
     start = (tl.program_id(0) % across) * HELD
     t = start + tl.arange(0, HELD)
-    own = width // 3
-    base = qkv + first * width + head * SIZE
-    q = rows_of(base, t, count, width, SIZE, PADDED, PRODUCT)
+    stride = 3 * width
+    base = qkv + first * stride + head * SIZE
+    q = rows_of(base, t, count, stride, SIZE, PADDED, PRODUCT)
     top = tl.full((HELD,), float("-inf"), tl.float32)
     total = tl.zeros((HELD,), tl.float32)
     mixed = tl.zeros((HELD, PADDED), tl.float32)
     if start < count:
         for met in range(0, count, MET):
             u = met + tl.arange(0, MET)
-            k = rows_of(base + own, u, count, width, SIZE, PADDED, PRODUCT)
+            k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
             logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
             logits = tl.where((u < count)[None, :], logits, float("-inf"))
             above = tl.maximum(top, tl.max(logits, 1))
             p = tl.exp2(logits - above[:, None])
             fade = tl.exp2(top - above)
             total = total * fade + tl.sum(p, 1)
-            v = rows_of(base + 2 * own, u, count, width, SIZE, PADDED, PRODUCT)
+            v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
             mixed = mixed * fade[:, None] + product(p, v, qkv.dtype.element_ty, PRODUCT)
             top = above
-        put_rows(out + first * own + head * SIZE, mixed / total[:, None], t, count, own, SIZE, PADDED)
+        put_rows(out + first * width + head * SIZE, mixed / total[:, None], t, count, width, SIZE, PADDED)
         sums = (top + tl.log2(total)) * 0.6931471805599453
         tl.store(lse + head.to(tl.int64) * rows + first + t, sums, mask=t < count)
 
@@ -122,7 +122,7 @@ def attention_forward(qkv: Tensor, offsets: Tensor, longest: int, scale: float) 
             lse,
             offsets.contiguous(),
             rows,
-            3 * heads * size,
+            heads * size,
             longest,
             scale,
             **sizes(size, qkv.dtype),
