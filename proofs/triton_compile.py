@@ -76,7 +76,7 @@ class Report:
     seconds: float
 
 
-def problems(op: str, dtype: torch.dtype) -> Iterator[tuple[str, dict[str, Any], triton.Config]]:
+def problems(op: str, dtype: torch.dtype, arch: str) -> Iterator[tuple[str, dict[str, Any], triton.Config]]:
     """(variant, compile-time constants, configuration) of each case of an operation, at width 768 and heads of 64.
 
     A variant whose first word and `_kernel` name a kernel of the operation's file is of that one, else of `kernel`.
@@ -99,9 +99,8 @@ def problems(op: str, dtype: torch.dtype) -> Iterator[tuple[str, dict[str, Any],
                 yield f"{kind}{', gated' if gated else ''}", {**wide, "KIND": kind, "GATED": gated}, module.CONFIGS[0]
     elif op in ("attention_forward", "attention_backward"):
         attention = importlib.import_module("calig_fast.ops.attention_forward.triton")
-        config = attention.tiles(dtype)[0]
         for size in (24, 64, 80, 128):
-            sizes = attention.sizes(size, dtype)
+            sizes, config = attention.sizes(size, dtype), attention.tiles(dtype, size, arch.startswith("gfx"))[0]
             if op == "attention_forward":
                 yield f"heads of {size}", sizes, config
                 continue
@@ -201,8 +200,8 @@ def reports(ops: tuple[str, ...] = OPERATIONS, archs: tuple[str, ...] = tuple(TA
     """Every case of some operations in each of its dtypes, on some architectures."""
     for op in ops:
         for dtype in DTYPES.get(op, (torch.float32, torch.bfloat16)):
-            for variant, constants, config in problems(op, dtype):
-                for arch in archs:
+            for arch in archs:
+                for variant, constants, config in problems(op, dtype, arch):
                     yield measure(op, dtype, variant, constants, config, arch)
 
 

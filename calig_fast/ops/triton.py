@@ -55,9 +55,10 @@ def whole_rows(width: int, beside: int = 0) -> tuple[triton.Config, ...]:
     """
     held = padded(width) + (padded(beside) if beside else 0)
     counts = sorted({min(64, padded(elements // padded(held))) for elements in (2048, 4096, 8192)})
+    warps = [1 << max(rows * held // 512, 1).bit_length() - 1 for rows in counts]
     return tuple(
-        triton.Config({"ROWS": rows, "COLUMNS": padded(width)}, num_warps=min(16, max(1, padded(rows * held) // 512)))
-        for rows in counts
+        triton.Config({"ROWS": rows, "COLUMNS": padded(width)}, num_warps=min(16, w))
+        for rows, w in zip(counts, warps, strict=True)
     )
 
 

@@ -26,8 +26,8 @@ def attention_backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries, keys and values, and the attention gradient of the first segments.
 
-    With P as in `attention_forward`, dP = g v^T and dS = P (dP - rowsum(g out)): dq = scale dS k, dk = scale dS^T q,
-    dv = P^T g, map = mean_h P dP, element by element.
+    With P = exp(z - lse) as in `attention_forward`, dP = g v^T and dS = P (dP - rowsum(g out)): dq = scale dS k,
+    dk = scale dS^T q, dv = P^T g, map = mean_h P dP, element by element.
 
     Args:
         gradient: g [rows,H,E], dtype of `qkv`; gradient of `out`.

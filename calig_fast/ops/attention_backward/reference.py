@@ -35,9 +35,8 @@ def attention_backward(
         ds = p * (dp - (dp * p).sum(-1, keepdim=True)) * scale
         found[first:last] = torch.stack([ds @ k, ds.mT @ q, p.mT @ g]).permute(2, 0, 1, 3)
         if s < maps:
-            kept[s, : last - first, : last - first] = attention_gradient(
-                *(x.to(lse.dtype) for x in (g, q, k, v)), scale, positive
-            )
+            g, q, k, v = (x.to(lse.dtype) for x in (g, q, k, v))
+            kept[s, : last - first, : last - first] = attention_gradient(g, q, k, v, scale, positive)
     return found, kept
 
 

@@ -1,4 +1,4 @@
-"""attention_backward in Triton: one kernel per side, so that nothing is summed across programs, and one for the maps."""
+"""attention_backward in Triton: one kernel a side, so that nothing is summed across programs, and one for the maps."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def attention_backward(
     gradient, qkv, lse, offsets = (x.contiguous() for x in (gradient, qkv, lse, offsets))
     found, kept = torch.empty_like(qkv), lse.new_empty((maps, longest, longest))
     delta = torch.empty_like(lse)
-    segments, configs, constants = len(offsets) - 1, tiles(qkv.dtype), sizes(size, qkv.dtype)
+    segments, configs, constants = len(offsets) - 1, tiles(qkv.dtype, size), sizes(size, qkv.dtype)
     shape = rows, heads * size, longest
 
     def held(count: int, meta: dict[str, int]) -> int:

@@ -17,8 +17,8 @@ def attention_forward(
 ) -> tuple[Tensor, Tensor]:
     """Every segment's rows attend to each other.
 
-    out[t,h] = sum_u P[h,t,u] v[u,h], P[h,t] = softmax(scale q[t,h] k[.,h]), lse[h,t] = log sum_u exp(scale q[t,h] k[u,h]),
-    over the rows u of t's segment.
+    With z[h,t,u] = scale <q[t,h], k[u,h]> over the rows u of t's segment: lse[h,t] = log sum_u exp z[h,t,u],
+    out[t,h] = sum_u exp(z[h,t,u] - lse[h,t]) v[u,h].
 
     Args:
         qkv: [rows,3,H,E] float32, float64, float16 or bfloat16 (both summed in float32); queries, keys, values.

@@ -23,10 +23,23 @@ def supports(*tensors: Tensor) -> str | None:
     return refusal(tensors)
 
 
-def tiles(dtype: torch.dtype) -> tuple[triton.Config, ...]:
-    """Rows that a program holds, and rows it meets at a time."""
-    shapes = ((32, 32, 8), (64, 32, 8)) if dtype == torch.float32 else ((64, 64, 8), (64, 64, 4), (128, 64, 8))
-    return tuple(triton.Config({"HELD": a, "MET": b}, num_warps=w, num_stages=2) for a, b, w in shapes)
+def tiles(dtype: torch.dtype, size: int, amd: bool = torch.version.hip is not None) -> tuple[triton.Config, ...]:
+    """Rows that a program holds, and rows it meets at a time; the first have room for every kernel's registers.
+
+    Args:
+        dtype: of the data; products of float32 are made without tensor cores, to its full precision.
+        size: columns of a head.
+        amd: whether the GPU loads ahead into registers, not into shared memory: there it does not pay.
+    """
+    shapes: tuple[tuple[int, int, int], ...]
+    if dtype == torch.float32:
+        shapes = ((32, 16, 4) if amd and size > 64 else (32, 32, 8), (64, 32, 8), (32, 16, 4))
+    else:
+        shapes = ((64, 32, 8) if amd and size > 64 else (64, 64, 8), (64, 64, 4), (32, 32, 4))
+    stages = 1 if amd else 2
+    return tuple(
+        triton.Config({"HELD": a, "MET": b}, num_warps=w, num_stages=stages) for a, b, w in dict.fromkeys(shapes)
+    )
 
 
 def sizes(size: int, dtype: torch.dtype) -> dict[str, object]:
@@ -115,7 +128,7 @@ def attention_forward(qkv: Tensor, offsets: Tensor, longest: int, scale: float) 
         segments = offsets.numel() - 1
         launch(
             kernel,
-            tiles(qkv.dtype),
+            tiles(qkv.dtype, size),
             lambda meta: (segments * triton.cdiv(longest, meta["HELD"]), heads),
             qkv.contiguous(),
             out,
