@@ -54,7 +54,7 @@ def whole_rows(width: int, beside: int = 0) -> tuple[triton.Config, ...]:
         beside: columns of a second one that is held with it.
     """
     held = padded(width) + (padded(beside) if beside else 0)
-    counts = sorted({min(64, padded(elements // padded(held))) for elements in (2048, 4096, 8192)})
+    counts = sorted({min(64, padded(elements // padded(held))) for elements in (1024, 2048, 4096)})
     warps = [1 << max(rows * held // 512, 1).bit_length() - 1 for rows in counts]
     return tuple(
         triton.Config({"ROWS": rows, "COLUMNS": padded(width)}, num_warps=min(16, w))
