@@ -39,8 +39,8 @@ TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.float16: "fp16", to
 DTYPES = {"interpolate_path": (torch.float32, torch.bfloat16), "fuse_rollout": (torch.float32, torch.float64)}
 WIDTH = 768  # of BERT base and ViT base
 INDICES = ("owner", "offsets", "begins", "firsts", "maps")
-WIDE = ("nodes", "weights", "phi", "relevance", "lig")
-COUNTS = ("tokens", "rows")
+WIDE = ("nodes", "weights", "phi", "relevance", "lig", "lse", "delta", "kept")
+COUNTS = ("tokens", "rows", "longest", "heads")
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,11 @@ class Report:
     seconds: float
 
 
-def problems(op: str, dtype: torch.dtype) -> Iterator[tuple[str, dict[str, Any], triton.Config]]:
-    """(variant, compile-time constants, configuration) of each case of an operation, at width 768."""
+def problems(op: str, dtype: torch.dtype, arch: str) -> Iterator[tuple[str, dict[str, Any], triton.Config]]:
+    """(variant, compile-time constants, configuration) of each case of an operation, at width 768 and heads of 64.
+
+    A variant whose first word and `_kernel` name a kernel of the operation's file is of that one, else of `kernel`.
+    """
     module = importlib.import_module(f"calig_fast.ops.{op}.triton")
     wide = {"WIDE": language(dtype)}
     rows = whole_rows(WIDTH)[0]
@@ -86,7 +89,7 @@ def problems(op: str, dtype: torch.dtype) -> Iterator[tuple[str, dict[str, Any],
     elif op == "accumulate_gradients":
         yield "one pair", {**wide, "PAIRS": 1, "LIG": False, "COLUMNS1": 1024}, rows
         yield "one pair, lig", {**wide, "PAIRS": 1, "LIG": True, "COLUMNS1": 1024}, rows
-        yield "residual and qkv", {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}, whole_rows(3 * WIDTH)[0]
+        yield "residual and qkv", {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}, whole_rows(WIDTH, 3 * WIDTH)[0]
     elif op == "norm_backward":
         yield "bare", {**wide, "WEIGHT": False, "RESIDUAL": False}, rows
         yield "weight, residual", {**wide, "WEIGHT": True, "RESIDUAL": True}, rows
@@ -94,25 +97,38 @@ def problems(op: str, dtype: torch.dtype) -> Iterator[tuple[str, dict[str, Any],
         for kind in KINDS:
             for gated in (False, True):
                 yield f"{kind}{', gated' if gated else ''}", {**wide, "KIND": kind, "GATED": gated}, module.CONFIGS[0]
+    elif op in ("attention_forward", "attention_backward"):
+        attention = importlib.import_module("calig_fast.ops.attention_forward.triton")
+        for size in (24, 64, 80, 128):
+            sizes, config = attention.sizes(size, dtype), attention.tiles(dtype, size, arch.startswith("gfx"))[0]
+            if op == "attention_forward":
+                yield f"heads of {size}", sizes, config
+                continue
+            yield f"queries, heads of {size}", sizes, config
+            yield f"keys, heads of {size}", sizes, config
+            yield f"maps, heads of {size}", {**sizes, "POSITIVE": False}, config
     elif op == "fuse_rollout":
         scales = {"RELEVANCE": "max_t", "ATTENTION": "sum"}
         terms = {"WITH_RELEVANCE": True, "WITH_ATTENTION": True, "NORMALISE": True}
-        yield "", {**scales, **terms}, whole_rows(512)[0]
+        yield "", {**scales, **terms}, whole_rows(512)[-1]
 
 
-def source(op: str, dtype: torch.dtype, constants: dict[str, Any]) -> ASTSource:
+def source(op: str, variant: str, dtype: torch.dtype, constants: dict[str, Any]) -> ASTSource:
     """The kernel with its argument types, as a launch on aligned tensors would specialise it."""
-    kernel = importlib.import_module(f"calig_fast.ops.{op}.triton").kernel
+    module = importlib.import_module(f"calig_fast.ops.{op}.triton")
+    kernel = getattr(module, f"{variant.partition(',')[0]}_kernel", None) or module.kernel
     data, sums = TYPES[dtype], TYPES[torch.promote_types(dtype, torch.float32)]
     signature, aligned = {}, {}
     for i, name in enumerate(kernel.arg_names):
         if name in constants:
             signature[name] = "constexpr"
+        elif name == "scale":
+            signature[name] = "fp32"
         elif name in COUNTS or name.startswith("width"):
             signature[name] = "i32"
         else:
             signature[name] = "*i64" if name in INDICES else f"*{sums if name in WIDE else data}"
-        if name not in constants and name not in COUNTS:
+        if name not in (*constants, *COUNTS, "scale"):
             aligned[(i,)] = [["tt.divisibility", 16]]
     return ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=aligned)
 
@@ -135,14 +151,14 @@ def measure(op: str, dtype: torch.dtype, variant: str, constants: dict[str, Any]
     start = time.perf_counter()
     constants = {**constants, **config.kwargs}
     options = {"num_warps": config.num_warps, "num_stages": config.num_stages}
-    built = triton.compile(source(op, dtype, constants), target=TARGETS[arch], options=options)
+    built = triton.compile(source(op, variant, dtype, constants), target=TARGETS[arch], options=options)
     seconds = round(time.perf_counter() - start, 2)
     if "cubin" in built.asm:
         code = _tool("nvdisasm", "-c", built.asm["cubin"])
         use = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", _tool("cuobjdump", "-res-usage", built.asm["cubin"])))
         registers, stack = int(use["REG"]), int(use["STACK"]) + int(use["LOCAL"])
         spills = _count(r"\b(?:LDL|STL)\b", code)
-        loads = _count(r"\bLDG\.E\S*\.128\b", code), _count(r"\bLDG\b", code)
+        loads = _count(r"\bLDG(?:STS)?\.E\S*\.128\b", code), _count(r"\bLDG(?:STS)?\b", code)
         stores = _count(r"\bSTG\.E\S*\.128\b", code), _count(r"\bSTG\b", code)
     else:
         code = built.asm["amdgcn"]
@@ -169,15 +185,23 @@ def measure(op: str, dtype: torch.dtype, variant: str, constants: dict[str, Any]
     )
 
 
-OPERATIONS = ("interpolate_path", "accumulate_gradients", "norm_backward", "activation_backward", "fuse_rollout")
+OPERATIONS = (
+    "interpolate_path",
+    "accumulate_gradients",
+    "norm_backward",
+    "activation_backward",
+    "fuse_rollout",
+    "attention_forward",
+    "attention_backward",
+)
 
 
 def reports(ops: tuple[str, ...] = OPERATIONS, archs: tuple[str, ...] = tuple(TARGETS)) -> Iterator[Report]:
     """Every case of some operations in each of its dtypes, on some architectures."""
     for op in ops:
         for dtype in DTYPES.get(op, (torch.float32, torch.bfloat16)):
-            for variant, constants, config in problems(op, dtype):
-                for arch in archs:
+            for arch in archs:
+                for variant, constants, config in problems(op, dtype, arch):
                     yield measure(op, dtype, variant, constants, config, arch)
 
 

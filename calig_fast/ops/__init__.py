@@ -2,6 +2,8 @@
 
 from .accumulate_gradients import accumulate_gradients
 from .activation_backward import activation_backward
+from .attention_backward import attention_backward
+from .attention_forward import attention_forward
 from .dispatch import backends, resolve
 from .extension import extension
 from .fuse_rollout import fuse_rollout
@@ -13,6 +15,8 @@ extension()
 __all__ = [
     "accumulate_gradients",
     "activation_backward",
+    "attention_backward",
+    "attention_forward",
     "backends",
     "extension",
     "fuse_rollout",

@@ -14,7 +14,7 @@ from torch import Tensor
 from .dispatch import interpreting
 
 WIDEST = 16384  # columns of a row that a program holds in registers
-_INTERPRETED_ROWS = 64  # the interpreter takes about 2 ms a program, whatever its tile
+_INTERPRETED = {"ROWS": 64, "HELD": 64, "MET": 64}  # the interpreter takes about 2 ms a program, whatever its tile
 
 
 def refusal(tensors: Sequence[Tensor], width: int = 0) -> str | None:
@@ -40,20 +40,32 @@ def language(dtype: torch.dtype) -> Any:
     return tl.float64 if computed_in(dtype) == torch.float64 else tl.float32
 
 
+def padded(width: int) -> int:
+    """A tile's columns for rows of some width."""
+    return int(triton.next_power_of_2(max(width, 1)))
+
+
 @cache
-def whole_rows(width: int) -> tuple[triton.Config, ...]:
-    """Configurations of kernels whose programs hold whole rows; the first is for where nothing can be measured."""
-    columns = triton.next_power_of_2(max(width, 1))
-    counts = sorted({min(64, max(1, elements // columns)) for elements in (2048, 4096, 8192)})
+def whole_rows(width: int, beside: int = 0) -> tuple[triton.Config, ...]:
+    """Configurations of kernels whose programs hold whole rows; the first is for where nothing can be measured.
+
+    Args:
+        width: columns of a row.
+        beside: columns of a second one that is held with it.
+    """
+    held = padded(width) + (padded(beside) if beside else 0)
+    counts = sorted({min(64, padded(elements // padded(held))) for elements in (1024, 2048, 4096)})
+    warps = [1 << max(rows * held // 512, 1).bit_length() - 1 for rows in counts]
     return tuple(
-        triton.Config({"ROWS": rows, "COLUMNS": columns}, num_warps=min(16, max(1, rows * columns // 512)))
-        for rows in counts
+        triton.Config({"ROWS": rows, "COLUMNS": padded(width)}, num_warps=min(16, w))
+        for rows, w in zip(counts, warps, strict=True)
     )
 
 
 @cache
 def _tuner(kernel: Any, configs: tuple[triton.Config, ...]) -> Any:
-    return triton.autotune(configs=list(configs), key=[name for name in kernel.arg_names if name == "width"])(kernel)
+    key = [name for name in kernel.arg_names if name in ("width", "SIZE")]
+    return triton.autotune(configs=list(configs), key=key)(kernel)
 
 
 def launch(
@@ -66,14 +78,15 @@ def launch(
     """Run a kernel on the device of its first argument, in the configuration that is the fastest there.
 
     Args:
-        kernel: the kernel; its parameter `width`, if any, says where another configuration may be the fastest.
+        kernel: the kernel; where its `width` or `SIZE`, if any, changes, another configuration may be the fastest.
         configs: the configurations to choose from. The interpreter takes the first, with more rows.
         grid: programs, from the configuration's values.
         *args: the kernel's arguments.
         **constants: its compile-time constants that the configurations do not set.
     """
     if interpreting():
-        kernel[grid](*args, **constants, **{**configs[0].kwargs, "ROWS": _INTERPRETED_ROWS})
+        tile = {name: _INTERPRETED.get(name, value) for name, value in configs[0].kwargs.items()}
+        kernel[grid](*args, **constants, **tile)
         return
     with torch.cuda.device_of(args[0]):
         _tuner(kernel, configs)[grid](*args, **constants)

@@ -41,6 +41,14 @@ NORM: dict[str, Any] = {
     "residual": torch.zeros(5, 4),
 }
 ACTIVATION: dict[str, Any] = {"gradient": torch.zeros(5, 4), "inner": torch.zeros(5, 4), "kind": "gelu"}
+ATTENTION: dict[str, Any] = {"qkv": torch.zeros(5, 3, 2, 4), "offsets": OFFSETS, "longest": 3, "scale": 0.5}
+BACK: dict[str, Any] = {
+    "gradient": torch.zeros(5, 2, 4),
+    **ATTENTION,
+    "out": torch.zeros(5, 2, 4),
+    "lse": torch.zeros(2, 5),
+    "maps": 2,
+}
 LONG = torch.zeros(5, 4, dtype=torch.int64)
 
 
@@ -107,6 +115,17 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
             ValueError,
             "kind: expected one of gelu, gelu_tanh, re",
         ),
+        (
+            ops.attention_forward,
+            ATTENTION,
+            {"qkv": torch.zeros(5, 2, 4)},
+            ValueError,
+            r"qkv: expected shape \[rows, 3,",
+        ),
+        (ops.attention_forward, ATTENTION, {"longest": 2}, ValueError, "longest: expected at least 3, .* got 2"),
+        (ops.attention_backward, BACK, {"out": torch.zeros(5, 8)}, ValueError, r"out: expected shape \[5, 2, 4\], got"),
+        (ops.attention_backward, BACK, {"lse": torch.zeros(5, 2)}, ValueError, r"lse: expected shape \[2, 5\], got"),
+        (ops.attention_backward, BACK, {"maps": 3}, ValueError, "maps: expected a number of segments, 0 to 2, got 3"),
         (ops.activation_backward, ACTIVATION, {"gated": True}, ValueError, r"inner: expected shape \[5, 8\], got"),
         (ops.activation_backward, ACTIVATION, {"inner": LONG}, TypeError, "inner: expected float32, got torch.int64"),
         (ops.activation_backward, ACTIVATION, {"gradient": LONG}, TypeError, "gradient: expected float32 or float64"),

@@ -19,7 +19,15 @@ from calig_fast.build import build_info
 from calig_fast.ops import dispatch
 from calig_fast.ops.fuse_rollout import spec as fuse
 
-OPERATIONS = ("interpolate_path", "accumulate_gradients", "fuse_rollout", "norm_backward", "activation_backward")
+OPERATIONS = (
+    "interpolate_path",
+    "accumulate_gradients",
+    "fuse_rollout",
+    "norm_backward",
+    "activation_backward",
+    "attention_forward",
+    "attention_backward",
+)
 CPU = ops.backends()["cpu"]
 needs_cpu = pytest.mark.skipif(CPU is not None, reason=f"cpu: {CPU}")
 

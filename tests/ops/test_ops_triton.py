@@ -17,7 +17,17 @@ from calig_fast.ops.dispatch import VARIABLE, interpreting
 
 pytest.importorskip("triton")
 
-OPERATIONS = ("interpolate_path", "accumulate_gradients", "norm_backward", "activation_backward", "fuse_rollout")
+OPERATIONS = (
+    "interpolate_path",
+    "accumulate_gradients",
+    "fuse_rollout",
+    "norm_backward",
+    "activation_backward",
+    "attention_forward",
+    "attention_backward",
+)
+MEMORY_BOUND = ("accumulate_gradients", "interpolate_path", "norm_backward", "activation_backward")
+USED = (*MEMORY_BOUND, "fuse_rollout")  # by the engine
 HERE = Path(__file__)
 interpreted = pytest.mark.skipif(not interpreting(), reason="run by test_the_interpreter_agrees, in its own process")
 compiled = pytest.mark.skipif(interpreting(), reason="the interpreter compiles nothing")
@@ -46,10 +56,13 @@ def test_no_kernel_spills(op: str, arch: str) -> None:
     from proofs.triton_compile import reports
 
     for report in reports((op,), (arch,)):
-        assert (report.spills, report.stack) == (0, 0), report
-        if op != "fuse_rollout":  # its maps begin anywhere
+        # full-precision products of the widest heads leave two words on sm_90
+        allowed = 8 if (op, report.dtype) == ("attention_backward", "float32") else 0
+        assert report.stack <= allowed, report
+        assert report.spills == 0 or report.stack, report
+        if op in MEMORY_BOUND:
             assert report.loads[0] > 0, report
-        if op not in ("fuse_rollout", "accumulate_gradients"):  # writes a number a row
+        if op in MEMORY_BOUND[1:]:  # the first writes a number a row
             assert report.stores[0] > 0, report
 
 
@@ -70,6 +83,11 @@ def test_what_the_kernels_refuse_is_said() -> None:
     wide, ones = torch.zeros(1, 16385), torch.ones(1, 1)
     with pytest.raises(RuntimeError, match="rows of 16385, the triton kernels hold at most 16384"):
         norm(wide, wide, ones, ones, backend="triton")
+    qkv, offsets = torch.zeros(1, 3, 1, 129), torch.tensor([0, 1])
+    with pytest.raises(RuntimeError, match="heads of 129, the triton kernels hold at most 128"):
+        ops.attention_forward(qkv, offsets, 1, 1.0, backend="triton")
+    with pytest.raises(RuntimeError, match=r"attention do not take torch\.float64"):
+        ops.attention_forward(qkv.double(), offsets, 1, 1.0, backend="triton")
     with pytest.raises(RuntimeError, match="a tensor is on meta, the triton kernels take those of a GPU"):
         ops.resolve("triton", torch.zeros(2, 2, device="meta"))
 
@@ -83,7 +101,7 @@ def test_small_tiles_give_what_large_ones_give(op: str, monkeypatch: pytest.Monk
     for case in cases[:6]:
         large = getattr(ops, op)(*case.args, backend="triton")
         with monkeypatch.context() as patch:
-            patch.setattr("calig_fast.ops.triton._INTERPRETED_ROWS", 2)
+            patch.setattr("calig_fast.ops.triton._INTERPRETED", {"ROWS": 2, "HELD": 16, "MET": 32})
             small = getattr(ops, op)(*case.args, backend="triton")
         torch.testing.assert_close(small, large, rtol=1e-5, atol=1e-5)
 
@@ -94,13 +112,13 @@ def test_explain_gives_what_the_reference_gives(kind: str, monkeypatch: pytest.M
     from tiny_models import ids, pixels, tiny
 
     ran = []
-    for op in OPERATIONS:
+    for op in USED:
         operation = ops.dispatch._operations[op]
         real = operation.resolve
         monkeypatch.setattr(operation, "resolve", _watched(real, op, ran))
     call = ids(9, 6) if kind == "bert" else pixels(2)
     found, wanted = (explain(tiny(kind), call, engine="native", backend=name) for name in ("triton", "reference"))
-    assert {op for op, backend in ran if backend == "triton"} == set(OPERATIONS)
+    assert {op for op, backend in ran if backend == "triton"} == set(USED)
     assert found.backend == "triton"
     for name in ("scores", "layer_scores"):
         f, w = getattr(found, name), getattr(wanted, name)

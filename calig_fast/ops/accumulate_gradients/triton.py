@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..triton import computed_in, language, launch, plan, refusal, segments_of, whole_rows
+from ..triton import computed_in, language, launch, padded, plan, refusal, segments_of, whole_rows
 
 
 def supports(*tensors: Tensor) -> str | None:
@@ -89,7 +89,7 @@ def accumulate_gradients(
         width1 = directions[-1].shape[1]
         launch(
             kernel,
-            whole_rows(max(width, width1)),
+            whole_rows(width, width1 if len(gradients) == 2 else 0),
             lambda meta: (triton.cdiv(tokens, meta["ROWS"]),),
             *(pairs * 2)[:4],
             *plan(offsets, inputs, weights, tokens, dtype),
@@ -102,6 +102,6 @@ def accumulate_gradients(
             PAIRS=len(gradients),
             LIG=with_lig,
             WIDE=language(dtype),
-            COLUMNS1=triton.next_power_of_2(max(width1, 1)),
+            COLUMNS1=padded(width1),
         )
     return phi, r, lig

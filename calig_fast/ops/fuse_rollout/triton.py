@@ -112,7 +112,7 @@ def fuse_rollout(
         entries = offsets.diff().square()
         launch(
             kernel,
-            whole_rows(_longest(relevance, attention)),
+            whole_rows(_longest(relevance, attention))[::-1],  # the most warps first: an input has one program
             lambda meta: (entries.numel(),),
             relevance.contiguous(),
             attention.contiguous(),

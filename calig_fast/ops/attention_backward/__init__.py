@@ -1,0 +1,54 @@
+"""Gradients of the self-attention of packed segments, and A (.) dF/dA of some of them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor
+
+from ..dispatch import Operation
+from . import spec
+
+OPERATION = Operation(__name__, spec.SCHEMA, spec.fake, spec.DTYPES)
+
+
+def attention_backward(
+    gradient: Tensor,
+    qkv: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    maps: int = 0,
+    positive: bool = False,
+    backend: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """Gradients of queries, keys and values, and the attention gradient of the first segments.
+
+    With P = exp(z - lse) as in `attention_forward`, dP = g v^T and dS = P (dP - rowsum(g out)): dq = scale dS k,
+    dk = scale dS^T q, dv = P^T g, map = mean_h P dP, element by element.
+
+    Args:
+        gradient: g [rows,H,E], dtype of `qkv`; gradient of `out`.
+        qkv: [rows,3,H,E], what `attention_forward` was given.
+        out: [rows,H,E], what it returned.
+        lse: [H,rows], likewise.
+        offsets: [S+1] int64; segment s has the rows offsets[s] .. offsets[s+1].
+        longest: no segment has more rows.
+        scale: factor of the logits.
+        maps: M, of how many segments, from the first on, the map is given.
+        positive: take the positive part of P dP before the mean.
+        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+
+    Returns:
+        dqkv [rows,3,H,E], dtype of `qkv`, and maps [M,longest,longest], dtype of `lse`, zeros outside a segment's own.
+
+    Raises:
+        TypeError: an argument of another dtype.
+        ValueError: an argument of another shape, value or device; an unknown backend.
+        RuntimeError: the backend asked for cannot run.
+    """
+    spec.check(gradient, qkv, out, lse, offsets, longest, maps)
+    found = OPERATION(backend, gradient, qkv, out, lse, offsets, longest, scale, maps, positive)
+    return cast(tuple[Tensor, Tensor], tuple(found))

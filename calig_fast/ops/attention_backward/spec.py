@@ -1,0 +1,84 @@
+"""What attention_backward is: schema, checks, fake, float64 reference, sample cases."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ..attention_forward import spec as forward
+from ..packed import check_same_device, check_tensor
+from ..samples import Case, numbers, strided
+
+SCHEMA = (
+    "(Tensor gradient, Tensor qkv, Tensor out, Tensor lse, Tensor offsets, int longest, float scale, int maps=0,"
+    " bool positive=False) -> (Tensor, Tensor)"
+)
+DTYPES = forward.DTYPES
+
+
+def check(gradient: Tensor, qkv: Tensor, out: Tensor, lse: Tensor, offsets: Tensor, longest: int, maps: int) -> None:
+    """Raise TypeError or ValueError where the arguments do not fit."""
+    forward.check(qkv, offsets, longest)
+    rows, _, heads, size = qkv.shape
+    check_tensor("gradient", gradient, [rows, heads, size], [qkv.dtype])
+    check_tensor("out", out, [rows, heads, size], [qkv.dtype])
+    check_tensor("lse", lse, [heads, rows], [torch.promote_types(qkv.dtype, torch.float32)])
+    check_same_device({"gradient": gradient, "qkv": qkv, "out": out, "lse": lse, "offsets": offsets})
+    if not 0 <= maps < max(len(offsets), 1):
+        raise ValueError(f"maps: expected a number of segments, 0 to {len(offsets) - 1}, got {maps}")
+
+
+def fake(
+    gradient: Tensor,
+    qkv: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    maps: int = 0,
+    positive: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The results' shapes and dtypes."""
+    return torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device), lse.new_empty((maps, longest, longest))
+
+
+def exact(
+    gradient: Tensor,
+    qkv: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    maps: int = 0,
+    positive: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The formulas, segment by segment, in float64, from q, k and v alone."""
+    g, x = gradient.double(), qkv.double()
+    found, kept = torch.zeros_like(x), x.new_zeros(maps, longest, longest)
+    for s, (first, last) in enumerate(pairwise(offsets.tolist())):
+        (q, k, v), mine = x[first:last].permute(1, 2, 0, 3), g[first:last].transpose(0, 1)
+        p = (scale * q @ k.mT).softmax(-1)
+        dp = mine @ v.mT
+        ds = scale * p * (dp - (dp * p).sum(-1, keepdim=True))
+        found[first:last] = torch.stack([ds @ k, ds.mT @ q, p.mT @ mine]).permute(2, 0, 1, 3)
+        if s < maps:
+            kept[s, : last - first, : last - first] = ((p * dp).clamp_min(0) if positive else p * dp).mean(0)
+    return found, kept
+
+
+def sample_cases(dtype: torch.dtype) -> list[Case]:
+    """Small problems that have gone wrong in kernels before."""
+    cases = []
+    for i, (name, qkv, offsets, longest) in enumerate(forward.problems(dtype)):
+        segments = len(offsets) - 1
+        g = numbers((len(qkv), *qkv.shape[2:]), dtype, 2)
+        out, lse = forward.exact(qkv, offsets, longest, 0.25)
+        kept = out.to(dtype), lse.to(torch.promote_types(dtype, torch.float32))
+        cases.append(Case(name, (g, qkv, *kept, offsets, longest, 0.25, segments, i % 2 == 1)))
+        apart = map(strided, (g, qkv, *kept, offsets))
+        cases.append(Case(f"{name}, strided, no map", (*apart, longest + 3, 0.25)))
+    return cases

@@ -1,0 +1,189 @@
+"""attention_backward in Triton: one kernel a side, so that nothing is summed across programs, and one for the maps."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..attention_forward.triton import product, put_rows, rows_of, sizes, supports, tiles
+from ..triton import launch
+
+__all__ = ["attention_backward", "supports"]
+
+
+@triton.jit
+def _segment(offsets, longest, HELD: tl.constexpr):
+    """First row and rows of a program's segment, and where in it the program's tile begins."""
+    across = tl.cdiv(longest, HELD)
+    segment = tl.program_id(0) // across
+    first = tl.load(offsets + segment)
+    return first, (tl.load(offsets + segment + 1) - first).to(tl.int32), (tl.program_id(0) % across) * HELD
+
+
+@triton.jit
+def queries_kernel(
+    gradient,
+    qkv,
+    out,
+    lse,
+    offsets,
+    delta,
+    found,
+    rows,
+    width,
+    longest,
+    scale,
+    SIZE: tl.constexpr,
+    PADDED: tl.constexpr,
+    PRODUCT: tl.constexpr,
+    HELD: tl.constexpr,
+    MET: tl.constexpr,
+):
+    """dq of some queries, and their rowsum(g out) for the other side."""
+    first, count, start = _segment(offsets, longest, HELD)
+    head, stride = tl.program_id(1), 3 * width
+    base, here = qkv + first * stride + head * SIZE, first * width + head * SIZE
+    t = start + tl.arange(0, HELD)
+    sums = head.to(tl.int64) * rows + first + t
+    if start < count:
+        q = rows_of(base, t, count, stride, SIZE, PADDED, PRODUCT)
+        g = rows_of(gradient + here, t, count, width, SIZE, PADDED, PRODUCT)
+        o = rows_of(out + here, t, count, width, SIZE, PADDED, PRODUCT)
+        total = tl.load(lse + sums, mask=t < count, other=0) * 1.4426950408889634
+        share = tl.sum(g.to(tl.float32) * o.to(tl.float32), 1)
+        tl.store(delta + sums, share, mask=t < count)
+        dq = tl.zeros((HELD, PADDED), tl.float32)
+        for met in range(0, count, MET):
+            u = met + tl.arange(0, MET)
+            k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
+            v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
+            logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+            p = tl.where((u < count)[None, :], tl.exp2(logits - total[:, None]), 0.0)
+            ds = p * (product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT) - share[:, None])
+            dq += product(ds, k, qkv.dtype.element_ty, PRODUCT)
+        put_rows(found + first * stride + head * SIZE, dq * scale, t, count, stride, SIZE, PADDED)
+
+
+@triton.jit
+def keys_kernel(
+    gradient,
+    qkv,
+    lse,
+    offsets,
+    delta,
+    found,
+    rows,
+    width,
+    longest,
+    scale,
+    SIZE: tl.constexpr,
+    PADDED: tl.constexpr,
+    PRODUCT: tl.constexpr,
+    HELD: tl.constexpr,
+    MET: tl.constexpr,
+):
+    """dk and dv of some keys."""
+    first, count, start = _segment(offsets, longest, HELD)
+    head, stride = tl.program_id(1), 3 * width
+    base, here = qkv + first * stride + head * SIZE, first * width + head * SIZE
+    u = start + tl.arange(0, HELD)
+    if start < count:
+        k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
+        v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
+        dk = tl.zeros((HELD, PADDED), tl.float32)
+        dv = tl.zeros((HELD, PADDED), tl.float32)
+        for met in range(0, count, MET):
+            t = met + tl.arange(0, MET)
+            sums = head.to(tl.int64) * rows + first + t
+            q = rows_of(base, t, count, stride, SIZE, PADDED, PRODUCT)
+            g = rows_of(gradient + here, t, count, width, SIZE, PADDED, PRODUCT)
+            total = tl.load(lse + sums, mask=t < count, other=0) * 1.4426950408889634
+            logits = product(k, tl.trans(q), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+            p = tl.where((t < count)[None, :], tl.exp2(logits - total[None, :]), 0.0)
+            dv += product(p, g, qkv.dtype.element_ty, PRODUCT)
+            share = tl.load(delta + sums, mask=t < count, other=0)
+            ds = p * (product(v, tl.trans(g), qkv.dtype.element_ty, PRODUCT) - share[None, :])
+            dk += product(ds, q, qkv.dtype.element_ty, PRODUCT)
+        put_rows(found + first * stride + width + head * SIZE, dk * scale, u, count, stride, SIZE, PADDED)
+        put_rows(found + first * stride + 2 * width + head * SIZE, dv, u, count, stride, SIZE, PADDED)
+
+
+@triton.jit
+def maps_kernel(
+    gradient,
+    qkv,
+    lse,
+    offsets,
+    kept,
+    rows,
+    width,
+    longest,
+    heads,
+    scale,
+    POSITIVE: tl.constexpr,
+    SIZE: tl.constexpr,
+    PADDED: tl.constexpr,
+    PRODUCT: tl.constexpr,
+    HELD: tl.constexpr,
+    MET: tl.constexpr,
+):
+    """A tile of mean_h P dP; zeros outside the segment."""
+    first, count, start = _segment(offsets, longest, HELD)
+    stride = 3 * width
+    t, u = start + tl.arange(0, HELD), tl.program_id(1) * MET + tl.arange(0, MET)
+    mean = tl.zeros((HELD, MET), tl.float32)
+    for head in range(heads):
+        base = qkv + first * stride + head * SIZE
+        q = rows_of(base, t, count, stride, SIZE, PADDED, PRODUCT)
+        k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
+        v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
+        g = rows_of(gradient + first * width + head * SIZE, t, count, width, SIZE, PADDED, PRODUCT)
+        total = tl.load(lse + head * rows.to(tl.int64) + first + t, mask=t < count, other=0) * 1.4426950408889634
+        logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+        found = tl.exp2(logits - total[:, None]) * product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT)
+        mean += tl.maximum(found, 0.0) if POSITIVE else found
+    inside = (t < count)[:, None] & (u < count)[None, :]
+    segment = (tl.program_id(0) // tl.cdiv(longest, HELD)).to(tl.int64)
+    at = kept + (segment * longest + t[:, None]) * longest + u[None, :]
+    tl.store(at, tl.where(inside, mean / heads, 0.0), mask=(t < longest)[:, None] & (u < longest)[None, :])
+
+
+def attention_backward(
+    gradient: Tensor,
+    qkv: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    maps: int = 0,
+    positive: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """No map is held but those asked for."""
+    rows, _, heads, size = qkv.shape
+    gradient, qkv, lse, offsets = (x.contiguous() for x in (gradient, qkv, lse, offsets))
+    found, kept = torch.empty_like(qkv), lse.new_empty((maps, longest, longest))
+    delta = torch.empty_like(lse)
+    segments, configs, constants = len(offsets) - 1, tiles(qkv.dtype, size), sizes(size, qkv.dtype)
+    shape = rows, heads * size, longest
+
+    def held(count: int, meta: dict[str, int]) -> int:
+        return count * int(triton.cdiv(longest, meta["HELD"]))
+
+    if qkv.numel():
+        grid = lambda meta: (held(segments, meta), heads)  # noqa: E731
+        inputs = gradient, qkv, out.contiguous(), lse, offsets, delta, found, *shape, scale
+        launch(queries_kernel, configs, grid, *inputs, **constants)
+        launch(keys_kernel, configs, grid, gradient, qkv, lse, offsets, delta, found, *shape, scale, **constants)
+    if kept.numel():
+        launch(
+            maps_kernel,
+            configs,
+            lambda meta: (held(maps, meta), triton.cdiv(longest, meta["MET"])),
+            *(gradient, qkv, lse, offsets, kept, *shape, heads, scale),
+            POSITIVE=positive,
+            **constants,
+        )
+    return found, kept

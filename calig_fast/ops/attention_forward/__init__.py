@@ -1,0 +1,39 @@
+"""Self-attention of packed segments, without a map in memory."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor
+
+from ..dispatch import Operation
+from . import spec
+
+OPERATION = Operation(__name__, spec.SCHEMA, spec.fake, spec.DTYPES)
+
+
+def attention_forward(
+    qkv: Tensor, offsets: Tensor, longest: int, scale: float, backend: str = "auto"
+) -> tuple[Tensor, Tensor]:
+    """Every segment's rows attend to each other.
+
+    With z[h,t,u] = scale <q[t,h], k[u,h]> over the rows u of t's segment: lse[h,t] = log sum_u exp z[h,t,u],
+    out[t,h] = sum_u exp(z[h,t,u] - lse[h,t]) v[u,h].
+
+    Args:
+        qkv: [rows,3,H,E] float32, float64, float16 or bfloat16 (both summed in float32); queries, keys, values.
+        offsets: [S+1] int64; segment s has the rows offsets[s] .. offsets[s+1].
+        longest: no segment has more rows.
+        scale: factor of the logits.
+        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+
+    Returns:
+        out [rows,H,E], dtype of `qkv`, and lse [H,rows], float64 for float64, else float32.
+
+    Raises:
+        TypeError: an argument of another dtype.
+        ValueError: an argument of another shape, value or device; an unknown backend.
+        RuntimeError: the backend asked for cannot run.
+    """
+    spec.check(qkv, offsets, longest)
+    return cast(tuple[Tensor, Tensor], tuple(OPERATION(backend, qkv, offsets, longest, scale)))

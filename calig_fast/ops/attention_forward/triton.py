@@ -1,0 +1,143 @@
+"""attention_forward in Triton: a program holds some queries of a head and meets the segment's keys tile by tile."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..dispatch import interpreting
+from ..triton import launch, refusal
+
+LARGEST = 128  # columns of a head
+
+
+def supports(*tensors: Tensor) -> str | None:
+    """Tensors of a GPU, no float64, heads that fit into registers."""
+    heads = [t.shape[-1] for t in tensors if t.ndim in (3, 4)]
+    if tensors[0].dtype == torch.float64 and heads:
+        return "the triton kernels of the attention do not take torch.float64"
+    if heads and max(heads) > LARGEST:
+        return f"heads of {max(heads)}, the triton kernels hold at most {LARGEST}"
+    return refusal(tensors)
+
+
+def tiles(dtype: torch.dtype, size: int, amd: bool = torch.version.hip is not None) -> tuple[triton.Config, ...]:
+    """Rows that a program holds, and rows it meets at a time; the first have room for every kernel's registers.
+
+    Args:
+        dtype: of the data; products of float32 are made without tensor cores, to its full precision.
+        size: columns of a head.
+        amd: whether the GPU loads ahead into registers, not into shared memory: there it does not pay.
+    """
+    shapes: tuple[tuple[int, int, int], ...]
+    if dtype == torch.float32:
+        shapes = ((32, 16, 4) if amd and size > 64 else (32, 32, 8), (64, 32, 8), (32, 16, 4))
+    else:
+        shapes = ((64, 32, 8) if amd and size > 64 else (64, 64, 8), (64, 64, 4), (32, 32, 4))
+    stages = 1 if amd else 2
+    return tuple(
+        triton.Config({"HELD": a, "MET": b}, num_warps=w, num_stages=stages) for a, b, w in dict.fromkeys(shapes)
+    )
+
+
+def sizes(size: int, dtype: torch.dtype) -> dict[str, object]:
+    """A head's columns, and the dtype its products take: the interpreter multiplies the bits of a bfloat16."""
+    names = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
+    return {
+        "SIZE": size,
+        "PADDED": max(16, triton.next_power_of_2(size)),
+        "PRODUCT": tl.float32 if interpreting() else names[dtype],
+    }
+
+
+@triton.jit
+def rows_of(base, t, count, width, SIZE: tl.constexpr, PADDED: tl.constexpr, PRODUCT: tl.constexpr):
+    """Some rows [.,PADDED] of one head, zeros outside the segment and the head."""
+    d = tl.arange(0, PADDED)
+    mask = (t < count)[:, None] & (d < SIZE)[None, :]
+    return tl.load(base + t.to(tl.int64)[:, None] * width + d[None, :], mask=mask, other=0).to(PRODUCT)
+
+
+@triton.jit
+def put_rows(base, x, t, count, width, SIZE: tl.constexpr, PADDED: tl.constexpr):
+    """Write what `rows_of` reads."""
+    d = tl.arange(0, PADDED)
+    mask = (t < count)[:, None] & (d < SIZE)[None, :]
+    tl.store(base + t.to(tl.int64)[:, None] * width + d[None, :], x.to(base.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def product(x, y, own, PRODUCT: tl.constexpr):
+    """x y, x rounded to the data's dtype; float32 stays float32."""
+    return tl.dot(x.to(own).to(PRODUCT), y, input_precision="ieee")
+
+
+@triton.jit
+def kernel(
+    qkv,
+    out,
+    lse,
+    offsets,
+    rows,
+    width,
+    longest,
+    scale,
+    SIZE: tl.constexpr,
+    PADDED: tl.constexpr,
+    PRODUCT: tl.constexpr,
+    HELD: tl.constexpr,
+    MET: tl.constexpr,
+):
+    across = tl.cdiv(longest, HELD)
+    segment, head = tl.program_id(0) // across, tl.program_id(1)
+    first = tl.load(offsets + segment)
+    count = (tl.load(offsets + segment + 1) - first).to(tl.int32)
+    start = (tl.program_id(0) % across) * HELD
+    t = start + tl.arange(0, HELD)
+    stride = 3 * width
+    base = qkv + first * stride + head * SIZE
+    q = rows_of(base, t, count, stride, SIZE, PADDED, PRODUCT)
+    top = tl.full((HELD,), float("-inf"), tl.float32)
+    total = tl.zeros((HELD,), tl.float32)
+    mixed = tl.zeros((HELD, PADDED), tl.float32)
+    if start < count:
+        for met in range(0, count, MET):
+            u = met + tl.arange(0, MET)
+            k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
+            logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+            logits = tl.where((u < count)[None, :], logits, float("-inf"))
+            above = tl.maximum(top, tl.max(logits, 1))
+            p = tl.exp2(logits - above[:, None])
+            fade = tl.exp2(top - above)
+            total = total * fade + tl.sum(p, 1)
+            v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
+            mixed = mixed * fade[:, None] + product(p, v, qkv.dtype.element_ty, PRODUCT)
+            top = above
+        put_rows(out + first * width + head * SIZE, mixed / total[:, None], t, count, width, SIZE, PADDED)
+        sums = (top + tl.log2(total)) * 0.6931471805599453
+        tl.store(lse + head.to(tl.int64) * rows + first + t, sums, mask=t < count)
+
+
+def attention_forward(qkv: Tensor, offsets: Tensor, longest: int, scale: float) -> tuple[Tensor, Tensor]:
+    """Each query is read once; a segment's keys and values once per tile of its queries."""
+    rows, _, heads, size = qkv.shape
+    out, lse = qkv.new_empty((rows, heads, size)), qkv.new_empty((heads, rows), dtype=torch.float32)
+    if out.numel():
+        segments = offsets.numel() - 1
+        launch(
+            kernel,
+            tiles(qkv.dtype, size),
+            lambda meta: (segments * triton.cdiv(longest, meta["HELD"]), heads),
+            qkv.contiguous(),
+            out,
+            lse,
+            offsets.contiguous(),
+            rows,
+            heads * size,
+            longest,
+            scale,
+            **sizes(size, qkv.dtype),
+        )
+    return out, lse
