@@ -1,5 +1,6 @@
 // The CUDA launchers compiled for the host, behind one entry: an operation's name and its arguments in flat arrays.
 // A library for Python, and with CALIG_STANDALONE a program that runs the problems of a file, for the sanitizers.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,11 +17,11 @@ namespace {
 
 using namespace calig_fast;
 
-// A copy whose ends AddressSanitizer guards, on 16 bytes as a GPU's allocations are; never null, as theirs are not.
+// An array whose ends AddressSanitizer guards; malloc gives it 16-byte alignment, which the kernels ask for.
 template <typename T>
 class Exact {
  public:
-  explicit Exact(size_t count) : data_(static_cast<T*>(std::aligned_alloc(16, 16 + (count * sizeof(T) + 15) / 16 * 16))) {}
+  explicit Exact(size_t count) : data_(static_cast<T*>(std::malloc(count * sizeof(T)))) {}
   explicit Exact(const std::vector<T>& from) : Exact(from.size()) { std::copy(from.begin(), from.end(), data_); }
   ~Exact() { std::free(data_); }
   Exact(const Exact&) = delete;

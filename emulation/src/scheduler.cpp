@@ -9,22 +9,8 @@
 #include <cstdlib>
 
 #include "emulation/runtime.h"
+#include "sanitizers.h"
 #include "traffic.h"
-
-#if defined(EMULATION_ASAN)
-extern "C" {
-void __sanitizer_start_switch_fiber(void** save, const void* bottom, size_t size);
-void __sanitizer_finish_switch_fiber(void* save, const void** bottom, size_t* size);
-}
-#elif defined(EMULATION_TSAN)
-extern "C" {
-void* __tsan_get_current_fiber(void);
-void* __tsan_create_fiber(unsigned flags);
-void __tsan_switch_to_fiber(void* fiber, unsigned flags);
-void __tsan_acquire(void* address);
-void __tsan_release(void* address);
-}
-#endif
 
 namespace emulation {
 namespace {
@@ -41,8 +27,7 @@ struct Barrier {
 
 struct Fiber {
   ucontext_t context;
-  char* stack;
-  void *fake_stack, *tsan;
+  Watched watched;
   const Barrier* waits;
   unsigned waits_for;
   bool done;
@@ -60,9 +45,8 @@ Warp warps[kMostThreads / kWarp];
 Barrier block;
 unsigned made, threads, live, current;
 ucontext_t scheduler;
-void *scheduler_fake, *scheduler_tsan, *dynamic_memory;
-const void* scheduler_stack;
-size_t scheduler_stack_size;
+Watched scheduler_watched;
+void* dynamic_memory;
 void (*work)(void*);
 void* work_context;
 char grid_begins, grid_ends;  // addresses that order a block's threads after the block before it
@@ -81,43 +65,19 @@ uint64_t seed = 1;
   std::abort();
 }
 
-void acquire([[maybe_unused]] void* address) {
-#if defined(EMULATION_TSAN)
-  __tsan_acquire(address);
-#endif
-}
-
-void release([[maybe_unused]] void* address) {
-#if defined(EMULATION_TSAN)
-  __tsan_release(address);
-#endif
-}
-
 // Back to the scheduler's loop until this fiber's turn comes again.
 void yield() {
   Fiber& me = fibers[current];
-#if defined(EMULATION_ASAN)
-  __sanitizer_start_switch_fiber(&me.fake_stack, scheduler_stack, scheduler_stack_size);
-#elif defined(EMULATION_TSAN)
-  __tsan_switch_to_fiber(scheduler_tsan, 1);
-#endif
+  before_switch(me.watched, scheduler_watched);
   swapcontext(&me.context, &scheduler);
-#if defined(EMULATION_ASAN)
-  __sanitizer_finish_switch_fiber(me.fake_stack, &scheduler_stack, &scheduler_stack_size);
-#endif
+  after_switch(me.watched, scheduler_watched);
 }
 
 void resume(unsigned number) {
   Fiber& next = fibers[current = number];
-#if defined(EMULATION_ASAN)
-  __sanitizer_start_switch_fiber(&scheduler_fake, next.stack, kStack);
-#elif defined(EMULATION_TSAN)
-  __tsan_switch_to_fiber(next.tsan, 1);
-#endif
+  before_switch(scheduler_watched, next.watched);
   swapcontext(&scheduler, &next.context);
-#if defined(EMULATION_ASAN)
-  __sanitizer_finish_switch_fiber(scheduler_fake, nullptr, nullptr);
-#endif
+  after_switch(scheduler_watched, next.watched);
 }
 
 void finish() {
@@ -134,9 +94,7 @@ void finish() {
 
 // A fiber lives as long as the process and runs one thread of block after block.
 void live_on() {
-#if defined(EMULATION_ASAN)
-  __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_stack_size);
-#endif
+  after_switch(fibers[current].watched, scheduler_watched);
   for (;;) {
     acquire(&grid_begins);
     work(work_context);
@@ -149,12 +107,10 @@ void live_on() {
 void make(Fiber& fiber) {
   void* memory = mmap(nullptr, kStack + kGuard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED || mprotect(memory, kGuard, PROT_NONE) != 0) fail("no memory for a stack");
-  fiber.stack = static_cast<char*>(memory) + kGuard;
-#if defined(EMULATION_TSAN)
-  fiber.tsan = __tsan_create_fiber(0);
-#endif
+  char* const stack = static_cast<char*>(memory) + kGuard;
+  watch_new(fiber.watched, stack, kStack);
   getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = fiber.stack;
+  fiber.context.uc_stack.ss_sp = stack;
   fiber.context.uc_stack.ss_size = kStack;
   fiber.context.uc_link = nullptr;
   makecontext(&fiber.context, live_on, 0);
@@ -292,9 +248,7 @@ void run_grid(dim3 grid, dim3 size, size_t shared_bytes, void (*body)(void*), vo
          size.y, size.z, shared_bytes);
   work = body;
   work_context = context;
-#if defined(EMULATION_TSAN)
-  scheduler_tsan = __tsan_get_current_fiber();
-#endif
+  watch_current(scheduler_watched);
   for (; made < threads; ++made) make(fibers[made]);
   begin_launch();
   for (unsigned z = 0; z < grid.z; ++z)
