@@ -33,7 +33,7 @@ OPTIONS = {
 PLANTED = {
     "good": ("plain", None),
     "out_of_bounds": ("address", "heap-buffer-overflow"),
-    "shared_out_of_bounds": ("address", "global-buffer-overflow"),
+    "shared_out_of_bounds": ("address", "out of bounds"),
     "misaligned": ("address", "misaligned"),
     "missing_barrier": ("thread", "data race"),
     "missing_warp_barrier": ("thread", "data race"),

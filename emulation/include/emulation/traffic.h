@@ -13,6 +13,7 @@ struct Traffic {
   uint64_t requests, bytes_read, bytes_written, sectors_read, sectors_written, conflicts;
 };
 
+// Off until then; stays off under ThreadSanitizer.
 void record_traffic(bool on);
 void reset_traffic();
 Traffic traffic();
