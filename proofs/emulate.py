@@ -95,10 +95,12 @@ def sanitize(folder: Path, kind: str, schedules: Sequence[int] = (0, 1, 2)) -> N
         AssertionError: they found something.
     """
     program, path = build.program(kind, folder), folder / "cases.bin"
-    problems.save(path, [problems.problem(op, args) for op in problems.OPERATIONS for _, args in problems.cases(op)])
+    made = [problems.problem(op, args) for op in problems.OPERATIONS for _, args in problems.cases(op)]
+    problems.save(path, made)
     for schedule in schedules:
         done = run([program, path, schedule])
         assert done.returncode == 0, f"{kind}, {SCHEDULES[schedule]}:\n{done.stderr[:4000]}"
+        assert done.stdout == f"{len(made)} problems\n", done.stdout
 
 
 def run(command: Sequence[object]) -> subprocess.CompletedProcess[str]:

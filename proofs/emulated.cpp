@@ -40,13 +40,13 @@ cudaError_t interpolate(void** b, const int64_t* n) {
   const PathSteps made = path_steps(int64s(b[2]), n[2], int64s(b[3]), static_cast<const double*>(b[4]), n[3]);
   const Exact<int64_t> begin(made.begin);
   const Exact<PathStep> steps(made.steps);
-  return interpolate_path_cuda({static_cast<Scalar>(n[4]), b[0], b[1], b[5], n[0], n[1], n[2], int64s(b[2]),
-                                begin.get(), steps.get()},
-                               nullptr);
+  return interpolate_path_cuda(
+      {static_cast<Scalar>(n[4]), b[0], b[1], b[5], n[0], n[1], n[2], int64s(b[2]), begin.get(), steps.get()}, nullptr);
 }
 
 cudaError_t accumulate(void** b, const int64_t* n) {
-  // gradients 2, directions 2, offsets, inputs, weights, phi, r, lig; tokens, widths 2, inputs, segments, scalar, pairs
+  // gradients 2, directions 2, offsets, inputs, weights, phi, r, lig; tokens, widths 2, inputs, segments, scalar,
+  // pairs, whether there is lig
   const PathSteps made = path_steps(int64s(b[4]), n[3], int64s(b[5]), static_cast<const double*>(b[6]), n[4]);
   const Exact<int64_t> begin(made.begin);
   const Exact<PathStep> steps(made.steps);
@@ -62,7 +62,7 @@ cudaError_t accumulate(void** b, const int64_t* n) {
                                     steps.get(),
                                     b[7],
                                     b[8],
-                                    b[9]},
+                                    n[7] ? b[9] : nullptr},
                                    nullptr);
 }
 
@@ -80,8 +80,9 @@ cudaError_t fuse(void** b, const int64_t* n, const double* x) {
 }
 
 cudaError_t norm(void** b, const int64_t* n) {
-  // gradient, x, mean, deviation, weight, residual, out; rows, width, scalar
-  return norm_backward_cuda({static_cast<Scalar>(n[2]), n[1], b[0], b[1], b[2], b[3], b[4], b[5], b[6]}, n[0], nullptr);
+  // gradient, x, mean, deviation, weight, residual, out; rows, width, scalar, rows a team
+  return norm_backward_cuda({static_cast<Scalar>(n[2]), n[1], b[0], b[1], b[2], b[3], b[4], b[5], b[6]}, n[0], nullptr,
+                            n[3]);
 }
 
 cudaError_t activation(void** b, const int64_t* n) {

@@ -55,9 +55,15 @@ class Problem:
         parts.append(struct.pack("<3q", len(self.buffers), len(self.numbers), len(self.reals)))
         parts.append(struct.pack(f"<{len(self.numbers)}q{len(self.reals)}d", *self.numbers, *self.reals))
         for buffer in self.buffers:
-            content = b"" if buffer is None else buffer.view(-1).view(torch.uint8).numpy().tobytes()
+            content = b"" if buffer is None else _bytes(buffer)
             parts += [struct.pack("<q", -1 if buffer is None else len(content)), content]
         return b"".join(parts)
+
+
+def _bytes(x: Tensor) -> bytes:
+    """Its content; of one number, "contiguous" says nothing of the stride, so it is copied."""
+    flat = x.new_empty(x.numel()).copy_(x.flatten())
+    return flat.view(torch.uint8).numpy().tobytes()
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
@@ -95,7 +101,7 @@ def _accumulate_gradients(
     lig = directions[0].new_empty(directions[0].shape, dtype=wide(dtype))
     buffers = [gradients[0], gradients[1] if second else None, directions[0], directions[1] if second else None]
     widths = [directions[0].shape[1], directions[1].shape[1] if second else 0]
-    numbers = [tokens, *widths, len(offsets) - 1, len(inputs), SCALARS[dtype], len(gradients)]
+    numbers = [tokens, *widths, len(offsets) - 1, len(inputs), SCALARS[dtype], len(gradients), int(with_lig)]
     outputs = [*outputs, lig] if with_lig else outputs
     return [*buffers, offsets, inputs, weights.double()], numbers, [], outputs
 
@@ -127,7 +133,8 @@ def _norm_backward(
     residual: Tensor | None = None,
 ) -> Any:
     statistics = [t.to(wide(gradient.dtype)) for t in (mean, deviation)]
-    numbers = [*gradient.shape, SCALARS[gradient.dtype]]
+    rows_a_team = 3 if len(gradient) > 3 else 0  # a batch large enough for several is too large to emulate
+    numbers = [*gradient.shape, SCALARS[gradient.dtype], rows_a_team]
     return [gradient, x, *statistics, weight, residual], numbers, [], [gradient.new_empty(gradient.shape)]
 
 
@@ -177,8 +184,8 @@ def _wider(op: str, dtype: torch.dtype) -> Iterator[tuple[str, tuple[Any, ...]]]
             yield f"T {tokens}", (*parts, torch.tensor([0, tokens]), normal(tokens), normal(tokens), 0.5)
     if op == "norm_backward":
         for width in (384, 1088, 1601, 8320):
-            statistics = torch.randn(3, 1).to(wide(dtype)), torch.rand(3, 1).to(wide(dtype)) + 0.5
-            yield f"D {width}", (normal(3, width), normal(3, width), *statistics, normal(width), normal(3, width))
+            statistics = torch.randn(5, 1).to(wide(dtype)), torch.rand(5, 1).to(wide(dtype)) + 0.5
+            yield f"D {width}", (normal(5, width), normal(5, width), *statistics, normal(width), normal(5, width))
     if op == "activation_backward":
         for kind in KINDS:
             yield f"I 520, {kind}", (normal(3, 520), normal(3, 520), kind)

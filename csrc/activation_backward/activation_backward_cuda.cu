@@ -1,6 +1,5 @@
-#include "activation_backward_cuda.h"
-
 #include "../common/device.cuh"
+#include "activation_backward_cuda.h"
 
 namespace calig_fast {
 namespace {

@@ -13,9 +13,9 @@ struct alignas(16) PathStep {
 };
 
 struct PathSteps {
-  std::vector<int64_t> begin;    // [B+1]: steps[begin[b]] .. steps[begin[b+1]] are those of input b
+  std::vector<int64_t> begin;   // [B+1]: steps[begin[b]] .. steps[begin[b+1]] are those of input b
   std::vector<PathStep> steps;  // [S]
-  int64_t rows;                  // of all segments
+  int64_t rows;                 // of all segments
 };
 
 // `offsets` [B+1] and `inputs` [S] as checked, `values` [S].

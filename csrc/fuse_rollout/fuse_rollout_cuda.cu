@@ -1,8 +1,7 @@
 // Three launches: the maps' denominators, run by run; the rows, run by run; the runs' sums. A map is read twice where
 // its denominator must be known first, the second time from L2 unless it is larger than that.
-#include "fuse_rollout_cuda.h"
-
 #include "../common/device.cuh"
+#include "fuse_rollout_cuda.h"
 
 namespace calig_fast {
 namespace {
@@ -11,8 +10,8 @@ constexpr int kWarps = 8, kThreads = kWarps * kWarp;
 constexpr int kRowsAWarp = kRolloutRun / kWarps;
 constexpr int kColumns = 16, kChunk = kColumns * kWarp;  // columns that a lane and a warp hold
 
-// Sum or maximum of magnitudes over the block's share of n numbers, the same in all its threads. Pairs of lanes add
-// in float what one lane saw, at most n / kThreads numbers; the rest is in double.
+// Sum or maximum of magnitudes of n numbers, the same in all threads of the block; once a kernel, `parts` being in use.
+// Pairs of lanes add in float what one lane saw, at most n / kThreads numbers; the rest is in double.
 template <typename T>
 __device__ double measure_block(const T* x, int64_t n, bool maximum, double* parts) {
   T mine = 0;
@@ -26,7 +25,6 @@ __device__ double measure_block(const T* x, int64_t n, bool maximum, double* par
   double all = parts[0];
 #pragma unroll
   for (int w = 1; w < kWarps; ++w) all = maximum ? greater(all, parts[w]) : all + parts[w];
-  __syncthreads();
   return all;
 }
 
@@ -93,8 +91,8 @@ __global__ void __launch_bounds__(kThreads) multiply(FuseRolloutCuda p) {
     __syncthreads();
     for (int i = threadIdx.x; i < kChunk; i += kThreads) {
       const bool active = chunk + i < n && by.relevance != 0;
-      relevance[i] = static_cast<T>(
-          by.relevance * load(static_cast<const T*>(p.relevance) + in.token + chunk + i, active));
+      relevance[i] =
+          static_cast<T>(by.relevance * load(static_cast<const T*>(p.relevance) + in.token + chunk + i, active));
     }
     __syncthreads();
   };

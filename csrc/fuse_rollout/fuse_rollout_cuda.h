@@ -34,8 +34,7 @@ inline RolloutTables rollout_tables(const int64_t* offsets, int64_t count) {
   int64_t map = 0;
   for (int64_t b = 0; b < count; ++b) {
     const int64_t tokens = offsets[b + 1] - offsets[b], runs = (tokens + kRolloutRun - 1) / kRolloutRun;
-    out.inputs.push_back(
-        {offsets[b], tokens, map, static_cast<int64_t>(out.input_of_run.size()), runs, out.partials});
+    out.inputs.push_back({offsets[b], tokens, map, static_cast<int64_t>(out.input_of_run.size()), runs, out.partials});
     out.input_of_run.insert(out.input_of_run.end(), runs, b);
     out.partials += runs * tokens;
     map += tokens * tokens;

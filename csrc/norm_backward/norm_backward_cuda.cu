@@ -1,6 +1,5 @@
-#include "norm_backward_cuda.h"
-
 #include "../common/device.cuh"
+#include "norm_backward_cuda.h"
 
 namespace calig_fast {
 namespace {
@@ -114,34 +113,34 @@ __global__ void __launch_bounds__(kThreads) backward(NormBackward p, int64_t row
 }
 
 template <typename T, int N, int kTeam, bool kHeld>
-cudaError_t run(const NormBackward& p, int64_t rows, cudaStream_t stream) {
-  // Up to 8 rows a team, once there are teams enough for the largest GPU: the weight is then read an eighth as often.
-  const int64_t share = rows / 8192, count = share < 1 ? 1 : share > 8 ? 8 : share;
+cudaError_t run(const NormBackward& p, int64_t rows, int64_t count, cudaStream_t stream) {
   const int64_t a_block = kThreads / kTeam * count;
   const dim3 grid(static_cast<unsigned>((rows + a_block - 1) / a_block));
-  const auto kernel = p.weight ? p.residual ? backward<T, N, kTeam, kHeld, true, true>
-                                            : backward<T, N, kTeam, kHeld, true, false>
-                      : p.residual ? backward<T, N, kTeam, kHeld, false, true>
-                                   : backward<T, N, kTeam, kHeld, false, false>;
+  const auto kernel =
+      p.weight     ? p.residual ? backward<T, N, kTeam, kHeld, true, true> : backward<T, N, kTeam, kHeld, true, false>
+      : p.residual ? backward<T, N, kTeam, kHeld, false, true>
+                   : backward<T, N, kTeam, kHeld, false, false>;
   return launch(kernel, grid, dim3(kThreads), stream, p, rows, count);
 }
 
 template <typename T, int N>
-cudaError_t run(const NormBackward& p, int64_t rows, cudaStream_t stream) {
-  if (p.width <= kWarp * kPacks * N) return run<T, N, kWarp, true>(p, rows, stream);
-  if (p.width <= kThreads * kPacks * N) return run<T, N, kThreads, true>(p, rows, stream);
-  return run<T, N, kThreads, false>(p, rows, stream);
+cudaError_t run(const NormBackward& p, int64_t rows, int64_t count, cudaStream_t stream) {
+  if (p.width <= kWarp * kPacks * N) return run<T, N, kWarp, true>(p, rows, count, stream);
+  if (p.width <= kThreads * kPacks * N) return run<T, N, kThreads, true>(p, rows, count, stream);
+  return run<T, N, kThreads, false>(p, rows, count, stream);
 }
 
 }  // namespace
 
-cudaError_t norm_backward_cuda(const NormBackward& p, int64_t rows, cudaStream_t stream) {
+cudaError_t norm_backward_cuda(const NormBackward& p, int64_t rows, cudaStream_t stream, int64_t rows_a_team) {
   if (rows == 0 || p.width == 0) return cudaSuccess;
+  // Up to 8 rows a team, once there are teams enough for the largest GPU: the weight is then read an eighth as often.
+  const int64_t share = rows / 8192, count = rows_a_team ? rows_a_team : share < 1 ? 1 : share > 8 ? 8 : share;
   return with_type(p.scalar, [&](auto element) {
     using T = decltype(element);
     const bool packs = p.width % kPack<T> == 0 && on_16_bytes(p.gradient) && on_16_bytes(p.x) && on_16_bytes(p.out) &&
                        on_16_bytes(p.weight) && on_16_bytes(p.residual);
-    return packs ? run<T, kPack<T>>(p, rows, stream) : run<T, 1>(p, rows, stream);
+    return packs ? run<T, kPack<T>>(p, rows, count, stream) : run<T, 1>(p, rows, count, stream);
   });
 }
 

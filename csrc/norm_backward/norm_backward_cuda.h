@@ -10,6 +10,7 @@
 
 namespace calig_fast {
 
-cudaError_t norm_backward_cuda(const NormBackward& problem, int64_t rows, cudaStream_t stream);
+// `rows_a_team` consecutive rows go to one warp or block; 0: as many as suit `rows`.
+cudaError_t norm_backward_cuda(const NormBackward& problem, int64_t rows, cudaStream_t stream, int64_t rows_a_team = 0);
 
 }  // namespace calig_fast

@@ -36,7 +36,7 @@ struct Fiber {
 
 struct Warp {
   Barrier barrier;
-  unsigned exists, live;      // bit masks of lanes
+  unsigned exists, live;     // bit masks of lanes
   uint64_t slots[2][kWarp];  // two, so that a lane that runs ahead cannot overwrite what another has yet to read
 };
 
@@ -140,9 +140,11 @@ void rendezvous(Barrier& barrier, unsigned needed, unsigned mask, const char* fi
 
 // The lanes that must come, and that this lane may read from.
 unsigned awaited(const Warp& warp, unsigned mask, const char* file, int line) {
-  if (!(mask >> current % kWarp & 1)) fail("%s:%d: lane %u is not in its own mask %08x", file, line, current % kWarp, mask);
+  if (!(mask >> current % kWarp & 1))
+    fail("%s:%d: lane %u is not in its own mask %08x", file, line, current % kWarp, mask);
   const unsigned wanted = mask & warp.exists;
-  if (wanted & ~warp.live) fail("divergent barrier: %s:%d waits for lanes %08x that have ended", file, line, wanted & ~warp.live);
+  if (wanted & ~warp.live)
+    fail("divergent barrier: %s:%d waits for lanes %08x that have ended", file, line, wanted & ~warp.live);
   return wanted;
 }
 
@@ -189,8 +191,9 @@ void run_block() {
       ran = true;
       resume(order[i]);
     }
-    if (!ran) fail("divergent barrier: %u threads live, none can go on; %u wait at %s:%d", live, block.arrived,
-                   block.arrived ? block.file : "a warp's barrier", block.line);
+    if (!ran)
+      fail("divergent barrier: %u threads live, none can go on; %u wait at %s:%d", live, block.arrived,
+           block.arrived ? block.file : "a warp's barrier", block.line);
   }
   acquire(&grid_ends);
 }

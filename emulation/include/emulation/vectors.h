@@ -4,21 +4,21 @@
 
 #include <cstdint>
 
-#define EMULATION_VECTORS(type, name)     \
-  struct alignas(2 * sizeof(type)) name##2 { \
-    type x, y;                            \
-  };                                      \
-  struct name##3 {                        \
-    type x, y, z;                         \
-  };                                      \
-  struct alignas(16) name##4 {            \
-    type x, y, z, w;                      \
-  };                                      \
-  inline name##2 make_##name##2(type x, type y) { \
-    return {x, y};                        \
-  }                                       \
+#define EMULATION_VECTORS(type, name)                             \
+  struct alignas(2 * sizeof(type)) name##2 {                      \
+    type x, y;                                                    \
+  };                                                              \
+  struct name##3 {                                                \
+    type x, y, z;                                                 \
+  };                                                              \
+  struct alignas(16) name##4 {                                    \
+    type x, y, z, w;                                              \
+  };                                                              \
+  inline name##2 make_##name##2(type x, type y) {                 \
+    return {x, y};                                                \
+  }                                                               \
   inline name##4 make_##name##4(type x, type y, type z, type w) { \
-    return {x, y, z, w};                  \
+    return {x, y, z, w};                                          \
   }
 
 EMULATION_VECTORS(float, float)
