@@ -9,7 +9,7 @@ constexpr int kWarps = 4, kPacks = 4;
 // One warp holds a piece of one token's directions while that token's gradients stream past, segment after segment;
 // then the next piece, if the row is wider. Only then is phi, one number a row, read again: by the lane that wrote it.
 template <typename T, int N, bool kLig>
-__global__ void __launch_bounds__(kWarps* kWarp) accumulate(AccumulateGradientsCuda p) {
+__global__ void __launch_bounds__(kWarps* kWarp, 1) accumulate(AccumulateGradientsCuda p) {
   using A = wide_t<T>;
   const int64_t token = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   if (token >= p.tokens) return;

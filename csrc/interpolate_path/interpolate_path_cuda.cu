@@ -16,7 +16,7 @@ __device__ __forceinline__ A between(A from, A to, A a) {
 
 // One warp holds one piece of one token's row, both ends of it, and writes it into every segment of the input.
 template <typename T, int N>
-__global__ void __launch_bounds__(kWarps* kWarp) interpolate(InterpolatePathCuda p) {
+__global__ void __launch_bounds__(kWarps* kWarp, 1) interpolate(InterpolatePathCuda p) {
   using A = wide_t<T>;
   const int64_t token = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   if (token >= p.tokens) return;

@@ -31,7 +31,7 @@ __device__ __forceinline__ Sums<A> team_sum(Sums<A> x, Sums<A>* parts) {
 // of at most kTeam * kPacks packs (kHeld) stays in registers between its sums and its result; a wider one is read
 // again, from cache.
 template <typename T, int N, int kTeam, bool kHeld, bool kWeight, bool kResidual>
-__global__ void __launch_bounds__(kThreads) backward(NormBackward p, int64_t rows, int64_t count) {
+__global__ void __launch_bounds__(kThreads, 1) backward(NormBackward p, int64_t rows, int64_t count) {
   using A = wide_t<T>;
   using Row = Pack<T, N>;
   __shared__ Sums<A> parts[kThreads / kWarp];
