@@ -59,7 +59,10 @@ def instrumented(sources: list[Path], kind: str, folder: Path, flags: list[str])
 
 def library(folder: Path) -> Path:
     """A shared library of the operations' launchers, for Python."""
-    objects = [*machinery("plain", folder), *instrumented([*KERNELS, ROOT / "proofs/emulated.cpp"], "plain", folder, [])]
+    objects = [
+        *machinery("plain", folder),
+        *instrumented([*KERNELS, ROOT / "proofs/emulated.cpp"], "plain", folder, []),
+    ]
     target = folder / "plain" / "libemulated.so"
     _run([compiler(), "-shared", *map(str, objects), "-o", str(target)])
     return target

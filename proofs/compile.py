@@ -98,7 +98,9 @@ def main() -> None:
             registers, shared = [k.registers for k in found], max(k.shared for k in found)
             spills, wide = sum(k.spills for k in found), sum(bool(k.wide_accesses) for k in found)
             span = f"{min(registers)} to {max(registers)}"
-            print(f"| {found[0].op} | {architecture} | {len(found)} | {span} | {spills} | {shared} | {wide} |", flush=True)
+            print(
+                f"| {found[0].op} | {architecture} | {len(found)} | {span} | {spills} | {shared} | {wide} |", flush=True
+            )
     if options.out:
         options.out.write_text(json.dumps([asdict(k) for k in every], indent=1) + "\n")
 
