@@ -76,7 +76,7 @@ __device__ Factors factors(const FuseRolloutCuda& p, const RolloutInput& in, dou
 // A block takes kRolloutRun rows of one map, a warp kRowsAWarp of them: it holds kChunk columns of one row at a time,
 // and the sum over its rows of the same columns, which the block then adds up, warp by warp.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) multiply(FuseRolloutCuda p) {
+__global__ void __launch_bounds__(kThreads, 1) multiply(FuseRolloutCuda p) {
   __shared__ double parts[kWarps];
   __shared__ T relevance[kChunk], sums[kWarps][kChunk];
   const RolloutInput in = input_of_this(p);
