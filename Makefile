@@ -10,8 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHARE := $(VENV)/share/calig_fast
 CSRC := $(shell find csrc -type f)
-CPP := $(filter %.cpp %.h %.cu %.cuh,$(CSRC))
-PY := $(wildcard calig_fast tests benchmarks proofs examples setup.py)
+CPP := $(filter %.cpp %.h %.cu %.cuh,$(CSRC) $(shell find emulation proofs -type f))
+PY := $(wildcard calig_fast tests benchmarks examples proofs setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help

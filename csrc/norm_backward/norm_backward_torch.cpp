@@ -7,6 +7,13 @@
 #include "../common/tensors.h"
 #include "norm_backward.h"
 
+#if defined(CALIG_WITH_CUDA)
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGuard.h>
+
+#include "norm_backward_cuda.h"
+#endif
+
 namespace calig_fast {
 namespace {
 
@@ -27,9 +34,12 @@ at::Tensor statistic(const at::Tensor& tensor, const at::Tensor& like, const cha
   return tensor.to(wide).contiguous();
 }
 
-at::Tensor norm_backward_cpu(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& mean,
-                             const at::Tensor& deviation, const std::optional<at::Tensor>& weight,
-                             const std::optional<at::Tensor>& residual) {
+using Optional = std::optional<at::Tensor>;
+
+// Checks the arguments and calls run(problem, rows).
+template <typename Run>
+at::Tensor checked(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& mean, const at::Tensor& deviation,
+                   const Optional& weight, const Optional& residual, Run run) {
   TORCH_CHECK(gradient.dim() == 2, "gradient: expected [R, D], got ", gradient.sizes());
   const int64_t width = gradient.size(1);
   check(x, gradient, "x", gradient.sizes());
@@ -54,16 +64,41 @@ at::Tensor norm_backward_cpu(const at::Tensor& gradient, const at::Tensor& x, co
                              weight ? factor.const_data_ptr() : nullptr,
                              residual ? added.const_data_ptr() : nullptr,
                              out.mutable_data_ptr()};
-  const auto body = CALIG_PICK(norm_backward_rows);
-  at::parallel_for(0, g.size(0), 32768 / (width + 1) + 1,
-                   [&](int64_t begin, int64_t end) { body(problem, begin, end); });
+  run(problem, g.size(0));
   return out;
 }
+
+at::Tensor norm_backward_on_cpu(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& mean,
+                                const at::Tensor& deviation, const Optional& weight, const Optional& residual) {
+  const auto run = [](const NormBackward& problem, int64_t rows) {
+    const auto body = CALIG_PICK(norm_backward_rows);
+    at::parallel_for(0, rows, 32768 / (problem.width + 1) + 1,
+                     [&](int64_t begin, int64_t end) { body(problem, begin, end); });
+  };
+  return checked(gradient, x, mean, deviation, weight, residual, run);
+}
+
+#if defined(CALIG_WITH_CUDA)
+at::Tensor norm_backward_on_cuda(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& mean,
+                                 const at::Tensor& deviation, const Optional& weight, const Optional& residual) {
+  const c10::cuda::CUDAGuard guard(gradient.device());
+  const auto run = [](const NormBackward& problem, int64_t rows) {
+    C10_CUDA_CHECK(norm_backward_cuda(problem, rows, c10::cuda::getCurrentCUDAStream()));
+  };
+  return checked(gradient, x, mean, deviation, weight, residual, run);
+}
+#endif
 
 }  // namespace
 
 TORCH_LIBRARY_IMPL(calig_fast, CPU, m) {
-  m.impl("norm_backward", &norm_backward_cpu);
+  m.impl("norm_backward", &norm_backward_on_cpu);
 }
+
+#if defined(CALIG_WITH_CUDA)
+TORCH_LIBRARY_IMPL(calig_fast, CUDA, m) {
+  m.impl("norm_backward", &norm_backward_on_cuda);
+}
+#endif
 
 }  // namespace calig_fast

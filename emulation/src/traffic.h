@@ -1,0 +1,9 @@
+// What the scheduler tells the counters.
+#pragma once
+
+namespace emulation {
+
+void begin_launch();
+void end_block();
+
+}  // namespace emulation

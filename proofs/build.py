@@ -1,0 +1,85 @@
+"""Compiles the CUDA kernels for the host, plainly and with sanitizers."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EMULATION = ROOT / "emulation"
+KERNELS = sorted((ROOT / "csrc").glob("*/*_cuda.cu"))
+PLANTED = EMULATION / "tests" / "planted.cu"
+
+# Of a kind of build: what the kernels are compiled with, and what tells the scheduler, which is never instrumented.
+SANITIZERS = {
+    "plain": ([], []),
+    "address": (["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], ["-DEMULATION_ASAN"]),
+    "thread": (["-fsanitize=thread"], ["-DEMULATION_TSAN"]),
+}
+COMMON = ["-std=c++20", "-g1", "-O1", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Werror"]
+
+
+def compiler() -> str | None:
+    """The C++ compiler, or None; sanitizers of other compilers than GCC and Clang are unknown here."""
+    words = shlex.split(os.environ.get("CXX", "")) or ["g++"]
+    return shutil.which(words[0])
+
+
+def _compile(source: Path, target: Path, flags: list[str]) -> Path:
+    """Compile one file, unless what is there is newer than every source."""
+    sources = [*(ROOT / "csrc").rglob("*"), *EMULATION.rglob("*"), *(ROOT / "proofs").glob("*.cpp")]
+    if not target.exists() or target.stat().st_mtime < max(p.stat().st_mtime for p in sources if p.is_file()):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        include = f"-I{EMULATION / 'include'}"
+        _run([compiler(), *COMMON, include, *flags, "-x", "c++", "-c", str(source), "-o", str(target)])
+    return target
+
+
+def _run(command: list[str | None]) -> None:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stderr}")
+
+
+def machinery(kind: str, folder: Path) -> list[Path]:
+    """The emulator's own objects."""
+    return [
+        _compile(source, folder / kind / f"{source.stem}.o", ["-O2", f"-I{EMULATION / 'src'}", *SANITIZERS[kind][1]])
+        for source in sorted((EMULATION / "src").glob("*.cpp"))
+    ]
+
+
+def instrumented(sources: list[Path], kind: str, folder: Path, flags: list[str]) -> list[Path]:
+    """Objects of kernel sources and of what calls them."""
+    return [_compile(s, folder / kind / f"{s.stem}.o", [*SANITIZERS[kind][0], *flags]) for s in sources]
+
+
+def library(folder: Path) -> Path:
+    """A shared library of the operations' launchers, for Python."""
+    objects = [
+        *machinery("plain", folder),
+        *instrumented([*KERNELS, ROOT / "proofs/emulated.cpp"], "plain", folder, []),
+    ]
+    target = folder / "plain" / "libemulated.so"
+    _run([compiler(), "-shared", *map(str, objects), "-o", str(target)])
+    return target
+
+
+def program(kind: str, folder: Path) -> Path:
+    """A program that runs the problems of a file, with the sanitizers of `kind`."""
+    mine = instrumented([ROOT / "proofs/emulated.cpp"], kind, folder / "program", ["-DCALIG_STANDALONE"])
+    objects = [*machinery(kind, folder), *instrumented(KERNELS, kind, folder, []), *mine]
+    target = folder / kind / "emulated"
+    _run([compiler(), *SANITIZERS[kind][0], *map(str, objects), "-o", str(target)])
+    return target
+
+
+def planted(kind: str, folder: Path) -> Path:
+    """The program of the planted bugs."""
+    objects = [*machinery(kind, folder), *instrumented([PLANTED], kind, folder, [])]
+    target = folder / kind / "planted"
+    _run([compiler(), *SANITIZERS[kind][0], *map(str, objects), "-o", str(target)])
+    return target

@@ -1,0 +1,109 @@
+"""Compiles the CUDA kernels for real GPUs, without one: registers, spills, shared memory, and 128-bit accesses.
+
+python -m proofs.compile --out FILE   a table, and JSON; cuobjdump is the toolkit's or the one triton brings
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from .build import KERNELS
+
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+USED = re.compile(
+    r"Function properties for (\S+)\n\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads\n"
+    r".*?Used (\d+) registers(?:.*?(\d+) bytes smem)?"
+)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What ptxas says of one kernel, and how many 128-bit global accesses its code has (None: not looked at)."""
+
+    op: str
+    architecture: str
+    name: str
+    registers: int
+    stack: int
+    spills: int
+    shared: int
+    wide_accesses: int | None
+
+
+def cuobjdump() -> str | None:
+    """The program that shows machine code, or None."""
+    triton = importlib.util.find_spec("triton")
+    beside = Path(triton.origin).parent / "backends/nvidia/bin" if triton and triton.origin else Path()
+    return shutil.which("cuobjdump") or shutil.which("cuobjdump", path=str(beside))
+
+
+def _wide_accesses(cubin: Path) -> dict[str, int]:
+    tool = cuobjdump()
+    if tool is None:
+        return {}
+    code = subprocess.run([tool, "-sass", str(cubin)], capture_output=True, text=True, check=True).stdout
+    functions = re.split(r"\bFunction : (\S+)", code)[1:]
+    found = zip(functions[::2], functions[1::2], strict=True)
+    return {name: len(re.findall(r"\b(?:LDG|STG)\.E(?:\.\w+)*\.128", body)) for name, body in found}
+
+
+def kernels(source: Path, architecture: str) -> list[Kernel]:
+    """Compile one file for one architecture.
+
+    Raises:
+        RuntimeError: nvcc refused it.
+    """
+    with TemporaryDirectory() as folder:
+        cubin = Path(folder) / "kernels.cubin"
+        command = ["nvcc", "-std=c++17", "-O3", f"-arch={architecture}", "-cubin", "-Xptxas=-v"]
+        done = subprocess.run([*command, str(source), "-o", str(cubin)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{source.name}, {architecture}:\n{done.stderr}")
+        wide = _wide_accesses(cubin)
+    return [
+        Kernel(
+            source.parent.name,
+            architecture,
+            name,
+            int(registers),
+            int(stack),
+            int(stores) + int(loads),
+            int(shared or 0),
+            wide.get(name),
+        )
+        for name, stack, stores, loads, registers, shared in USED.findall(done.stderr)
+    ]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="JSON of every kernel")
+    options = parser.parse_args()
+    every = []
+    print("| operation | for | kernels | registers | bytes spilled | shared bytes | with 128-bit accesses |")
+    print("|---|---|---|---|---|---|---|")
+    for source in KERNELS:
+        for architecture in ARCHITECTURES:
+            found = kernels(source, architecture)
+            every += found
+            registers, shared = [k.registers for k in found], max(k.shared for k in found)
+            spills, wide = sum(k.spills for k in found), sum(bool(k.wide_accesses) for k in found)
+            span = f"{min(registers)} to {max(registers)}"
+            print(
+                f"| {found[0].op} | {architecture} | {len(found)} | {span} | {spills} | {shared} | {wide} |", flush=True
+            )
+    if options.out:
+        options.out.write_text(json.dumps([asdict(k) for k in every], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""The operations' sample cases as the emulated launchers take them, and the answers they must give."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+OPERATIONS = ("interpolate_path", "accumulate_gradients", "fuse_rollout", "norm_backward", "activation_backward")
+SCALARS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+SCALES = ("none", "sum", "max", "max_t")
+KINDS = ("gelu", "gelu_tanh", "relu", "silu")
+FLOOR = 4  # as in tests/ops: twice plain PyTorch's error, and this many eps of the largest exact value
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One call of an emulated launcher.
+
+    Args:
+        op: the operation's name.
+        buffers: tensors in the launcher's order, None for a null pointer; the outputs are among them.
+        numbers, reals: the other arguments.
+        outputs: those of the buffers that are written.
+    """
+
+    op: str
+    buffers: list[Tensor | None]
+    numbers: list[int]
+    reals: list[float]
+    outputs: list[Tensor]
+
+    def run(self, library: ctypes.CDLL) -> list[Tensor]:
+        """The outputs, over memory that was nan before."""
+        for out in self.outputs:
+            out.fill_(torch.nan)
+        pointers = (ctypes.c_void_p * len(self.buffers))(*(None if b is None else b.data_ptr() for b in self.buffers))
+        numbers = (ctypes.c_int64 * len(self.numbers))(*self.numbers)
+        reals = (ctypes.c_double * max(1, len(self.reals)))(*self.reals)
+        if failed := library.emulated_run(self.op.encode(), pointers, numbers, reals):
+            raise RuntimeError(f"{self.op}: the launcher returned {failed}")
+        return [out.clone() for out in self.outputs]
+
+    def packed(self) -> bytes:
+        """As the standalone program reads it."""
+        parts = [self.op.encode().ljust(32, b"\0")]
+        parts.append(struct.pack("<3q", len(self.buffers), len(self.numbers), len(self.reals)))
+        parts.append(struct.pack(f"<{len(self.numbers)}q{len(self.reals)}d", *self.numbers, *self.reals))
+        for buffer in self.buffers:
+            content = b"" if buffer is None else _bytes(buffer)
+            parts += [struct.pack("<q", -1 if buffer is None else len(content)), content]
+        return b"".join(parts)
+
+
+def _bytes(x: Tensor) -> bytes:
+    """Its content; of one number, "contiguous" says nothing of the stride, so it is copied."""
+    flat = x.new_empty(x.numel()).copy_(x.flatten())
+    return flat.view(torch.uint8).numpy().tobytes()
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The type of the arithmetic."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def problem(op: str, args: tuple[Any, ...]) -> Problem:
+    """An operation's arguments as its launcher takes them."""
+    buffers, numbers, reals, outputs = globals()[f"_{op}"](*args)
+    kept = [None if b is None else b.contiguous() for b in buffers]
+    return Problem(op, [*kept, *outputs], numbers, reals, outputs)
+
+
+def _rows(offsets: Tensor, inputs: Tensor) -> int:
+    return int(offsets.diff()[inputs].sum())
+
+
+def _interpolate_path(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> Any:
+    points = start.new_empty((_rows(offsets, inputs), start.shape[1]))
+    numbers = [*start.shape, len(offsets) - 1, len(inputs), SCALARS[start.dtype]]
+    return [start, end, offsets, inputs, nodes.double()], numbers, [], [points]
+
+
+def _accumulate_gradients(
+    gradients: list[Tensor],
+    directions: list[Tensor],
+    offsets: Tensor,
+    inputs: Tensor,
+    weights: Tensor,
+    with_lig: bool = False,
+) -> Any:
+    tokens, dtype, second = len(directions[0]), gradients[0].dtype, len(gradients) == 2
+    outputs = [gradients[0].new_empty(n, dtype=wide(dtype)) for n in (len(gradients[0]), tokens)]
+    lig = directions[0].new_empty(directions[0].shape, dtype=wide(dtype))
+    buffers = [gradients[0], gradients[1] if second else None, directions[0], directions[1] if second else None]
+    widths = [directions[0].shape[1], directions[1].shape[1] if second else 0]
+    numbers = [tokens, *widths, len(offsets) - 1, len(inputs), SCALARS[dtype], len(gradients), int(with_lig)]
+    outputs = [*outputs, lig] if with_lig else outputs
+    return [*buffers, offsets, inputs, weights.double()], numbers, [], outputs
+
+
+def _fuse_rollout(
+    relevance: Tensor,
+    attention: Tensor,
+    offsets: Tensor,
+    row: Tensor,
+    identity: Tensor,
+    lam: float,
+    residual: float = 1.0,
+    relevance_scale: str = "max_t",
+    attention_scale: str = "sum",
+    normalise: bool = True,
+) -> Any:
+    scales = [SCALES.index(relevance_scale), SCALES.index(attention_scale)]
+    numbers = [len(relevance), len(offsets) - 1, SCALARS[relevance.dtype], *scales, int(normalise)]
+    outputs = [row.new_empty(row.shape), row.new_empty(row.shape)]
+    return [relevance, attention, offsets, row, identity], numbers, [lam, residual], outputs
+
+
+def _norm_backward(
+    gradient: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    deviation: Tensor,
+    weight: Tensor | None = None,
+    residual: Tensor | None = None,
+) -> Any:
+    statistics = [t.to(wide(gradient.dtype)) for t in (mean, deviation)]
+    rows_a_team = 3 if len(gradient) > 3 else 0  # a batch large enough for several is too large to emulate
+    numbers = [*gradient.shape, SCALARS[gradient.dtype], rows_a_team]
+    return [gradient, x, *statistics, weight, residual], numbers, [], [gradient.new_empty(gradient.shape)]
+
+
+def _activation_backward(gradient: Tensor, inner: Tensor, kind: str, gated: bool = False) -> Any:
+    numbers = [*gradient.shape, SCALARS[gradient.dtype], KINDS.index(kind), int(gated)]
+    return [gradient, inner], numbers, [], [inner.new_empty(inner.shape)]
+
+
+def module(op: str, name: str) -> ModuleType:
+    """A module of an operation's package: spec or reference."""
+    return importlib.import_module(f"calig_fast.ops.{op}.{name}")
+
+
+def dtypes(op: str) -> tuple[torch.dtype, ...]:
+    """Those the kernels take: the operation's, and float16 beside bfloat16."""
+    given: tuple[torch.dtype, ...] = module(op, "spec").DTYPES
+    return (*given, torch.float16) if torch.bfloat16 in given else given
+
+
+def cases(op: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Name and arguments of every sample case, and of some as wide as models are, in every dtype."""
+    for dtype in dtypes(op):
+        for case in module(op, "spec").sample_cases(dtype):
+            yield f"{op}, {dtype}, {case.name}", case.args
+        for name, args in _wider(op, dtype):
+            yield f"{op}, {dtype}, {name}", args
+
+
+def _wider(op: str, dtype: torch.dtype) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """What the sample cases, all narrow and mostly odd, do not reach: packs of 16 bytes, several pieces a row."""
+    torch.manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape).to(dtype)
+
+    offsets, inputs = torch.tensor([0, 3, 3, 8]), torch.tensor([2, 0, 2])
+    if op == "interpolate_path":
+        for width in (8, 264, 768):
+            yield f"D {width}", (normal(8, width), normal(8, width), offsets, inputs, torch.rand(3))
+    if op == "accumulate_gradients":
+        for widths in ((8,), (1032,), (264, 1100)):
+            lists = [[normal(n, w) for w in widths] for n in (13, 8)]
+            yield f"D {widths}", (*lists, offsets, inputs, torch.rand(3), len(widths) == 1)
+    if op == "fuse_rollout":
+        for tokens in (33, 128, 700):
+            parts = [normal(n) for n in (tokens, tokens**2)]
+            yield f"T {tokens}", (*parts, torch.tensor([0, tokens]), normal(tokens), normal(tokens), 0.5)
+    if op == "norm_backward":
+        for width in (384, 1088, 1601, 8320):
+            statistics = torch.randn(5, 1).to(wide(dtype)), torch.rand(5, 1).to(wide(dtype)) + 0.5
+            yield f"D {width}", (normal(5, width), normal(5, width), *statistics, normal(width), normal(5, width))
+    if op == "activation_backward":
+        for kind in KINDS:
+            yield f"I 520, {kind}", (normal(3, 520), normal(3, 520), kind)
+            yield f"I 520, {kind}, gated", (normal(3, 520), normal(3, 1040), kind, True)
+
+
+def refusal(op: str, args: tuple[Any, ...], got: list[Tensor]) -> str | None:
+    """Why an answer is not good enough, or None."""
+    exact, plain = module(op, "spec").exact(*args), module(op, "reference").__dict__[op](*args)
+    plain = plain if isinstance(plain, tuple) else (plain,)
+    for g, w, p in zip(got, exact, plain, strict=False):
+        if not w.numel():
+            continue
+        unit = torch.finfo(g.dtype).eps * float(w.abs().max())
+        mine, theirs = (float((x.double() - w).abs().max()) for x in (g, p))
+        if not mine <= 2 * theirs + FLOOR * unit:  # nor a nan
+            return f"error {mine:.3g}, plain PyTorch's {theirs:.3g}, unit {unit:.3g}"
+    return None
+
+
+def save(path: Path, problems: list[Problem]) -> None:
+    """A file for the standalone program."""
+    path.write_bytes(b"".join(p.packed() for p in problems))
