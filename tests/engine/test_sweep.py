@@ -218,6 +218,18 @@ def test_a_forced_backend_is_taken_on_the_way_back(name, monkeypatch):
         agree(found[backend], found["reference"])
 
 
+def test_the_error_is_never_below_what_the_dtype_rounds():
+    eps = torch.finfo(torch.bfloat16).eps
+    coarse = explain(tiny("bert"), ids(9, 6), dtype=torch.bfloat16)
+    assert bool((coarse.error >= eps).all())
+    assert bool((coarse.score_error >= eps).all())
+    assert bool((coarse.layer_converged == (coarse.error <= 2e-2)).all())
+    # a tolerance that bfloat16 cannot meet is not met, and not chased to the budget either
+    fine = explain(tiny("bert"), ids(9, 6), dtype=torch.bfloat16, tolerance=eps / 2)
+    assert not bool(fine.layer_converged.any())
+    assert int(fine.n_steps.max()) < 128
+
+
 def test_a_wave_too_large_for_the_device_is_halved_and_nothing_is_lost(monkeypatch):
     call = ids(9, 6, 6)
     whole = explain(tiny("bert"), call, engine="native", **SAME_NODES)
