@@ -23,7 +23,7 @@ from .engine.tap import Layout
 from .engine.verify import ReadsPaddingError
 from .inputs import Inputs
 from .method.fusion import Fusion, context_map
-from .method.presets import Method, Signals, allowed, combined, score_errors
+from .method.presets import Signals, allowed, combined, score_errors
 from .output import Scalar, per_input, scalars
 from .progress import ticker
 from .references import Reference, reference, take
@@ -158,13 +158,13 @@ class Flow:
         kind = "|".join(str(described[name]) for name in ("baselines", "output", "tolerance", "dtype"))
         found = self._integrate(call, ends, layers, settings, kind, signals)
         out = []
-        for scalar, one, relevance in zip(ends.scalars, signals, found, strict=True):
-            if relevance is not None:
+        for scalar, one, integrated in zip(ends.scalars, signals, found, strict=True):
+            relevance, score_error = None, torch.full((len(batch),), torch.nan)
+            if integrated is not None:
+                relevance, harms = integrated
                 one = replace(one, relevance=relevance.r * mask[:, None])
+                score_error = (combined(harms) + self._rounding).float()
             scores, layer_scores = method.read(one)
-            score_error = torch.full((len(batch),), torch.nan)
-            if relevance is not None:
-                score_error = (combined(_score_errors(method, one, relevance)) + self._rounding).float()
             unknown = torch.full((len(batch), len(layers)), torch.nan)
             error = unknown if relevance is None else relevance.column("error", torch.float64) + self._rounding
             attribution = Attribution(
@@ -241,42 +241,43 @@ class Flow:
         settings: Settings,
         kind: str,
         signals: list[Signals],
-    ) -> list[Relevance] | list[None]:
-        """The relevance for each scalar, None where the method integrates nothing."""
-        integral, engine = settings.resolved.integral, self.engine
+    ) -> list[tuple[Relevance, Tensor] | None]:
+        """For each scalar the relevance and what the layers' errors do to the scores; None where there is none."""
+        integral, engine, rule = settings.resolved.integral, self.engine, self._rule
         if integral == "none":
             return [None] * len(signals)
+        harms: dict[int, Tensor] = {}
+
+        def harm(k: int, found: Relevance) -> Tensor:
+            now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
+            likely, disagreement = (found.column(name, torch.float64) for name in ("likely", "disagreement"))
+            harms[k] = score_errors(settings.resolved, now, found.coarse, likely, disagreement)
+            return harms[k]
+
+        def weigh(k: int, found: Relevance) -> Harm:
+            return Harm(harm(k, found), lambda row: combined(row) > rule.tolerance)
+
         if isinstance(engine, Oracle) and integral == "input":
-            return input_paths(engine, call, ends, layers, self._rule)
+            relevance = input_paths(engine, call, ends, layers, rule)
+            return [(found, harm(k, found)) for k, found in enumerate(relevance)]
         kind = f"{kind}|{settings.certify}"
         starts = [self.memory.calibration.start(kind, layer) for layer in layers]
-
-        def harm(k: int, found: Relevance) -> Harm:
-            now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
-            return Harm(_score_errors(settings.resolved, now, found), lambda row: combined(row) > self._rule.tolerance)
-
         scores = settings.certify == "scores"
-        relevance, paths = layer_paths(engine, call, ends, layers, self._rule, starts, harm if scores else None)
-        tolerances = torch.full((len(relevance), *relevance[0].gap.shape), self._rule.tolerance, dtype=torch.float64)
-        if scores:
-            costs = torch.tensor([ends.layers - layer - 0.5 for layer in layers], dtype=torch.float64)
-            for k, found in enumerate(relevance):
-                tolerances[k] = allowed(
-                    harm(k, found)[0], found.column("error", torch.float64), self._rule.tolerance, costs
-                )
+        relevance, paths = layer_paths(engine, call, ends, layers, rule, starts, weigh if scores else None)
+        tolerances = torch.full((len(relevance), *relevance[0].gap.shape), rule.tolerance, dtype=torch.float64)
+        costs = torch.tensor([ends.layers - layer - 0.5 for layer in layers], dtype=torch.float64)
+        for k, found in enumerate(relevance):
+            if scores:  # the last that was weighed
+                tolerances[k] = allowed(harms[k], found.column("error", torch.float64), rule.tolerance, costs)
+            else:
+                harm(k, found)
         self._kind = kind
         self._traces += [
             Trace(layer, *path.trace, path.gap, path.noise, float(tolerances[k, b, layers.index(layer)]))
             for (k, b, layer), path in paths.items()
             if isinstance(path, Path)
         ]
-        return relevance
-
-
-def _score_errors(method: Method, signals: Signals, found: Relevance) -> Tensor:
-    """What each layer's error does to the scores, [B,L]."""
-    error, disagreement = (found.column(name, torch.float64) for name in ("error", "disagreement"))
-    return score_errors(method, signals, found.coarse, error, disagreement)
+        return [(found, harms[k]) for k, found in enumerate(relevance)]
 
 
 def _tokens(batch: Inputs, encoder: Encoder, ends: Ends) -> tuple[Tensor, Tensor]:

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from .. import ops
-from ..encoder import Affine, Block, Norm
+from ..encoder import Block, Norm
 from ..ops.activation_backward import reference as plain_activation
 from ..ops.activation_backward import spec as activation_spec
 from ..ops.dispatch import asked
 from ..ops.norm_backward import reference as plain_norm
 from ..ops.norm_backward import spec as norm_spec
 from .attend import Run, attend
+from .product import affine, pulled
 
 Parts = tuple[Tensor, Tensor, Tensor]
 
@@ -117,11 +118,11 @@ def vjp(block: Block, g: Tensor, kept: Kept, backend: str = "auto") -> tuple[Ten
         dz = norm_vjp(block.norm2, g, kept.second, None, backend)
         dh = _mlp_vjp(block, dz, kept.inner, backend).add_(dz)
         dy = norm_vjp(block.norm1, dh, kept.first, None, backend)
-        return dy, dy @ block.out.weight
+        return dy, pulled(block.out, dy)
     dh = _mlp_vjp(block, g if block.scale2 is None else g * block.scale2, kept.inner, backend)
     dy = norm_vjp(block.norm2, dh, kept.second, g, backend)
     mixed = dy if block.scale1 is None else dy * block.scale1
-    return dy, mixed @ block.out.weight
+    return dy, pulled(block.out, mixed)
 
 
 def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept, backend: str = "auto") -> Tensor:
@@ -137,7 +138,7 @@ def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept, backend: str 
     Returns:
         [R,D].
     """
-    through = dqkv @ block.qkv.weight
+    through = pulled(block.qkv, dqkv)
     if block.pre_norm:
         return norm_vjp(block.norm1, through, kept.first, residual, backend)
     return through.add_(residual)
@@ -153,12 +154,12 @@ def activate(block: Block, inner: Tensor) -> Tensor:
 
 def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, backend: str) -> Tensor:
     """From the gradient of W2 f(u) to that of the rows W1 was applied to."""
-    da = g @ block.down.weight
+    da = pulled(block.down, g)
     if _fused(da, activation_spec.DTYPES) and not (_is_one_pass(block, da) and asked(backend) == "auto"):
         du = ops.activation_backward(da, inner, block.activation, block.gated, backend)
     else:
         du = plain_activation.activation_backward(da, inner, block.activation, block.gated)
-    return du @ block.up.weight
+    return pulled(block.up, du)
 
 
 def _fused(g: Tensor, dtypes: tuple[torch.dtype, ...]) -> bool:
@@ -170,11 +171,6 @@ def _is_one_pass(block: Block, g: Tensor) -> bool:
     """Whether torch's own kernel has nothing left to fuse, and is the faster: relu on a CPU, save in bfloat16."""
     # float32: 0.41 ms, the operation's 0.47, at [1024, 1536] on one thread of a Zen 4; every other kind gains
     return block.activation == "relu" and not block.gated and g.dtype != torch.bfloat16 and g.device.type == "cpu"
-
-
-def affine(a: Affine, x: Tensor) -> Tensor:
-    """x W^T + b."""
-    return torch.nn.functional.linear(x, a.weight, a.bias)
 
 
 def norm(n: Norm, x: Tensor) -> Parts:

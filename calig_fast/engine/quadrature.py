@@ -27,6 +27,9 @@ ROUGH = {8: 0.5, 16: 0.35, 32: 0.35}
 LARGEST_UNIFORM = 64
 PANEL_SAFETY = 2.0  # the two panel rules' disagreement was up to 1.2 times too small on the same paths
 BOOLE = torch.tensor([7.0, 32.0, 12.0, 32.0, 7.0], dtype=torch.float64) / 90
+# Over 90 texts on a MiniLM at 2 to 8 intervals, e1^2 was in the median 2 to 3 times the true error: right for a bound.
+# Where errors of several layers add up as independent ones do, what counts is the size to be expected.
+LIKELY = 0.5
 CANCELLED = 8  # a gap of fewer roundings than this is a difference that cancelled, and no measure of anything
 SIMPSON = torch.tensor([1.0, 4.0, 2.0, 4.0, 1.0], dtype=torch.float64) / 12
 
@@ -38,7 +41,8 @@ class Estimate:
     Args:
         r: [T] float64, the integral.
         coarse: [T] float64, the coarser answer that `r` is judged by.
-        error: estimated relative error of `r`.
+        error: estimated relative error of `r`, seldom passed.
+        likely: the relative error to be expected.
         disagreement: |r - coarse| / |r|, the unsquared difference.
         delta: sum of r minus the gap.
         nodes: evaluations used, end points included.
@@ -48,6 +52,7 @@ class Estimate:
     r: Tensor
     coarse: Tensor
     error: float
+    likely: float
     disagreement: float
     delta: float
     nodes: int
@@ -68,8 +73,9 @@ def judged(
     delta = float(r.sum()) - gap
     rounding, carried = min(abs(delta), noise), float(r.abs().sum())
     missed, scale = abs(delta) - rounding, max(abs(gap), CANCELLED * noise)
-    error = rule + (missed / scale if scale else 0.0) + (rounding / carried if carried else 0.0)
-    return Estimate(r, coarse, error, disagreement, delta, nodes, error <= tolerance)
+    unbalanced = (missed / scale if scale else 0.0) + (rounding / carried if carried else 0.0)
+    error, likely = rule + unbalanced, rule * (LIKELY if rule < disagreement else 1.0) + unbalanced
+    return Estimate(r, coarse, error, likely, disagreement, delta, nodes, error <= tolerance)
 
 
 def squared(e1: float) -> float:
