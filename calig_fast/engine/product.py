@@ -33,12 +33,12 @@ def _by_onednn(x: Tensor) -> bool:
     One thread of a Zen 4, [1024, 384] by [384, 1536] and back: 105 to 109 GFLOP/s, MKL 96 to 101. Held to AVX2, MKL is
     as fast forward and faster on the way back. In bfloat16 PyTorch takes oneDNN itself.
     """
-    return (
+    return bool(
         x.dtype == torch.float32
         and x.device.type == "cpu"
         and len(x) >= ONEDNN_ROWS
         and not torch.is_grad_enabled()
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and torch.backends.mkldnn.enabled
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
     )
