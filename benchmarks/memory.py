@@ -26,7 +26,7 @@ from benchmarks.works import WORKS
 from calig_fast.engine.sweep import DEFAULT_BUDGET
 
 MEASURED = ("minilm_128", "minilm_512", "vit_s14", "vit_s14_224")
-BUDGETS = (8, 32, 64, 128)  # MiB
+BUDGETS = (8, 32, DEFAULT_BUDGET // 2**20, 128)  # MiB
 REPEATS = 3  # processes: where the allocator places things differs from one to the next
 CLEAR_PEAK = "5"  # what /proc/self/clear_refs takes to begin VmHWM anew
 

@@ -26,7 +26,7 @@ from .tap import Call, Layout, Record, Tap
 
 # Bytes a wave takes. Half of it costs a ViT-S/14 of 65 tokens 15 % more time, as each wave reads all weights again;
 # twice as much gains 2 % (Zen 4, 1 thread).
-DEFAULT_BUDGET = 64 * 2**20
+DEFAULT_BUDGET = 56 * 2**20
 
 
 class Native:
@@ -36,7 +36,7 @@ class Native:
         model: the user's model; not touched.
         encoder: where its blocks are, and how their weights are read.
         dtype: dtype of the blocks, None for the model's own; embeddings and head keep the model's where that is wider.
-        memory_budget: bytes a wave may keep, None for 64 MiB.
+        memory_budget: bytes a wave may keep, None for 56 MiB.
         backend: backend of the fused operations.
         known: kinds of calls that were held against the model's own forward; this one adds to it.
         prune: compute the last block for the first row alone where the head reads no other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,12 +80,9 @@ def norm(module: Any) -> Norm:
 
 def _norm_forwards() -> list[Any]:
     """The forwards of layer norms that compute what torch's does."""
-    try:
-        from timm.layers.norm import LayerNorm
-
-        return [nn.LayerNorm.forward, LayerNorm.forward]
-    except ImportError:
-        return [nn.LayerNorm.forward]
+    # not imported for its own sake: 20 MiB of modules that a model from elsewhere has no use for
+    timm = sys.modules.get("timm.layers.norm")
+    return [nn.LayerNorm.forward] if timm is None else [nn.LayerNorm.forward, timm.LayerNorm.forward]
 
 
 def activation(function: Any) -> Activation:
