@@ -1,8 +1,11 @@
-"""The native engine: all layers' path points in one wave, up through the blocks and back down, nothing padded.
+"""The native engine: all layers' path points in waves, up through the blocks and back down, nothing padded.
 
-Points of layer l join the wave at block l; on the way back each leaves it there. What need not be computed is not: with
-a head that reads the first row alone the last block computes that row alone (`first_row`), and in a post-norm block the
-first projection of a path is linear in a, so it is interpolated on the way up and never undone on the way down.
+Points of layer l join the wave at block l; on the way back each leaves it there (`wave`).
+
+On a GPU the host runs ahead: a round of points is as many transfers there as it has waves, none of them waited for, and
+one copy back, of the phi and F of all of them together. Between the two nothing is asked of the device: no value is read,
+no rows are chosen by a mask, no index is made on the host. The model's head and the explained scalar are the user's, and
+may wait. `ends` reads a few numbers, once a batch.
 """
 
 from __future__ import annotations
