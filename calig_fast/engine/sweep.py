@@ -2,10 +2,16 @@
 
 Points of layer l join the wave at block l; on the way back each leaves it there (`wave`).
 
-On a GPU the host runs ahead: a round of points is as many transfers there as it has waves, none of them waited for, and
-one copy back, of the phi and F of all of them together. Between the two nothing is asked of the device: no value is read,
-no rows are chosen by a mask, no index is made on the host. The model's head and the explained scalar are the user's, and
-may wait. `ends` reads a few numbers, once a batch.
+On a GPU the host runs ahead: a round of points is as many transfers there as it has waves, none of them waited for,
+and one copy back, of the phi and F of all of them together. Between the two nothing is asked of the device: no value is
+read, no rows are chosen by a mask, no index is made on the host. The model's head and the explained scalar are the
+user's, and may wait, and so do the operations of the backend "reference". `ends` reads a few numbers, once a batch.
+What lies before the head, and what after it, is recorded and replayed where waves of one shape come again (`graphs`).
+
+The blocks run in the dtype that is asked for. Products of float32 are cuBLAS's on a GPU, and exact there unless the
+caller allows TF32 (torch.backends.cuda.matmul.allow_tf32, or torch.set_float32_matmul_precision), which keeps 10 bits
+of each factor; the attention's stay exact. Those of bfloat16 and float16 run on the tensor cores and are summed in
+float32. Paths, and the sums over them, are float32 at least in any case, phi and F float64.
 """
 
 from __future__ import annotations
@@ -22,10 +28,11 @@ from . import block as blocks
 from . import first_row, verify
 from .attend import attention_map
 from .attention import MapKind
+from .graphs import Replay, recorder_for
 from .packed import Packed, Segments
 from .points import Ends, Point, Resolve, Scalars, Slopes, joined
 from .tap import Call, Layout, Record, Tap
-from .wave import Lines, Shape, Way, sent
+from .wave import Climbed, Lines, Shape, Way, sent
 
 # Bytes a wave takes. Half of it costs a ViT-S/14 of 65 tokens 15 % more time, as each wave reads all weights again;
 # twice as much gains 2 % (Zen 4, 1 thread).
@@ -74,6 +81,9 @@ class Native:
         self.row_bytes = 0
         self._known = {} if known is None else known
         self._prune, self._linear = prune, linear
+        recorder = recorder_for(next(model.parameters()).device, self.dtype, backend)
+        self._rise, self._fall = Replay(recorder), Replay(recorder)
+        self._lines = Lines(torch.zeros(1, dtype=torch.int64), (), (), (), ())
 
     @torch.no_grad()
     def ends(
@@ -104,6 +114,7 @@ class Native:
         reads = self._reader(call, resolve(_first(guess, batch)))
         first_only = self._prune and maps != "attention" and verify.reads_first_alone(reads, first[:1])
         run = tuple(self._distinct[i] for i in layout.order)
+        self._order = layout.order
         self._way = Way(run, first_only, self._linear, self.backend, self.dtype)
         hidden, qkvs, kept, out = self._up(everything, first.to(self.dtype))
         self._check(record, [*hidden[1:], out], mask, reads)
@@ -162,6 +173,8 @@ class Native:
             if not short or len(points) == 1:
                 raise
         self.budget = max(1, self.budget // 2)
+        self._rise.clear()
+        self._fall.clear()
         half = len(points) // 2
         return torch.cat([self._halving(call, scalars, part) for part in (points[:half], points[half:])], 1)
 
@@ -169,17 +182,24 @@ class Native:
         """phi and F of points in order of their layers, [K,n,T+1]: once up, and down for each scalar."""
         shape = Shape.of(points, self._packed)
         table = sent(points, shape, self._lines.offsets.device)
-        x, climbed = self._way.up(shape, table, self._lines)
+        way, lines = self._way, self._lines
+        key = (shape, self._order, way.first_only)
+        risen = self._rise(key, lambda table: way.up(shape, table, lines), (table,), lines)
+        climbed: Climbed = risen.kept
         index = climbed.inputs
         where = self._packed.where(index, Segments(table[2].long(), shape.lengths))
-        output, leaf = self._head(call, x, index, where)
+        output, leaf = self._head(call, risen.out, index, where)
         found = []
         for k, scalar in enumerate(scalars):
             last = k == len(scalars) - 1
             with torch.enable_grad():
                 value = scalar(output, index)
                 g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], where)
-            phi = self._packed.spread(self._way.down(g, climbed, free=last).double(), where, len(points))
+            if risen.fixed:
+                phi = self._fall(key, lambda g: (way.down(g, climbed, free=False), None), (g,), climbed).out
+            else:
+                phi = way.down(g, climbed, free=last)
+            phi = self._packed.spread(phi.double(), where, len(points))
             found.append(torch.cat([phi, value.detach().double()[:, None]], 1))
         return torch.stack(found)
 
@@ -290,7 +310,7 @@ class Native:
     def _keep_ends(self, hidden: list[Tensor], qkvs: list[Tensor], propagated: bool) -> None:
         tokens = len(self._packed.positions)
         wide = torch.promote_types(self.dtype, torch.float32)  # paths and their sums; the blocks get their own back
-        self._lines = Lines(
+        lines = Lines(
             self._packed.offsets,
             tuple((h[tokens:] if propagated else torch.zeros_like(h)).to(wide) for h in hidden),
             tuple(h[:tokens].to(wide) for h in hidden),
@@ -300,6 +320,9 @@ class Native:
             ),
             tuple(q[:tokens].to(wide) for q in qkvs),
         )
+        # recordings read them where they are
+        if not (self._rise.records and self._lines.refilled(lines)):
+            self._lines = lines
 
     def _bytes_a_row(self) -> int:
         """Bytes that one row leaves in one block for its way back, but for a few numbers."""

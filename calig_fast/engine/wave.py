@@ -5,7 +5,8 @@ What need not be computed is not: with a head that reads the first row alone the
 up and never undone on the way down.
 
 Nothing here waits for the device: what depends on values is computed there, and how many rows there are is known
-beforehand. So either way can be recorded and replayed (`graphs`).
+beforehand. So either way can be recorded and replayed (`graphs`); `Shape` and the sizes of `Lines` decide which kernels
+run, the table that is sent and the lines' values decide on what.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -90,19 +90,18 @@ class Lines:
     qkv_low: tuple[Tensor, ...]
     qkv_high: tuple[Tensor, ...]
 
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """All of them, for `of`."""
-        return (self.offsets, *self.low, *self.high, *self.qkv_low, *self.qkv_high)
+    def refilled(self, new: Lines) -> bool:
+        """Take over the values of other lines, each in its place; False where they are of other sizes."""
+        mine, theirs = self._all, new._all
+        if [(t.shape, t.dtype, t.device) for t in mine] != [(t.shape, t.dtype, t.device) for t in theirs]:
+            return False
+        for place, values in zip(mine, theirs, strict=True):
+            place.copy_(values)
+        return True
 
-    @classmethod
-    def of(cls, tensors: Sequence[Tensor], depth: int) -> Lines:
-        """Made of `tensors`, with paths into `depth` blocks."""
-        offsets, *rest = tensors
-        projected = (len(rest) - 2 * depth) // 2
-        cuts = (0, depth, 2 * depth, 2 * depth + projected, len(rest))
-        low, high, qkv_low, qkv_high = (tuple(rest[a:b]) for a, b in pairwise(cuts))
-        return cls(offsets, low, high, qkv_low, qkv_high)
+    @property
+    def _all(self) -> list[Tensor]:
+        return [self.offsets, *self.low, *self.high, *self.qkv_low, *self.qkv_high]
 
 
 @dataclass(frozen=True)
