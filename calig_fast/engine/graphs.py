@@ -53,11 +53,18 @@ class CudaRecorder:
         return found, graph.replay
 
 
-def recorder_for(device: torch.device, dtype: torch.dtype, backend: str) -> Recorder | None:
-    """What records the engine's sweeps, or None: no GPU, switched off, or operations that wait for the device."""
+def recorder_for(device: torch.device, dtype: torch.dtype, backend: str, head: int) -> Recorder | None:
+    """What records the engine's sweeps, or None: no GPU, switched off, or operations that wait for the device.
+
+    Args:
+        device: where the engine runs.
+        dtype: what its blocks run in.
+        backend: backend of the fused operations.
+        head: columns of an attention head.
+    """
     if device.type != "cuda" or os.environ.get(VARIABLE) == "0":
         return None
-    taken = ops.resolve(backend, torch.empty(0, 1, dtype=dtype, device=device))
+    taken = ops.resolve(backend, torch.empty(0, 1, head, dtype=dtype, device=device))
     return None if "reference" in taken else CudaRecorder()
 
 

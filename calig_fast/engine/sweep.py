@@ -10,8 +10,8 @@ What lies before the head, and what after it, is recorded and replayed where wav
 
 The blocks run in the dtype that is asked for. Products of float32 are cuBLAS's on a GPU, and exact there unless the
 caller allows TF32 (torch.backends.cuda.matmul.allow_tf32, or torch.set_float32_matmul_precision), which keeps 10 bits
-of each factor; the attention's stay exact. Those of bfloat16 and float16 run on the tensor cores and are summed in
-float32. Paths, and the sums over them, are float32 at least in any case, phi and F float64.
+of each factor; the attention's kernels stay exact. Those of bfloat16 and float16 run on the tensor cores. Paths, and
+the sums over them, are float32 at least in any case, phi and F float64.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class Native:
         self.row_bytes = 0
         self._known = {} if known is None else known
         self._prune, self._linear = prune, linear
-        recorder = recorder_for(next(model.parameters()).device, self.dtype, backend)
+        one = self._distinct[0]
+        head = len(one.qkv.weight) // (3 * one.heads)
+        recorder = recorder_for(one.qkv.weight.device, self.dtype, backend, head)
         self._rise, self._fall = Replay(recorder), Replay(recorder)
         self._lines = Lines(torch.zeros(1, dtype=torch.int64), (), (), (), ())
 

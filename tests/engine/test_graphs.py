@@ -158,14 +158,14 @@ def test_what_cannot_be_recorded_runs_as_it_is(error: type[RuntimeError]) -> Non
 
 
 def test_nothing_is_recorded_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert graphs.recorder_for(torch.device("cpu"), torch.float32, "auto") is None
+    assert graphs.recorder_for(torch.device("cpu"), torch.float32, "auto", 32) is None
     monkeypatch.setattr(graphs.ops, "resolve", lambda backend, *tensors: backend)
     monkeypatch.setattr(graphs.torch, "empty", lambda *args, **more: None)
     there = torch.device("cuda")
-    assert isinstance(graphs.recorder_for(there, torch.float32, "triton"), graphs.CudaRecorder)
-    assert graphs.recorder_for(there, torch.float32, "triton+reference") is None
+    assert isinstance(graphs.recorder_for(there, torch.float32, "triton", 32), graphs.CudaRecorder)
+    assert graphs.recorder_for(there, torch.float32, "triton+reference", 32) is None
     monkeypatch.setenv(graphs.VARIABLE, "0")
-    assert graphs.recorder_for(there, torch.float32, "triton") is None
+    assert graphs.recorder_for(there, torch.float32, "triton", 32) is None
 
 
 @needs_cpu

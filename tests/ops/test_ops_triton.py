@@ -73,6 +73,7 @@ def test_auto_takes_no_interpreted_kernel(monkeypatch: pytest.MonkeyPatch) -> No
     assert ops.backends()["triton"] is None
     assert ops.resolve("auto", hidden) != "triton"
     assert ops.resolve("triton", hidden) == "triton"
+    assert ops.resolve("triton", torch.zeros(3, 768)) == "triton", "rows of any width, though heads are narrow"
     monkeypatch.setenv(VARIABLE, "triton")
     assert ops.resolve("auto", hidden) == "triton"
 
