@@ -193,7 +193,7 @@ class Flow:
                 method=method.name,
                 settings={**described, **({"not_native": self.not_native} if self.not_native else {})},
                 engine=engine.name,
-                backend=ops.resolve(settings.backend, ends.hidden[0].float()),
+                backend=ops.resolve(settings.backend, ends.hidden[0].flatten(0, 1).float()),
                 maps=_context_maps(one, method.fusion) if settings.return_maps and method.fusion else None,
             )
             out.append(attribution)

@@ -85,7 +85,9 @@ def _rows(offsets: Tensor, inputs: Tensor) -> int:
     return int(offsets.diff()[inputs].sum())
 
 
-def _interpolate_path(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> Any:
+def _interpolate_path(
+    start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, rows: int | None = None
+) -> Any:
     points = start.new_empty((_rows(offsets, inputs), start.shape[1]))
     numbers = [*start.shape, len(offsets) - 1, len(inputs), SCALARS[start.dtype]]
     return [start, end, offsets, inputs, nodes.double()], numbers, [], [points]

@@ -64,6 +64,9 @@ def tiny(kind: str, attention: str = "sdpa") -> Any:
         "deit": lambda: t.DeiTForImageClassification(t.DeiTConfig(**PICTURE)),
         "deit-teacher": lambda: t.DeiTForImageClassificationWithTeacher(t.DeiTConfig(**PICTURE)),
         "dinov2": lambda: t.Dinov2ForImageClassification(t.Dinov2Config(**{**PICTURE, "mlp_ratio": 2})),
+        "dinov2-gated": lambda: t.Dinov2ForImageClassification(
+            t.Dinov2Config(**{**PICTURE, "mlp_ratio": 2}, use_swiglu_ffn=True)
+        ),
         "dinov2_with_registers": lambda: t.Dinov2WithRegistersForImageClassification(
             t.Dinov2WithRegistersConfig(**{**PICTURE, "mlp_ratio": 2}, num_register_tokens=2)
         ),

@@ -21,7 +21,8 @@ from ..ops.activation_backward import spec as activation_spec
 from ..ops.dispatch import asked
 from ..ops.norm_backward import reference as plain_norm
 from ..ops.norm_backward import spec as norm_spec
-from .attend import Run, attend
+from .attend import attend
+from .packed import Segments
 from .product import affine, pulled
 
 Parts = tuple[Tensor, Tensor, Tensor]
@@ -56,7 +57,9 @@ def project(block: Block, x: Tensor) -> tuple[Tensor, Parts | None]:
     return affine(block.qkv, x), None
 
 
-def forward(block: Block, x: Tensor, qkv: Tensor, normed: Parts | None, runs: tuple[Run, ...]) -> tuple[Tensor, Kept]:
+def forward(
+    block: Block, x: Tensor, qkv: Tensor, normed: Parts | None, segments: Segments, backend: str = "auto"
+) -> tuple[Tensor, Kept]:
     """The block's output.
 
     Args:
@@ -64,12 +67,13 @@ def forward(block: Block, x: Tensor, qkv: Tensor, normed: Parts | None, runs: tu
         x: [R,D], its input.
         qkv: [R,3E], what `project` gave.
         normed: what norm 1 kept, from `project`.
-        runs: where the segments lie in the rows.
+        segments: whose rows these are.
+        backend: backend of the fused operations.
 
     Returns:
         [R,D], and what the way back needs.
     """
-    mixed, attended = attend(qkv, block.heads, block.scale, runs)
+    mixed, attended = attend(qkv, block.heads, block.scale, segments, backend)
     return finish(block, mixed, x, normed, attended)
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..encoder import Block
 from . import block as blocks
-from .attend import Run
 from .attention import MapKind, over_heads
+from .packed import Segments
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,18 @@ class Pooled:
     parts: tuple[tuple[Tensor, Tensor, Tensor], ...]
 
 
-def forward(block: Block, x: Tensor, runs: tuple[Run, ...], firsts: Tensor) -> tuple[Tensor, blocks.Kept]:
+def forward(block: Block, x: Tensor, segments: Segments) -> tuple[Tensor, blocks.Kept]:
     """The block's output at the first row of each segment.
 
     Args:
         block: the block.
         x: [R,D], its input.
-        runs: where the segments lie in the rows.
-        firsts: [S] their first rows.
+        segments: whose rows these are.
 
     Returns:
         [S,D], and what the way back needs.
     """
-    normed, source = None, x
+    normed, source, firsts = None, x, segments.firsts
     if block.pre_norm:
         source, mean, deviation = blocks.norm(block.norm1, x)
         normed = (x, mean, deviation)
@@ -52,7 +51,7 @@ def forward(block: Block, x: Tensor, runs: tuple[Run, ...], firsts: Tensor) -> t
     q = (q if bq is None else q + bq) * block.scale
     absorbed = torch.einsum("shd,hdw->shw", q, wk)
     mixed, parts, done = [], [], 0
-    for run in runs:
+    for run in segments.runs:
         rows = source[run.start : run.stop].view(run.count, run.tokens, -1)
         mine = absorbed[done : done + run.count]
         done += run.count

@@ -2,13 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
-from .attend import Run
+
+@dataclass(frozen=True)
+class Run:
+    """Segments of one length, side by side.
+
+    Args:
+        start: first row.
+        count: segments n.
+        tokens: rows of each, T.
+    """
+
+    start: int
+    count: int
+    tokens: int
+
+    @property
+    def stop(self) -> int:
+        """One past the last row."""
+        return self.start + self.count * self.tokens
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Whose rows are whose: those of each segment follow those of the one before.
+
+    Args:
+        offsets: [S+1] int64, segment s has the rows offsets[s] .. offsets[s+1]; on the device of the rows.
+        lengths: rows of each, the same on the host, so that nothing need be asked of the device.
+    """
+
+    offsets: Tensor
+    lengths: tuple[int, ...]
+
+    @property
+    def firsts(self) -> Tensor:
+        """[S] the first row of each segment."""
+        return self.offsets[:-1]
+
+    @cached_property
+    def rows(self) -> int:
+        """R, rows of all segments."""
+        return sum(self.lengths)
+
+    @cached_property
+    def longest(self) -> int:
+        """Rows of the longest segment."""
+        return max(self.lengths, default=0)
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """The segments in order, those of one length side by side in one run."""
+        out: list[Run] = []
+        for tokens, alike in groupby(self.lengths):
+            out.append(Run(out[-1].stop if out else 0, len(list(alike)), tokens))
+        return tuple(out)
+
+    def until(self, count: int) -> Segments:
+        """The first `count` segments."""
+        return self if count == len(self.lengths) else Segments(self.offsets[: count + 1], self.lengths[:count])
 
 
 @dataclass(frozen=True)
@@ -17,23 +76,31 @@ class Packed:
 
     Args:
         positions: [tokens] int64 into the flattened [B,T].
-        offsets: [B+1] int64, on the device of the hidden states.
-        lengths: real tokens of each input.
+        segments: the tokens of each input.
         shape: (B, T).
     """
 
     positions: Tensor
-    offsets: Tensor
-    lengths: tuple[int, ...]
+    segments: Segments
     shape: tuple[int, int]
 
     @classmethod
     def of(cls, mask: Tensor) -> Packed:
-        """The real tokens of a mask [B,T] bool."""
+        """The real tokens of a mask [B,T] bool; waits for its device."""
         lengths = mask.sum(1)
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         positions = mask.flatten().nonzero().flatten()
-        return cls(positions, offsets, tuple(lengths.tolist()), (mask.shape[0], mask.shape[1]))
+        return cls(positions, Segments(offsets, tuple(lengths.tolist())), (mask.shape[0], mask.shape[1]))
+
+    @property
+    def offsets(self) -> Tensor:
+        """[B+1] int64, the first token of each input."""
+        return self.segments.offsets
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Real tokens of each input."""
+        return self.segments.lengths
 
     def pack(self, values: Tensor) -> Tensor:
         """[B,T,...] to [tokens,...]."""
@@ -41,51 +108,44 @@ class Packed:
 
     def unpack(self, values: Tensor) -> Tensor:
         """[tokens,...] to [B,T,...], zeros at padding."""
-        out = values.new_zeros(self.shape[0] * self.shape[1], *values.shape[1:])
-        out[self.positions] = values
-        return out.view(*self.shape, *values.shape[1:])
+        return self.spread(values, self.positions, self.shape[0])
 
     def twice(self) -> Packed:
         """The batch with a second one of the same mask after it."""
         rows = self.shape[0] * self.shape[1]
         return Packed(
             torch.cat([self.positions, self.positions + rows]),
-            torch.cat([self.offsets, self.offsets[1:] + self.offsets[-1]]),
-            self.lengths * 2,
+            Segments(torch.cat([self.offsets, self.offsets[1:] + self.offsets[-1]]), self.lengths * 2),
             (2 * self.shape[0], self.shape[1]),
         )
 
-    def runs(self, inputs: Sequence[int]) -> tuple[Run, ...]:
-        """Segments of these inputs, one after another, those of one length side by side in one run."""
-        out: list[Run] = []
-        for b in inputs:
-            tokens = self.lengths[b]
-            if out and out[-1].tokens == tokens:
-                out[-1] = Run(out[-1].start, out[-1].count + 1, tokens)
-            else:
-                out.append(Run(out[-1].stop if out else 0, 1, tokens))
-        return tuple(out)
-
-    def firsts(self, inputs: Sequence[int]) -> Tensor:
-        """[S] the first row of each segment."""
-        starts = [0]
-        for b in inputs:
-            starts.append(starts[-1] + self.lengths[b])
-        return torch.tensor(starts[:-1], device=self.positions.device)
-
     def places(self, b: int) -> Tensor:
         """Where the real tokens of one input stand in its row of T."""
-        bounds = self.offsets[b : b + 2].tolist()
-        return self.positions[bounds[0] : bounds[1]] - b * self.shape[1]
+        first = sum(self.lengths[:b])
+        return self.positions[first : first + self.lengths[b]] - b * self.shape[1]
 
     def maps(self, values: Tensor) -> Tensor:
         """[B,T,U] to [sum of T_b^2], each input's real rows and columns."""
         parts = [values[b][places][:, places].flatten() for b in range(self.shape[0]) for places in (self.places(b),)]
         return torch.cat(parts) if parts else values.new_zeros(0)
 
-    def scatter(self, inputs: Sequence[int], values: Tensor) -> Tensor:
-        """Rows of segments [rows,...] to [S,T,...], each at its input's own places, zeros elsewhere."""
-        where = torch.cat([s * self.shape[1] + self.places(b) for s, b in enumerate(inputs)])
-        out = values.new_zeros(len(inputs) * self.shape[1], *values.shape[1:])
+    def where(self, inputs: Tensor, segments: Segments) -> Tensor:
+        """The places of some inputs' rows in [S,T], flattened.
+
+        Args:
+            inputs: [S] int64, the input that each segment is of; the same may come again.
+            segments: their rows.
+
+        Returns:
+            [rows] int64, computed where `inputs` lie.
+        """
+        rows = torch.arange(segments.rows, device=inputs.device)
+        s = torch.searchsorted(segments.offsets[1:], rows, right=True)
+        b = inputs[s]
+        return self.positions[rows - segments.offsets[s] + self.offsets[b]] + (s - b) * self.shape[1]
+
+    def spread(self, values: Tensor, where: Tensor, count: int) -> Tensor:
+        """Rows of segments [rows,...] to [count,T,...], each at its place `where`, zeros elsewhere."""
+        out = values.new_zeros(count * self.shape[1], *values.shape[1:])
         out[where] = values
-        return out.view(len(inputs), self.shape[1], *values.shape[1:])
+        return out.view(count, self.shape[1], *values.shape[1:])

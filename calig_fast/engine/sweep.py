@@ -1,8 +1,17 @@
-"""The native engine: all layers' path points in one wave, up through the blocks and back down, nothing padded.
+"""The native engine: all layers' path points in waves, up through the blocks and back down, nothing padded.
 
-Points of layer l join the wave at block l; on the way back each leaves it there. What need not be computed is not: with
-a head that reads the first row alone the last block computes that row alone (`first_row`), and in a post-norm block the
-first projection of a path is linear in a, so it is interpolated on the way up and never undone on the way down.
+Points of layer l join the wave at block l; on the way back each leaves it there (`wave`).
+
+On a GPU the host runs ahead: a round of points is as many transfers there as it has waves, none of them waited for,
+and one copy back, of the phi and F of all of them together. Between the two nothing is asked of the device: no value is
+read, no rows are chosen by a mask, no index is made on the host. The model's head and the explained scalar are the
+user's, and may wait, and so do the operations of the backend "reference". `ends` reads a few numbers, once a batch.
+What lies before the head, and what after it, is recorded and replayed where waves of one shape come again (`graphs`).
+
+The blocks run in the dtype that is asked for. Products of float32 are cuBLAS's on a GPU, and exact there unless the
+caller allows TF32 (torch.backends.cuda.matmul.allow_tf32, or torch.set_float32_matmul_precision), which keeps 10 bits
+of each factor; the attention's kernels stay exact. Those of bfloat16 and float16 run on the tensor cores. Paths, and
+the sums over them, are float32 at least in any case, phi and F float64.
 """
 
 from __future__ import annotations
@@ -13,16 +22,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import ops
-from ..encoder import Block, Encoder, in_dtype
+from ..encoder import Encoder, in_dtype
 from ..output import gradients, logits_of
 from . import block as blocks
 from . import first_row, verify
-from .attend import attend_vjp, attention_map, computed_in
+from .attend import attention_map
 from .attention import MapKind
-from .packed import Packed
+from .graphs import Replay, recorder_for
+from .packed import Packed, Segments
 from .points import Ends, Point, Resolve, Scalars, Slopes, joined
 from .tap import Call, Layout, Record, Tap
+from .wave import Climbed, Lines, Shape, Way, sent
 
 # Bytes a wave takes. Half of it costs a ViT-S/14 of 65 tokens 15 % more time, as each wave reads all weights again;
 # twice as much gains 2 % (Zen 4, 1 thread).
@@ -71,8 +81,11 @@ class Native:
         self.row_bytes = 0
         self._known = {} if known is None else known
         self._prune, self._linear = prune, linear
-        self._blocks: list[Block] = []
-        self._first_only = False
+        one = self._distinct[0]
+        head = len(one.qkv.weight) // (3 * one.heads)
+        recorder = recorder_for(one.qkv.weight.device, self.dtype, backend, head)
+        self._rise, self._fall = Replay(recorder), Replay(recorder)
+        self._lines = Lines(torch.zeros(1, dtype=torch.int64), (), (), (), ())
 
     @torch.no_grad()
     def ends(
@@ -96,30 +109,32 @@ class Native:
         record = None if kind in self._known else self.tap.record(call, False)
         layout = self._known.get(kind) or self.tap.layout
         first, guess = self.tap.embed(joined(call, reference), layout, words)
-        self._blocks = [self._distinct[i] for i in layout.order]
         mask = first.new_ones(first.shape[:2], dtype=torch.bool)[:batch] if mask is None else mask.to(first.device)
         self._packed = Packed.of(mask)
         everything = self._packed if reference is None else self._packed.twice()
         # which rows the head reads can be told from any hidden state, so before anything is run
         reads = self._reader(call, resolve(_first(guess, batch)))
-        self._first_only = self._prune and maps != "attention" and verify.reads_first_alone(reads, first[:1])
+        first_only = self._prune and maps != "attention" and verify.reads_first_alone(reads, first[:1])
+        run = tuple(self._distinct[i] for i in layout.order)
+        self._order = layout.order
+        self._way = Way(run, first_only, self._linear, self.backend, self.dtype)
         hidden, qkvs, kept, out = self._up(everything, first.to(self.dtype))
         self._check(record, [*hidden[1:], out], mask, reads)
         index = torch.arange(batch, device=first.device)
         rows = index if reference is None else torch.cat([index, index])
-        output, leaf = self._head(call, out, rows, everything, range(len(rows)))
+        output, leaf = self._head(call, out, rows, everything.positions)
         z = _first(output, batch)
         if record is not None:
             verify.same_logits(_first(record.output, batch), z, self.dtype)
         scalars = resolve(z)
         self._keep_ends(hidden, qkvs, reference is not None)
-        self.row_bytes = max(1, everything.shape[1] * self._bytes_a_row() * len(self._blocks))
+        self.row_bytes = max(1, everything.shape[1] * self._bytes_a_row() * len(run))
         slopes = []
         for k, scalar in enumerate(scalars):
             last = k == len(scalars) - 1
             with torch.enable_grad():
                 value = scalar(output, rows)
-                g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], everything, range(len(rows)))
+                g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], everything.positions)
             slopes.append(self._down(everything, kept, value.detach().double(), g, maps, free=last))
         self._known[kind] = layout
         unpack, tokens = self._packed.unpack, len(self._packed.positions)
@@ -135,20 +150,23 @@ class Native:
     def phi(self, call: Call, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
         """See `Engine.phi`; the points of all layers go in waves that fit the budget."""
         order = sorted(range(len(points)), key=lambda i: (points[i].layer, points[i].row, points[i].node))
-        rows = torch.zeros(len(ends.scalars), len(points), self._packed.shape[1], dtype=torch.float64)
-        values = torch.zeros(len(ends.scalars), len(points), dtype=torch.float64)
-        a_row, wave, held = self._bytes_a_row(), list[int](), 0
+        a_row, wave, held, found = self._bytes_a_row(), list[Point](), 0, list[Tensor]()
         for i in [*order, -1]:
             # one block more, for what the block at work takes and lets go of
-            passed = 0 if i < 0 else len(self._blocks) - points[i].layer + 1
+            passed = 0 if i < 0 else len(self._way.stack) - points[i].layer + 1
             size = 0 if i < 0 else a_row * self._packed.lengths[points[i].row] * passed
             if wave and (i < 0 or held + size > self.budget):
-                rows[:, wave], values[:, wave] = self._halving(call, ends.scalars, [points[k] for k in wave])
+                found.append(self._halving(call, ends.scalars, wave))
                 wave, held = [], 0
-            wave, held = [*wave, i], held + size
-        return rows, values
+            wave, held = [*wave, points[i]], held + size
+        if not found:
+            return torch.zeros(len(ends.scalars), 0, self._packed.shape[1]).double(), torch.zeros(len(ends.scalars), 0)
+        back = torch.empty(len(points), dtype=torch.int64)
+        back[order] = torch.arange(len(points))
+        rows = torch.cat(found, 1).cpu()[:, back]  # the one place that waits for the device
+        return rows[..., :-1], rows[..., -1]
 
-    def _halving(self, call: Call, scalars: Scalars, points: list[Point]) -> tuple[Tensor, Tensor]:
+    def _halving(self, call: Call, scalars: Scalars, points: list[Point]) -> Tensor:
         """A wave; where the device has no memory for it, its halves, and the budget is halved for what comes."""
         try:
             return self._wave(call, scalars, points)
@@ -157,115 +175,48 @@ class Native:
             if not short or len(points) == 1:
                 raise
         self.budget = max(1, self.budget // 2)
+        self._rise.clear()
+        self._fall.clear()
         half = len(points) // 2
-        parts = self._halving(call, scalars, points[:half]), self._halving(call, scalars, points[half:])
-        return torch.cat([p[0] for p in parts], 1), torch.cat([p[1] for p in parts], 1)
+        return torch.cat([self._halving(call, scalars, part) for part in (points[:half], points[half:])], 1)
 
-    def _wave(self, call: Call, scalars: Scalars, points: list[Point]) -> tuple[Tensor, Tensor]:
-        """phi [K,n,T] and F [K,n] of points in order of their layers: once up, and down for each scalar."""
-        lowest, top = points[0].layer, len(self._blocks) - 1
-        inputs = [p.row for p in points]
-        x, kept = None, list[blocks.Kept]()
-        for layer in range(lowest, top + 1):
-            here = [p for p in points if p.layer == layer]
-            active = inputs[: sum(p.layer <= layer for p in points)]
-            x, keep = self._climb(layer, x, here, active)
-            kept.append(keep)
-        if x is None:
-            raise RuntimeError("a wave without blocks")
-        index = torch.tensor(inputs, device=x.device)
-        output, leaf = self._head(call, x, index, self._packed, inputs)
-        phis, values = [], []
+    def _wave(self, call: Call, scalars: Scalars, points: list[Point]) -> Tensor:
+        """phi and F of points in order of their layers, [K,n,T+1]: once up, and down for each scalar."""
+        shape = Shape.of(points, self._packed)
+        table = sent(points, shape, self._lines.offsets.device)
+        way, lines = self._way, self._lines
+        key = (shape, self._order, way.first_only)
+        risen = self._rise(key, lambda table: way.up(shape, table, lines), (table,), lines)
+        climbed: Climbed = risen.kept
+        index = climbed.inputs
+        where = self._packed.where(index, Segments(table[2].long(), shape.lengths))
+        output, leaf = self._head(call, risen.out, index, where)
+        found = []
         for k, scalar in enumerate(scalars):
             last = k == len(scalars) - 1
             with torch.enable_grad():
                 value = scalar(output, index)
-                g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], self._packed, inputs)
-            found: list[Tensor] = []
-            for layer in range(top, lowest - 1, -1):
-                keep = kept.pop() if last else kept[layer - lowest]
-                g, phi = self._leave(layer, g, keep, [p for p in points if p.layer <= layer])
-                found.append(phi)
-            phis.append(self._packed.scatter(inputs, torch.cat(found[::-1])).double().cpu())
-            values.append(value.detach().double().cpu())
-        return torch.stack(phis), torch.stack(values)
-
-    def _climb(
-        self, layer: int, x: Tensor | None, here: list[Point], active: Sequence[int]
-    ) -> tuple[Tensor, blocks.Kept]:
-        """Through block `layer`: the rows from below with the new points, of the inputs `active` in all."""
-        block, runs = self._blocks[layer], self._packed.runs(active)
-        new = [self._path(self._low[layer], self._high[layer], here)] if here else []
-        rows = torch.cat([*([] if x is None else [x]), *new]) if x is None or new else x
-        if self._is_pooled(layer):
-            return first_row.forward(block, rows, runs, self._packed.firsts(active))
-        if block.pre_norm or not self._linear or not here:
-            qkv, normed = blocks.project(block, rows)
-            return blocks.forward(block, rows, qkv, normed, runs)
-        qkv = self._path(self._qkv_low[layer], self._qkv_high[layer], here)
-        if x is not None:
-            qkv = torch.cat([blocks.project(block, x)[0], qkv])
-        return blocks.forward(block, rows, qkv, None, runs)
-
-    def _is_pooled(self, layer: int) -> bool:
-        return self._first_only and layer == len(self._blocks) - 1
-
-    def _path(self, low: Tensor, high: Tensor, points: list[Point]) -> Tensor:
-        index, nodes = self._places(points, high.device)
-        found = ops.interpolate_path(low, high, self._packed.offsets, index, nodes, backend=self.backend)
-        return found.to(self.dtype)
-
-    def _integrand(self, gradients: list[Tensor], directions: list[Tensor], points: list[Point]) -> Tensor:
-        """phi of the rows of some points: gradients times directions, summed over the width."""
-        index, nodes = self._places(points, directions[0].device)
-        wide = [g.to(d.dtype) for g, d in zip(gradients, directions, strict=True)]
-        return ops.accumulate_gradients(
-            wide, directions, self._packed.offsets, index, torch.ones_like(nodes), backend=self.backend
-        )[0]
-
-    def _leave(self, layer: int, g: Tensor, kept: blocks.Kept, points: list[Point]) -> tuple[Tensor, Tensor]:
-        """Down through block `layer`: the gradient for those that go on, and phi of the points that end here."""
-        block = self._blocks[layer]
-        here = [p for p in points if p.layer == layer]
-        on = len(points) - len(here)
-        split = sum(self._packed.lengths[p.row] for p in points[:on])
-        direction = self._high[layer] - self._low[layer]
-        if self._is_pooled(layer) or block.pre_norm or not self._linear:
-            if self._is_pooled(layer):
-                below = first_row.vjp(block, g, kept, self.backend)[0]
+                g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], where)
+            if risen.fixed:
+                phi = self._fall(key, lambda g: (way.down(g, climbed, free=False), None), (g,), climbed).out
             else:
-                residual, dmixed = blocks.vjp(block, g, kept, self.backend)
-                below = blocks.pull(block, residual, attend_vjp(dmixed, kept.attended), kept, self.backend)
-            phi = self._integrand([below[split:]], [direction], here) if here else below.new_zeros(0)
-            return below[:split], phi
-        residual, dmixed = blocks.vjp(block, g, kept, self.backend)
-        dqkv = attend_vjp(dmixed, kept.attended)
-        below = g.new_zeros(0)
-        if on:
-            below = blocks.pull(block, residual[:split], dqkv[:split], kept, self.backend)
-        if not here:
-            return below, g.new_zeros(0)
-        # the projection is not undone: <dqkv W, h - h'> = <dqkv, W (h - h')>, and W (h - h') is known
-        projected = self._qkv_high[layer] - self._qkv_low[layer]
-        return below, self._integrand([residual[split:], dqkv[split:]], [direction, projected], here)
-
-    def _places(self, points: list[Point], device: torch.device) -> tuple[Tensor, Tensor]:
-        index = torch.tensor([p.row for p in points], dtype=torch.int64, device=device)
-        return index, torch.tensor([p.node for p in points], dtype=torch.float64, device=device)
+                phi = way.down(g, climbed, free=last)
+            phi = self._packed.spread(phi.double(), where, len(points))
+            found.append(torch.cat([phi, value.detach().double()[:, None]], 1))
+        return torch.stack(found)
 
     def _up(self, packed: Packed, first: Tensor) -> tuple[list[Tensor], list[Tensor], list[blocks.Kept], Tensor]:
         """Whole inputs up through all blocks: block inputs, projections, what the way back needs, and the output."""
-        everyone = range(packed.shape[0])
-        runs, x = packed.runs(everyone), packed.pack(first)
+        segments, x = packed.segments, packed.pack(first)
         hidden, qkvs, kept = [], [], []
-        for layer, block in enumerate(self._blocks):
+        for layer, block in enumerate(self._way.stack):
             hidden.append(x)
-            if self._is_pooled(layer):
-                x, keep = first_row.forward(block, x, runs, packed.firsts(everyone))
+            if self._way.is_pooled(layer):
+                x, keep = first_row.forward(block, x, segments)
             else:
                 qkv, normed = blocks.project(block, x)
                 qkvs.append(qkv)
-                x, keep = blocks.forward(block, x, qkv, normed, runs)
+                x, keep = blocks.forward(block, x, qkv, normed, segments, self.backend)
             kept.append(keep)
         return hidden, qkvs, kept, x
 
@@ -275,24 +226,22 @@ class Native:
         """Whole inputs back down: what the slopes at every block input say, and the attention maps of the inputs."""
         batch, tokens, unpack = self._packed.shape[0], len(self._packed.positions), self._packed.unpack
         reads = (g != 0).any(-1)
-        if self._first_only:
+        if self._way.first_only:
             marks = reads.new_zeros(len(packed.positions))
-            marks[packed.firsts(range(packed.shape[0]))] = reads
+            marks[packed.segments.firsts] = reads
             reads = marks
         found: dict[str, list[Tensor]] = {"high": [], "low": [], "product": [], "maps": []}
-        for layer in range(len(self._blocks) - 1, -1, -1):
-            block, keep = self._blocks[layer], kept.pop() if free else kept[layer]
-            if self._is_pooled(layer):
-                g, dmixed = first_row.vjp(block, g, keep, self.backend)
-            else:
-                residual, dmixed = blocks.vjp(block, g, keep, self.backend)
-                g = blocks.pull(block, residual, attend_vjp(dmixed, keep.attended), keep, self.backend)
+        slopes = 0 if maps is None or maps == "attention" else batch  # maps that fall off on the way back
+        for layer in range(len(self._way.stack) - 1, -1, -1):
+            keep = kept.pop() if free else kept[layer]
+            g, dmixed, gradient_maps = self._way.back(layer, g, keep, slopes, maps or "gradient")
             if maps is not None:
-                found["maps"].append(self._maps(layer, keep, dmixed, maps, batch))
-            direction = self._high[layer] - self._low[layer]
+                found["maps"].append(self._maps(layer, keep, dmixed, gradient_maps, maps))
+            high_end = self._lines.high[layer]
+            direction = high_end - self._lines.low[layer]
             found["high"].append(unpack(_along(g[:tokens], direction)))
             found["low"].append(unpack(_along(g[tokens:], direction)) if len(g) > tokens else direction.new_zeros(0))
-            found["product"].append(unpack(_along(g[:tokens], self._high[layer])))
+            found["product"].append(unpack(_along(g[:tokens], high_end)))
         high, low, product = (torch.stack(found[name][::-1]).cpu() for name in ("high", "low", "product"))
         propagated = len(value) > batch
         return Slopes(
@@ -305,32 +254,38 @@ class Native:
             readout=unpack(reads[:tokens]),
         )
 
-    def _maps(self, layer: int, kept: blocks.Kept, dmixed: Tensor, kind: MapKind, batch: int) -> Tensor:
+    def _maps(self, layer: int, kept: blocks.Kept, dmixed: Tensor, found: Tensor | None, kind: MapKind) -> Tensor:
         """[B,T,U], zeros at padding."""
-        t = self._packed.shape[1]
-        out = dmixed.new_zeros(batch, t, t, dtype=torch.promote_types(dmixed.dtype, torch.float32))
-        for b in range(batch):
+        (batch, t), wide = self._packed.shape, torch.promote_types(dmixed.dtype, torch.float32)
+        out = dmixed.new_zeros(batch, t, t, dtype=wide)
+        for b, tokens in enumerate(self._packed.lengths):
             real = self._packed.places(b)
-            if self._is_pooled(layer):
-                found = first_row.attention_map(self._blocks[layer], kept, b, dmixed, kind)
+            if found is None:
+                mine = first_row.attention_map(self._way.stack[layer], kept, b, dmixed, kind)
+            elif kind == "attention":
+                mine = attention_map(kept.attended, b)
             else:
-                found = attention_map(kept.attended, b, dmixed, kind)
-            out[b, real[:, None], real] = found.to(out.dtype)
+                mine = found[b, :tokens, :tokens]
+            out[b, real[:, None], real] = mine.to(wide)
         return out
 
-    def _head(self, call: Call, out: Tensor, rows: Tensor, packed: Packed, inputs: Sequence[int]) -> tuple[Any, Tensor]:
-        """What the model makes of segments whose last hidden rows are `out`, and the leaf it was made from."""
-        leaf = (out[:, None] if self._first_only else packed.scatter(inputs, out)).detach().to(self.tap.dtype)
+    def _head(self, call: Call, out: Tensor, rows: Tensor, where: Tensor) -> tuple[Any, Tensor]:
+        """What the model makes of segments whose last hidden rows are `out`, and the leaf it was made from.
+
+        Args:
+            call: the model's arguments.
+            out: the rows, or the first row of each segment alone.
+            rows: [S] int64, the input that each segment is of.
+            where: the places of the rows in [S,T].
+        """
+        hidden = out[:, None] if self._way.first_only else self._packed.spread(out, where, len(rows))
+        leaf = hidden.detach().to(self.tap.dtype)
         with torch.enable_grad():
             return self.tap.head(_picked(call, rows), leaf.requires_grad_()), leaf
 
-    def _rows_of(self, g: Tensor, packed: Packed, inputs: Sequence[int]) -> Tensor:
+    def _rows_of(self, g: Tensor, where: Tensor) -> Tensor:
         """The gradient of a leaf as the segments' own rows."""
-        if self._first_only:
-            return g[:, 0].to(self.dtype).contiguous()
-        marks = torch.zeros(packed.shape, dtype=torch.bool, device=g.device)
-        marks.view(-1)[packed.positions] = True
-        return g[marks[list(inputs)]].to(self.dtype)
+        return (g[:, 0] if self._way.first_only else g.flatten(0, 1)[where]).to(self.dtype).contiguous()
 
     def _reader(self, call: Call, scalars: Scalars) -> verify.Head:
         """What is explained, as a function of the last hidden state."""
@@ -344,33 +299,39 @@ class Native:
     def _check(self, record: Record | None, ours: list[Tensor], mask: Tensor, reads: verify.Head) -> None:
         """Hold a first call of its kind against the model's own forward, and every padded one against itself."""
         packed, tokens = self._packed, len(self._packed.positions)
-        first = ours[-1][: packed.shape[0]] if self._first_only else ours[-1][:tokens]
+        first = ours[-1][: packed.shape[0]] if self._way.first_only else ours[-1][:tokens]
         if record is not None:
             verify.same_outputs(record.hidden[1:], [*(h[:tokens] for h in ours[:-1]), first], packed)
         if bool(mask.all()):
             return
-        if self._first_only and not bool(mask[:, 0].all()):
+        if self._way.first_only and not bool(mask[:, 0].all()):
             raise verify.reads_padding()
-        if not self._first_only:
+        if not self._way.first_only:
             verify.heeds_padding(reads, packed.unpack(first).to(self.tap.dtype), mask)
 
     def _keep_ends(self, hidden: list[Tensor], qkvs: list[Tensor], propagated: bool) -> None:
         tokens = len(self._packed.positions)
         wide = torch.promote_types(self.dtype, torch.float32)  # paths and their sums; the blocks get their own back
-        self._high = [h[:tokens].to(wide) for h in hidden]
-        self._low = [h[tokens:].to(wide) if propagated else torch.zeros_like(h).to(wide) for h in hidden]
-        self._qkv_high = [q[:tokens].to(wide) for q in qkvs]
-        self._qkv_low = [
-            q[tokens:].to(wide) if propagated else blocks.project(block, torch.zeros_like(h))[0].to(wide)
-            for q, block, h in zip(qkvs, self._blocks, hidden, strict=False)  # a pooled last block has no projection
-        ]
+        lines = Lines(
+            self._packed.offsets,
+            tuple((h[tokens:] if propagated else torch.zeros_like(h)).to(wide) for h in hidden),
+            tuple(h[:tokens].to(wide) for h in hidden),
+            tuple(
+                (q[tokens:] if propagated else blocks.project(block, torch.zeros_like(h))[0]).to(wide)
+                for q, block, h in zip(qkvs, self._way.stack, hidden, strict=False)  # a pooled block has no projection
+            ),
+            tuple(q[:tokens].to(wide) for q in qkvs),
+        )
+        # recordings read them where they are
+        if not (self._rise.records and self._lines.refilled(lines)):
+            self._lines = lines
 
     def _bytes_a_row(self) -> int:
-        """Bytes that one row leaves in one block for its way back."""
-        block = self._blocks[0]
+        """Bytes that one row leaves in one block for its way back, but for a few numbers."""
+        block = self._way.stack[0]
         weight, inner = block.qkv.weight, block.up.weight.shape[0]
-        attended = computed_in(self.dtype, weight.device).itemsize * len(weight) * 4 // 3  # q, k, v and what they made
-        return (2 * weight.shape[1] + inner) * self.dtype.itemsize + attended
+        attended = len(weight) * 4 // 3  # q, k, v and what they made
+        return (2 * weight.shape[1] + inner + attended) * self.dtype.itemsize
 
 
 def _first(output: Any, batch: int) -> Tensor | None:

@@ -3,6 +3,8 @@
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
+#include <optional>
+
 #include "../common/segments.h"
 #include "../common/tensors.h"
 #include "interpolate_path.h"
@@ -25,7 +27,7 @@ void check_ends(const at::Tensor& start, const at::Tensor& end) {
 }
 
 at::Tensor interpolate_path_on_cpu(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,
-                                   const at::Tensor& inputs, const at::Tensor& nodes) {
+                                   const at::Tensor& inputs, const at::Tensor& nodes, std::optional<int64_t> rows) {
   check_ends(start, end);
   const auto offset = checked_offsets(offsets, start.size(0));
   const int64_t count = static_cast<int64_t>(offset.size()) - 1, tokens = start.size(0), width = start.size(1);
@@ -33,6 +35,7 @@ at::Tensor interpolate_path_on_cpu(const at::Tensor& start, const at::Tensor& en
   const auto node = doubles(nodes, "nodes", static_cast<int64_t>(input.size()));
   const auto first = first_rows(offset, input);
   const auto grouped = segments_of_input(input, count);
+  TORCH_CHECK(!rows || *rows == first.back(), "rows: expected ", first.back(), ", those of all inputs, got ", *rows);
 
   const at::Tensor from = start.contiguous(), to = end.contiguous();
   at::Tensor points = at::empty({first.back(), width}, start.options());
@@ -54,12 +57,12 @@ at::Tensor interpolate_path_on_cpu(const at::Tensor& start, const at::Tensor& en
 
 #if defined(CALIG_WITH_CUDA)
 at::Tensor interpolate_path_on_cuda(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,
-                                    const at::Tensor& inputs, const at::Tensor& nodes) {
+                                    const at::Tensor& inputs, const at::Tensor& nodes, std::optional<int64_t> told) {
   const c10::cuda::CUDAGuard guard(start.device());
   check_ends(start, end);
   const StepsOnDevice steps = steps_on_device(offsets, inputs, nodes, "nodes", start);
-  // the number of rows has to be known here: the one place that waits for the device
-  const int64_t rows = at::diff(steps.offsets).index_select(0, steps.inputs).sum().item<int64_t>();
+  // the number of rows has to be known here: who does not tell it waits for the device
+  const int64_t rows = told ? *told : at::diff(steps.offsets).index_select(0, steps.inputs).sum().item<int64_t>();
   const at::Tensor from = start.contiguous(), to = end.contiguous();
   at::Tensor points = at::empty({rows, start.size(1)}, start.options());
   const InterpolatePathCuda problem{scalar_of(start, "start"),

@@ -6,12 +6,15 @@ import torch
 from calig_fast.encoder import Affine, Block, Norm
 from calig_fast.engine import block as blocks
 from calig_fast.engine import first_row
-from calig_fast.engine.attend import Run, attend_vjp, attention_map
+from calig_fast.engine.attend import attend, attend_vjp, attention_map
+from calig_fast.engine.packed import Run, Segments
 
 D, E, F, H = 12, 8, 20, 2
+LENGTHS = (5, 5, 1, 3, 3, 3)
 RUNS = (Run(0, 2, 5), Run(10, 1, 1), Run(11, 3, 3))
-FIRST = torch.tensor([0, 5, 10, 11, 14, 17])
-ROWS = RUNS[-1].stop
+SEGMENTS = Segments(torch.tensor([0, 5, 10, 11, 14, 17, 20]), LENGTHS)
+FIRST = SEGMENTS.firsts
+ROWS = SEGMENTS.rows
 
 
 def make(pre_norm, activation, biases, gated, scaled, seed=0):
@@ -87,31 +90,51 @@ KINDS = [
 def test_forward_and_vjp(kind):
     block, x, want, upstream, slope = case(kind, None)
     qkv, normed = blocks.project(block, x)
-    out, kept = blocks.forward(block, x, qkv, normed, RUNS)
+    out, kept = blocks.forward(block, x, qkv, normed, SEGMENTS)
     torch.testing.assert_close(out, want, rtol=1e-10, atol=1e-10)
     residual, dmixed = blocks.vjp(block, upstream.clone(), kept)
-    found = blocks.pull(block, residual, attend_vjp(dmixed, kept.attended), kept)
+    found = blocks.pull(block, residual, attend_vjp(dmixed, kept.attended)[0], kept)
     torch.testing.assert_close(found, slope, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_first_rows_alone(kind):
     block, x, want, upstream, slope = case(kind, FIRST)
-    out, kept = first_row.forward(block, x, RUNS, FIRST)
+    out, kept = first_row.forward(block, x, SEGMENTS)
     torch.testing.assert_close(out, want, rtol=1e-10, atol=1e-10)
     found, dmixed = first_row.vjp(block, upstream.clone(), kept)
     torch.testing.assert_close(found, slope, rtol=1e-10, atol=1e-10)
     qkv, normed = blocks.project(block, x)
-    _, whole = blocks.forward(block, x, qkv, normed, RUNS)
+    _, whole = blocks.forward(block, x, qkv, normed, SEGMENTS)
     spread = torch.zeros(ROWS, E, dtype=torch.float64).index_copy(0, FIRST, dmixed)
-    for segment in range(len(FIRST)):
-        for name in ("gradient", "positive_gradient"):
+    for name in ("gradient", "positive_gradient"):
+        _, wanted = attend_vjp(spread, whole.attended, maps=len(FIRST), kind=name)
+        for segment, tokens in enumerate(LENGTHS):
             torch.testing.assert_close(
                 first_row.attention_map(block, kept, segment, dmixed, name),
-                attention_map(whole.attended, segment, spread, name),
+                wanted[segment, :tokens, :tokens],
                 rtol=1e-10,
                 atol=1e-12,
             )
+
+
+def test_segments_of_one_length_side_by_side_are_one_run():
+    assert SEGMENTS.runs == RUNS
+    assert SEGMENTS.until(3).runs == RUNS[:2]
+    assert (SEGMENTS.until(3).rows, SEGMENTS.until(3).longest) == (11, 5)
+    assert SEGMENTS.until(0).runs == ()
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_maps_of_attention_are_its_softmax(backend):
+    block = make(*KINDS[0])
+    x = torch.randn(ROWS, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    qkv, _ = blocks.project(block, x)
+    _, attended = attend(qkv, H, 0.4, SEGMENTS, backend)
+    for segment, (first, tokens) in enumerate(zip(FIRST.tolist(), LENGTHS, strict=True)):
+        q, k, _ = qkv[first : first + tokens].view(tokens, 3, H, -1).permute(1, 2, 0, 3)
+        wanted = torch.softmax(0.4 * q @ k.mT, -1).mean(0)
+        torch.testing.assert_close(attention_map(attended, segment), wanted, rtol=1e-10, atol=1e-12)
 
 
 def case(kind, readout):
@@ -132,12 +155,12 @@ def test_the_way_back_leaves_its_arguments_alone(kind):
     x = torch.randn(ROWS, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     qkv, normed = blocks.project(block, x)
     before = x.clone(), qkv.clone()
-    out, kept = blocks.forward(block, x, qkv, normed, RUNS)
+    out, kept = blocks.forward(block, x, qkv, normed, SEGMENTS)
     upstream = torch.ones_like(out)
     found = []
     for _ in range(2):
         residual, dmixed = blocks.vjp(block, upstream, kept)
-        found.append(blocks.pull(block, residual, attend_vjp(dmixed, kept.attended), kept))
+        found.append(blocks.pull(block, residual, attend_vjp(dmixed, kept.attended)[0], kept))
     once, again = found
     assert torch.equal(once, again)
     assert torch.equal(x, before[0])

@@ -181,13 +181,7 @@ def test_lora_adapters_count_with_their_effective_weights():
 
 
 def test_gated_mlps_of_dinov2():
-    from real_models import seeded
-    from tiny_models import PICTURE
-    from transformers import Dinov2Config, Dinov2ForImageClassification
-
-    config = Dinov2Config(**{**PICTURE, "mlp_ratio": 2}, use_swiglu_ffn=True)
-    model = seeded(Dinov2ForImageClassification(config), seed=5)
-    a, b = (explain(model, pixels(2), engine=e, **SAME_NODES) for e in ("native", "reference"))
+    a, b = (explain(tiny("dinov2-gated"), pixels(2), engine=e, **SAME_NODES) for e in ("native", "reference"))
     agree(a, b)
 
 
@@ -200,13 +194,14 @@ def test_half_precision_stays_near(dtype, backend):
 
 
 @pytest.mark.parametrize("name", ["bert", "vit"])
-def test_a_forced_backend_is_taken_on_the_way_back(name, monkeypatch):
+def test_a_forced_backend_is_taken(name, monkeypatch):
     taken = []
-    for op in (ops.norm_backward, ops.activation_backward):
+    fused = (ops.norm_backward, ops.activation_backward, ops.attention_forward, ops.attention_backward)
+    for op in fused:
 
-        def watched(*args, op=op):
-            taken.append((op.__name__, args[-1]))
-            return op(*args)
+        def watched(*args, op=op, **more):
+            taken.append((op.__name__, more.get("backend", args[-1])))
+            return op(*args, **more)
 
         monkeypatch.setattr(ops, op.__name__, watched)
     call = pixels(2) if name == "vit" else ids(8)
@@ -214,7 +209,7 @@ def test_a_forced_backend_is_taken_on_the_way_back(name, monkeypatch):
     for backend in [b for b, reason in ops.backends().items() if reason is None]:
         taken.clear()
         found[backend] = explain(tiny(name), call, engine="native", backend=backend, **SAME_NODES)
-        assert set(taken) == {("norm_backward", backend), ("activation_backward", backend)}
+        assert set(taken) == {(op.__name__, backend) for op in fused}
         agree(found[backend], found["reference"])
 
 

@@ -65,6 +65,13 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
         (ops.interpolate_path, PATH, {"offsets": OFFSETS[:0]}, ValueError, "offsets: expected at least one entry"),
         (ops.interpolate_path, PATH, {"inputs": INPUTS + 1}, ValueError, "inputs: expected .* 0 to 1, got 2"),
         (ops.interpolate_path, PATH, {"inputs": INPUTS - 1}, ValueError, "inputs: expected .* got -1"),
+        (
+            ops.interpolate_path,
+            PATH,
+            {"rows": 4},
+            ValueError,
+            r"rows: expected \d+ rows, the tokens of all segments, got 4",
+        ),
         (ops.interpolate_path, PATH, {"nodes": torch.zeros(3)}, ValueError, r"nodes: expected shape \[2\], got \[3\]"),
         (ops.interpolate_path, PATH, {"nodes": torch.zeros(2, device="meta")}, ValueError, "nodes: expected it on cpu"),
         (ops.accumulate_gradients, GRADIENTS, {"gradients": torch.zeros(5, 4)}, TypeError, "gradients: expected a li"),

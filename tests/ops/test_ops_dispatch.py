@@ -44,7 +44,7 @@ def test_the_compiled_module_is_loaded() -> None:
 
 def test_backends_says_why() -> None:
     found = ops.backends()
-    assert list(found) == ["reference", "cpu", "triton", "cuda"]
+    assert list(found) == ["reference", "cpu", "cuda", "triton"]
     assert found["reference"] is None
     for name in ("triton", "cuda"):
         assert found[name] is None or "kernels" in found[name] or "GPU" in found[name] or "built" in found[name]
@@ -82,7 +82,7 @@ def test_a_forced_backend_that_cannot_run_says_why(op: str) -> None:
 
 
 def test_an_unknown_backend_is_named() -> None:
-    with pytest.raises(ValueError, match="backend: expected one of auto, reference, cpu, triton, cuda, got 'gpu'"):
+    with pytest.raises(ValueError, match="backend: expected one of auto, reference, cpu, cuda, triton, got 'gpu'"):
         ops.fuse_rollout(*arguments("fuse_rollout"), backend="gpu")
 
 
@@ -111,6 +111,25 @@ def test_resolve_tells_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="cpu kernels take CPU tensors"):
         ops.resolve("cpu", torch.zeros(2, device="meta"))
     assert ops.resolve("auto", torch.zeros(2, device="meta")) == "reference"
+
+
+@pytest.mark.parametrize(
+    ("able", "chosen"),
+    [
+        ({"triton", "cuda", "reference"}, "triton"),
+        ({"cuda", "reference"}, "cuda"),
+        ({"cpu", "reference"}, "cpu"),
+        ({"reference"}, "reference"),
+    ],
+)
+def test_auto_takes_the_first_of_the_rule_that_can(
+    able: set[str], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation = dispatch._operations["norm_backward"]
+    monkeypatch.delenv(dispatch.VARIABLE, raising=False)
+    monkeypatch.setattr(dispatch, "interpreting", lambda: False)
+    monkeypatch.setattr(operation, "refusal", lambda backend, tensors: None if backend in able else "planted")
+    assert operation.resolve("auto", [torch.zeros(2)]) == chosen
 
 
 BODY = "def supports(*tensors):\n    return {refusal!r}\n\n\ndef {name}(x):\n    return x + {added}\n"

@@ -13,7 +13,13 @@ OPERATION = Operation(__name__, spec.SCHEMA, spec.fake, spec.DTYPES)
 
 
 def interpolate_path(
-    start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, backend: str = "auto"
+    start: Tensor,
+    end: Tensor,
+    offsets: Tensor,
+    inputs: Tensor,
+    nodes: Tensor,
+    rows: int | None = None,
+    backend: str = "auto",
 ) -> Tensor:
     """Points on the straight path from `start` to `end`, one segment after another.
 
@@ -26,6 +32,7 @@ def interpolate_path(
         offsets: [B+1] int64; input b has the tokens offsets[b] .. offsets[b+1].
         inputs: [S] int64, the input each segment belongs to.
         nodes: [S] float32 or float64, a_s in [0, 1].
+        rows: sum_s T_inputs[s], where the caller knows it; else a GPU is waited for.
         backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
@@ -36,5 +43,5 @@ def interpolate_path(
         ValueError: an argument of another shape, value or device; an unknown backend.
         RuntimeError: the backend asked for cannot run.
     """
-    spec.check(start, end, offsets, inputs, nodes)
-    return cast(Tensor, OPERATION(backend, start, end, offsets, inputs, nodes))
+    spec.check(start, end, offsets, inputs, nodes, rows)
+    return cast(Tensor, OPERATION(backend, start, end, offsets, inputs, nodes, rows))

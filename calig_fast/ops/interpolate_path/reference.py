@@ -13,10 +13,12 @@ def supports(*tensors: Tensor) -> str | None:
     return None
 
 
-def interpolate_path(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> Tensor:
+def interpolate_path(
+    start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, rows: int | None = None
+) -> Tensor:
     """One torch.lerp a segment: exact at both ends, and bfloat16 is computed in float32."""
     places = segments(offsets, inputs)
     points = start.new_empty((places[-1].rows.stop if places else 0, start.shape[1]))
-    for (tokens, rows), a in zip(places, nodes.tolist(), strict=True):
-        torch.lerp(start[tokens], end[tokens], a, out=points[rows])
+    for (tokens, mine), a in zip(places, nodes.tolist(), strict=True):
+        torch.lerp(start[tokens], end[tokens], a, out=points[mine])
     return points

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..packed import check_inputs, check_offsets, check_same_device, check_tensor
+from ..packed import check_inputs, check_offsets, check_rows, check_same_device, check_tensor
 from ..samples import Case, layouts, numbers, strided
 
-SCHEMA = "(Tensor start, Tensor end, Tensor offsets, Tensor inputs, Tensor nodes) -> Tensor"
+SCHEMA = "(Tensor start, Tensor end, Tensor offsets, Tensor inputs, Tensor nodes, int? rows=None) -> Tensor"
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
-def check(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> None:
+def check(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, rows: int | None = None) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
     check_tensor("start", start, ["tokens", "D"], DTYPES)
     check_tensor("end", end, list(start.shape), [start.dtype])
@@ -20,12 +20,16 @@ def check(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Te
     check_inputs(inputs, offsets.shape[0] - 1)
     check_tensor("nodes", nodes, [inputs.shape[0]], [torch.float32, torch.float64])
     check_same_device({"start": start, "end": end, "offsets": offsets, "inputs": inputs, "nodes": nodes})
+    if rows is not None:
+        check_rows("rows", rows, offsets, inputs)
 
 
-def fake(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> Tensor:
-    """The result's shape; how many rows it has depends on the values of `offsets` and `inputs`."""
-    rows = torch.library.get_ctx().new_dynamic_size()
-    return start.new_empty((rows, start.shape[1]))
+def fake(
+    start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, rows: int | None = None
+) -> Tensor:
+    """The result's shape; where `rows` is not told it depends on the values of `offsets` and `inputs`."""
+    known = torch.library.get_ctx().new_dynamic_size() if rows is None else rows
+    return start.new_empty((known, start.shape[1]))
 
 
 def exact(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> tuple[Tensor]:

@@ -52,11 +52,14 @@ def kernel(
         place += 1
 
 
-def interpolate_path(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor) -> Tensor:
+def interpolate_path(
+    start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, rows: int | None = None
+) -> Tensor:
     """Each end is read once, each point written once."""
     (tokens, width), dtype = start.shape, start.dtype
-    # the number of rows has to be known here: the one place that waits for the device
-    points = start.new_empty((int(offsets.diff()[inputs].sum()), width))
+    # the number of rows has to be known here
+    count = int(offsets.diff()[inputs].sum()) if rows is None else rows
+    points = start.new_empty((count, width))
     if points.numel():
         where = plan(offsets, inputs, nodes, tokens, computed_in(dtype))
         launch(
