@@ -2,6 +2,7 @@
 #pragma once
 
 #include "simd.h"
+#include "vector.h"
 
 namespace calig_fast::CALIG_ISA {
 
@@ -50,22 +51,40 @@ struct Fitted<double> {
       -3.84036795679138929e-10, 9.52702345278524153e-10, -6.11448271752980012e-11};
 };
 
+// A number or a vector of them: the type of one, and the bits of all.
+template <typename T>
+struct Parts {
+  using Element = T;
+  using Bits = typename Fitted<T>::Bits;
+};
+template <>
+struct Parts<Vector<float>> {
+  using Element = float;
+  using Bits = Vector<uint32_t>;
+};
+template <>
+struct Parts<Vector<double>> {
+  using Element = double;
+  using Bits = Vector<uint64_t>;
+};
+
 // sum_i c[i] x^i. Recursion, not a loop: inside a loop to be vectorised there must be no other.
-template <int kFrom = 0, typename T, int kCount>
-[[gnu::always_inline]] inline T polynomial(T x, const T (&c)[kCount]) {
-  if constexpr (kFrom == kCount - 1) {
-    return c[kFrom];
+template <int kFrom = 0, typename T, typename C, int kCount>
+[[gnu::always_inline]] inline T polynomial(T x, const C (&c)[kCount]) {
+  if constexpr (kFrom == kCount - 2) {
+    return c[kFrom] + x * c[kFrom + 1];
   } else {
     return c[kFrom] + x * polynomial<kFrom + 1>(x, c);
   }
 }
 
-// exp(x) for x <= 0; 0 instead of a denormal.
+// exp(x) for x <= 0, a number or a vector; 0 instead of a denormal.
 template <typename T>
 [[gnu::always_inline]] inline T exponential(T x) {
-  using F = Fitted<T>;
-  using Bits = typename F::Bits;
-  const T shifted = x * T(1.44269504088896340736) + F::kRound;  // its lowest bits: n = round(x / log(2)), with the bias
+  using F = Fitted<typename Parts<T>::Element>;
+  using Bits = typename Parts<T>::Bits;
+  // its lowest bits: n = round(x / log(2)), with the bias
+  const T shifted = x * typename Parts<T>::Element(1.44269504088896340736) + F::kRound;
   const T n = shifted - F::kRound;
   const T r = (x - n * F::kLog2High) - n * F::kLog2Low;
   Bits bits;
@@ -74,7 +93,7 @@ template <typename T>
   T power;
   std::memcpy(&power, &bits, sizeof power);
   const T found = polynomial(r, F::kExp) * power;
-  return x < F::kLeast ? T(0) : found;  // a nan is not below, and comes through the arithmetic
+  return x < F::kLeast ? T{} : found;  // a nan is not below, and comes through the arithmetic
 }
 
 // The logistic function 1 / (1 + exp(-x)), and in `other` that of -x: one less the first would lose digits.

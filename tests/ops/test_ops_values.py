@@ -30,6 +30,11 @@ USABLE = [name for name, reason in ops.backends().items() if reason is None]
 # PyTorch's own error is at most REFERENCE eps of it.
 FLOOR, REFERENCE = 4, 64
 
+# In float64 the reference makes the exact value's own rounding errors, so that its error is 0 and twice it allows none.
+# attention_backward forms exp(z - lse) from a sum of its own and an lse rounded before: against long double both this
+# and PyTorch's fused kernel were 7.75 eps off, in "long, 1 heads of 80".
+FLOOR_OF = {("attention_backward", torch.float64): 16}
+
 
 def spec_of(op: str) -> ModuleType:
     return importlib.import_module(f"calig_fast.ops.{op}.spec")
@@ -44,12 +49,12 @@ def error(got: Tensor, wanted: Tensor) -> float:
     return float((got.double() - wanted).abs().max()) if wanted.numel() else 0.0
 
 
-def within(got: Tensor, wanted: Tensor, reference: Tensor | None) -> bool:
+def within(got: Tensor, wanted: Tensor, reference: Tensor | None, floor: float = FLOOR) -> bool:
     """The rule above; False for a nan, which no comparison accepts."""
     unit = torch.finfo(got.dtype).eps * (float(wanted.abs().max()) if wanted.numel() else 0.0)
     if reference is None:
         return error(got, wanted) <= REFERENCE * unit
-    return error(got, wanted) <= 2 * error(reference, wanted) + FLOOR * unit
+    return error(got, wanted) <= 2 * error(reference, wanted) + floor * unit
 
 
 PROBLEMS = [(op, dtype) for op in OPERATIONS for dtype in spec_of(op).DTYPES]
@@ -79,13 +84,14 @@ def _poison() -> Iterator[None]:
     ],
 )
 def test_values(op: str, dtype: torch.dtype, backend: str) -> None:
-    spec = spec_of(op)
+    spec, floor = spec_of(op), FLOOR_OF.get((op, dtype), FLOOR)
     for case in spec.sample_cases(dtype):
         wanted, got, reference = spec.exact(*case.args), run(op, case, backend), run(op, case, "reference")
         assert len(got) == len(wanted), case.name
         for g, w, r in zip(got, wanted, reference, strict=True):
             assert (g.shape, g.dtype) == (w.shape, r.dtype), case.name
-            assert within(g, w, None if backend == "reference" else r), f"{case.name}: {error(g, w)}, {error(r, w)}"
+            fits = within(g, w, None if backend == "reference" else r, floor)
+            assert fits, f"{case.name}: {error(g, w)}, {error(r, w)}"
 
 
 @pytest.mark.parametrize(("op", "dtype"), PROBLEMS)
@@ -97,9 +103,10 @@ def test_the_rule_refuses_a_small_mistake(op: str, dtype: torch.dtype) -> None:
     wrong.view(-1)[worst] *= 1 + 2 * REFERENCE * torch.finfo(wrong.dtype).eps
     missing = reference.clone()
     missing.view(-1)[0] = torch.nan
+    floor = FLOOR_OF.get((op, dtype), FLOOR)
     for rule in (None, reference):
-        assert not within(wrong, wanted, rule)
-        assert not within(missing, wanted, rule)
+        assert not within(wrong, wanted, rule, floor)
+        assert not within(missing, wanted, rule, floor)
 
 
 @pytest.mark.parametrize(("backend", "dtype"), RUNS)
