@@ -88,14 +88,16 @@ def values(library: ctypes.CDLL, op: str) -> int:
     return count
 
 
-def sanitize(folder: Path, kind: str, schedules: Sequence[int] = (0, 1, 2)) -> None:
-    """Every case in a program with the sanitizers of `kind`.
+def sanitize(
+    folder: Path, kind: str, schedules: Sequence[int] = (0, 1, 2), ops: Sequence[str] = problems.OPERATIONS
+) -> None:
+    """Every case of some operations in a program with the sanitizers of `kind`.
 
     Raises:
         AssertionError: they found something.
     """
     program, path = build.program(kind, folder), folder / "cases.bin"
-    made = [problems.problem(op, args) for op in problems.OPERATIONS for _, args in problems.cases(op)]
+    made = [problems.problem(op, args) for op in ops for _, args in problems.cases(op)]
     problems.save(path, made)
     for schedule in schedules:
         done = run([program, path, schedule])
@@ -128,13 +130,14 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=["all", "values", "sanitize", "planted", "traffic"], default="all")
+    parser.add_argument("--op", nargs="*", choices=problems.OPERATIONS, default=problems.OPERATIONS)
     parser.add_argument("--out", type=Path, help="JSON of the traffic")
     parser.add_argument("--build", type=Path, default=build.ROOT / "build" / "emulation", help="folder for objects")
     options = parser.parse_args()
     started = time.process_time(), time.monotonic()
     if options.what in ("all", "values"):
         library = load(options.build)
-        for op in problems.OPERATIONS:
+        for op in options.op:
             print(f"{op}: {values(library, op)} cases, three schedules, right and the same bits", flush=True)
     if options.what in ("all", "planted"):
         for name in PLANTED:
@@ -142,12 +145,12 @@ def main() -> None:
             print(f"planted {name}: {'nothing found' if PLANTED[name][1] is None else 'found'}", flush=True)
     if options.what in ("all", "sanitize"):
         for kind in ("address", "thread"):
-            sanitize(options.build, kind)
+            sanitize(options.build, kind, ops=options.op)
             print(f"{kind}: nothing found", flush=True)
     if options.what in ("all", "traffic"):
         from . import traffic
 
-        traffic.report(load(options.build), options.out)
+        traffic.report(load(options.build), options.out, options.op)
     print(f"{time.monotonic() - started[1]:.0f} s", file=sys.stderr)
 
 

@@ -18,8 +18,11 @@ inline Scalar scalar_of(const at::Tensor& tensor, const char* name) {
       return Scalar::f64;
     case at::kBFloat16:
       return Scalar::bf16;
+    case at::kHalf:
+      TORCH_CHECK(tensor.is_cuda(), name, ": expected float32, float64 or bfloat16 on a CPU, got ", at::kHalf);
+      return Scalar::f16;
     default:
-      TORCH_CHECK(false, name, ": expected float32, float64 or bfloat16, got ", tensor.scalar_type());
+      TORCH_CHECK(false, name, ": expected float32, float64, bfloat16 or float16, got ", tensor.scalar_type());
   }
 }
 

@@ -25,6 +25,7 @@ OPERATIONS = (
     "activation_backward",
     "attention_forward",
     "attention_backward",
+    "attention_gradient",
 )
 MEMORY_BOUND = ("accumulate_gradients", "interpolate_path", "norm_backward", "activation_backward")
 USED = (*MEMORY_BOUND, "fuse_rollout")  # by the engine

@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ..attention_gradient.reference import of_segment
 from ..cpu import refusal
-from .reference import attention_gradient
 
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
@@ -43,5 +43,5 @@ def attention_backward(
         grads = _backward(g, q, k, v, o, lse[:, here].contiguous()[None], 0.0, False, scale=scale)
         found[here] = torch.cat(grads).permute(2, 0, 1, 3)
         if s < maps:
-            kept[s, : last - first, : last - first] = attention_gradient(g[0], q[0], k[0], v[0], scale, positive)
+            kept[s, : last - first, : last - first] = of_segment(g[0], q[0], k[0], v[0], scale, positive)
     return found, kept
