@@ -16,13 +16,15 @@ constexpr int kBlocks = sizeof(A) == 8 ? 2 : 3;
 template <typename T>
 constexpr int kDepth = kUnits * kPack<T>;  // columns of a head that are in shared memory at once
 
-// [kRows, kDepth] of a matrix from its element `first` on, into shared memory; zeros beyond `rows` and `columns`.
+// [kRows, kDepth] of a matrix of `stride` columns into shared memory; zeros beyond `rows` and `columns`.
 template <typename T, int N, int kRows>
-__device__ __forceinline__ void stage(Unit<T>* tile, const void* matrix, int64_t first, int64_t stride, int64_t rows,
-                                      int64_t columns) {
+__device__ __forceinline__ void stage(Unit<T>* tile, const T* matrix, int stride, int rows, int columns) {
   constexpr int kAcross = kDepth<T> / N, kSteps = kRows * kAcross / kThreads,
                 kBatch = N == 1 && kSteps > 8 ? 8 : kSteps;
   static_assert(kRows * kAcross % kThreads == 0 && kSteps % kBatch == 0);
+#if !defined(EMULATION)
+  asm volatile("" : "+r"(stride));  // or the places of all rows are kept in registers from head to head, which spill
+#endif
   const auto piece = [&](int i) { return i * kThreads + static_cast<int>(threadIdx.x); };
 #pragma unroll 1
   for (int from = 0; from < kSteps; from += kBatch) {
@@ -30,7 +32,7 @@ __device__ __forceinline__ void stage(Unit<T>* tile, const void* matrix, int64_t
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
       const int row = piece(from + i) / kAcross, column = piece(from + i) % kAcross * N;
-      found[i] = load_pack<T, N>(matrix, first + row * stride + column, row < rows && column < columns);
+      found[i] = load_pack<T, N>(matrix, static_cast<int64_t>(row) * stride + column, row < rows && column < columns);
     }
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
@@ -77,32 +79,38 @@ __global__ void __launch_bounds__(kThreads, kBlocks<wide_t<T>>)
     return;
   }
 
-  const int64_t width = p.heads * p.size, rows = count - t0, columns = count - u0;
+  const int width = static_cast<int>(p.heads * p.size), size = static_cast<int>(p.size);
+  const int rows = static_cast<int>(count - t0 < Tile::kRows ? count - t0 : Tile::kRows);
+  const int columns = static_cast<int>(count - u0 < Tile::kColumns ? count - u0 : Tile::kColumns);
+  const T* const at_g = static_cast<const T*>(p.gradient) + (first + t0) * width;
+  const T* const at_q = static_cast<const T*>(p.qkv) + (first + t0) * 3 * width;
+  const T* const at_k = static_cast<const T*>(p.qkv) + ((first + u0) * 3 + 1) * width;
   const A scale = static_cast<A>(p.scale);
   Share<A, Tile> sum{};
-  for (int64_t head = 0; head < p.heads; ++head) {
+  const A* lse = static_cast<const A*>(p.lse) + first + t0;
+  for (int head = 0; head < width; head += size, lse += p.rows) {
     Share<A, Tile> logits{}, slopes{};
-    for (int64_t e = 0; e < p.size; e += kDepth<T>) {
-      const int64_t depth = p.size - e < kDepth<T> ? p.size - e : kDepth<T>;
-      const int64_t at = head * p.size + e, to_t = (first + t0) * width + at, to_u = (first + u0) * 3 * width + at;
+    for (int e = 0; e < size; e += kDepth<T>) {
+      const int depth = size - e < kDepth<T> ? size - e : kDepth<T>, at = head + e;
+      const int units = (depth + kPack<T> - 1) / kPack<T>;
+      // A pair is overwritten after the barrier that follows the other pair: by then nobody multiplies it.
+      stage<T, N, Tile::kRows>(q, at_q + at, 3 * width, rows, depth);
+      stage<T, N, Tile::kColumns>(k, at_k + at, 3 * width, columns, depth);
       __syncthreads();
-      stage<T, N, Tile::kRows>(q, p.qkv, (first + t0) * 3 * width + at, 3 * width, rows, depth);
-      stage<T, N, Tile::kRows>(g, p.gradient, to_t, width, rows, depth);
-      stage<T, N, Tile::kColumns>(k, p.qkv, to_u + width, 3 * width, columns, depth);
-      stage<T, N, Tile::kColumns>(v, p.qkv, to_u + 2 * width, 3 * width, columns, depth);
-      __syncthreads();
-      const int units = static_cast<int>((depth + kPack<T> - 1) / kPack<T>);
       tile_product<T, Tile, kPrecision>(q, k, units, logits);
+      stage<T, N, Tile::kRows>(g, at_g + at, width, rows, depth);
+      stage<T, N, Tile::kColumns>(v, at_k + width + at, 3 * width, columns, depth);
+      __syncthreads();
       tile_product<T, Tile, kPrecision>(g, v, units, slopes);
     }
 #pragma unroll
     for (int r = 0; r < 2 * Tile::kPiecesDown; ++r) {
-      const int64_t row = Tile::row(r / 2, r % 2 * 2);
-      const A lse = load(static_cast<const A*>(p.lse) + head * p.rows + first + t0 + row, row < rows);
+      const int row = Tile::row(r / 2, r % 2 * 2);
+      const A level = load(lse + row, row < rows);
 #pragma unroll
       for (int c = 0; c < 2 * Tile::kPiecesAcross; ++c) {
         const int m = r / 2, n = c / 2, i = r % 2 * 2 + c % 2;
-        const A found = exp(scale * logits.at[m][n][i] - lse) * slopes.at[m][n][i];
+        const A found = exp(scale * logits.at[m][n][i] - level) * slopes.at[m][n][i];
         sum.at[m][n][i] += p.positive ? greater(A(0), found) : found;
       }
     }
@@ -145,6 +153,7 @@ cudaError_t run(const AttentionGradient& p, cudaStream_t stream) {
 
 cudaError_t attention_gradient_cuda(const AttentionGradient& p, cudaStream_t stream) {
   if (p.segments == 0 || p.longest == 0) return cudaSuccess;
+  if (3 * p.heads * p.size > INT32_MAX) return cudaErrorInvalidValue;
   return with_type(p.scalar, [&](auto element) {
     using T = decltype(element);
     if constexpr (std::is_same_v<T, float>)
