@@ -30,7 +30,7 @@ def compiler() -> str | None:
 
 def _compile(source: Path, target: Path, flags: list[str]) -> Path:
     """Compile one file, unless what is there is newer than every source."""
-    sources = [*(ROOT / "csrc").rglob("*"), *EMULATION.rglob("*"), *(ROOT / "proofs").glob("*.cpp")]
+    sources = [*(ROOT / "csrc").rglob("*"), *EMULATION.rglob("*"), *(ROOT / "proofs").glob("*.[ch]*")]
     if not target.exists() or target.stat().st_mtime < max(p.stat().st_mtime for p in sources if p.is_file()):
         target.parent.mkdir(parents=True, exist_ok=True)
         include = f"-I{EMULATION / 'include'}"
@@ -81,5 +81,13 @@ def planted(kind: str, folder: Path) -> Path:
     """The program of the planted bugs."""
     objects = [*machinery(kind, folder), *instrumented([PLANTED], kind, folder, [])]
     target = folder / kind / "planted"
+    _run([compiler(), *SANITIZERS[kind][0], *map(str, objects), "-o", str(target)])
+    return target
+
+
+def tile_product(kind: str, folder: Path) -> Path:
+    """The program that compares the twins of attention_gradient's products."""
+    objects = [*machinery(kind, folder), *instrumented([ROOT / "proofs/tile_product.cpp"], kind, folder, [])]
+    target = folder / kind / "tile_product"
     _run([compiler(), *SANITIZERS[kind][0], *map(str, objects), "-o", str(target)])
     return target

@@ -1,4 +1,5 @@
-"""Compiles the CUDA kernels for real GPUs, without one: registers, spills, shared memory, and 128-bit accesses.
+"""Compiles the CUDA kernels for real GPUs, without one: registers, spills, shared memory, 128-bit accesses,
+and instructions of tensor cores.
 
 python -m proofs.compile --out FILE   a table, and JSON; cuobjdump is the toolkit's or the one triton brings
 """
@@ -26,7 +27,10 @@ USED = re.compile(
 
 @dataclass(frozen=True)
 class Kernel:
-    """What ptxas says of one kernel, and how many 128-bit global accesses its code has (None: not looked at)."""
+    """What ptxas says of one kernel, and how many 128-bit global accesses and tensor-core products its code has.
+
+    The last two are None where the code was not looked at.
+    """
 
     op: str
     architecture: str
@@ -36,6 +40,7 @@ class Kernel:
     spills: int
     shared: int
     wide_accesses: int | None
+    tensor_products: int | None
 
 
 def cuobjdump() -> str | None:
@@ -45,14 +50,17 @@ def cuobjdump() -> str | None:
     return shutil.which("cuobjdump") or shutil.which("cuobjdump", path=str(beside))
 
 
-def _wide_accesses(cubin: Path) -> dict[str, int]:
+def _instructions(cubin: Path) -> dict[str, tuple[int, int]]:
+    """Of each kernel, the two counts."""
     tool = cuobjdump()
     if tool is None:
         return {}
     code = subprocess.run([tool, "-sass", str(cubin)], capture_output=True, text=True, check=True).stdout
     functions = re.split(r"\bFunction : (\S+)", code)[1:]
     found = zip(functions[::2], functions[1::2], strict=True)
-    return {name: len(re.findall(r"\b(?:LDG|STG)\.E(?:\.\w+)*\.128", body)) for name, body in found}
+    patterns = r"\b(?:LDG|STG)\.E(?:\.\w+)*\.128", r"\bHMMA\.\w+"
+    counted = ((name, [len(re.findall(p, body)) for p in patterns]) for name, body in found)
+    return {name: (wide, products) for name, (wide, products) in counted}
 
 
 def kernels(source: Path, architecture: str) -> list[Kernel]:
@@ -67,7 +75,7 @@ def kernels(source: Path, architecture: str) -> list[Kernel]:
         done = subprocess.run([*command, str(source), "-o", str(cubin)], capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{source.name}, {architecture}:\n{done.stderr}")
-        wide = _wide_accesses(cubin)
+        counts = _instructions(cubin)
     return [
         Kernel(
             source.parent.name,
@@ -77,7 +85,7 @@ def kernels(source: Path, architecture: str) -> list[Kernel]:
             int(stack),
             int(stores) + int(loads),
             int(shared or 0),
-            wide.get(name),
+            *counts.get(name, (None, None)),
         )
         for name, stack, stores, loads, registers, shared in USED.findall(done.stderr)
     ]
@@ -87,20 +95,23 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON of every kernel")
+    parser.add_argument("--op", nargs="*", choices=[k.parent.name for k in KERNELS], help="all, where it is not given")
     options = parser.parse_args()
     every = []
-    print("| operation | for | kernels | registers | bytes spilled | shared bytes | with 128-bit accesses |")
-    print("|---|---|---|---|---|---|---|")
+    print("| operation | for | kernels | registers | bytes spilled | shared bytes | 128-bit accesses | tensor cores |")
+    print("|---|---|---|---|---|---|---|---|")
     for source in KERNELS:
+        if options.op is not None and source.parent.name not in options.op:
+            continue
         for architecture in ARCHITECTURES:
             found = kernels(source, architecture)
             every += found
             registers, shared = [k.registers for k in found], max(k.shared for k in found)
             spills, wide = sum(k.spills for k in found), sum(bool(k.wide_accesses) for k in found)
+            tensor = sum(bool(k.tensor_products) for k in found)
             span = f"{min(registers)} to {max(registers)}"
-            print(
-                f"| {found[0].op} | {architecture} | {len(found)} | {span} | {spills} | {shared} | {wide} |", flush=True
-            )
+            cells = found[0].op, architecture, len(found), span, spills, shared, wide, tensor
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)
     if options.out:
         options.out.write_text(json.dumps([asdict(k) for k in every], indent=1) + "\n")
 

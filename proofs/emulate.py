@@ -4,6 +4,7 @@ python -m proofs.emulate            everything, about five minutes of one core
 python -m proofs.emulate values     sample cases against float64, forwards, backwards and at random
 python -m proofs.emulate sanitize   the same cases under AddressSanitizer, UBSan and ThreadSanitizer
 python -m proofs.emulate planted    kernels with a bug each, all of which must be found
+python -m proofs.emulate twins      products by FMA and by the tensor cores' definition, which must be the same
 python -m proofs.emulate traffic --out FILE   bytes and sectors over the least possible, as a table and JSON
 """
 
@@ -28,6 +29,8 @@ OPTIONS = {
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:exitcode=66",
 }
+
+WHAT = ("all", "values", "sanitize", "planted", "twins", "traffic")
 
 # A kernel of emulation/tests/planted.cu, the build that must refuse it, and a word of what it must say.
 PLANTED = {
@@ -88,14 +91,16 @@ def values(library: ctypes.CDLL, op: str) -> int:
     return count
 
 
-def sanitize(folder: Path, kind: str, schedules: Sequence[int] = (0, 1, 2)) -> None:
-    """Every case in a program with the sanitizers of `kind`.
+def sanitize(
+    folder: Path, kind: str, schedules: Sequence[int] = (0, 1, 2), ops: Sequence[str] = problems.OPERATIONS
+) -> None:
+    """Every case of some operations in a program with the sanitizers of `kind`.
 
     Raises:
         AssertionError: they found something.
     """
     program, path = build.program(kind, folder), folder / "cases.bin"
-    made = [problems.problem(op, args) for op in problems.OPERATIONS for _, args in problems.cases(op)]
+    made = [problems.problem(op, args) for op in ops for _, args in problems.cases(op)]
     problems.save(path, made)
     for schedule in schedules:
         done = run([program, path, schedule])
@@ -124,30 +129,46 @@ def planted(folder: Path, name: str) -> None:
             assert word is None or word in done.stderr, where
 
 
+def twins(folder: Path) -> None:
+    """The products of attention_gradient by FMA and by what the manual says of tensor cores, in every schedule.
+
+    Raises:
+        AssertionError: they differ, or a sanitizer found something.
+    """
+    for kind in build.SANITIZERS:
+        for schedule in range(len(SCHEDULES)):
+            done = run([build.tile_product(kind, folder), schedule])
+            assert done.returncode == 0, f"{kind}, {SCHEDULES[schedule]}:\n{done.stderr[:2000]}"
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["all", "values", "sanitize", "planted", "traffic"], default="all")
+    parser.add_argument("what", nargs="?", choices=WHAT, default="all")
+    parser.add_argument("--op", nargs="*", choices=problems.OPERATIONS, default=problems.OPERATIONS)
     parser.add_argument("--out", type=Path, help="JSON of the traffic")
     parser.add_argument("--build", type=Path, default=build.ROOT / "build" / "emulation", help="folder for objects")
     options = parser.parse_args()
     started = time.process_time(), time.monotonic()
     if options.what in ("all", "values"):
         library = load(options.build)
-        for op in problems.OPERATIONS:
+        for op in options.op:
             print(f"{op}: {values(library, op)} cases, three schedules, right and the same bits", flush=True)
     if options.what in ("all", "planted"):
         for name in PLANTED:
             planted(options.build, name)
             print(f"planted {name}: {'nothing found' if PLANTED[name][1] is None else 'found'}", flush=True)
+    if options.what in ("all", "twins"):
+        twins(options.build)
+        print("twins: the same", flush=True)
     if options.what in ("all", "sanitize"):
         for kind in ("address", "thread"):
-            sanitize(options.build, kind)
+            sanitize(options.build, kind, ops=options.op)
             print(f"{kind}: nothing found", flush=True)
     if options.what in ("all", "traffic"):
         from . import traffic
 
-        traffic.report(load(options.build), options.out)
+        traffic.report(load(options.build), options.out, options.op)
     print(f"{time.monotonic() - started[1]:.0f} s", file=sys.stderr)
 
 

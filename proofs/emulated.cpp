@@ -8,6 +8,7 @@
 
 #include "../csrc/accumulate_gradients/accumulate_gradients_cuda.h"
 #include "../csrc/activation_backward/activation_backward_cuda.h"
+#include "../csrc/attention_gradient/attention_gradient_cuda.h"
 #include "../csrc/fuse_rollout/fuse_rollout_cuda.h"
 #include "../csrc/interpolate_path/interpolate_path_cuda.h"
 #include "../csrc/norm_backward/norm_backward_cuda.h"
@@ -95,6 +96,13 @@ cudaError_t activation(void** b, const int64_t* n) {
       {static_cast<Scalar>(n[2]), static_cast<Activation>(n[3]), n[4] != 0, n[1], b[0], b[1], b[2]}, n[0], nullptr);
 }
 
+cudaError_t maps(void** b, const int64_t* n, const double* x) {
+  // gradient, qkv, lse, offsets, maps; rows, heads, size, segments, longest, scalar, positive
+  return attention_gradient_cuda({static_cast<Scalar>(n[5]), n[0], n[1], n[2], n[3], n[4], x[0], n[6] != 0, false, b[0],
+                                  b[1], b[2], int64s(b[3]), b[4]},
+                                 nullptr);
+}
+
 }  // namespace
 
 // 0, or the launcher's error; -1 for an unknown operation.
@@ -105,6 +113,7 @@ extern "C" int emulated_run(const char* op, void** buffers, const int64_t* numbe
   if (name == "fuse_rollout") return fuse(buffers, numbers, reals);
   if (name == "norm_backward") return norm(buffers, numbers);
   if (name == "activation_backward") return activation(buffers, numbers);
+  if (name == "attention_gradient") return maps(buffers, numbers, reals);
   return -1;
 }
 

@@ -6,7 +6,7 @@ import ctypes
 import importlib
 import inspect
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,11 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-OPERATIONS = ("interpolate_path", "accumulate_gradients", "fuse_rollout", "norm_backward", "activation_backward")
+OPERATIONS = (
+    "interpolate_path",
+    "accumulate_gradients",
+    "fuse_rollout",
+    "norm_backward",
+    "activation_backward",
+    "attention_gradient",
+)
 SCALARS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 SCALES = ("none", "sum", "max", "max_t")
 KINDS = ("gelu", "gelu_tanh", "relu", "silu")
 FLOOR = 4  # as in tests/ops: twice plain PyTorch's error, and this many eps of the largest exact value
+FLOORS = {"attention_gradient": 8}  # its log-sums come rounded; plain PyTorch makes its own softmax
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,20 @@ def _activation_backward(gradient: Tensor, inner: Tensor, kind: str, gated: bool
     return [gradient, inner], numbers, [], [inner.new_empty(inner.shape)]
 
 
+def _attention_gradient(
+    gradient: Tensor,
+    qkv: Tensor,
+    lse: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    positive: bool = False,
+) -> Any:
+    segments = len(offsets) - 1
+    numbers = [len(qkv), *qkv.shape[2:], segments, longest, SCALARS[qkv.dtype], int(positive)]
+    return [gradient, qkv, lse, offsets], numbers, [scale], [lse.new_empty((segments, longest, longest))]
+
+
 def module(op: str, name: str) -> ModuleType:
     """A module of an operation's package: spec or reference."""
     return importlib.import_module(f"calig_fast.ops.{op}.{name}")
@@ -182,6 +204,17 @@ def _wider(op: str, dtype: torch.dtype) -> Iterator[tuple[str, tuple[Any, ...]]]
         for kind in KINDS:
             yield f"I 520, {kind}", (normal(3, 520), normal(3, 520), kind)
             yield f"I 520, {kind}, gated", (normal(3, 520), normal(3, 1040), kind, True)
+    if op == "attention_gradient":
+        # several pieces a head with and without a tail, units cut off, whole tiles, one head alone
+        for tokens, heads, size in ((68, 2, 64), (64, 1, 128), (30, 2, 136), (12, 3, 20), (9, 1, 5)):
+            yield f"T {tokens}, {heads} heads of {size}", _attention(normal, tokens, heads, size)
+
+
+def _attention(normal: Callable[..., Tensor], tokens: int, heads: int, size: int) -> tuple[Any, ...]:
+    """Arguments of attention_gradient: a segment of the tokens, and one without any."""
+    qkv, offsets, scale = normal(tokens, 3, heads, size), torch.tensor([0, 0, tokens]), size**-0.5
+    lse = module("attention_forward", "spec").exact(qkv, offsets, tokens, scale)[1]
+    return normal(tokens, heads, size), qkv, lse.to(wide(qkv.dtype)), offsets, tokens, scale
 
 
 def refusal(op: str, args: tuple[Any, ...], got: list[Tensor]) -> str | None:
@@ -193,7 +226,7 @@ def refusal(op: str, args: tuple[Any, ...], got: list[Tensor]) -> str | None:
             continue
         unit = torch.finfo(g.dtype).eps * float(w.abs().max())
         mine, theirs = (float((x.double() - w).abs().max()) for x in (g, p))
-        if not mine <= 2 * theirs + FLOOR * unit:  # nor a nan
+        if not mine <= 2 * theirs + FLOORS.get(op, FLOOR) * unit:  # nor a nan
             return f"error {mine:.3g}, plain PyTorch's {theirs:.3g}, unit {unit:.3g}"
     return None
 

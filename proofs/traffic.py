@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,11 @@ def calls(dtype: torch.dtype) -> list[tuple[str, str, tuple[Any, ...]]]:
             (normal(tokens, hidden), normal(tokens, 2 * hidden), "gelu", True),
         ),
     ]
+    heads, size = 12, width // 12
+    qkv = normal(tokens, 3, heads, size)
+    lse = torch.zeros(heads, tokens, dtype=problems.wide(dtype))
+    maps = normal(tokens, heads, size), qkv, lse, offsets, tokens, size**-0.5
+    found.append(("attention_gradient", "T 128, H 12, E 32", maps))
     if dtype in problems.module("fuse_rollout", "spec").DTYPES:
         vectors = normal(tokens), normal(tokens**2), offsets, normal(tokens), normal(tokens)
         found.append(("fuse_rollout", "T 128", (*vectors, 0.5)))
@@ -77,11 +83,11 @@ def calls(dtype: torch.dtype) -> list[tuple[str, str, tuple[Any, ...]]]:
     return found
 
 
-def measure(library: ctypes.CDLL) -> list[Traffic]:
-    """Count every call."""
+def measure(library: ctypes.CDLL, ops: Sequence[str] = problems.OPERATIONS) -> list[Traffic]:
+    """Count every call of some operations."""
     found = []
     for dtype in (torch.float32, torch.bfloat16):
-        for op, shape, args in calls(dtype):
+        for op, shape, args in (call for call in calls(dtype) if call[0] in ops):
             problem = problems.problem(op, args)
             least = sum(b.numel() * b.element_size() for b in problem.buffers if b is not None)
             library.emulated_record(1)
@@ -96,9 +102,9 @@ def measure(library: ctypes.CDLL) -> list[Traffic]:
     return found
 
 
-def report(library: ctypes.CDLL, out: Path | None) -> None:
+def report(library: ctypes.CDLL, out: Path | None, ops: Sequence[str] = problems.OPERATIONS) -> None:
     """Print a table, and write it as JSON."""
-    found = measure(library)
+    found = measure(library, ops)
     print("| operation | shape | dtype | least bytes | bytes / least | sectors / ideal |")
     print("|---|---|---|---|---|---|")
     for t in found:

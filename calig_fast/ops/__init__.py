@@ -4,6 +4,7 @@ from .accumulate_gradients import accumulate_gradients
 from .activation_backward import activation_backward
 from .attention_backward import attention_backward
 from .attention_forward import attention_forward
+from .attention_gradient import attention_gradient
 from .dispatch import backends, resolve
 from .extension import extension
 from .fuse_rollout import fuse_rollout
@@ -17,6 +18,7 @@ __all__ = [
     "activation_backward",
     "attention_backward",
     "attention_forward",
+    "attention_gradient",
     "backends",
     "extension",
     "fuse_rollout",

@@ -49,6 +49,7 @@ BACK: dict[str, Any] = {
     "lse": torch.zeros(2, 5),
     "maps": 2,
 }
+MAPS: dict[str, Any] = {"gradient": torch.zeros(5, 2, 4), **ATTENTION, "lse": torch.zeros(2, 5)}
 LONG = torch.zeros(5, 4, dtype=torch.int64)
 
 
@@ -133,6 +134,9 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
         (ops.attention_backward, BACK, {"out": torch.zeros(5, 8)}, ValueError, r"out: expected shape \[5, 2, 4\], got"),
         (ops.attention_backward, BACK, {"lse": torch.zeros(5, 2)}, ValueError, r"lse: expected shape \[2, 5\], got"),
         (ops.attention_backward, BACK, {"maps": 3}, ValueError, "maps: expected a number of segments, 0 to 2, got 3"),
+        (ops.attention_gradient, MAPS, {"gradient": torch.zeros(5, 8)}, ValueError, r"gradient: expected shape \[5,"),
+        (ops.attention_gradient, MAPS, {"lse": torch.zeros(2, 5).double()}, TypeError, "lse: expected float32, got"),
+        (ops.attention_gradient, MAPS, {"longest": 2}, ValueError, "longest: expected at least 3, .* got 2"),
         (ops.activation_backward, ACTIVATION, {"gated": True}, ValueError, r"inner: expected shape \[5, 8\], got"),
         (ops.activation_backward, ACTIVATION, {"inner": LONG}, TypeError, "inner: expected float32, got torch.int64"),
         (ops.activation_backward, ACTIVATION, {"gradient": LONG}, TypeError, "gradient: expected float32 or float64"),

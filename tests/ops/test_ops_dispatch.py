@@ -27,6 +27,7 @@ OPERATIONS = (
     "activation_backward",
     "attention_forward",
     "attention_backward",
+    "attention_gradient",
 )
 CPU = ops.backends()["cpu"]
 needs_cpu = pytest.mark.skipif(CPU is not None, reason=f"cpu: {CPU}")

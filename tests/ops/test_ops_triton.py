@@ -26,6 +26,7 @@ OPERATIONS = (
     "activation_backward",
     "attention_forward",
     "attention_backward",
+    "attention_gradient",
 )
 MEMORY_BOUND = ("accumulate_gradients", "interpolate_path", "norm_backward", "activation_backward")
 HERE = Path(__file__)

@@ -23,6 +23,7 @@ OPERATIONS = (
     "activation_backward",
     "attention_forward",
     "attention_backward",
+    "attention_gradient",
 )
 USABLE = [name for name, reason in ops.backends().items() if reason is None]
 
@@ -160,6 +161,10 @@ def large(op: str) -> tuple[Any, ...]:
         qkv = torch.randn(tokens, 3, 2, 40)
         out, lse = ops.attention_forward(qkv, offsets, 333, 0.2, backend="reference")
         return torch.randn(tokens, 2, 40), qkv, out, lse, offsets, 333, 0.2, 2
+    if op == "attention_gradient":
+        qkv = torch.randn(tokens, 3, 2, 40)
+        lse = ops.attention_forward(qkv, offsets, 333, 0.2, backend="reference")[1]
+        return torch.randn(tokens, 2, 40), qkv, lse, offsets, 333, 0.2
     parts = torch.randn(tokens), torch.randn(sum(n * n for n in lengths))
     return (*parts, offsets, torch.randn(tokens), torch.randn(tokens), 0.5)
 

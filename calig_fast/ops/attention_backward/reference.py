@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..attention_forward.reference import logits
+from ..attention_gradient.reference import of_segment
 
 
 def supports(*tensors: Tensor) -> str | None:
@@ -36,11 +37,5 @@ def attention_backward(
         found[first:last] = torch.stack([ds @ k, ds.mT @ q, p.mT @ g]).permute(2, 0, 1, 3)
         if s < maps:
             g, q, k, v = (x.to(lse.dtype) for x in (g, q, k, v))
-            kept[s, : last - first, : last - first] = attention_gradient(g, q, k, v, scale, positive)
+            kept[s, : last - first, : last - first] = of_segment(g, q, k, v, scale, positive)
     return found, kept
-
-
-def attention_gradient(g: Tensor, q: Tensor, k: Tensor, v: Tensor, scale: float, positive: bool) -> Tensor:
-    """P (.) dP, or its positive part, in the mean of the heads: [T,T] of [H,T,E]."""
-    product = logits(q, k, scale).softmax(-1) * (g @ v.mT)
-    return (product.clamp_min(0) if positive else product).mean(0)

@@ -150,6 +150,23 @@ def maps_kernel(
     tl.store(at, tl.where(inside, mean / heads, 0.0), mask=(t < longest)[:, None] & (u < longest)[None, :])
 
 
+def launch_maps(
+    gradient: Tensor, qkv: Tensor, lse: Tensor, offsets: Tensor, kept: Tensor, scale: float, positive: bool
+) -> None:
+    """Fill `kept` [M,longest,longest] with the maps of the first M segments; all tensors are contiguous."""
+    rows, _, heads, size = qkv.shape
+    maps, longest = kept.shape[:2]
+    if kept.numel():
+        launch(
+            maps_kernel,
+            tiles(qkv.dtype, size),
+            lambda meta: (maps * int(triton.cdiv(longest, meta["HELD"])), triton.cdiv(longest, meta["MET"])),
+            *(gradient, qkv, lse, offsets, kept, rows, heads * size, longest, heads, scale),
+            POSITIVE=positive,
+            **sizes(size, qkv.dtype),
+        )
+
+
 def attention_backward(
     gradient: Tensor,
     qkv: Tensor,
@@ -169,21 +186,10 @@ def attention_backward(
     segments, configs, constants = len(offsets) - 1, tiles(qkv.dtype, size), sizes(size, qkv.dtype)
     shape = rows, heads * size, longest
 
-    def held(count: int, meta: dict[str, int]) -> int:
-        return count * int(triton.cdiv(longest, meta["HELD"]))
-
     if qkv.numel():
-        grid = lambda meta: (held(segments, meta), heads)  # noqa: E731
+        grid = lambda meta: (segments * int(triton.cdiv(longest, meta["HELD"])), heads)  # noqa: E731
         inputs = gradient, qkv, out.contiguous(), lse, offsets, delta, found, *shape, scale
         launch(queries_kernel, configs, grid, *inputs, **constants)
         launch(keys_kernel, configs, grid, gradient, qkv, lse, offsets, delta, found, *shape, scale, **constants)
-    if kept.numel():
-        launch(
-            maps_kernel,
-            configs,
-            lambda meta: (held(maps, meta), triton.cdiv(longest, meta["MET"])),
-            *(gradient, qkv, lse, offsets, kept, *shape, heads, scale),
-            POSITIVE=positive,
-            **constants,
-        )
+    launch_maps(gradient, qkv, lse, offsets, kept, scale, positive)
     return found, kept

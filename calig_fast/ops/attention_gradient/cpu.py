@@ -1,0 +1,15 @@
+"""attention_gradient on a CPU: its definition, whose products are PyTorch's own."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..cpu import refusal
+from .reference import attention_gradient
+
+__all__ = ["attention_gradient", "supports"]
+
+
+def supports(*tensors: Tensor) -> str | None:
+    """CPU tensors of the operation's dtypes."""
+    return refusal(tensors)

@@ -1,0 +1,73 @@
+"""What attention_gradient is: schema, checks, fake, float64 reference, sample cases."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ..attention_forward import spec as forward
+from ..packed import check_same_device, check_tensor
+from ..samples import Case, numbers, strided
+
+SCHEMA = (
+    "(Tensor gradient, Tensor qkv, Tensor lse, Tensor offsets, int longest, float scale, bool positive=False,"
+    " bool tf32=False) -> Tensor"
+)
+DTYPES = forward.DTYPES
+
+
+def check(gradient: Tensor, qkv: Tensor, lse: Tensor, offsets: Tensor, longest: int) -> None:
+    """Raise TypeError or ValueError where the arguments do not fit."""
+    forward.check(qkv, offsets, longest)
+    rows, _, heads, size = qkv.shape
+    check_tensor("gradient", gradient, [rows, heads, size], [qkv.dtype])
+    check_tensor("lse", lse, [heads, rows], [torch.promote_types(qkv.dtype, torch.float32)])
+    check_same_device({"gradient": gradient, "qkv": qkv, "lse": lse, "offsets": offsets})
+
+
+def fake(
+    gradient: Tensor,
+    qkv: Tensor,
+    lse: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    positive: bool = False,
+    tf32: bool = False,
+) -> Tensor:
+    """The result's shape and dtype."""
+    return lse.new_empty((len(offsets) - 1, longest, longest))
+
+
+def exact(
+    gradient: Tensor,
+    qkv: Tensor,
+    lse: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    positive: bool = False,
+    tf32: bool = False,
+) -> tuple[Tensor]:
+    """The formula, segment by segment, in float64, from q, k and v alone."""
+    g, x = gradient.double(), qkv.double()
+    maps = x.new_zeros(len(offsets) - 1, longest, longest)
+    for s, (first, last) in enumerate(pairwise(offsets.tolist())):
+        (q, k, v), here = x[first:last].permute(1, 2, 0, 3), slice(0, last - first)
+        product = (scale * q @ k.mT).softmax(-1) * (g[first:last].transpose(0, 1) @ v.mT)
+        maps[s, here, here] = (product.clamp_min(0) if positive else product).mean(0)
+    return (maps,)
+
+
+def sample_cases(dtype: torch.dtype) -> list[Case]:
+    """Small problems that have gone wrong in kernels before."""
+    cases = []
+    for i, (name, qkv, offsets, longest) in enumerate(forward.problems(dtype)):
+        g = numbers((len(qkv), *qkv.shape[2:]), dtype, 2)
+        lse = forward.exact(qkv, offsets, longest, 0.25)[1].to(torch.promote_types(dtype, torch.float32))
+        cases.append(Case(name, (g, qkv, lse, offsets, longest, 0.25, i % 2 == 1)))
+        apart = map(strided, (g, qkv, lse, offsets))
+        cases.append(Case(f"{name}, strided", (*apart, longest + 3, 0.25, i % 2 == 0)))
+    return cases
