@@ -51,7 +51,7 @@ def test_importing_the_package_imports_no_triton() -> None:
 
 
 @compiled
-@pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.parametrize("op", [op for op in OPERATIONS if op != "attention_gradient"])  # its is attention_backward's
 @pytest.mark.parametrize("arch", ["sm_90", "gfx942"])
 def test_no_kernel_spills(op: str, arch: str) -> None:
     from proofs.triton_compile import reports
