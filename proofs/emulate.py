@@ -1,9 +1,10 @@
 """Runs the CUDA kernels without a GPU: values in three schedules, sanitizers, planted bugs, and memory traffic.
 
-python -m proofs.emulate            everything, about five minutes of one core
+python -m proofs.emulate            everything, about six minutes of one core
 python -m proofs.emulate values     sample cases against float64, forwards, backwards and at random
 python -m proofs.emulate sanitize   the same cases under AddressSanitizer, UBSan and ThreadSanitizer
 python -m proofs.emulate planted    kernels with a bug each, all of which must be found
+python -m proofs.emulate glue       the same cases through what registers the kernels with PyTorch
 python -m proofs.emulate traffic --out FILE   bytes and sectors over the least possible, as a table and JSON
 """
 
@@ -127,7 +128,9 @@ def planted(folder: Path, name: str) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["all", "values", "sanitize", "planted", "traffic"], default="all")
+    parser.add_argument(
+        "what", nargs="?", choices=["all", "values", "sanitize", "planted", "glue", "traffic"], default="all"
+    )
     parser.add_argument("--out", type=Path, help="JSON of the traffic")
     parser.add_argument("--build", type=Path, default=build.ROOT / "build" / "emulation", help="folder for objects")
     options = parser.parse_args()
@@ -144,6 +147,12 @@ def main() -> None:
         for kind in ("address", "thread"):
             sanitize(options.build, kind)
             print(f"{kind}: nothing found", flush=True)
+    if options.what in ("all", "glue"):
+        from . import glue
+
+        glue.load(options.build)
+        for op in problems.OPERATIONS:
+            print(f"{op}, registered: {glue.values(op)} cases right", flush=True)
     if options.what in ("all", "traffic"):
         from . import traffic
 
