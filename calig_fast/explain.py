@@ -79,7 +79,8 @@ def explain(
         memory_budget: bytes a wave of path points may hold; None for 56 MiB (512 MiB on the oracle).
         engine: "auto" (native where the family can, else the oracle), "native", or "reference" (the oracle: autograd
             through the model's own modules).
-        backend: backend of the fused operations: "auto", "reference", "cpu", "triton".
+        backend: backend of the fused operations: "auto", "reference", "cpu", "triton", "cuda"; an operation that it has
+            no kernel of takes another, and the result's `backend` names both.
         progress: True for a progress bar, or a function of (done, total).
         return_maps: keep the context maps M_l [B,L,T,U].
 

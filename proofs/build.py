@@ -30,7 +30,8 @@ def compiler() -> str | None:
 
 def _compile(source: Path, target: Path, flags: list[str]) -> Path:
     """Compile one file, unless what is there is newer than every source."""
-    sources = [*(ROOT / "csrc").rglob("*"), *EMULATION.rglob("*"), *(ROOT / "proofs").glob("*.[ch]*")]
+    proofs = [*(ROOT / "proofs").glob("*.[ch]*"), *(ROOT / "proofs/include").rglob("*")]
+    sources = [*(ROOT / "csrc").rglob("*"), *EMULATION.rglob("*"), *proofs]
     if not target.exists() or target.stat().st_mtime < max(p.stat().st_mtime for p in sources if p.is_file()):
         target.parent.mkdir(parents=True, exist_ok=True)
         include = f"-I{EMULATION / 'include'}"
@@ -65,6 +66,29 @@ def library(folder: Path) -> Path:
     ]
     target = folder / "plain" / "libemulated.so"
     _run([compiler(), "-shared", *map(str, objects), "-o", str(target)])
+    return target
+
+
+def glue(folder: Path, torch: Path) -> Path:
+    """A library that registers the operations for CUDA with PyTorch as csrc/ does, but under another key.
+
+    Args:
+        folder: where objects go.
+        torch: folder of the torch package.
+    """
+    ours, theirs = ROOT / "proofs/include", torch / "include"
+    flags = [f"-I{ours}", "-isystem", str(theirs), "-include", str(ours / "apart.h"), "-DCALIG_WITH_CUDA"]
+    registering = [k.with_name(k.name.replace("_cuda.cu", "_torch.cpp")) for k in KERNELS]
+    sources = [*(source for source in registering if source.exists()), ROOT / "csrc/common/segments.cpp"]
+    objects = [
+        *machinery("plain", folder),
+        *instrumented(KERNELS, "plain", folder, []),
+        # the CPU's part is not registered
+        *instrumented(sources, "plain", folder / "glue", [*flags, "-Wno-unused-function"]),
+    ]
+    target = folder / "plain" / "libglue.so"
+    libraries = [f"-L{torch / 'lib'}", "-lc10", "-ltorch_cpu"]
+    _run([compiler(), "-shared", *map(str, objects), *libraries, "-o", str(target)])
     return target
 
 

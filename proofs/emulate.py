@@ -1,10 +1,11 @@
 """Runs the CUDA kernels without a GPU: values in three schedules, sanitizers, planted bugs, and memory traffic.
 
-python -m proofs.emulate            everything, about five minutes of one core
+python -m proofs.emulate            everything, about six minutes of one core
 python -m proofs.emulate values     sample cases against float64, forwards, backwards and at random
 python -m proofs.emulate sanitize   the same cases under AddressSanitizer, UBSan and ThreadSanitizer
 python -m proofs.emulate planted    kernels with a bug each, all of which must be found
 python -m proofs.emulate twins      products by FMA and by the tensor cores' definition, which must be the same
+python -m proofs.emulate glue       the same cases through what registers the kernels with PyTorch
 python -m proofs.emulate traffic --out FILE   bytes and sectors over the least possible, as a table and JSON
 """
 
@@ -30,7 +31,7 @@ OPTIONS = {
     "TSAN_OPTIONS": "halt_on_error=1:exitcode=66",
 }
 
-WHAT = ("all", "values", "sanitize", "planted", "twins", "traffic")
+WHAT = ("all", "values", "sanitize", "planted", "twins", "glue", "traffic")
 
 # A kernel of emulation/tests/planted.cu, the build that must refuse it, and a word of what it must say.
 PLANTED = {
@@ -165,6 +166,12 @@ def main() -> None:
         for kind in ("address", "thread"):
             sanitize(options.build, kind, ops=options.op)
             print(f"{kind}: nothing found", flush=True)
+    if options.what in ("all", "glue"):
+        from . import glue
+
+        glue.load(options.build)
+        for op in options.op:
+            print(f"{op}, registered: {glue.values(op)} cases right", flush=True)
     if options.what in ("all", "traffic"):
         from . import traffic
 

@@ -80,11 +80,16 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def problem(op: str, args: tuple[Any, ...]) -> Problem:
-    """An operation's arguments as its launcher takes them."""
+def complete(op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments and, where some are left out, their defaults."""
     given = inspect.signature(module(op, "spec").fake).bind(*args)
     given.apply_defaults()
-    buffers, numbers, reals, outputs = globals()[f"_{op}"](*given.args)
+    return given.args
+
+
+def problem(op: str, args: tuple[Any, ...]) -> Problem:
+    """An operation's arguments as its launcher takes them."""
+    buffers, numbers, reals, outputs = globals()[f"_{op}"](*complete(op, args))
     kept = [None if b is None else b.contiguous() for b in buffers]
     return Problem(op, [*kept, *outputs], numbers, reals, outputs)
 
