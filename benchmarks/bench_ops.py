@@ -1,7 +1,7 @@
 """Each operation at BERT-base sizes, reference beside cpu: `pytest benchmarks/bench_ops.py`.
 
-8 inputs of 128 tokens (and one of 512), 768 wide, 8 path points each; the MLP's rows 3072 wide, one point each. No time
-is reported unless the backend's answer agrees with the reference's in float64.
+8 inputs of 128 tokens (and one of 512), 768 wide, 8 path points each; the MLP's rows 3072 wide, and attention of 12
+heads of 64, one point each. No time is reported unless the backend's answer agrees with the reference's in float64.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from calig_fast import ops
 
-WIDTH, POINTS = 768, 8
+WIDTH, POINTS, HEADS = 768, 8, 12
 LAYOUTS = {"8x128": [128] * 8, "ragged": [23, 61, 128, 97, 200, 5, 77, 140], "1x512": [512]}
 OPERATIONS = (
     "interpolate_path",
@@ -23,6 +23,8 @@ OPERATIONS = (
     "norm_backward",
     "activation_backward",
     "activation_backward_gated",
+    "attention_forward",
+    "attention_backward",
 )
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -54,6 +56,12 @@ def problem(op: str, lengths: list[int], dtype: torch.dtype) -> tuple[Any, ...]:
         return draw(tokens, 4 * WIDTH), draw(tokens, 4 * WIDTH), "gelu"
     if op == "activation_backward_gated":
         return draw(tokens, 4 * WIDTH), draw(tokens, 8 * WIDTH), "silu", True
+    if op.startswith("attention"):
+        qkv, longest, scale = draw(tokens, 3, HEADS, WIDTH // HEADS), max(lengths), (WIDTH // HEADS) ** -0.5
+        if op == "attention_forward":
+            return qkv, offsets, longest, scale
+        out, lse = ops.attention_forward(qkv, offsets, longest, scale, backend="reference")
+        return draw(tokens, HEADS, WIDTH // HEADS), qkv, out, lse, offsets, longest, scale
     return draw(tokens), draw(sum(n * n for n in lengths)), offsets, draw(tokens), draw(tokens), 0.5
 
 
