@@ -83,28 +83,33 @@ def problems(op: str, dtype: torch.dtype, arch: str) -> Iterator[tuple[str, dict
     """
     module = importlib.import_module(f"calig_fast.ops.{op}.triton")
     wide = {"WIDE": language(dtype)}
-    rows = whole_rows(WIDTH)[0]
+    rows, amd = whole_rows(WIDTH)[0], arch.startswith("gfx")
     if op == "interpolate_path":
         yield "", wide, module.CONFIGS[0]
     elif op == "accumulate_gradients":
-        yield "one pair", {**wide, "PAIRS": 1, "LIG": False, "COLUMNS1": 1024}, rows
-        yield "one pair, lig", {**wide, "PAIRS": 1, "LIG": True, "COLUMNS1": 1024}, rows
-        yield "residual and qkv", {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}, whole_rows(WIDTH, 3 * WIDTH)[0]
+        for name, lig in (("one pair", False), ("one pair, lig", True)):
+            yield name, {**wide, "PAIRS": 1, "LIG": lig, "COLUMNS1": 1024}, module.tiles(WIDTH, 0, lig, amd)[0]
+        sizes = {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}
+        yield "residual and qkv", sizes, module.tiles(WIDTH, 3 * WIDTH, False, amd)[0]
     elif op == "norm_backward":
         yield "bare", {**wide, "WEIGHT": False, "RESIDUAL": False}, rows
         yield "weight, residual", {**wide, "WEIGHT": True, "RESIDUAL": True}, rows
     elif op == "activation_backward":
         for kind in KINDS:
             for gated in (False, True):
-                yield f"{kind}{', gated' if gated else ''}", {**wide, "KIND": kind, "GATED": gated}, module.CONFIGS[0]
+                yield (
+                    f"{kind}{', gated' if gated else ''}",
+                    {**wide, "KIND": kind, "GATED": gated},
+                    module.tiles(amd)[0],
+                )
     elif op in ("attention_forward", "attention_backward"):
         attention = importlib.import_module("calig_fast.ops.attention_forward.triton")
         for size in (24, 64, 80, 128):
-            sizes, config = attention.sizes(size, dtype), attention.tiles(dtype, size, arch.startswith("gfx"))[0]
+            sizes, config = attention.sizes(size, dtype), attention.tiles(dtype, size, amd)[0]
             if op == "attention_forward":
                 yield f"heads of {size}", sizes, config
                 continue
-            yield f"queries, heads of {size}", sizes, config
+            yield f"queries, heads of {size}", sizes, attention.tiles(dtype, size, amd, fewer=True)[0]
             yield f"keys, heads of {size}", sizes, config
             yield f"maps, heads of {size}", {**sizes, "POSITIVE": False}, config
     elif op == "fuse_rollout":
