@@ -17,7 +17,7 @@ def supports(*tensors: Tensor) -> str | None:
 
 
 def tiles(width: int, width1: int, lig: bool, amd: bool = AMD) -> tuple[triton.Config, ...]:
-    """The sums of lig are a second row to hold; AMD's warps of 64 have room, and fewer columns would be loaded in halves."""
+    """The sums of lig are a second row to hold; AMD's warps of 64 have room, and would load less than 128 bits."""
     return whole_rows(width, width1 + (width if lig and not amd else 0))
 
 
