@@ -1,6 +1,5 @@
 // The CUDA launchers compiled for the host, behind one entry: an operation's name and its arguments in flat arrays.
 // A library for Python, and with CALIG_STANDALONE a program that runs the problems of a file, for the sanitizers.
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -22,7 +21,6 @@ template <typename T>
 class Exact {
  public:
   explicit Exact(size_t count) : data_(static_cast<T*>(std::malloc(count * sizeof(T)))) {}
-  explicit Exact(const std::vector<T>& from) : Exact(from.size()) { std::copy(from.begin(), from.end(), data_); }
   ~Exact() { std::free(data_); }
   Exact(const Exact&) = delete;
   T* get() const { return data_; }
@@ -35,11 +33,17 @@ const int64_t* int64s(void* p) {
   return static_cast<const int64_t*>(p);
 }
 
+// offsets, inputs, values; inputs, segments
+cudaError_t make_steps(void** b, const int64_t* n, const Exact<int64_t>& begin, const Exact<PathStep>& steps) {
+  return path_steps_cuda(
+      {n[0], n[1], int64s(b[0]), int64s(b[1]), static_cast<const double*>(b[2]), begin.get(), steps.get()}, nullptr);
+}
+
 cudaError_t interpolate(void** b, const int64_t* n) {
-  // start, end, offsets, inputs, nodes, points; tokens, width, inputs, segments
-  const PathSteps made = path_steps(int64s(b[2]), n[2], int64s(b[3]), static_cast<const double*>(b[4]), n[3]);
-  const Exact<int64_t> begin(made.begin);
-  const Exact<PathStep> steps(made.steps);
+  // start, end, offsets, inputs, nodes, points; tokens, width, inputs, segments, scalar
+  const Exact<int64_t> begin(n[2] + 1);
+  const Exact<PathStep> steps(n[3]);
+  if (const cudaError_t failed = make_steps(b + 2, n + 2, begin, steps); failed != cudaSuccess) return failed;
   return interpolate_path_cuda(
       {static_cast<Scalar>(n[4]), b[0], b[1], b[5], n[0], n[1], n[2], int64s(b[2]), begin.get(), steps.get()}, nullptr);
 }
@@ -47,9 +51,9 @@ cudaError_t interpolate(void** b, const int64_t* n) {
 cudaError_t accumulate(void** b, const int64_t* n) {
   // gradients 2, directions 2, offsets, inputs, weights, phi, r, lig; tokens, widths 2, inputs, segments, scalar,
   // pairs, whether there is lig
-  const PathSteps made = path_steps(int64s(b[4]), n[3], int64s(b[5]), static_cast<const double*>(b[6]), n[4]);
-  const Exact<int64_t> begin(made.begin);
-  const Exact<PathStep> steps(made.steps);
+  const Exact<int64_t> begin(n[3] + 1);
+  const Exact<PathStep> steps(n[4]);
+  if (const cudaError_t failed = make_steps(b + 4, n + 3, begin, steps); failed != cudaSuccess) return failed;
   return accumulate_gradients_cuda({static_cast<Scalar>(n[5]),
                                     static_cast<int>(n[6]),
                                     {b[0], b[1]},
@@ -67,15 +71,15 @@ cudaError_t accumulate(void** b, const int64_t* n) {
 }
 
 cudaError_t fuse(void** b, const int64_t* n, const double* x) {
-  // relevance, attention, offsets, row, identity, row_out, identity_out; tokens, inputs, scalar, scales 2, normalise
-  const RolloutTables made = rollout_tables(int64s(b[2]), n[1]);
-  const Exact<RolloutInput> inputs(made.inputs);
-  const Exact<int64_t> input_of_run(made.input_of_run);
-  const int64_t runs = static_cast<int64_t>(made.input_of_run.size());
-  const Exact<double> measures(runs), partial(made.partials);
-  return fuse_rollout_cuda({static_cast<Scalar>(n[2]), n[0], n[1], runs, inputs.get(), input_of_run.get(), b[0], b[1],
-                            b[3], b[4], x[0], x[1], static_cast<RolloutScale>(n[3]), static_cast<RolloutScale>(n[4]),
-                            n[5] != 0, b[5], b[6], measures.get(), partial.get()},
+  // relevance, attention, offsets, row, identity, row_out, identity_out; tokens, inputs, scalar, scales 2, normalise,
+  // entries of attention
+  const Exact<RolloutInput> inputs(n[1]);
+  const Exact<double> measures(most_rollout_runs(n[0], n[1]));
+  const size_t element = static_cast<Scalar>(n[2]) == Scalar::f64 ? sizeof(double) : sizeof(float);
+  const Exact<char> partial(most_rollout_partials(n[0], n[6]) * element);
+  return fuse_rollout_cuda({static_cast<Scalar>(n[2]), n[0], n[1], int64s(b[2]), b[0], b[1], b[3], b[4], x[0], x[1],
+                            static_cast<RolloutScale>(n[3]), static_cast<RolloutScale>(n[4]), n[5] != 0, b[5], b[6],
+                            inputs.get(), measures.get(), partial.get()},
                            nullptr);
 }
 

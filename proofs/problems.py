@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import inspect
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,7 +74,9 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 
 def problem(op: str, args: tuple[Any, ...]) -> Problem:
     """An operation's arguments as its launcher takes them."""
-    buffers, numbers, reals, outputs = globals()[f"_{op}"](*args)
+    given = inspect.signature(module(op, "spec").fake).bind(*args)
+    given.apply_defaults()
+    buffers, numbers, reals, outputs = globals()[f"_{op}"](*given.args)
     kept = [None if b is None else b.contiguous() for b in buffers]
     return Problem(op, [*kept, *outputs], numbers, reals, outputs)
 
@@ -94,32 +97,25 @@ def _accumulate_gradients(
     offsets: Tensor,
     inputs: Tensor,
     weights: Tensor,
-    with_lig: bool = False,
+    with_lig: bool,
 ) -> Any:
     tokens, dtype, second = len(directions[0]), gradients[0].dtype, len(gradients) == 2
-    outputs = [gradients[0].new_empty(n, dtype=wide(dtype)) for n in (len(gradients[0]), tokens)]
-    lig = directions[0].new_empty(directions[0].shape, dtype=wide(dtype))
+    shapes = (len(gradients[0]),), (tokens,), (tokens if with_lig else 0, directions[0].shape[1])
+    outputs = [gradients[0].new_empty(shape, dtype=wide(dtype)) for shape in shapes]
     buffers = [gradients[0], gradients[1] if second else None, directions[0], directions[1] if second else None]
     widths = [directions[0].shape[1], directions[1].shape[1] if second else 0]
     numbers = [tokens, *widths, len(offsets) - 1, len(inputs), SCALARS[dtype], len(gradients), int(with_lig)]
-    outputs = [*outputs, lig] if with_lig else outputs
     return [*buffers, offsets, inputs, weights.double()], numbers, [], outputs
 
 
-def _fuse_rollout(
-    relevance: Tensor,
-    attention: Tensor,
-    offsets: Tensor,
-    row: Tensor,
-    identity: Tensor,
-    lam: float,
-    residual: float = 1.0,
-    relevance_scale: str = "max_t",
-    attention_scale: str = "sum",
-    normalise: bool = True,
-) -> Any:
-    scales = [SCALES.index(relevance_scale), SCALES.index(attention_scale)]
-    numbers = [len(relevance), len(offsets) - 1, SCALARS[relevance.dtype], *scales, int(normalise)]
+def _fuse_rollout(*args: Any) -> Any:
+    (relevance, attention, offsets, row, identity), (lam, residual), (*scales, normalise) = (
+        args[:5],
+        args[5:7],
+        args[7:],
+    )
+    scales = [SCALES.index(scale) for scale in scales]
+    numbers = [len(relevance), len(offsets) - 1, SCALARS[relevance.dtype], *scales, int(normalise), len(attention)]
     outputs = [row.new_empty(row.shape), row.new_empty(row.shape)]
     return [relevance, attention, offsets, row, identity], numbers, [lam, residual], outputs
 
@@ -129,8 +125,8 @@ def _norm_backward(
     x: Tensor,
     mean: Tensor,
     deviation: Tensor,
-    weight: Tensor | None = None,
-    residual: Tensor | None = None,
+    weight: Tensor | None,
+    residual: Tensor | None,
 ) -> Any:
     statistics = [t.to(wide(gradient.dtype)) for t in (mean, deviation)]
     rows_a_team = 3 if len(gradient) > 3 else 0  # a batch large enough for several is too large to emulate
@@ -138,7 +134,7 @@ def _norm_backward(
     return [gradient, x, *statistics, weight, residual], numbers, [], [gradient.new_empty(gradient.shape)]
 
 
-def _activation_backward(gradient: Tensor, inner: Tensor, kind: str, gated: bool = False) -> Any:
+def _activation_backward(gradient: Tensor, inner: Tensor, kind: str, gated: bool) -> Any:
     numbers = [*gradient.shape, SCALARS[gradient.dtype], KINDS.index(kind), int(gated)]
     return [gradient, inner], numbers, [], [inner.new_empty(inner.shape)]
 
@@ -148,15 +144,9 @@ def module(op: str, name: str) -> ModuleType:
     return importlib.import_module(f"calig_fast.ops.{op}.{name}")
 
 
-def dtypes(op: str) -> tuple[torch.dtype, ...]:
-    """Those the kernels take: the operation's, and float16 beside bfloat16."""
-    given: tuple[torch.dtype, ...] = module(op, "spec").DTYPES
-    return (*given, torch.float16) if torch.bfloat16 in given else given
-
-
 def cases(op: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Name and arguments of every sample case, and of some as wide as models are, in every dtype."""
-    for dtype in dtypes(op):
+    for dtype in module(op, "spec").DTYPES:
         for case in module(op, "spec").sample_cases(dtype):
             yield f"{op}, {dtype}, {case.name}", case.args
         for name, args in _wider(op, dtype):
@@ -196,7 +186,7 @@ def refusal(op: str, args: tuple[Any, ...], got: list[Tensor]) -> str | None:
     """Why an answer is not good enough, or None."""
     exact, plain = module(op, "spec").exact(*args), module(op, "reference").__dict__[op](*args)
     plain = plain if isinstance(plain, tuple) else (plain,)
-    for g, w, p in zip(got, exact, plain, strict=False):
+    for g, w, p in zip(got, exact, plain, strict=True):
         if not w.numel():
             continue
         unit = torch.finfo(g.dtype).eps * float(w.abs().max())

@@ -70,7 +70,7 @@ def calls(dtype: torch.dtype) -> list[tuple[str, str, tuple[Any, ...]]]:
             (normal(tokens, hidden), normal(tokens, 2 * hidden), "gelu", True),
         ),
     ]
-    if dtype in problems.dtypes("fuse_rollout"):
+    if dtype in problems.module("fuse_rollout", "spec").DTYPES:
         vectors = normal(tokens), normal(tokens**2), offsets, normal(tokens), normal(tokens)
         found.append(("fuse_rollout", "T 128", (*vectors, 0.5)))
         found.append(("fuse_rollout", "T 128, attention as it is", (*vectors, 0.5, 1.0, "max_t", "none")))

@@ -6,11 +6,17 @@ import ctypes
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from real_models import seeded
+from tiny_models import PICTURE, inputs, tiny
+
+from calig_fast import explain, ops
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from proofs import build, compile, emulate, problems, traffic
+from proofs import backend, build, compile, emulate, problems, traffic
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or build.compiler() is None, reason="needs Linux and g++")
 needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
@@ -48,6 +54,36 @@ def test_little_more_than_the_least_is_moved(library: ctypes.CDLL) -> None:
         # a rollout's denominator must be known first, so its map is read twice; small, its tables count
         most = 1.15 if found.op != "fuse_rollout" else 1.4 if "as it is" in found.shape else 2.5
         assert found.over_ideal < most, found
+
+
+def model(kind: str) -> Any:
+    """A tiny model; "gated" has gated MLPs and scaled branches."""
+    if kind != "gated":
+        return tiny(kind)
+    from transformers import Dinov2Config, Dinov2ForImageClassification
+
+    config = Dinov2Config(**{**PICTURE, "mlp_ratio": 2}, use_swiglu_ffn=True)
+    return seeded(Dinov2ForImageClassification(config), seed=3)
+
+
+@pytest.mark.parametrize("kind", ["bert", "albert", "vit", "gated"])
+def test_explain_gives_what_the_reference_gives(kind: str, library: ctypes.CDLL) -> None:
+    one, call = model(kind), inputs(kind)
+    wanted = explain(one, call, engine="native", backend="reference")
+    with backend.emulated_cuda(library) as calls:
+        found = explain(one, call, engine="native", backend="cuda")
+    assert set(calls) == set(problems.OPERATIONS)
+    assert (found.backend.split("+")[0], wanted.backend) == ("cuda", "reference")
+    for name in ("scores", "layer_scores"):
+        f, w = getattr(found, name), getattr(wanted, name)
+        torch.testing.assert_close(f, w, rtol=1e-5, atol=1e-5 * float(w.abs().nan_to_num().max()), equal_nan=True)
+
+
+def test_outside_the_manager_nothing_is_patched(library: ctypes.CDLL) -> None:
+    with backend.emulated_cuda(library):
+        assert ops.resolve("cuda", torch.zeros(1)).startswith("cuda")
+    with pytest.raises(RuntimeError, match="'cuda' cannot run"):
+        ops.resolve("cuda", torch.zeros(1))
 
 
 @needs_nvcc

@@ -96,15 +96,20 @@ class Operation:
     def resolve(self, backend: str, tensors: Sequence[Tensor]) -> str:
         """The backend that runs this operation on these tensors.
 
+        A backend asked for by name is replaced by the one that 'auto' takes where it has no kernel of this operation
+        at all; one whose kernel cannot run is not.
+
         Raises:
             ValueError: no backend has this name.
             RuntimeError: the backend asked for cannot run it; the message says why.
         """
         wanted = asked(backend)
         if wanted != "auto":
-            if (reason := self.refusal(wanted, tensors)) is not None:
+            has_kernel = wanted in self.files
+            if (reason := self.refusal(wanted, tensors) if has_kernel else _machine_lacks(wanted)) is not None:
                 raise RuntimeError(f"{self.name}: backend {wanted!r} cannot run: {reason}; use backend='auto'")
-            return wanted
+            if has_kernel:
+                return wanted
         for name in ORDER:
             if name == "triton" and interpreting():  # a test's business, thousands of times slower
                 continue

@@ -3,7 +3,7 @@
 
 #include <cuda_runtime.h>
 
-#include "../common/path_steps.h"
+#include "../common/path_steps_cuda.h"
 #include "../common/scalar.h"
 
 namespace calig_fast {

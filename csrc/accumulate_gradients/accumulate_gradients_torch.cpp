@@ -8,6 +8,13 @@
 #include "../common/tensors.h"
 #include "accumulate_gradients.h"
 
+#if defined(CALIG_WITH_CUDA)
+#include <c10/cuda/CUDAGuard.h>
+
+#include "../common/path_steps_torch.h"
+#include "accumulate_gradients_cuda.h"
+#endif
+
 namespace calig_fast {
 namespace {
 
@@ -19,20 +26,60 @@ void check_pair(const at::Tensor& gradient, const at::Tensor& direction, const a
               " with ", direction.sizes());
   TORCH_CHECK(gradient.scalar_type() == first.scalar_type() && direction.scalar_type() == first.scalar_type(),
               "gradients and directions: expected one dtype, ", first.scalar_type());
-  TORCH_CHECK(gradient.device().is_cpu() && direction.device().is_cpu(),
-              "gradients and directions: expected them on the CPU");
+  TORCH_CHECK(gradient.device() == first.device() && direction.device() == first.device(),
+              "gradients and directions: expected them on ", first.device());
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> accumulate_gradients_cpu(at::TensorList gradients,
-                                                                        at::TensorList directions,
-                                                                        const at::Tensor& offsets,
-                                                                        const at::Tensor& inputs,
-                                                                        const at::Tensor& weights, bool with_lig) {
+void check_lists(at::TensorList gradients, at::TensorList directions, bool with_lig) {
   TORCH_CHECK(gradients.size() == directions.size() && !gradients.empty() && gradients.size() <= kMaxPairs,
               "gradients and directions: expected one or two of each, got ", gradients.size(), " and ",
               directions.size());
   TORCH_CHECK(!with_lig || gradients.size() == 1, "with_lig: takes one pair of gradients and directions, got two");
-  TORCH_CHECK(directions[0].dim() == 2, "directions: expected [tokens, D_k], got ", directions[0].sizes());
+  TORCH_CHECK(gradients[0].dim() == 2 && directions[0].dim() == 2,
+              "gradients and directions: expected [rows, D_k] with [tokens, D_k], got ", gradients[0].sizes(), " with ",
+              directions[0].sizes());
+}
+
+// Of either device's problem what they have in common, and the tensors that it points into.
+template <typename Problem>
+struct Prepared {
+  Problem problem{};
+  std::vector<at::Tensor> kept;
+  int64_t widths = 0;
+  at::Tensor phi, r, lig;
+};
+
+template <typename Problem>
+Prepared<Problem> prepared(at::TensorList gradients, at::TensorList directions, int64_t rows, bool with_lig) {
+  Prepared<Problem> out;
+  Problem& problem = out.problem;
+  const int64_t tokens = directions[0].size(0);
+  problem.scalar = scalar_of(gradients[0], "gradients");
+  problem.pairs = static_cast<int>(gradients.size());
+  for (int k = 0; k < problem.pairs; ++k) {
+    check_pair(gradients[k], directions[k], gradients[0], rows, tokens);
+    out.kept.push_back(gradients[k].contiguous());
+    problem.gradients[k] = out.kept.back().const_data_ptr();
+    out.kept.push_back(directions[k].contiguous());
+    problem.directions[k] = out.kept.back().const_data_ptr();
+    problem.width[k] = gradients[k].size(1);
+    out.widths += problem.width[k];
+  }
+  const auto options = gradients[0].options().dtype(problem.scalar == Scalar::f64 ? at::kDouble : at::kFloat);
+  out.phi = at::empty({rows}, options);
+  out.r = at::empty({tokens}, options);
+  out.lig = at::empty({with_lig ? tokens : 0, problem.width[0]}, options);
+  problem.phi = out.phi.mutable_data_ptr();
+  problem.r = out.r.mutable_data_ptr();
+  problem.lig = with_lig ? out.lig.mutable_data_ptr() : nullptr;
+  return out;
+}
+
+using Results = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+
+Results accumulate_gradients_on_cpu(at::TensorList gradients, at::TensorList directions, const at::Tensor& offsets,
+                                    const at::Tensor& inputs, const at::Tensor& weights, bool with_lig) {
+  check_lists(gradients, directions, with_lig);
   const int64_t tokens = directions[0].size(0);
   const auto offset = checked_offsets(offsets, tokens);
   const int64_t count = static_cast<int64_t>(offset.size()) - 1;
@@ -41,44 +88,50 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> accumulate_gradients_cpu(at::Tens
   const auto first = first_rows(offset, input);
   const auto grouped = segments_of_input(input, count);
 
-  AccumulateGradients problem{};
-  problem.scalar = scalar_of(gradients[0], "gradients");
-  problem.pairs = static_cast<int>(gradients.size());
-  std::vector<at::Tensor> kept;
-  int64_t widths = 0;
-  for (int k = 0; k < problem.pairs; ++k) {
-    check_pair(gradients[k], directions[k], gradients[0], first.back(), tokens);
-    kept.push_back(gradients[k].contiguous());
-    problem.gradients[k] = kept.back().const_data_ptr();
-    kept.push_back(directions[k].contiguous());
-    problem.directions[k] = kept.back().const_data_ptr();
-    problem.width[k] = gradients[k].size(1);
-    widths += problem.width[k];
-  }
-  const auto options = gradients[0].options().dtype(problem.scalar == Scalar::f64 ? at::kDouble : at::kFloat);
-  at::Tensor phi = at::empty({first.back()}, options), r = at::empty({tokens}, options);
-  at::Tensor lig = at::empty({with_lig ? tokens : 0, problem.width[0]}, options);
+  auto made = prepared<AccumulateGradients>(gradients, directions, first.back(), with_lig);
+  AccumulateGradients& problem = made.problem;
   problem.inputs = count;
   problem.offsets = offset.data();
   problem.segments_begin = grouped.begin.data();
   problem.segments = grouped.list.data();
   problem.first_row = first.data();
   problem.weights = weight.data();
-  problem.phi = phi.mutable_data_ptr();
-  problem.r = r.mutable_data_ptr();
-  problem.lig = with_lig ? lig.mutable_data_ptr() : nullptr;
 
   const auto body = CALIG_PICK(accumulate_tokens);
-  const int64_t work = tokens ? first.back() / tokens * widths + 1 : 1;
+  const int64_t work = tokens ? first.back() / tokens * made.widths + 1 : 1;
   const int64_t grain = 32768 / work + 1;
   at::parallel_for(0, tokens, grain, [&](int64_t begin, int64_t stop) { body(problem, begin, stop); });
-  return {phi, r, lig};
+  return {made.phi, made.r, made.lig};
 }
+
+#if defined(CALIG_WITH_CUDA)
+Results accumulate_gradients_on_cuda(at::TensorList gradients, at::TensorList directions, const at::Tensor& offsets,
+                                     const at::Tensor& inputs, const at::Tensor& weights, bool with_lig) {
+  check_lists(gradients, directions, with_lig);
+  const c10::cuda::CUDAGuard guard(gradients[0].device());
+  const StepsOnDevice steps = steps_on_device(offsets, inputs, weights, "weights", gradients[0]);
+  auto made = prepared<AccumulateGradientsCuda>(gradients, directions, gradients[0].size(0), with_lig);
+  AccumulateGradientsCuda& problem = made.problem;
+  problem.tokens = directions[0].size(0);
+  problem.inputs = steps.count();
+  problem.offsets = steps.offsets.const_data_ptr<int64_t>();
+  problem.steps_begin = steps.begin.const_data_ptr<int64_t>();
+  problem.steps = steps.data();
+  C10_CUDA_CHECK(accumulate_gradients_cuda(problem, c10::cuda::getCurrentCUDAStream()));
+  return {made.phi, made.r, made.lig};
+}
+#endif
 
 }  // namespace
 
 TORCH_LIBRARY_IMPL(calig_fast, CPU, m) {
-  m.impl("accumulate_gradients", &accumulate_gradients_cpu);
+  m.impl("accumulate_gradients", &accumulate_gradients_on_cpu);
 }
+
+#if defined(CALIG_WITH_CUDA)
+TORCH_LIBRARY_IMPL(calig_fast, CUDA, m) {
+  m.impl("accumulate_gradients", &accumulate_gradients_on_cuda);
+}
+#endif
 
 }  // namespace calig_fast

@@ -6,15 +6,19 @@ namespace calig_fast {
 namespace {
 
 std::vector<int64_t> copied(const at::Tensor& tensor, const char* name) {
-  TORCH_CHECK(tensor.dim() == 1 && tensor.scalar_type() == at::kLong && tensor.device().is_cpu(), name,
-              ": expected a 1-d int64 tensor on the CPU, got ", tensor.sizes(), " ", tensor.scalar_type(), " on ",
-              tensor.device());
+  check_numbers(tensor, name, at::kCPU);
   const at::Tensor packed = tensor.contiguous();
   const int64_t* data = packed.const_data_ptr<int64_t>();
   return std::vector<int64_t>(data, data + packed.numel());
 }
 
 }  // namespace
+
+void check_numbers(const at::Tensor& tensor, const char* name, at::Device device) {
+  TORCH_CHECK(tensor.dim() == 1 && tensor.scalar_type() == at::kLong && tensor.device() == device, name,
+              ": expected a 1-d int64 tensor on ", device, ", got ", tensor.sizes(), " ", tensor.scalar_type(), " on ",
+              tensor.device());
+}
 
 std::vector<int64_t> checked_offsets(const at::Tensor& offsets, int64_t tokens) {
   std::vector<int64_t> out = copied(offsets, "offsets");

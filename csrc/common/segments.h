@@ -8,6 +8,9 @@
 
 namespace calig_fast {
 
+// Checks that a tensor is 1-d int64 on `device`.
+void check_numbers(const at::Tensor& tensor, const char* name, at::Device device);
+
 // Copies a 1-d int64 CPU tensor and checks that it starts at 0, never falls and ends at `tokens`.
 std::vector<int64_t> checked_offsets(const at::Tensor& offsets, int64_t tokens);
 

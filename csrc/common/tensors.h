@@ -18,8 +18,12 @@ inline Scalar scalar_of(const at::Tensor& tensor, const char* name) {
       return Scalar::f64;
     case at::kBFloat16:
       return Scalar::bf16;
+    case at::kHalf:
+      if (tensor.is_cuda()) return Scalar::f16;
+      [[fallthrough]];
     default:
-      TORCH_CHECK(false, name, ": expected float32, float64 or bfloat16, got ", tensor.scalar_type());
+      TORCH_CHECK(false, name, ": expected float32, float64, bfloat16 or, on a GPU, float16, got ",
+                  tensor.scalar_type());
   }
 }
 

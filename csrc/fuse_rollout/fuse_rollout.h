@@ -8,6 +8,8 @@
 
 namespace calig_fast {
 
+enum class RolloutScale { none, sum, max, max_t };
+
 constexpr int64_t kRolloutRows = 32;  // rows of the map that one partial sum covers, whatever the thread count
 
 // One input of T tokens: M[t,u] = base[u] + scale * attention[t,u], A = residual I + M.

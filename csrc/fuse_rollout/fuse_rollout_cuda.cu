@@ -1,5 +1,6 @@
-// Three launches: the maps' denominators, run by run; the rows, run by run; the runs' sums. A map is read twice where
-// its denominator must be known first, the second time from L2 unless it is larger than that.
+// Four launches: where each input's parts lie; the maps' denominators, run by run; the rows, run by run; the runs'
+// sums. A map is read twice where its denominator must be known first, the second time from L2 unless it is larger than
+// that.
 #include "../common/device.cuh"
 #include "fuse_rollout_cuda.h"
 
@@ -28,14 +29,48 @@ __device__ double measure_block(const T* x, int64_t n, bool maximum, double* par
   return all;
 }
 
+__global__ void __launch_bounds__(kThreads) lay_out(FuseRolloutCuda p) {
+  const int64_t me = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  RolloutInput out{};
+  for (int64_t b = 0; b < p.count; ++b) {
+    const int64_t first = load(p.offsets + b), tokens = load(p.offsets + b + 1) - first;
+    const int64_t runs = (tokens + kRolloutRun - 1) / kRolloutRun;
+    if (b < me) {
+      out.map += tokens * tokens;
+      out.run += runs;
+      out.partial += runs * tokens;
+    } else if (b == me) {
+      out.token = first;
+      out.tokens = tokens;
+      out.runs = runs;
+    }
+  }
+  store(p.inputs + me, out, me < p.count);
+}
+
+// The input of this block's run; for a block too many, one whose runs end before it.
 __device__ __forceinline__ RolloutInput input_of_this(const FuseRolloutCuda& p) {
-  return load(p.inputs + load(p.input_of_run + blockIdx.x));
+  int64_t low = 0, high = p.count;
+  while (high - low > 1) {
+    const int64_t middle = (low + high) / 2;
+    if (load(&p.inputs[middle].run) <= blockIdx.x) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  return load(p.inputs + low);
+}
+
+__device__ __forceinline__ bool is_too_many(const RolloutInput& in) {
+  return blockIdx.x - in.run >= in.runs;
 }
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads) measure_maps(FuseRolloutCuda p) {
   __shared__ double parts[kWarps];
   const RolloutInput in = input_of_this(p);
+  if (is_too_many(in)) return;
   const int64_t first = (blockIdx.x - in.run) * kRolloutRun;
   const int64_t rows = in.tokens - first < kRolloutRun ? in.tokens - first : kRolloutRun;
   const T* map = static_cast<const T*>(p.attention) + in.map + first * in.tokens;
@@ -80,6 +115,7 @@ __global__ void __launch_bounds__(kThreads, 1) multiply(FuseRolloutCuda p) {
   __shared__ double parts[kWarps];
   __shared__ T relevance[kChunk], sums[kWarps][kChunk];
   const RolloutInput in = input_of_this(p);
+  if (is_too_many(in)) return;
   const Factors by = factors<T>(p, in, parts);
   const T residual = static_cast<T>(p.residual), by_map = static_cast<T>(by.map);
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
@@ -164,6 +200,7 @@ __global__ void __launch_bounds__(kThreads, 1) multiply(FuseRolloutCuda p) {
 template <typename T>
 __global__ void __launch_bounds__(kThreads) add_runs(FuseRolloutCuda p) {
   const RolloutInput in = input_of_this(p);
+  if (is_too_many(in)) return;
   const int64_t u = (blockIdx.x - in.run) * kRolloutRun + threadIdx.x;
   const bool active = u < in.tokens;
   double sum = 0;
@@ -174,19 +211,22 @@ __global__ void __launch_bounds__(kThreads) add_runs(FuseRolloutCuda p) {
 
 template <typename T>
 cudaError_t run(const FuseRolloutCuda& p, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>(p.runs));
+  const dim3 grid(static_cast<unsigned>(most_rollout_runs(p.tokens, p.count)));
+  cudaError_t failed =
+      launch(lay_out, dim3(static_cast<unsigned>((p.count + kThreads - 1) / kThreads)), dim3(kThreads), stream, p);
+  if (failed != cudaSuccess) return failed;
   if (p.lam != 1 && p.attention_scale != RolloutScale::none) {
-    const cudaError_t failed = launch(measure_maps<T>, grid, dim3(kThreads), stream, p);
+    failed = launch(measure_maps<T>, grid, dim3(kThreads), stream, p);
     if (failed != cudaSuccess) return failed;
   }
-  const cudaError_t failed = launch(multiply<T>, grid, dim3(kThreads), stream, p);
+  failed = launch(multiply<T>, grid, dim3(kThreads), stream, p);
   return failed != cudaSuccess ? failed : launch(add_runs<T>, grid, dim3(kRolloutRun), stream, p);
 }
 
 }  // namespace
 
 cudaError_t fuse_rollout_cuda(const FuseRolloutCuda& p, cudaStream_t stream) {
-  if (p.runs == 0) return cudaSuccess;
+  if (p.tokens == 0) return cudaSuccess;
   if (p.scalar == Scalar::f64) return run<double>(p, stream);
   return p.scalar == Scalar::f32 ? run<float>(p, stream) : cudaErrorInvalidValue;
 }

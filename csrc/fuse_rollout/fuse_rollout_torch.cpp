@@ -10,17 +10,22 @@
 #include "../common/tensors.h"
 #include "fuse_rollout.h"
 
+#if defined(CALIG_WITH_CUDA)
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGuard.h>
+
+#include "fuse_rollout_cuda.h"
+#endif
+
 namespace calig_fast {
 namespace {
 
-enum class Scale { none, sum, max, max_t };
-
-Scale parsed(c10::string_view scale, const char* name, bool with_max_t) {
+RolloutScale parsed(c10::string_view scale, const char* name, bool with_max_t) {
   const std::string_view text(scale.data(), scale.size());
-  if (text == "none") return Scale::none;
-  if (text == "sum") return Scale::sum;
-  if (text == "max") return Scale::max;
-  if (text == "max_t" && with_max_t) return Scale::max_t;
+  if (text == "none") return RolloutScale::none;
+  if (text == "sum") return RolloutScale::sum;
+  if (text == "max") return RolloutScale::max;
+  if (text == "max_t" && with_max_t) return RolloutScale::max_t;
   TORCH_CHECK(false, name, ": unknown scale '", std::string(text), "'");
 }
 
@@ -36,8 +41,8 @@ struct Run {
 
 template <typename T>
 void fuse(const std::vector<int64_t>& offset, const T* relevance, const T* attention, const T* row, const T* identity,
-          double lam, double residual, Scale relevance_scale, Scale attention_scale, bool normalise, Scalar scalar,
-          T* row_out, T* identity_out) {
+          double lam, double residual, RolloutScale relevance_scale, RolloutScale attention_scale, bool normalise,
+          Scalar scalar, T* row_out, T* identity_out) {
   const int64_t count = static_cast<int64_t>(offset.size()) - 1, total = offset.back();
   std::vector<int64_t> map(count + 1, 0);
   std::vector<Run> runs;
@@ -60,8 +65,8 @@ void fuse(const std::vector<int64_t>& offset, const T* relevance, const T* atten
   const auto max = CALIG_PICK(max_abs);
 
   std::vector<double> part(all, 0);
-  if (lam != 1 && attention_scale != Scale::none) {
-    const auto reduce = attention_scale == Scale::sum ? sum : max;
+  if (lam != 1 && attention_scale != RolloutScale::none) {
+    const auto reduce = attention_scale == RolloutScale::sum ? sum : max;
     at::parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const Run& run = runs[i];
@@ -77,17 +82,17 @@ void fuse(const std::vector<int64_t>& offset, const T* relevance, const T* atten
     const int64_t tokens = offset[b + 1] - offset[b], at = offset[b];
     if (lam != 0) {
       double denominator = 1;
-      if (relevance_scale == Scale::sum) denominator = sum(scalar, relevance + at, tokens);
-      if (relevance_scale == Scale::max) denominator = max(scalar, relevance + at, tokens);
-      if (relevance_scale == Scale::max_t) denominator = max(scalar, relevance + at, tokens) * tokens;
+      if (relevance_scale == RolloutScale::sum) denominator = sum(scalar, relevance + at, tokens);
+      if (relevance_scale == RolloutScale::max) denominator = max(scalar, relevance + at, tokens);
+      if (relevance_scale == RolloutScale::max_t) denominator = max(scalar, relevance + at, tokens) * tokens;
       const double scale = lam * reciprocal(denominator);
       if (scale != 0)
         for (int64_t u = 0; u < tokens; ++u) base[at + u] = static_cast<T>(scale * relevance[at + u]);
     }
-    double denominator = attention_scale == Scale::none ? 1 : 0;
+    double denominator = attention_scale == RolloutScale::none ? 1 : 0;
     for (int64_t i = first_run[b]; i < first_run[b + 1]; ++i) {
-      if (attention_scale == Scale::sum) denominator += part[i];
-      if (attention_scale == Scale::max)
+      if (attention_scale == RolloutScale::sum) denominator += part[i];
+      if (attention_scale == RolloutScale::max)
         denominator = part[i] > denominator || part[i] != part[i] ? part[i] : denominator;
     }
     problems[b] = {scalar,
@@ -125,45 +130,104 @@ void check_vector(const at::Tensor& tensor, const at::Tensor& like, const char* 
               " ", tensor.scalar_type(), " on ", tensor.device());
 }
 
-std::tuple<at::Tensor, at::Tensor> fuse_rollout_cpu(const at::Tensor& relevance, const at::Tensor& attention,
-                                                    const at::Tensor& offsets, const at::Tensor& row,
-                                                    const at::Tensor& identity, double lam, double residual,
-                                                    c10::string_view relevance_scale, c10::string_view attention_scale,
-                                                    bool normalise) {
+// The arguments, checked, of either device.
+struct Arguments {
+  Scalar scalar;
+  RolloutScale relevance_scale, attention_scale;
+  at::Tensor relevance, attention, row, identity, row_out, identity_out;
+};
+
+Arguments checked(const at::Tensor& relevance, const at::Tensor& attention, const at::Tensor& row,
+                  const at::Tensor& identity, c10::string_view relevance_scale, c10::string_view attention_scale) {
   TORCH_CHECK(relevance.dim() == 1, "relevance: expected [tokens], got ", relevance.sizes());
-  const int64_t tokens = relevance.size(0);
-  const auto offset = checked_offsets(offsets, tokens);
+  check_vector(attention, relevance, "attention", attention.numel());
+  check_vector(row, relevance, "row", relevance.numel());
+  check_vector(identity, relevance, "identity", relevance.numel());
+  const Scalar scalar = scalar_of(relevance, "relevance");
+  TORCH_CHECK(scalar == Scalar::f32 || scalar == Scalar::f64, "relevance: expected float32 or float64, got ",
+              relevance.scalar_type());
+  return {scalar,
+          parsed(relevance_scale, "relevance_scale", true),
+          parsed(attention_scale, "attention_scale", false),
+          relevance.contiguous(),
+          attention.contiguous(),
+          row.contiguous(),
+          identity.contiguous(),
+          at::empty(relevance.sizes(), relevance.options()),
+          at::empty(relevance.sizes(), relevance.options())};
+}
+
+using Results = std::tuple<at::Tensor, at::Tensor>;
+
+Results fuse_rollout_on_cpu(const at::Tensor& relevance, const at::Tensor& attention, const at::Tensor& offsets,
+                            const at::Tensor& row, const at::Tensor& identity, double lam, double residual,
+                            c10::string_view relevance_scale, c10::string_view attention_scale, bool normalise) {
+  const Arguments a = checked(relevance, attention, row, identity, relevance_scale, attention_scale);
+  const auto offset = checked_offsets(offsets, relevance.numel());
   int64_t entries = 0;
   for (size_t b = 1; b < offset.size(); ++b) entries += (offset[b] - offset[b - 1]) * (offset[b] - offset[b - 1]);
   check_vector(attention, relevance, "attention", entries);
-  check_vector(row, relevance, "row", tokens);
-  check_vector(identity, relevance, "identity", tokens);
-  const Scalar scalar = scalar_of(relevance, "relevance");
-  TORCH_CHECK(scalar != Scalar::bf16, "relevance: expected float32 or float64, got bfloat16");
-  const Scale by_relevance = parsed(relevance_scale, "relevance_scale", true);
-  const Scale by_attention = parsed(attention_scale, "attention_scale", false);
-
-  const at::Tensor r = relevance.contiguous(), g = attention.contiguous(), old = row.contiguous(),
-                   kept = identity.contiguous();
-  at::Tensor row_out = at::empty({tokens}, relevance.options());
-  at::Tensor identity_out = at::empty({tokens}, relevance.options());
   const auto run = [&]<typename T>(T*) {
-    fuse<T>(offset, r.const_data_ptr<T>(), g.const_data_ptr<T>(), old.const_data_ptr<T>(), kept.const_data_ptr<T>(),
-            lam, residual, by_relevance, by_attention, normalise, scalar, row_out.mutable_data_ptr<T>(),
-            identity_out.mutable_data_ptr<T>());
+    fuse<T>(offset, a.relevance.const_data_ptr<T>(), a.attention.const_data_ptr<T>(), a.row.const_data_ptr<T>(),
+            a.identity.const_data_ptr<T>(), lam, residual, a.relevance_scale, a.attention_scale, normalise, a.scalar,
+            a.row_out.mutable_data_ptr<T>(), a.identity_out.mutable_data_ptr<T>());
   };
-  if (scalar == Scalar::f64) {
+  if (a.scalar == Scalar::f64) {
     run(static_cast<double*>(nullptr));
   } else {
     run(static_cast<float*>(nullptr));
   }
-  return {row_out, identity_out};
+  return {a.row_out, a.identity_out};
 }
+
+#if defined(CALIG_WITH_CUDA)
+// The contents of `offsets` are not looked at: that would wait for the device.
+Results fuse_rollout_on_cuda(const at::Tensor& relevance, const at::Tensor& attention, const at::Tensor& offsets,
+                             const at::Tensor& row, const at::Tensor& identity, double lam, double residual,
+                             c10::string_view relevance_scale, c10::string_view attention_scale, bool normalise) {
+  const c10::cuda::CUDAGuard guard(relevance.device());
+  const Arguments a = checked(relevance, attention, row, identity, relevance_scale, attention_scale);
+  check_numbers(offsets, "offsets", relevance.device());
+  TORCH_CHECK(offsets.numel() > 0, "offsets: expected at least one entry, 0, got none");
+  const int64_t tokens = relevance.numel(), count = offsets.numel() - 1;
+  const at::Tensor packed = offsets.contiguous();
+  static_assert(sizeof(RolloutInput) == 6 * sizeof(int64_t));
+  const at::Tensor inputs = at::empty({count, 6}, offsets.options());
+  const at::Tensor measures = at::empty({most_rollout_runs(tokens, count)}, relevance.options().dtype(at::kDouble));
+  const at::Tensor partial = at::empty({most_rollout_partials(tokens, attention.numel())}, relevance.options());
+  const FuseRolloutCuda problem{a.scalar,
+                                tokens,
+                                count,
+                                packed.const_data_ptr<int64_t>(),
+                                a.relevance.const_data_ptr(),
+                                a.attention.const_data_ptr(),
+                                a.row.const_data_ptr(),
+                                a.identity.const_data_ptr(),
+                                lam,
+                                residual,
+                                a.relevance_scale,
+                                a.attention_scale,
+                                normalise,
+                                a.row_out.mutable_data_ptr(),
+                                a.identity_out.mutable_data_ptr(),
+                                static_cast<RolloutInput*>(inputs.mutable_data_ptr()),
+                                measures.mutable_data_ptr<double>(),
+                                partial.mutable_data_ptr()};
+  C10_CUDA_CHECK(fuse_rollout_cuda(problem, c10::cuda::getCurrentCUDAStream()));
+  return {a.row_out, a.identity_out};
+}
+#endif
 
 }  // namespace
 
 TORCH_LIBRARY_IMPL(calig_fast, CPU, m) {
-  m.impl("fuse_rollout", &fuse_rollout_cpu);
+  m.impl("fuse_rollout", &fuse_rollout_on_cpu);
 }
+
+#if defined(CALIG_WITH_CUDA)
+TORCH_LIBRARY_IMPL(calig_fast, CUDA, m) {
+  m.impl("fuse_rollout", &fuse_rollout_on_cuda);
+}
+#endif
 
 }  // namespace calig_fast

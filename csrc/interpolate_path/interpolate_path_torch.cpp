@@ -1,4 +1,5 @@
 #include <ATen/Parallel.h>
+#include <ATen/ops/diff.h>
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
@@ -6,15 +7,26 @@
 #include "../common/tensors.h"
 #include "interpolate_path.h"
 
+#if defined(CALIG_WITH_CUDA)
+#include <c10/cuda/CUDAGuard.h>
+
+#include "../common/path_steps_torch.h"
+#include "interpolate_path_cuda.h"
+#endif
+
 namespace calig_fast {
 namespace {
 
-at::Tensor interpolate_path_cpu(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,
-                                const at::Tensor& inputs, const at::Tensor& nodes) {
+void check_ends(const at::Tensor& start, const at::Tensor& end) {
   TORCH_CHECK(start.dim() == 2 && start.sizes() == end.sizes() && start.scalar_type() == end.scalar_type(),
               "start and end: expected two [tokens, D] tensors of one dtype, got ", start.sizes(), " ",
               start.scalar_type(), " and ", end.sizes(), " ", end.scalar_type());
   TORCH_CHECK(end.device() == start.device(), "end: expected it on ", start.device(), ", got ", end.device());
+}
+
+at::Tensor interpolate_path_on_cpu(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,
+                                   const at::Tensor& inputs, const at::Tensor& nodes) {
+  check_ends(start, end);
   const auto offset = checked_offsets(offsets, start.size(0));
   const int64_t count = static_cast<int64_t>(offset.size()) - 1, tokens = start.size(0), width = start.size(1);
   const auto input = checked_inputs(inputs, count);
@@ -40,10 +52,41 @@ at::Tensor interpolate_path_cpu(const at::Tensor& start, const at::Tensor& end, 
   return points;
 }
 
+#if defined(CALIG_WITH_CUDA)
+at::Tensor interpolate_path_on_cuda(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,
+                                    const at::Tensor& inputs, const at::Tensor& nodes) {
+  const c10::cuda::CUDAGuard guard(start.device());
+  check_ends(start, end);
+  const StepsOnDevice steps = steps_on_device(offsets, inputs, nodes, "nodes", start);
+  // the number of rows has to be known here: the one place that waits for the device
+  const int64_t rows = at::diff(steps.offsets).index_select(0, steps.inputs).sum().item<int64_t>();
+  const at::Tensor from = start.contiguous(), to = end.contiguous();
+  at::Tensor points = at::empty({rows, start.size(1)}, start.options());
+  const InterpolatePathCuda problem{scalar_of(start, "start"),
+                                    from.const_data_ptr(),
+                                    to.const_data_ptr(),
+                                    points.mutable_data_ptr(),
+                                    start.size(0),
+                                    start.size(1),
+                                    steps.count(),
+                                    steps.offsets.const_data_ptr<int64_t>(),
+                                    steps.begin.const_data_ptr<int64_t>(),
+                                    steps.data()};
+  C10_CUDA_CHECK(interpolate_path_cuda(problem, c10::cuda::getCurrentCUDAStream()));
+  return points;
+}
+#endif
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(calig_fast, CPU, m) {
-  m.impl("interpolate_path", &interpolate_path_cpu);
+  m.impl("interpolate_path", &interpolate_path_on_cpu);
 }
+
+#if defined(CALIG_WITH_CUDA)
+TORCH_LIBRARY_IMPL(calig_fast, CUDA, m) {
+  m.impl("interpolate_path", &interpolate_path_on_cuda);
+}
+#endif
 
 }  // namespace calig_fast

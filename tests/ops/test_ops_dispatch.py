@@ -113,29 +113,59 @@ def test_resolve_tells_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ops.resolve("auto", torch.zeros(2, device="meta")) == "reference"
 
 
-def test_a_backend_is_one_more_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "calig_sample"
+BODY = "def supports(*tensors):\n    return {refusal!r}\n\n\ndef {name}(x):\n    return x + {added}\n"
+
+
+def sample(folder: Path, name: str, **backends: tuple[str | None, int]) -> dispatch.Operation:
+    """An operation x + n, of each backend another n, and why the backend refuses."""
+    package = folder / name
     package.mkdir()
     (package / "__init__.py").write_text("")
-    body = "def supports(*tensors):\n    return {refusal!r}\n\n\ndef calig_sample(x):\n    return x + {added}\n"
-    (package / "reference.py").write_text(body.format(refusal=None, added=1))
+    for backend, (refusal, added) in backends.items():
+        (package / f"{backend}.py").write_text(BODY.format(name=name, refusal=refusal, added=added))
+    importlib.invalidate_caches()
+    return dispatch.Operation(name, "(Tensor x) -> Tensor", torch.empty_like, (torch.float32,))
+
+
+@pytest.fixture
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for operations, which know of no others, on a machine that has everything."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv(dispatch.VARIABLE, raising=False)
     monkeypatch.setattr(dispatch, "_operations", {})
     monkeypatch.setattr(dispatch, "_machine_lacks", lambda backend: None)
-    operation = dispatch.Operation("calig_sample", "(Tensor x) -> Tensor", torch.empty_like, (torch.float32,))
+    return tmp_path
+
+
+def test_a_backend_is_one_more_file(apart: Path) -> None:
+    operation = sample(apart, "calig_grows", reference=(None, 1))
     x = torch.zeros(1)
     assert operation("auto", x).item() == 1
-    (package / "triton.py").write_text(body.format(refusal=None, added=2))
-    (package / "cuda.py").write_text(body.format(refusal="too small", added=3))
+    for backend, refusal, added in (("triton", None, 2), ("cuda", "too small", 3)):
+        (apart / f"calig_grows/{backend}.py").write_text(BODY.format(name="calig_grows", refusal=refusal, added=added))
     del operation.files
     importlib.invalidate_caches()
     assert operation.resolve("auto", [x]) == "triton"
     assert operation("auto", x).item() == 2
-    assert torch.ops.calig_fast.calig_sample(x).item() == 1
+    assert torch.ops.calig_fast.calig_grows(x).item() == 1
     with pytest.raises(RuntimeError, match="'cuda' cannot run: too small"):
         operation("cuda", x)
-    (package / "triton.py").unlink()
+
+
+def test_an_operation_without_a_kernel_of_the_backend_takes_another(
+    apart: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = sample(apart, "calig_both", reference=(None, 1), cuda=(None, 2))
+    other = sample(apart, "calig_other", reference=(None, 3), cpu=("too large", 4))
+    x = torch.zeros(1)
+    assert (both("cuda", x).item(), other("cuda", x).item()) == (2, 3)
+    assert ops.resolve("cuda", x) == "cuda+reference"
+    with pytest.raises(RuntimeError, match="calig_other: backend 'cpu' cannot run: too large"):
+        ops.resolve("cpu", x)
+    monkeypatch.setattr(dispatch, "_machine_lacks", lambda backend: "no GPU" if backend == "cuda" else None)
+    for operation in (both, other):
+        with pytest.raises(RuntimeError, match=f"{operation.name}: backend 'cuda' cannot run: no GPU; use"):
+            operation("cuda", x)
 
 
 @pytest.mark.parametrize("backend", [n for n, r in ops.backends().items() if r is None])
