@@ -23,14 +23,28 @@ USED = re.compile(
     r".*?Used (\d+) registers(?:.*?(\d+) bytes smem)?"
 )
 
+BOUNDS = re.compile(r"\.entry (\w+)\([^{]*?\.maxntid (\d+)")
+
 
 @dataclass(frozen=True)
 class Kernel:
-    """What ptxas says of one kernel, and how many 128-bit global accesses its code has (None: not looked at)."""
+    """What ptxas says of one kernel.
+
+    Args:
+        op: folder of its source.
+        architecture: what it was compiled for.
+        name: as the linker knows it.
+        threads: of a block, by its launch bounds.
+        registers: of a thread.
+        stack, spills: bytes of local memory of a thread, and those of them that registers were moved to.
+        shared: bytes of a block, without what a launch adds.
+        wide_accesses: 128-bit global accesses in its code; None where no cuobjdump is at hand.
+    """
 
     op: str
     architecture: str
     name: str
+    threads: int
     registers: int
     stack: int
     spills: int
@@ -63,16 +77,20 @@ def kernels(source: Path, architecture: str) -> list[Kernel]:
     """
     with TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernels.cubin"
-        command = ["nvcc", "-std=c++17", "-O3", f"-arch={architecture}", "-cubin", "-Xptxas=-v"]
+        keep = ["-keep", f"-keep-dir={folder}"]
+        command = ["nvcc", "-std=c++17", "-O3", f"-arch={architecture}", "-cubin", "-Xptxas=-v", *keep]
         done = subprocess.run([*command, str(source), "-o", str(cubin)], capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{source.name}, {architecture}:\n{done.stderr}")
         wide = _wide_accesses(cubin)
+        (ptx,) = Path(folder).glob("*.ptx")
+        threads = dict(BOUNDS.findall(ptx.read_text()))
     return [
         Kernel(
             source.parent.name,
             architecture,
             name,
+            int(threads[name]),
             int(registers),
             int(stack),
             int(stores) + int(loads),

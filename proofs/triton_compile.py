@@ -35,6 +35,8 @@ TARGETS = {
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
+# What the tensor cores' instructions are called in the machine code: mma.sync, wgmma, tcgen05.mma, mfma.
+TENSOR = {"sm_80": r"\bHMMA\.", "sm_90": r"\bHGMMA\.", "sm_100": r"\bUTC\w*MMA\b", "gfx942": r"\bv_mfma_"}
 TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.float16: "fp16", torch.bfloat16: "bf16"}
 DTYPES = {"interpolate_path": (torch.float32, torch.bfloat16), "fuse_rollout": (torch.float32, torch.float64)}
 WIDTH = 768  # of BERT base and ViT base
@@ -59,6 +61,7 @@ class Report:
         shared: bytes of shared memory of a program.
         loads: global loads of 128 bits among all, in the machine code.
         stores: the same of global stores.
+        tensor: tensor-core instructions in the machine code.
         seconds: to compile it.
     """
 
@@ -73,6 +76,7 @@ class Report:
     shared: int
     loads: tuple[int, int]
     stores: tuple[int, int]
+    tensor: int
     seconds: float
 
 
@@ -186,6 +190,7 @@ def measure(op: str, dtype: torch.dtype, variant: str, constants: dict[str, Any]
         built.metadata.shared,
         loads,
         stores,
+        _count(TENSOR[arch], code),
         seconds,
     )
 
