@@ -15,7 +15,7 @@ PY := $(wildcard calig_fast tests benchmarks examples proofs setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint format clean
+.PHONY: help setup demo test bench kernels gpu lint format clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -55,6 +55,13 @@ bench: setup ## times beside Captum, and memory, in benchmarks/results/ and docs
 	$(BIN)/python -m benchmarks.bench_explain --work $(WORK)
 	$(BIN)/python -m benchmarks.not_done
 	$(BIN)/python -m benchmarks.memory --work minilm_128 vit_s14
+
+kernels: setup ## what is proven of the GPU kernels without a GPU, in docs/kernels.md, docs/roofline.md (CHECK=1 writes nothing)
+	OMP_NUM_THREADS=1 $(BIN)/python -m proofs.check $(if $(CHECK),--check)
+	$(if $(CHECK),,OMP_NUM_THREADS=1 $(BIN)/python -m proofs.roofline)
+
+gpu: setup ## on a machine with a GPU: tests and times of the kernels on it, in benchmarks/results/; says so where there is none
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu
 
 lint: setup ## ruff, mypy, clang-format: says what is wrong, changes nothing
 	$(BIN)/ruff check $(PY)

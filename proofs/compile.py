@@ -24,17 +24,29 @@ USED = re.compile(
     r".*?Used (\d+) registers(?:.*?(\d+) bytes smem)?"
 )
 
+BOUNDS = re.compile(r"\.entry (\w+)\([^{]*?\.maxntid (\d+)")
+
 
 @dataclass(frozen=True)
 class Kernel:
-    """What ptxas says of one kernel, and how many 128-bit global accesses and tensor-core products its code has.
+    """What ptxas says of one kernel.
 
-    The last two are None where the code was not looked at.
+    Args:
+        op: folder of its source.
+        architecture: what it was compiled for.
+        name: as the linker knows it.
+        threads: of a block, by its launch bounds.
+        registers: of a thread.
+        stack, spills: bytes of local memory of a thread, and those of them that registers were moved to.
+        shared: bytes of a block, without what a launch adds.
+        wide_accesses, tensor_products: 128-bit global accesses and products on tensor cores in its code; None where no
+            cuobjdump is at hand.
     """
 
     op: str
     architecture: str
     name: str
+    threads: int
     registers: int
     stack: int
     spills: int
@@ -71,16 +83,20 @@ def kernels(source: Path, architecture: str) -> list[Kernel]:
     """
     with TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernels.cubin"
-        command = ["nvcc", "-std=c++17", "-O3", f"-arch={architecture}", "-cubin", "-Xptxas=-v"]
+        keep = ["-keep", f"-keep-dir={folder}"]
+        command = ["nvcc", "-std=c++17", "-O3", f"-arch={architecture}", "-cubin", "-Xptxas=-v", *keep]
         done = subprocess.run([*command, str(source), "-o", str(cubin)], capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{source.name}, {architecture}:\n{done.stderr}")
         counts = _instructions(cubin)
+        (ptx,) = Path(folder).glob("*.ptx")
+        threads = dict(BOUNDS.findall(ptx.read_text()))
     return [
         Kernel(
             source.parent.name,
             architecture,
             name,
+            int(threads[name]),
             int(registers),
             int(stack),
             int(stores) + int(loads),

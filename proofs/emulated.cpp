@@ -73,7 +73,7 @@ cudaError_t accumulate(void** b, const int64_t* n) {
 
 cudaError_t fuse(void** b, const int64_t* n, const double* x) {
   // relevance, attention, offsets, row, identity, row_out, identity_out; tokens, inputs, scalar, scales 2, normalise,
-  // entries of attention
+  // entries of attention, tokens of the largest map that may be held
   const Exact<RolloutInput> inputs(n[1]);
   const Exact<double> measures(most_rollout_runs(n[0], n[1]));
   const size_t element = static_cast<Scalar>(n[2]) == Scalar::f64 ? sizeof(double) : sizeof(float);
@@ -81,7 +81,7 @@ cudaError_t fuse(void** b, const int64_t* n, const double* x) {
   return fuse_rollout_cuda({static_cast<Scalar>(n[2]), n[0], n[1], int64s(b[2]), b[0], b[1], b[3], b[4], x[0], x[1],
                             static_cast<RolloutScale>(n[3]), static_cast<RolloutScale>(n[4]), n[5] != 0, b[5], b[6],
                             inputs.get(), measures.get(), partial.get()},
-                           nullptr);
+                           nullptr, n[7]);
 }
 
 cudaError_t norm(void** b, const int64_t* n) {

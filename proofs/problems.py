@@ -130,7 +130,9 @@ def _fuse_rollout(*args: Any) -> Any:
         args[7:],
     )
     scales = [SCALES.index(scale) for scale in scales]
-    numbers = [len(relevance), len(offsets) - 1, SCALARS[relevance.dtype], *scales, int(normalise), len(attention)]
+    most_held = 0 if len(relevance) % 2 else 200  # odd ones as if no map could be held
+    sizes = len(relevance), len(offsets) - 1
+    numbers = [*sizes, SCALARS[relevance.dtype], *scales, int(normalise), len(attention), most_held]
     outputs = [row.new_empty(row.shape), row.new_empty(row.shape)]
     return [relevance, attention, offsets, row, identity], numbers, [lam, residual], outputs
 
@@ -198,9 +200,10 @@ def _wider(op: str, dtype: torch.dtype) -> Iterator[tuple[str, tuple[Any, ...]]]
             lists = [[normal(n, w) for w in widths] for n in (13, 8)]
             yield f"D {widths}", (*lists, offsets, inputs, torch.rand(3), len(widths) == 1)
     if op == "fuse_rollout":
-        for tokens in (33, 128, 700):
-            parts = [normal(n) for n in (tokens, tokens**2)]
-            yield f"T {tokens}", (*parts, torch.tensor([0, tokens]), normal(tokens), normal(tokens), 0.5)
+        for lengths in ((33,), (128,), (200,), (700,), (34, 0, 37, 219)):  # the last: some held and some not
+            tokens, bounds = sum(lengths), torch.tensor([0, *lengths]).cumsum(0)
+            parts = [normal(n) for n in (tokens, sum(n**2 for n in lengths))]
+            yield f"T {lengths}", (*parts, bounds, normal(tokens), normal(tokens), 0.5)
     if op == "norm_backward":
         for width in (384, 1088, 1601, 8320):
             statistics = torch.randn(5, 1).to(wide(dtype)), torch.rand(5, 1).to(wide(dtype)) + 0.5

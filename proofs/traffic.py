@@ -77,9 +77,9 @@ def calls(dtype: torch.dtype) -> list[tuple[str, str, tuple[Any, ...]]]:
     maps = normal(tokens, heads, size), qkv, lse, offsets, tokens, size**-0.5
     found.append(("attention_gradient", "T 128, H 12, E 32", maps))
     if dtype in problems.module("fuse_rollout", "spec").DTYPES:
-        vectors = normal(tokens), normal(tokens**2), offsets, normal(tokens), normal(tokens)
-        found.append(("fuse_rollout", "T 128", (*vectors, 0.5)))
-        found.append(("fuse_rollout", "T 128, attention as it is", (*vectors, 0.5, 1.0, "max_t", "none")))
+        for n, said in ((tokens, ""), (256, ", too large to be held")):
+            vectors = normal(n), normal(n**2), torch.tensor([0, n]), normal(n), normal(n)
+            found.append(("fuse_rollout", f"T {n}{said}", (*vectors, 0.5)))
     return found
 
 

@@ -35,6 +35,8 @@ TARGETS = {
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
+# What the tensor cores' instructions are called in the machine code: mma.sync, wgmma, tcgen05.mma, mfma.
+TENSOR = {"sm_80": r"\bHMMA\.", "sm_90": r"\bHGMMA\.", "sm_100": r"\bUTC\w*MMA\b", "gfx942": r"\bv_mfma_"}
 TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.float16: "fp16", torch.bfloat16: "bf16"}
 DTYPES = {"interpolate_path": (torch.float32, torch.bfloat16), "fuse_rollout": (torch.float32, torch.float64)}
 WIDTH = 768  # of BERT base and ViT base
@@ -59,6 +61,7 @@ class Report:
         shared: bytes of shared memory of a program.
         loads: global loads of 128 bits among all, in the machine code.
         stores: the same of global stores.
+        tensor: tensor-core instructions in the machine code.
         seconds: to compile it.
     """
 
@@ -73,6 +76,7 @@ class Report:
     shared: int
     loads: tuple[int, int]
     stores: tuple[int, int]
+    tensor: int
     seconds: float
 
 
@@ -83,28 +87,33 @@ def problems(op: str, dtype: torch.dtype, arch: str) -> Iterator[tuple[str, dict
     """
     module = importlib.import_module(f"calig_fast.ops.{op}.triton")
     wide = {"WIDE": language(dtype)}
-    rows = whole_rows(WIDTH)[0]
+    rows, amd = whole_rows(WIDTH)[0], arch.startswith("gfx")
     if op == "interpolate_path":
         yield "", wide, module.CONFIGS[0]
     elif op == "accumulate_gradients":
-        yield "one pair", {**wide, "PAIRS": 1, "LIG": False, "COLUMNS1": 1024}, rows
-        yield "one pair, lig", {**wide, "PAIRS": 1, "LIG": True, "COLUMNS1": 1024}, rows
-        yield "residual and qkv", {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}, whole_rows(WIDTH, 3 * WIDTH)[0]
+        for name, lig in (("one pair", False), ("one pair, lig", True)):
+            yield name, {**wide, "PAIRS": 1, "LIG": lig, "COLUMNS1": 1024}, module.tiles(WIDTH, 0, lig, amd)[0]
+        sizes = {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}
+        yield "residual and qkv", sizes, module.tiles(WIDTH, 3 * WIDTH, False, amd)[0]
     elif op == "norm_backward":
         yield "bare", {**wide, "WEIGHT": False, "RESIDUAL": False}, rows
         yield "weight, residual", {**wide, "WEIGHT": True, "RESIDUAL": True}, rows
     elif op == "activation_backward":
         for kind in KINDS:
             for gated in (False, True):
-                yield f"{kind}{', gated' if gated else ''}", {**wide, "KIND": kind, "GATED": gated}, module.CONFIGS[0]
+                yield (
+                    f"{kind}{', gated' if gated else ''}",
+                    {**wide, "KIND": kind, "GATED": gated},
+                    module.tiles(amd)[0],
+                )
     elif op in ("attention_forward", "attention_backward"):
         attention = importlib.import_module("calig_fast.ops.attention_forward.triton")
         for size in (24, 64, 80, 128):
-            sizes, config = attention.sizes(size, dtype), attention.tiles(dtype, size, arch.startswith("gfx"))[0]
+            sizes, config = attention.sizes(size, dtype), attention.tiles(dtype, size, amd)[0]
             if op == "attention_forward":
                 yield f"heads of {size}", sizes, config
                 continue
-            yield f"queries, heads of {size}", sizes, config
+            yield f"queries, heads of {size}", sizes, attention.tiles(dtype, size, amd, fewer=True)[0]
             yield f"keys, heads of {size}", sizes, config
             yield f"maps, heads of {size}", {**sizes, "POSITIVE": False}, config
     elif op == "fuse_rollout":
@@ -181,6 +190,7 @@ def measure(op: str, dtype: torch.dtype, variant: str, constants: dict[str, Any]
         built.metadata.shared,
         loads,
         stores,
+        _count(TENSOR[arch], code),
         seconds,
     )
 

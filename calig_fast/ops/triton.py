@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .dispatch import interpreting
 
+AMD = torch.version.hip is not None
 WIDEST = 16384  # columns of a row that a program holds in registers
 _INTERPRETED = {"ROWS": 64, "HELD": 64, "MET": 64}  # the interpreter takes about 2 ms a program, whatever its tile
 

@@ -127,15 +127,27 @@ __device__ __forceinline__ int64_t input_of(const int64_t* offsets, int64_t inpu
 
 // Host side. Launches, and says what the launch said; work that fails later is the next call's error, as always.
 template <typename... Parameters>
-cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, cudaStream_t stream,
-                   std::common_type_t<Parameters>... arguments) {
+cudaError_t launch_sharing(size_t shared_bytes, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                           cudaStream_t stream, std::common_type_t<Parameters>... arguments) {
 #if defined(EMULATION)
   static_cast<void>(stream);
-  ::emulation::launch(kernel, grid, block, 0, arguments...);
+  ::emulation::launch(kernel, grid, block, shared_bytes, arguments...);
 #else
-  kernel<<<grid, block, 0, stream>>>(arguments...);
+  if (shared_bytes > 0) {
+    const cudaError_t failed =
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(shared_bytes));
+    if (failed != cudaSuccess) return failed;
+  }
+  kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
 #endif
   return cudaGetLastError();
+}
+
+template <typename... Parameters>
+cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, cudaStream_t stream,
+                   std::common_type_t<Parameters>... arguments) {
+  return launch_sharing(0, kernel, grid, block, stream, arguments...);
 }
 
 inline bool on_16_bytes(const void* p) {

@@ -1,8 +1,8 @@
-// Four launches: where each input's parts lie; the maps' denominators, run by run; the rows, run by run; the runs'
-// sums. A map is read twice where its denominator must be known first, the second time from L2 unless it is larger than
-// that.
-#include "../common/device.cuh"
+// A map that one block's shared memory holds is read once, by that block. Of longer ones runs of rows are taken in
+// three launches: the maps' denominators; the rows; the runs' sums. Such a map is read twice where its denominator must
+// be known first, the second time from L2 unless it is larger than that. Before all, where each input's parts lie.
 #include "fuse_rollout_cuda.h"
+#include "fuse_rollout_held.cuh"
 
 namespace calig_fast {
 namespace {
@@ -10,24 +10,6 @@ namespace {
 constexpr int kWarps = 8, kThreads = kWarps * kWarp;
 constexpr int kRowsAWarp = kRolloutRun / kWarps;
 constexpr int kColumns = 16, kChunk = kColumns * kWarp;  // columns that a lane and a warp hold
-
-// Sum or maximum of magnitudes of n numbers, the same in all threads of the block; once a kernel, `parts` being in use.
-// Pairs of lanes add in float what one lane saw, at most n / kThreads numbers; the rest is in double.
-template <typename T>
-__device__ double measure_block(const T* x, int64_t n, bool maximum, double* parts) {
-  T mine = 0;
-  for (int64_t base = 0; base < n; base += kThreads) {
-    const T value = fabs(load(x + base + threadIdx.x, base + threadIdx.x < n));
-    mine = maximum ? greater(mine, value) : mine + value;
-  }
-  const double warp = maximum ? warp_max<double>(mine) : warp_sum<double>(mine);
-  if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = warp;
-  __syncthreads();
-  double all = parts[0];
-#pragma unroll
-  for (int w = 1; w < kWarps; ++w) all = maximum ? greater(all, parts[w]) : all + parts[w];
-  return all;
-}
 
 __global__ void __launch_bounds__(kThreads) lay_out(FuseRolloutCuda p) {
   const int64_t me = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
@@ -62,62 +44,45 @@ __device__ __forceinline__ RolloutInput input_of_this(const FuseRolloutCuda& p) 
   return load(p.inputs + low);
 }
 
-__device__ __forceinline__ bool is_too_many(const RolloutInput& in) {
-  return blockIdx.x - in.run >= in.runs;
+// Whether this block is one too many, or its rows are of a map that is held.
+__device__ __forceinline__ bool is_idle(const RolloutInput& in, int64_t held) {
+  return blockIdx.x - in.run >= in.runs || in.tokens <= held;
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads) measure_maps(FuseRolloutCuda p) {
+__global__ void __launch_bounds__(kThreads) measure_maps(FuseRolloutCuda p, int64_t held) {
   __shared__ double parts[kWarps];
   const RolloutInput in = input_of_this(p);
-  if (is_too_many(in)) return;
+  if (is_idle(in, held)) return;
   const int64_t first = (blockIdx.x - in.run) * kRolloutRun;
   const int64_t rows = in.tokens - first < kRolloutRun ? in.tokens - first : kRolloutRun;
   const T* map = static_cast<const T*>(p.attention) + in.map + first * in.tokens;
-  const double all = measure_block(map, rows * in.tokens, p.attention_scale == RolloutScale::max, parts);
+  const auto at = [&](int64_t i, bool active) { return load(map + i, active); };
+  const double all = measure_block<T, kWarps>(at, rows * in.tokens, p.attention_scale == RolloutScale::max, parts);
   store(p.measures + blockIdx.x, all, threadIdx.x == 0);
 }
 
-// A zero denominator gives zeros.
-__device__ __forceinline__ double reciprocal(double denominator) {
-  return denominator == 0 ? 0 : 1 / denominator;
-}
-
-// What the relevance and the map are multiplied by.
-struct Factors {
-  double relevance, map;
-};
-
-template <typename T>
-__device__ Factors factors(const FuseRolloutCuda& p, const RolloutInput& in, double* parts) {
-  Factors out{p.lam, 1 - p.lam};
-  if (p.lam != 0 && p.relevance_scale != RolloutScale::none) {
-    const T* relevance = static_cast<const T*>(p.relevance) + in.token;
-    double denominator = measure_block(relevance, in.tokens, p.relevance_scale != RolloutScale::sum, parts);
-    if (p.relevance_scale == RolloutScale::max_t) denominator *= in.tokens;
-    out.relevance *= reciprocal(denominator);
+// What the map is multiplied by, its runs having been measured.
+__device__ double map_factor(const FuseRolloutCuda& p, const RolloutInput& in) {
+  if (p.lam == 1 || p.attention_scale == RolloutScale::none) return 1 - p.lam;
+  double denominator = 0;
+  for (int64_t i = 0; i < in.runs; ++i) {
+    const double run = load(p.measures + in.run + i);
+    denominator = p.attention_scale == RolloutScale::max ? greater(denominator, run) : denominator + run;
   }
-  if (p.lam != 1 && p.attention_scale != RolloutScale::none) {
-    double denominator = 0;
-    for (int64_t i = 0; i < in.runs; ++i) {
-      const double run = load(p.measures + in.run + i);
-      denominator = p.attention_scale == RolloutScale::max ? greater(denominator, run) : denominator + run;
-    }
-    out.map *= reciprocal(denominator);
-  }
-  return out;
+  return (1 - p.lam) * reciprocal(denominator);
 }
 
 // A block takes kRolloutRun rows of one map, a warp kRowsAWarp of them: it holds kChunk columns of one row at a time,
 // and the sum over its rows of the same columns, which the block then adds up, warp by warp.
 template <typename T>
-__global__ void __launch_bounds__(kThreads, 1) multiply(FuseRolloutCuda p) {
+__global__ void __launch_bounds__(kThreads, 1) multiply(FuseRolloutCuda p, int64_t held) {
   __shared__ double parts[kWarps];
   __shared__ T relevance[kChunk], sums[kWarps][kChunk];
   const RolloutInput in = input_of_this(p);
-  if (is_too_many(in)) return;
-  const Factors by = factors<T>(p, in, parts);
-  const T residual = static_cast<T>(p.residual), by_map = static_cast<T>(by.map);
+  if (is_idle(in, held)) return;
+  const double by_relevance = relevance_factor<T, kWarps>(p, in, parts);
+  const T residual = static_cast<T>(p.residual), by_map = static_cast<T>(map_factor(p, in));
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const int64_t run = blockIdx.x - in.run, n = in.tokens, first = run * kRolloutRun + warp * kRowsAWarp;
   const bool one_chunk = n <= kChunk;
@@ -126,9 +91,9 @@ __global__ void __launch_bounds__(kThreads, 1) multiply(FuseRolloutCuda p) {
   const auto stage = [&](int64_t chunk) {
     __syncthreads();
     for (int i = threadIdx.x; i < kChunk; i += kThreads) {
-      const bool active = chunk + i < n && by.relevance != 0;
+      const bool active = chunk + i < n && by_relevance != 0;
       relevance[i] =
-          static_cast<T>(by.relevance * load(static_cast<const T*>(p.relevance) + in.token + chunk + i, active));
+          static_cast<T>(by_relevance * load(static_cast<const T*>(p.relevance) + in.token + chunk + i, active));
     }
     __syncthreads();
   };
@@ -143,7 +108,6 @@ __global__ void __launch_bounds__(kThreads, 1) multiply(FuseRolloutCuda p) {
       if (!active) a[j] = 0;
     }
   };
-  const auto factor = [&](T z) { return !p.normalise ? T(1) : z == T(0) ? T(0) : T(1) / z; };
   const auto magnitude = [&] {
     T z = 0;
 #pragma unroll
@@ -162,7 +126,7 @@ __global__ void __launch_bounds__(kThreads, 1) multiply(FuseRolloutCuda p) {
   }
 #pragma unroll
   for (int i = 0; i < kRowsAWarp; ++i) {
-    scale[i] = factor(warp_sum(scale[i]));
+    scale[i] = row_factor(p, warp_sum(scale[i]));
     weight[i] = load(static_cast<const T*>(p.row) + in.token + first + i, first + i < n);
   }
   for (int64_t chunk = 0; chunk < n; chunk += kChunk) {
@@ -171,7 +135,7 @@ __global__ void __launch_bounds__(kThreads, 1) multiply(FuseRolloutCuda p) {
 #pragma unroll
     for (int i = 0; i < kRowsAWarp; ++i) {
       fetch(first + i, chunk);
-      if (p.normalise && one_chunk) scale[i] = factor(warp_sum(magnitude()));
+      if (p.normalise && one_chunk) scale[i] = row_factor(p, warp_sum(magnitude()));
       const T by_row = weight[i] * scale[i];
 #pragma unroll
       for (int j = 0; j < kColumns; ++j) sum[j] += by_row * a[j];
@@ -198,9 +162,9 @@ __global__ void __launch_bounds__(kThreads, 1) multiply(FuseRolloutCuda p) {
 
 // One block of an input's columns, over all its runs in their order.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) add_runs(FuseRolloutCuda p) {
+__global__ void __launch_bounds__(kThreads) add_runs(FuseRolloutCuda p, int64_t held) {
   const RolloutInput in = input_of_this(p);
-  if (is_too_many(in)) return;
+  if (is_idle(in, held)) return;
   const int64_t u = (blockIdx.x - in.run) * kRolloutRun + threadIdx.x;
   const bool active = u < in.tokens;
   double sum = 0;
@@ -209,26 +173,46 @@ __global__ void __launch_bounds__(kThreads) add_runs(FuseRolloutCuda p) {
   store(static_cast<T*>(p.row_out) + in.token + u, static_cast<T>(sum), active);
 }
 
+// Tokens of the largest map that a block of this device can hold.
 template <typename T>
-cudaError_t run(const FuseRolloutCuda& p, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>(most_rollout_runs(p.tokens, p.count)));
+int64_t most_that_fit(int64_t most) {
+#if !defined(EMULATION)
+  int device = 0, bytes = 0;
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess ||
+      bytes < static_cast<int>(kHeldBytes + 4096))
+    return 0;
+#endif
+  return most < kHeld<T> ? most : kHeld<T>;
+}
+
+template <typename T>
+cudaError_t run(const FuseRolloutCuda& p, cudaStream_t stream, int64_t most) {
+  const int64_t held = most_that_fit<T>(most), longest = p.tokens < held ? p.tokens : held;
+  const dim3 grid(static_cast<unsigned>(most_rollout_runs(p.tokens, p.count))), threads(kThreads);
   cudaError_t failed =
-      launch(lay_out, dim3(static_cast<unsigned>((p.count + kThreads - 1) / kThreads)), dim3(kThreads), stream, p);
+      launch(lay_out, dim3(static_cast<unsigned>((p.count + kThreads - 1) / kThreads)), threads, stream, p);
   if (failed != cudaSuccess) return failed;
+  if (held > 0) {
+    const size_t bytes = sizeof(T) * longest * (longest < kHolders ? kHolders : longest);
+    failed = launch_sharing(bytes, hold_maps<T>, dim3(static_cast<unsigned>(p.count)), dim3(kHolders * kWarp), stream,
+                            p, held);
+    if (failed != cudaSuccess || p.tokens <= held) return failed;
+  }
   if (p.lam != 1 && p.attention_scale != RolloutScale::none) {
-    failed = launch(measure_maps<T>, grid, dim3(kThreads), stream, p);
+    failed = launch(measure_maps<T>, grid, threads, stream, p, held);
     if (failed != cudaSuccess) return failed;
   }
-  failed = launch(multiply<T>, grid, dim3(kThreads), stream, p);
-  return failed != cudaSuccess ? failed : launch(add_runs<T>, grid, dim3(kRolloutRun), stream, p);
+  failed = launch(multiply<T>, grid, threads, stream, p, held);
+  return failed != cudaSuccess ? failed : launch(add_runs<T>, grid, dim3(kRolloutRun), stream, p, held);
 }
 
 }  // namespace
 
-cudaError_t fuse_rollout_cuda(const FuseRolloutCuda& p, cudaStream_t stream) {
+cudaError_t fuse_rollout_cuda(const FuseRolloutCuda& p, cudaStream_t stream, int64_t most_held) {
   if (p.tokens == 0) return cudaSuccess;
-  if (p.scalar == Scalar::f64) return run<double>(p, stream);
-  return p.scalar == Scalar::f32 ? run<float>(p, stream) : cudaErrorInvalidValue;
+  if (p.scalar == Scalar::f64) return run<double>(p, stream, most_held);
+  return p.scalar == Scalar::f32 ? run<float>(p, stream, most_held) : cudaErrorInvalidValue;
 }
 
 }  // namespace calig_fast

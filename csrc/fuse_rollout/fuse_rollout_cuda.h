@@ -47,6 +47,7 @@ struct FuseRolloutCuda {
   void* partial;         // [most_rollout_partials] scratch
 };
 
-cudaError_t fuse_rollout_cuda(const FuseRolloutCuda& problem, cudaStream_t stream);
+// Maps of up to 200 tokens (float64: 141) and at most `most_held` are read once, into shared memory that holds them.
+cudaError_t fuse_rollout_cuda(const FuseRolloutCuda& problem, cudaStream_t stream, int64_t most_held = 200);
 
 }  // namespace calig_fast

@@ -8,12 +8,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..triton import computed_in, language, launch, padded, plan, refusal, segments_of, whole_rows
+from ..triton import AMD, computed_in, language, launch, padded, plan, refusal, segments_of, whole_rows
 
 
 def supports(*tensors: Tensor) -> str | None:
     """Tensors of a GPU, of rows that fit into registers."""
     return refusal(tensors, max((t.shape[1] for t in tensors if t.ndim == 2), default=0))
+
+
+def tiles(width: int, width1: int, lig: bool, amd: bool = AMD) -> tuple[triton.Config, ...]:
+    """The sums of lig are a second row to hold; AMD's warps of 64 have room, and would load less than 128 bits."""
+    return whole_rows(width, width1 + (width if lig and not amd else 0))
 
 
 @triton.jit
@@ -89,7 +94,7 @@ def accumulate_gradients(
         width1 = directions[-1].shape[1]
         launch(
             kernel,
-            whole_rows(width, width1 if len(gradients) == 2 else 0),
+            tiles(width, width1 if len(gradients) == 2 else 0, with_lig),
             lambda meta: (triton.cdiv(tokens, meta["ROWS"]),),
             *(pairs * 2)[:4],
             *plan(offsets, inputs, weights, tokens, dtype),

@@ -6,9 +6,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..triton import language, launch, refusal
+from ..triton import AMD, language, launch, refusal
 
-CONFIGS = tuple(triton.Config({"ROWS": rows, "COLUMNS": 512}, num_warps=4) for rows in (4, 2, 8))
+
+def tiles(amd: bool = AMD) -> tuple[triton.Config, ...]:
+    """Rows and columns of a program; the first leaves each thread of a warp (AMD's are of 64) one 128-bit access."""
+    rows = (4, 2, 8) if amd else (2, 4, 8)
+    return tuple(triton.Config({"ROWS": r, "COLUMNS": 512}, num_warps=4) for r in rows)
 
 
 def supports(*tensors: Tensor) -> str | None:
@@ -82,7 +86,7 @@ def activation_backward(gradient: Tensor, inner: Tensor, kind: str, gated: bool 
     if out.numel():
         launch(
             kernel,
-            CONFIGS,
+            tiles(),
             lambda meta: (triton.cdiv(rows, meta["ROWS"]) * triton.cdiv(width, meta["COLUMNS"]),),
             gradient.contiguous(),
             inner.contiguous(),

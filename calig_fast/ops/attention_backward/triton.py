@@ -189,7 +189,7 @@ def attention_backward(
     if qkv.numel():
         grid = lambda meta: (segments * int(triton.cdiv(longest, meta["HELD"])), heads)  # noqa: E731
         inputs = gradient, qkv, out.contiguous(), lse, offsets, delta, found, *shape, scale
-        launch(queries_kernel, configs, grid, *inputs, **constants)
+        launch(queries_kernel, tiles(qkv.dtype, size, fewer=True), grid, *inputs, **constants)
         launch(keys_kernel, configs, grid, gradient, qkv, lse, offsets, delta, found, *shape, scale, **constants)
     launch_maps(gradient, qkv, lse, offsets, kept, scale, positive)
     return found, kept

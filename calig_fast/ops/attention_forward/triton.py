@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..dispatch import interpreting
-from ..triton import launch, refusal
+from ..triton import AMD, launch, refusal
 
 LARGEST = 128  # columns of a head
 
@@ -23,19 +23,21 @@ def supports(*tensors: Tensor) -> str | None:
     return refusal(tensors)
 
 
-def tiles(dtype: torch.dtype, size: int, amd: bool = torch.version.hip is not None) -> tuple[triton.Config, ...]:
+def tiles(dtype: torch.dtype, size: int, amd: bool = AMD, fewer: bool = False) -> tuple[triton.Config, ...]:
     """Rows that a program holds, and rows it meets at a time; the first have room for every kernel's registers.
 
     Args:
         dtype: of the data; products of float32 are made without tensor cores, to its full precision.
         size: columns of a head.
         amd: whether the GPU loads ahead into registers, not into shared memory: there it does not pay.
+        fewer: meet fewer rows of float32 at a time, for the kernel that would spill.
     """
     shapes: tuple[tuple[int, int, int], ...]
     if dtype == torch.float32:
-        shapes = ((32, 16, 4) if amd and size > 64 else (32, 32, 8), (64, 32, 8), (32, 16, 4))
+        first = (32, 16, 4) if amd else (32, 16, 8) if fewer else (32, 32, 8)
+        shapes = (first if size > 64 else (32, 32, 8), (64, 32, 8), (32, 16, 4))
     else:
-        shapes = ((64, 32, 8) if amd and size > 64 else (64, 64, 8), (64, 64, 4), (32, 32, 4))
+        shapes = ((64, 32, 8) if size > 64 else (64, 64, 8), (64, 64, 4), (32, 32, 4))
     stages = 1 if amd else 2
     return tuple(
         triton.Config({"HELD": a, "MET": b}, num_warps=w, num_stages=stages) for a, b, w in dict.fromkeys(shapes)
