@@ -164,7 +164,10 @@ def _attention_gradient(
     longest: int,
     scale: float,
     positive: bool = False,
+    tf32: bool = False,
 ) -> Any:
+    if tf32:
+        raise ValueError("tf32: the emulator has no tensor cores")
     segments = len(offsets) - 1
     numbers = [len(qkv), *qkv.shape[2:], segments, longest, SCALARS[qkv.dtype], int(positive)]
     return [gradient, qkv, lse, offsets], numbers, [scale], [lse.new_empty((segments, longest, longest))]
