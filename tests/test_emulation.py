@@ -78,7 +78,8 @@ def test_explain_gives_what_the_reference_gives(kind: str, library: ctypes.CDLL)
     wanted = explain(one, call, engine="native", backend="reference")
     with backend.emulated_cuda(library) as calls:
         found = explain(one, call, engine="native", backend="cuda")
-    assert set(calls) == set(problems.OPERATIONS)
+    # the maps come from the attention's way back, which has no CUDA kernel
+    assert set(calls) == set(problems.OPERATIONS) - {"attention_gradient"}
     assert (found.backend.split("+")[0], wanted.backend) == ("cuda", "reference")
     for name in ("scores", "layer_scores"):
         f, w = getattr(found, name), getattr(wanted, name)
