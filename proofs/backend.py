@@ -42,9 +42,7 @@ def emulated_cuda(library: ctypes.CDLL) -> Iterator[Counter[str]]:
 
     library.emulated_schedule(0, 0)
     with ExitStack() as stack:
-        stack.enter_context(
-            mock.patch.object(dispatch, "_machine_lacks", lambda name: None if name == "cuda" else lacks(name))
-        )
+        stack.enter_context(mock.patch.object(dispatch, "_machine_lacks", machine_lacks))
         for op in problems.OPERATIONS:
             module = problems.module(op, "cuda")
             stack.enter_context(mock.patch.object(module, "supports", return_value=None))
