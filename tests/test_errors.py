@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from metric_errors import METRIC_CASES
 from tiny_models import Linear, ids, pixels, tiny
 from torch import nn
 
-from calig_fast import Explainer, Fusion, explain
+from calig_fast import Explainer, Fusion, explain, metrics
 
 PAGE = (Path(__file__).parent.parent / "docs" / "errors.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(.+?)` \|", PAGE, re.MULTILINE)
@@ -240,6 +241,8 @@ CASES = [
     ),
     (ValueError, lambda: explain(split_devices(), X)),
     (ValueError, lambda: Fusion(lam=-1)),
+    (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [])),
+    *METRIC_CASES,
 ]
 
 

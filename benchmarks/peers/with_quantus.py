@@ -62,7 +62,9 @@ def _sensitivity(model: nn.Module, pixels: Tensor, target: Tensor) -> Any:
     steps = iter(moved)
 
     def attribute(model: Any, inputs: Any, targets: Any, **_: Any) -> np.ndarray[Any, Any]:
-        found = explain(model.model, torch.as_tensor(inputs), target=torch.as_tensor(targets), method="gradient_x_input")
+        found = explain(
+            model.model, torch.as_tensor(inputs), target=torch.as_tensor(targets), method="gradient_x_input"
+        )
         return _as_pixels(found.scores)
 
     metric = quantus.MaxSensitivity(

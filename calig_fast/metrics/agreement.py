@@ -118,7 +118,7 @@ def similarity_of(name: str, argument: str) -> Callable[..., Measure]:
         ValueError: an unknown name.
     """
     if name not in SIMILARITIES:
-        raise ValueError(f"{argument}: {name!r} is not one of {tuple(SIMILARITIES)}")
+        raise ValueError(f"{argument}: {name!r} is no similarity; expected one of {tuple(SIMILARITIES)}")
     return SIMILARITIES[name]
 
 

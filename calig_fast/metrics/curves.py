@@ -15,7 +15,6 @@ from .probe import Probe, probe
 
 WHOLE = tuple(i / 10 for i in range(11))
 CHEFER = tuple(i / 10 for i in range(1, 10))
-ORDERS = ("positive", "negative")
 
 
 def deletion_auc(
@@ -114,8 +113,8 @@ def perturbation_auc(
     Raises:
         ValueError, TypeError: an unknown order; see `erasure`.
     """
-    if order not in ORDERS:
-        raise ValueError(f"order: {order!r} is not one of {ORDERS}")
+    if order not in {"positive", "negative"}:
+        raise ValueError(f'order: expected "positive" or "negative", got {order!r}')
     shares = scored.fractions_of(fractions, rising=True)
     p = probe(model, inputs, scores, target, tokenizer, removal, output, batch_size)
     positive = order == "positive"

@@ -118,8 +118,10 @@ def _answer(
     if isinstance(target, Tensor):
         target = target.cpu()
     classes = _only(scalars(kind, target, logits, several))
-    scalar = scalars(kind, classes.to(device), logits.to(device), several)[0]
-    return classes, scalar if output != "accuracy" else _right(classes.to(device), several)
+    if output == "accuracy":
+        return classes, _right(classes.to(device), several)
+    scalar = Scalar(kind, classes.to(device), several)
+    return classes, lambda out, rows: scalar(_logits(out, rows), rows)
 
 
 def _logits(output: Any, rows: Tensor) -> Tensor:
@@ -130,7 +132,12 @@ def _logits(output: Any, rows: Tensor) -> Tensor:
             f"model: needs logits [B,C], got {came}; for token classification or question answering pass output=, a "
             "function of the model's output that returns one scalar a row"
         )
-    return found
+    if not bool(torch.isfinite(found).all()):
+        raise ValueError(
+            "model: its logits are NaN or infinite, at an input or with something removed; look for NaN in the "
+            "weights, or for an overflow in float16"
+        )
+    return found.to(torch.promote_types(found.dtype, torch.float32))
 
 
 def _right(target: Tensor, several: bool) -> Answer:
@@ -154,7 +161,7 @@ def explained_classes(model: nn.Module, batch: Inputs, target: Any) -> Tensor:
     """
     running, batch = ready(model, batch)
     with torch.inference_mode(False), torch.no_grad():
-        logits = _logits(run(running, batch.call), torch.arange(len(batch))).float().cpu()
+        logits = _logits(run(running, batch.call), torch.arange(len(batch))).cpu()
     found = scalars("logit", target.cpu() if isinstance(target, Tensor) else target, logits, _several(model))
     return _only(found)
 

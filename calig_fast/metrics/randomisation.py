@@ -19,8 +19,6 @@ from .probe import explained_classes
 from .removal import opened
 from .sensitivity import Explain
 
-MODES = ("cascading", "independent")
-
 
 @dataclass(frozen=True, eq=False)
 class Randomisation(Measure):
@@ -81,14 +79,14 @@ def model_randomisation(
         ValueError: an unknown mode or similarity, a model whose blocks are not known.
         ValueError, TypeError: see `explain`.
     """
-    if mode not in MODES:
-        raise ValueError(f"mode: {mode!r} is not one of {MODES}")
+    if mode not in {"cascading", "independent"}:
+        raise ValueError(f'mode: expected "cascading" or "independent", got {mode!r}')
     alike = similarity_of(similarity, "similarity")
     inner, encoder, batch = opened(model, inputs, tokenizer)
     if layers is not None:
         encoder = families.named(inner, (layers,) if isinstance(layers, str) else layers)
     classes = explained_classes(inner, batch, target)
-    original = explainer(model, inputs, target=classes, tokenizer=tokenizer)
+    original = explainer(twin(inner), inputs, target=classes, tokenizer=tokenizer)
     parts = _stages(inner, encoder)
     drawn = _draw(inner, seed)
     names: list[str] = []

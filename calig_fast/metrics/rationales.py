@@ -13,7 +13,6 @@ from ..attribution import Attribution
 from . import scored
 from .measure import Measure
 
-POOLS = ("max", "sum", "mean")
 Spans = Sequence[Sequence[tuple[int, int]]]
 
 
@@ -61,7 +60,7 @@ def token_f1(scores: Any, rationales: Any, *, k: int | float | None = None, mask
 
     Raises:
         ValueError: rationales or mask of another shape, NaN in the scores, k out of range.
-        TypeError: scores that are no numbers, k that is no number.
+        TypeError: scores, rationales, mask or k of another type.
     """
     predicted, marked, _ = _hard(scores, rationales, k, mask)
     return _scored("token F1", (predicted & marked).sum(1), predicted.sum(1), marked.sum(1))
@@ -192,8 +191,8 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
     Raises:
         ValueError: images, ids instead of text, another number of inputs, or an unknown pool.
     """
-    if pool not in POOLS:
-        raise ValueError(f"pool: {pool!r} is not one of {POOLS}")
+    if pool not in {"max", "sum", "mean"}:
+        raise ValueError(f'pool: expected "max", "sum" or "mean", got {pool!r}')
     if attribution.texts is None or any(text.text is None for text in attribution.texts):
         raise ValueError("attribution: spans of characters need the text; explain the text itself, with tokenizer=")
     if len(spans) != len(attribution):

@@ -76,7 +76,7 @@ def removal_of(asked: Any, batch: Inputs, text: bool) -> Removal:
         asked = "mask" if text else "blur"
     if isinstance(asked, str) and asked not in names:
         kind = "text" if text else "images"
-        raise ValueError(f"removal: {asked!r} is not one of {names} for {kind}")
+        raise ValueError(f"removal: {asked!r} is no removal for {kind}; expected one of {names}")
     if text and (isinstance(asked, bool) or not isinstance(asked, str | int)):
         raise TypeError(f"removal: expected a name of {names} or an id, got {type(asked).__name__}")
     if asked == DELETE:

@@ -39,8 +39,12 @@ def flags(given: Any, shape: torch.Size, name: str) -> Tensor:
 
     Raises:
         ValueError: another shape.
+        TypeError: no bools.
     """
-    found = torch.as_tensor(given).cpu() != 0
+    try:
+        found = torch.as_tensor(given).cpu() != 0
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: expected bools {list(shape)}, got something else ({error})") from error
     if found.shape != shape:
         raise ValueError(f"{name}: expected {list(shape)}, one for each score, got {list(found.shape)}")
     return found

@@ -125,25 +125,26 @@ def max_sensitivity(
             raise ValueError(f"{name}: expected an int of at least 1, got {value!r}")
     inner, encoder, batch = opened(model, inputs, tokenizer)
     classes = explained_classes(inner, batch, target)
-    call, moving = _continuous(inner, encoder.embedding, batch)
+    running = twin(inner)
+    call, moving = _continuous(running, encoder.embedding, batch)
 
-    def explained(rows: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        some = {k: v[rows.to(v.device)] for k, v in call.items()}
+    def explained(owners: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        some = {k: v[owners.to(v.device)] for k, v in call.items()}
         if noise is not None:
             some[moving] = some[moving] + noise.to(some[moving])
-        found = explainer(model, some.get("", some), target=classes[rows], tokenizer=tokenizer)
+        found = explainer(running, some.get("", some), target=classes[owners], tokenizer=tokenizer)
         table = scored.table(found, "explainer")
         return table, scored.content(found, None, table.shape)
 
     every = torch.arange(len(batch))
     parts = [explained(rows, None) for rows in torch.split(every, batch_size)]
     original, ranked = torch.cat([t for t, _ in parts]), torch.cat([r for _, r in parts])
-    owners = every.repeat_interleave(samples)
-    noises = torch.cat([_noise(call[moving][b], batch, b, samples, radius, seed) for b in range(len(batch))])
-    moved = torch.cat(
-        [explained(owners[rows], noises[rows])[0] for rows in torch.split(torch.arange(len(owners)), batch_size)]
-    )
-    change = ((moved - original[owners]) * ranked[owners]).norm(dim=1).reshape(-1, samples).amax(1)
+    owners, numbers = every.repeat_interleave(samples), torch.arange(samples).repeat(len(batch))
+    moved = [
+        explained(owners[rows], _noise(call[moving], batch, owners[rows], numbers[rows], radius, seed))[0]
+        for rows in torch.split(torch.arange(len(owners)), batch_size)
+    ]
+    change = ((torch.cat(moved) - original[owners]) * ranked[owners]).norm(dim=1).reshape(-1, samples).amax(1)
     size = (original * ranked).norm(dim=1)
     return Measure("max-sensitivity", change / torch.where(size > 0, size, 1.0), higher_is_better=False)
 
@@ -173,17 +174,23 @@ def _continuous(model: nn.Module, embedding: str | None, batch: Inputs) -> tuple
     if embedding is None or batch.ids is None:
         raise ValueError("model: it has no word embeddings to perturb; max_sensitivity of text needs them")
     with torch.no_grad():
-        words = twin(model).get_submodule(embedding)(batch.ids)
+        words = model.get_submodule(embedding)(batch.ids)
     kept = {k: v for k, v in call.items() if v is not batch.ids}
     return {**kept, "inputs_embeds": words}, "inputs_embeds"
 
 
-def _noise(like: Tensor, batch: Inputs, row: int, samples: int, radius: float, seed: int) -> Tensor:
-    """[N,...] uniform noise for one input, zeros at padding."""
-    generator = torch.Generator().manual_seed(seed)
-    if batch.texts is None:
-        return radius * (2 * torch.rand(samples, *like.shape, generator=generator) - 1)
-    real = batch.mask[row].cpu()
-    out = torch.zeros(samples, *like.shape)
-    out[:, real] = radius * (2 * torch.rand(samples, int(real.sum()), like.shape[1], generator=generator) - 1)
-    return out
+def _noise(like: Tensor, batch: Inputs, owners: Tensor, numbers: Tensor, radius: float, seed: int) -> Tensor:
+    """[N,...] uniform noise for the inputs `owners` [N], of each the draw of that number; zeros at padding."""
+    out = torch.zeros(len(owners), *like.shape[1:])
+    for b in sorted(set(owners.tolist())):
+        mine = owners == b
+        # each input has its own draws, begun anew, so that they depend on neither the batch nor batch_size
+        generator = torch.Generator().manual_seed(seed)
+        count = int(numbers[mine].max()) + 1
+        if batch.texts is None:
+            out[mine] = torch.rand(count, *like.shape[1:], generator=generator)[numbers[mine]] * 2 - 1
+            continue
+        real = batch.mask[b].cpu()
+        drawn = torch.rand(count, int(real.sum()), like.shape[2], generator=generator) * 2 - 1
+        out[mine.nonzero(), real.nonzero().flatten()] = drawn[numbers[mine]]
+    return radius * out

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-METHODS = ("bca", "percentile")
 EXACT = 12  # up to so many pairs, every choice of signs is tried instead of a sample of them
 _AT_ONCE = 10_000_000  # numbers drawn at a time
 
@@ -79,8 +78,8 @@ def interval(
         ValueError: fewer than two defined values, or an option outside its choices.
     """
     _check(level, resamples)
-    if method not in METHODS:
-        raise ValueError(f"method: {method!r} is not one of {METHODS}")
+    if method not in {"bca", "percentile"}:
+        raise ValueError(f'method: expected "bca" or "percentile", got {method!r}')
     x = _defined(_values(values))
     means = torch.cat(list(_resampled(x, resamples, seed)))
     low, high = _shares(x, means, level) if method == "bca" else ((1 - level) / 2, (1 + level) / 2)
