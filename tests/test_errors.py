@@ -242,6 +242,7 @@ CASES = [
     (ValueError, lambda: explain(split_devices(), X)),
     (ValueError, lambda: Fusion(lam=-1)),
     (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [])),
+    (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [[(0, 3)]])),
     *METRIC_CASES,
 ]
 

@@ -32,14 +32,15 @@ def main() -> int:
     parser.add_argument("peer", choices=sorted(PACKAGES))
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
-    found = importlib.import_module(f"benchmarks.peers.with_{options.peer}").compare()
+    module = importlib.import_module(f"benchmarks.peers.with_{options.peer}")
+    ours, theirs = module.ours(), module.theirs()
     rows = {
         name: {
-            "ours": ours,
-            "theirs": theirs,
-            "largest_difference": max(abs(a - b) for a, b in zip(ours, theirs, strict=True)),
+            "ours": ours[name],
+            "theirs": theirs[name],
+            "largest_difference": max(abs(a - b) for a, b in zip(ours[name], theirs[name], strict=True)),
         }
-        for name, (ours, theirs) in found.items()
+        for name in theirs
     }
     known = json.loads(options.out.read_text()) if options.out.exists() else {}
     known[options.peer] = {

@@ -33,6 +33,11 @@ def tokenizer() -> Any:
     )
 
 
+def texts(tokenizer: Any) -> Any:
+    """The sentences as ids [4,22], class and separator tokens around."""
+    return tokenizer(list(TEXTS), return_tensors="pt")
+
+
 def text_model(vocabulary: int) -> nn.Module:
     """A BERT of two blocks whose answers move with every word."""
     from transformers import BertConfig, BertForSequenceClassification

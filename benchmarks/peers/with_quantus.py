@@ -1,19 +1,17 @@
-"""Quantus' pixel flipping, max-sensitivity and rank correlations beside ours, on the same images and scores."""
+"""The deletion curve, max-sensitivity and rank correlations, ours and Quantus', on the same images and scores."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import quantus
 import torch
-from quantus.functions.similarity_func import correlation_kendall_tau, correlation_spearman
 from torch import Tensor, nn
 
 from benchmarks.peers import inputs
+from benchmarks.peers.with_captum import SAMPLES, sensitivity
 from calig_fast import explain, metrics
 
-PATCHES, SIDE, SAMPLES = 16, 4, 4
+PATCHES, SIDE = 16, 4
 
 
 class Logits(nn.Module):
@@ -27,71 +25,69 @@ class Logits(nn.Module):
         return self.model(pixels).logits
 
 
-def compare() -> dict[str, tuple[list[float], list[float]]]:
-    """(ours, theirs) by metric."""
+def ranked() -> tuple[Tensor, Tensor]:
+    """Two [3,40] tables of scores, the first with ties."""
+    return (3 * inputs.scores(3, 40)).round(), inputs.scores(6, 40)[3:]
+
+
+def ours() -> dict[str, list[float]]:
+    """Values by metric."""
+    pixels = inputs.images()
+    steps = [i / PATCHES for i in range(1, PATCHES + 1)]
+    found = metrics.deletion_auc(
+        inputs.image_model(), pixels, inputs.scores(len(pixels), PATCHES + 1), fractions=steps, removal="mean"
+    )
+    return {
+        "deletion curve": found.curve.flatten().tolist(),
+        "max-sensitivity": sensitivity()[0].values.tolist(),
+        "spearman": metrics.spearman(*ranked()).values.tolist(),
+        "kendall": metrics.kendall(*ranked()).values.tolist(),
+    }
+
+
+def theirs() -> dict[str, list[float]]:
+    """Quantus' values by metric."""
+    from quantus.functions.similarity_func import correlation_kendall_tau, correlation_spearman
+
+    a, b = (table.numpy() for table in ranked())
+    return {
+        "deletion curve": _flipping(),
+        "max-sensitivity": _sensitivity(),
+        "spearman": list(map(float, correlation_spearman(a, b, batched=True))),
+        "kendall": list(map(float, correlation_kendall_tau(a, b, batched=True))),
+    }
+
+
+def _flipping() -> list[float]:
+    import numpy as np
+    import quantus
+
     model, pixels = inputs.image_model(), inputs.images()
-    scores = inputs.scores(len(pixels), PATCHES + 1)
-    target = model(pixels).logits.argmax(1)
-    return {**_flipping(model, pixels, scores, target), **_sensitivity(model, pixels, target), **_ranks()}
-
-
-def _flipping(model: nn.Module, pixels: Tensor, scores: Tensor, target: Tensor) -> Any:
-    # a step of Quantus is a number of pixels: one patch in each of three channels takes three steps
-    spread = scores[:, 1:].reshape(-1, 1, SIDE, SIDE).repeat_interleave(SIDE, 2).repeat_interleave(SIDE, 3)
+    target = model(pixels).logits.argmax(1).numpy()
+    scores = inputs.scores(len(pixels), PATCHES + 1)[:, 1:].reshape(-1, 1, SIDE, SIDE)
+    spread = scores.repeat_interleave(SIDE, 2).repeat_interleave(SIDE, 3).numpy()
     flip = quantus.PixelFlipping(
         features_in_step=SIDE * SIDE, perturb_baseline=0.0, normalise=False, disable_warnings=True
     )
-    curves = np.array(
-        flip(Logits(model).eval(), pixels.numpy(), target.numpy(), a_batch=spread.numpy(), softmax=True, device="cpu")
-    )[:, 2::3]
-    steps = [i / PATCHES for i in range(1, PATCHES + 1)]
-    ours = metrics.deletion_auc(model, pixels, scores, target=target, fractions=steps, removal="mean")
-    # its area needs a NumPy that has trapz: what Quantus sums over steps of 1 is ours times the number of steps
-    return {"deletion curve": (ours.curve.flatten().tolist(), curves.flatten().tolist())}
+    found = flip(Logits(model).eval(), pixels.numpy(), target, a_batch=spread, softmax=True, device="cpu")
+    # a step is a number of pixels: one patch in each of three channels takes three steps
+    return list(map(float, np.array(found)[:, 2::3].flatten()))
 
 
-def _sensitivity(model: nn.Module, pixels: Tensor, target: Tensor) -> Any:
-    seen: list[Tensor] = []
+def _sensitivity() -> list[float]:
+    import quantus
 
-    def explainer(model: Any, x: Any, target: Any, tokenizer: Any) -> Tensor:
-        seen.append(x["pixel_values"])
-        return explain(model, x, target=target, method="gradient_x_input").scores
+    model, pixels, moved = inputs.image_model(), inputs.images(), sensitivity()[1]
+    steps = iter(moved.unflatten(0, (len(pixels), SAMPLES)).transpose(0, 1).flatten(2).numpy())
 
-    ours = metrics.max_sensitivity(model, pixels, explainer, target=target, radius=0.05, samples=SAMPLES)
-    moved = torch.cat(seen[1:]).unflatten(0, (len(pixels), SAMPLES)).transpose(0, 1).flatten(2).numpy()
-    steps = iter(moved)
-
-    def attribute(model: Any, inputs: Any, targets: Any, **_: Any) -> np.ndarray[Any, Any]:
-        found = explain(
-            model.model, torch.as_tensor(inputs), target=torch.as_tensor(targets), method="gradient_x_input"
-        )
-        return _as_pixels(found.scores)
+    def attribute(model: Any, inputs: Any, targets: Any, **_: Any) -> Any:
+        pixels, target = torch.as_tensor(inputs), torch.as_tensor(targets)
+        scores = explain(model.model, pixels, target=target, method="gradient_x_input").scores
+        # Quantus wants the shape of the image; zeros add nothing to a norm
+        return torch.nn.functional.pad(scores, (0, 256 - scores.shape[1])).reshape(-1, 1, 16, 16).numpy()
 
     metric = quantus.MaxSensitivity(
         nr_samples=SAMPLES, perturb_func=lambda arr, **_: next(steps), normalise=False, disable_warnings=True
     )
-    theirs = metric(
-        Logits(model).eval(), pixels.numpy(), target.numpy(), explain_func=attribute, device="cpu", channel_first=True
-    )
-    return {"max-sensitivity": (ours.values.tolist(), list(map(float, theirs)))}
-
-
-def _as_pixels(scores: Tensor) -> np.ndarray[Any, Any]:
-    """[B,1,16,16]: Quantus wants the scores in the images' shape, and the norm takes zeros and all."""
-    out = torch.zeros(len(scores), 256)
-    out[:, : scores.shape[1]] = scores
-    return out.reshape(-1, 1, 16, 16).numpy()
-
-
-def _ranks() -> dict[str, tuple[list[float], list[float]]]:
-    a, b = inputs.scores(3, 40), inputs.scores(6, 40)[3:]
-    a = (3 * a).round()  # with ties
-    theirs = {"spearman": correlation_spearman, "kendall": correlation_kendall_tau}
-    ours = {"spearman": metrics.spearman, "kendall": metrics.kendall}
-    return {
-        name: (
-            ours[name](a, b).values.tolist(),
-            list(map(float, theirs[name](a.numpy(), b.numpy(), batched=True))),
-        )
-        for name in ours
-    }
+    target = model(pixels).logits.argmax(1).numpy()
+    return list(map(float, metric(Logits(model).eval(), pixels.numpy(), target, explain_func=attribute, device="cpu")))

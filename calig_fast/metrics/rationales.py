@@ -189,7 +189,7 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
         and at spans that the model did not read because the text was cut.
 
     Raises:
-        ValueError: images, ids instead of text, another number of inputs, or an unknown pool.
+        ValueError: images, ids or pairs of texts, words without a place, another number of inputs, an unknown pool.
     """
     if pool not in {"max", "sum", "mean"}:
         raise ValueError(f'pool: expected "max", "sum" or "mean", got {pool!r}')
@@ -197,6 +197,10 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
         raise ValueError("attribution: spans of characters need the text; explain the text itself, with tokenizer=")
     if len(spans) != len(attribution):
         raise ValueError(f"spans: expected those of {len(attribution)} inputs, got {len(spans)}")
+    if any(word.start < 0 for text in attribution.texts for word in text.words):
+        raise ValueError(
+            "attribution: its words know no place in the text, as the tokenizer keeps none; take a fast tokenizer"
+        )
     table = scored.table(attribution)
     longest = max(map(len, spans), default=0)
     out, mask = (
