@@ -68,8 +68,8 @@ def erasure(
         tokenizer: tokenizer or image processor, or None.
         fractions: [K] shares of the removable tokens, 0 to 1.
         removal: what takes the place of what is removed. Text: "mask" (default), "pad", "unk", "zero_embedding", an id,
-            in the token's place and still attended to; or "delete", which closes the gap. Images: "blur" (default),
-            "mean", "black", a number or pixels [C,H,W] or [B,C,H,W].
+            in the token's place and still attended to; or "delete", which closes the gap and puts padding on the right.
+            Images: "blur" (default), "mean", "black", a number or pixels [C,H,W] or [B,C,H,W].
         output: "prob" (default), "logit", "log_prob", "accuracy" (1 where the model decides for the target),
             "contrast", or a function of the model's output that returns one scalar a row.
         normalised: divide every drop by p(x) - p(x with everything removed) and clip it to 0..1, as Carton et al. 2020
