@@ -46,6 +46,8 @@ METRIC_CASES = [
     (ValueError, drawn(order="up")),
     (ValueError, lambda: metrics.erasure(tiny("vit"), P, torch.zeros(1, 13))),
     (ValueError, lambda: metrics.erasure(tiny("vit"), P, PATCHES, removal="mask")),
+    (ValueError, lambda: metrics.erasure(tiny("vit"), pixels(2), PATCHES.expand(2, -1), removal=pixels(3))),
+    (ValueError, drawn(removal=pixels(1)[:, :, :8])),
     (ValueError, erased(removal="zeros")),
     (ValueError, erased(removal="mask")),
     (TypeError, erased(removal=torch.zeros(24))),

@@ -7,7 +7,7 @@ import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,28 +18,13 @@ from .. import images as pictures
 from ..attribution import Grid
 from ..encoder import Encoder
 from ..inputs import Inputs, read
-from ..references import IMAGE, TEXT, Lookup, reference
+from ..references import IMAGE, TEXT, Lookup, reference, take
 from ..shadow import twin, unwrap
 
 DELETE = "delete"
 _TEXT = (*(name for name in TEXT if name != "zeros"), DELETE)
 _IMAGE = tuple(name for name in IMAGE if name != "zeros")
 Answer = Callable[[Any, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Removal:
-    """What stands in the place of what is taken out.
-
-    Args:
-        removal: a name, an id, a number or pixels; see `erasure`.
-        batch: the inputs.
-        reference: pixels [B,C,H,W] that take the place of patches; None for text.
-    """
-
-    removal: Any
-    batch: Inputs
-    reference: Tensor | None
 
 
 def opened(model: nn.Module, inputs: Any, tokenizer: Any) -> tuple[nn.Module, Encoder, Inputs]:
@@ -64,27 +49,27 @@ def ready(model: nn.Module, batch: Inputs) -> tuple[nn.Module, Inputs]:
     return running, replace(batch, call=call)
 
 
-def removal_of(asked: Any, batch: Inputs, text: bool) -> Removal:
-    """The removal that was asked for, checked.
+def checked(removal: Any, batch: Inputs, text: bool) -> Any:
+    """The removal that was asked for, "mask" for text and "blur" for images where that is None.
 
     Raises:
-        ValueError: an unknown name, or one that needs what is not known.
+        ValueError: an unknown name, one that needs what is not known, pixels of another shape.
         TypeError: something else.
     """
     names = _TEXT if text else _IMAGE
-    if asked is None:
-        asked = "mask" if text else "blur"
-    if isinstance(asked, str) and asked not in names:
+    if removal is None:
+        removal = "mask" if text else "blur"
+    if isinstance(removal, str) and removal not in names:
         kind = "text" if text else "images"
-        raise ValueError(f"removal: {asked!r} is no removal for {kind}; expected one of {names}")
-    if text and (isinstance(asked, bool) or not isinstance(asked, str | int)):
-        raise TypeError(f"removal: expected a name of {names} or an id, got {type(asked).__name__}")
-    if asked == DELETE:
-        return Removal(asked, batch, None)
+        raise ValueError(f"removal: {removal!r} is no removal for {kind}; expected one of {names}")
+    if text and (isinstance(removal, bool) or not isinstance(removal, str | int)):
+        raise TypeError(f"removal: expected a name of {names} or an id, got {type(removal).__name__}")
+    if not isinstance(removal, Tensor) and removal == DELETE:
+        return removal
+    first = torch.zeros(1, dtype=torch.int64)
     with _named_removal():
-        found = reference(asked, batch)
-    pixels = None if text or found.call is None else found.call[batch.pixels[0]]
-    return Removal(asked, batch, pixels)
+        reference(take(removal, batch, slice(0, 1)), _rows(batch, first))
+    return removal
 
 
 @contextlib.contextmanager
@@ -113,7 +98,7 @@ class Remover:
         inner, self.encoder, batch = opened(model, inputs, tokenizer)
         self.text = self.encoder.modality == "text"
         self.model, batch = ready(inner, batch)
-        self.removal = removal_of(removal, batch, self.text)
+        self.batch, self.removal = batch, checked(removal, batch, self.text)
         self._accepts_mask = "attention_mask" in inspect.signature(inner.forward).parameters
         self._words: Callable[[Tensor, Lookup], Tensor] | None = None
         self._embedding: Lookup | None = None
@@ -121,11 +106,6 @@ class Remover:
             embedding = self.model.get_submodule(self.encoder.embedding)
             self._embedding = embedding.forward
             embedding.forward = functools.partial(self._embed, embedding.forward)
-
-    @property
-    def batch(self) -> Inputs:
-        """The inputs, as the model takes them."""
-        return self.removal.batch
 
     def removable(self, tokens: int, grid: Grid | None) -> Tensor:
         """[B,T] bool on the CPU, what may be taken out: content tokens, or patches.
@@ -165,11 +145,7 @@ class Remover:
 
     def select(self, rows: Tensor) -> None:
         """Measure these inputs [N] in place of all, in this order; one may come several times."""
-        self.removal = replace(
-            self.removal,
-            batch=_rows(self.batch, rows),
-            reference=None if self.removal.reference is None else self.removal.reference[rows],
-        )
+        self.batch, self.removal = _rows(self.batch, rows), _each(self.removal, rows)
 
     def answers(self, removed: Tensor, answer: Answer, grid: Grid | None, batch_size: int) -> Tensor:
         """The answer about every input with each set of parts taken out.
@@ -206,7 +182,7 @@ class Remover:
         if not self.text:
             return torch.arange(len(removed)), _sizes(len(removed), batch_size)
         real = self.batch.mask.cpu()[owners]
-        if self.removal.removal != DELETE:
+        if self.removal != DELETE:
             last = real.shape[1] - real.flip(1).int().argmax(1)
             return last.argsort(stable=True), _sizes(len(removed), batch_size)
         length = (real & ~removed).sum(1)
@@ -227,20 +203,24 @@ class Remover:
         rows = _rows(self.batch, owners)
         if not self.text:
             return run(self.model, self._images(rows, removed, owners, grid))
-        if self.removal.removal == DELETE:
+        if self.removal == DELETE:
             return run(self.model, self._deleted(rows, removed))
         return self._replaced(_trimmed(rows, int(rows.mask.int().flip(1).argmax(1).min())), removed)
 
     def _images(self, rows: Inputs, removed: Tensor, owners: Tensor, grid: Grid | None) -> dict[str, Tensor]:
-        if grid is None or self.removal.reference is None:
-            raise RuntimeError("images are perturbed patch by patch, which takes a grid and a reference")
         name, pixels = rows.pixels
+        # rows of one image share its reference
+        images, place = torch.unique(owners, return_inverse=True)
+        with _named_removal():
+            made = reference(_each(self.removal, images), _rows(self.batch, images)).call
+        if grid is None or made is None:
+            raise RuntimeError("images are perturbed patch by patch, which takes a grid and a reference")
         patches = removed[:, grid.prefix :].reshape(-1, grid.rows, grid.columns)
         height, width = self.encoder.patch or (pixels.shape[2] // grid.rows, pixels.shape[3] // grid.columns)
         down = (torch.arange(pixels.shape[2], device=pixels.device) // height).clamp_max(grid.rows - 1)
         across = (torch.arange(pixels.shape[3], device=pixels.device) // width).clamp_max(grid.columns - 1)
         gone = patches[:, down][:, :, across][:, None]
-        return {**rows.call, name: torch.where(gone, self.removal.reference[owners], pixels)}
+        return {**rows.call, name: torch.where(gone, made[name][place], pixels)}
 
     def _deleted(self, rows: Inputs, removed: Tensor) -> dict[str, Tensor]:
         """The text without the removed tokens: what is kept moves together, to the left."""
@@ -270,7 +250,7 @@ class Remover:
                 'removal: the model has no word embedding to put something in a token\'s place; use removal="delete"'
             )
         with _named_removal():
-            words = reference(self.removal.removal, rows).words
+            words = reference(self.removal, rows).words
         if words is None:
             raise RuntimeError("a reference of text without words")
         gone = removed[:, : rows.mask.shape[1], None]
@@ -303,6 +283,12 @@ def _sizes(count: int, batch_size: int) -> list[int]:
 
 def _of_tokens(value: Tensor, batch: Inputs) -> bool:
     return value.dim() >= 2 and value.shape[1] == batch.mask.shape[1]
+
+
+def _each(removal: Any, rows: Tensor) -> Any:
+    """The removal for some of the inputs; one that serves them all is left as it is."""
+    one_each = isinstance(removal, Tensor) and removal.dim() == 4 and len(removal) > 1
+    return removal[rows.to(removal.device)] if one_each else removal
 
 
 def _rows(batch: Inputs, rows: Tensor) -> Inputs:

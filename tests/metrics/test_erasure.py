@@ -195,6 +195,19 @@ def test_patches_are_replaced_by_the_reference():
     torch.testing.assert_close(found.curve.float(), wanted, rtol=1e-5, atol=1e-6)
 
 
+def test_each_image_can_have_its_own_pixels_put_in():
+    model, x, other = tiny("vit"), pixels(3), pixels(3, seed=1)
+    scores = torch.randn(3, 17, generator=torch.Generator().manual_seed(0))
+    whole = comprehensiveness(model, x, scores, removal=other, batch_size=4)
+    for b in range(3):
+        one = comprehensiveness(model, x[b : b + 1], scores[b : b + 1], removal=other[b])
+        torch.testing.assert_close(whole.curve[b : b + 1], one.curve, rtol=1e-4, atol=1e-5)
+    a = explain(model, x, target=[[0, 1], [2, 3], [1, 0]], method="gradient_x_input")
+    several = comprehensiveness(model, x, a, removal=other)
+    one = comprehensiveness(model, x, a.scores[1::2], target=[1, 3, 0], removal=other)
+    torch.testing.assert_close(several.curve[1::2], one.curve)
+
+
 def test_outputs():
     from transformers import BertConfig, BertForSequenceClassification
 
