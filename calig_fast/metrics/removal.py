@@ -99,7 +99,8 @@ class Remover:
         self.text = self.encoder.modality == "text"
         self.model, batch = ready(inner, batch)
         self.batch, self.removal = batch, checked(removal, batch, self.text)
-        self._accepts_mask = "attention_mask" in inspect.signature(inner.forward).parameters
+        accepted = {*inspect.signature(inner.forward).parameters, *batch.call}
+        self._accepts_mask = "attention_mask" in accepted and "" not in batch.call
         self._words: Callable[[Tensor, Lookup], Tensor] | None = None
         self._embedding: Lookup | None = None
         if self.text and self.encoder.embedding is not None:

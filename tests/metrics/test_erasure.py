@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from bags import Bag, content, contributions
-from tiny_models import SIZES, ids, pixels, tiny
+from tiny_models import SIZES, Linear, ids, pixels, tiny
 
 from calig_fast import explain
 from calig_fast.metrics import comprehensiveness, erasure, log_odds, sufficiency
@@ -127,6 +127,20 @@ def test_deletion_is_the_shorter_text(kind, left):
         scores = torch.nn.functional.pad(scores, (3, 0))
     found = comprehensiveness(model, call, scores, target=2, removal="delete", fractions=[2 / 7], output="logit")
     torch.testing.assert_close(found.curve[:, 0].float(), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_deletion_without_a_mask_runs_texts_of_one_length_together():
+    model, generator = Linear(), torch.Generator().manual_seed(0)
+    table = torch.randint(5, 60, (4, 10), generator=generator)
+    call = {"input_ids": table, "special_tokens_mask": torch.zeros(4, 10)}
+    scores = torch.randn(4, 10, generator=generator)
+    found = comprehensiveness(
+        model, call, scores, target=1, output="logit", removal="delete", fractions=[0.2, 0.5], batch_size=3
+    )
+    worth = torch.stack([model(table[:, t : t + 1])[:, 1] for t in range(10)], 1) - model.head.bias[1]
+    order = scores.argsort(1, descending=True)
+    wanted = torch.stack([worth.gather(1, order[:, :count]).sum(1) for count in (2, 5)], 1)
+    torch.testing.assert_close(found.curve.float(), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_fractions_round_half_up_and_take_one_token_at_least():
