@@ -26,7 +26,6 @@ class Probe:
         scores: [B,T] float64.
         removable: [B,T] bool, what may be taken out.
         grid: where the patches lie, None for text.
-        target: [B] classes, [B,2] pairs for a contrast, or None for the caller's own output function.
         answer: what is read off the model's output.
         batch_size: rows in one forward pass.
     """
@@ -35,21 +34,12 @@ class Probe:
     scores: Tensor
     removable: Tensor
     grid: Grid | None
-    target: Tensor | None
     answer: Answer
     batch_size: int
 
     def answers(self, removed: Tensor) -> Tensor:
         """[B,K] float64, the output with `removed` [B,K,T] taken out."""
         return self.remover.answers(removed, self.answer, self.grid, self.batch_size)
-
-    def original(self) -> Tensor:
-        """[B] float64, the output at the whole input."""
-        return self.answers(torch.zeros_like(self.removable)[:, None])[:, 0]
-
-    def empty(self) -> Tensor:
-        """[B] float64, the output with everything removable taken out."""
-        return self.answers(self.removable[:, None])[:, 0]
 
     def top(self, fractions: Tensor, largest: bool = True) -> Tensor:
         """[B,K,T] bool, the given shares of the removable tokens, the largest (or smallest) scores first."""
@@ -91,8 +81,8 @@ def probe(
     if target is None and isinstance(scores, Attribution) and not callable(output):
         target = _explained(scores, output)
     none = torch.zeros_like(removable)[:, None]
-    found, answer = _answer(remover, output, target, none, grid, batch_size)
-    return Probe(remover, table, removable, grid, found, answer, batch_size)
+    answer = _answer(remover, output, target, none, grid, batch_size)
+    return Probe(remover, table, removable, grid, answer, batch_size)
 
 
 def _explained(attribution: Attribution, output: Output) -> Any:
@@ -101,13 +91,11 @@ def _explained(attribution: Attribution, output: Output) -> Any:
     return target[:, 0] if target is not None and target.dim() == 2 and output != "contrast" else target
 
 
-def _answer(
-    remover: Remover, output: Output, target: Any, none: Tensor, grid: Grid | None, batch_size: int
-) -> tuple[Tensor | None, Answer]:
-    """The target of every input, and what is read off the model's output."""
+def _answer(remover: Remover, output: Output, target: Any, none: Tensor, grid: Grid | None, batch_size: int) -> Answer:
+    """What is read off the model's output."""
     several = _several(remover.model)
     if callable(output):
-        return None, scalars(output, target, None, several)[0]
+        return scalars(output, target, None, several)[0]
     if output not in (*OUTPUTS, "contrast"):
         raise ValueError(f"output: {output!r} is not one of {OUTPUTS}, nor a function of the model's output")
     # a target that is told needs no more of the logits than how many there are
@@ -119,9 +107,9 @@ def _answer(
         target = target.cpu()
     classes = _only(scalars(kind, target, logits, several))
     if output == "accuracy":
-        return classes, _right(classes.to(device), several)
+        return _right(classes.to(device), several)
     scalar = Scalar(kind, classes.to(device), several)
-    return classes, lambda out, rows: scalar(_logits(out, rows), rows)
+    return lambda out, rows: scalar(_logits(out, rows), rows)
 
 
 def _logits(output: Any, rows: Tensor) -> Tensor:
