@@ -51,7 +51,7 @@ class Budget:
 
     def allows(self) -> bool:
         """Whether a look is paid for."""
-        if not self._costs:
+        if not self._costs or self.share == 1:
             return True
         cost, now = max(self._costs), self.clock()
         since_last, since_start = now - self._ended + cost, self.elapsed + cost

@@ -52,10 +52,11 @@ def _tensorboard(writer: Any) -> Log:
     """calig/<probe>/<number> of every number, calig/<probe>/layers/<l> of every block; an error as text."""
 
     def write(record: Record) -> None:
-        tag, step = f"calig/{record['probe'] or 'monitor'}", record["step"]
+        step = record["step"]
         if "error" in record:
-            writer.add_text(f"{tag}/error", record["error"], step)
+            writer.add_text("calig/errors", f"{record['at']}: {record['error']}", step)
             return
+        tag = f"calig/{record['probe']}"
         for name in SCALARS:
             if record[name] is not None:
                 writer.add_scalar(f"{tag}/{name}", record[name], step)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .. import checks
 from ..attribution import Attribution
 from ..explain import Explainer
 from ..inputs import read
@@ -20,6 +21,7 @@ from ..warn import warn
 from .budget import Budget
 from .history import History
 from .logs import Record, writers
+from .original import Original
 from .page import page as drawn
 from .probes import Probe, probes
 from .undisturbed import undisturbed
@@ -87,7 +89,9 @@ class Monitor:
         self.budget = Budget(_share(overhead))
         begun = self.budget.clock()
         self._certified = certify is not None
-        self._explainer = Explainer(model, _own(tokenizer), **_options(certify, tolerance, options))
+        checks.model(model)
+        self._original = Original(unwrap(model))
+        self._explainer = Explainer(self._original.module, _own(tokenizer), **_options(certify, tolerance, options))
         self._probes = _readable(probes, self._explainer)
         self._targets: dict[str, Any] = {str(p.name): p.target for p in self._probes}
         self._writers = writers(log)
@@ -135,6 +139,8 @@ class Monitor:
         Raises:
             Exception: what went wrong, with strict=True.
         """
+        if _rank() != 0:
+            return
         self.budget.start()
         device = next(self._explainer.model.parameters()).device
         if device.type != "cpu":  # what is queued there is the training's time
@@ -143,18 +149,18 @@ class Monitor:
         try:
             with undisturbed(device):
                 self._look(device)
+        except Exception as error:
+            self._failed("the model", error)
         finally:
             self._last = self.steps
             self.budget.charge(self.budget.clock() - begun, looked=True)
 
     def close(self) -> None:
         """Look a last time if the last step was not seen and a look is paid for, and write the page."""
-        if _rank() != 0:
-            return
         if self.steps != self._last and self.budget.allows():
             self.look()
-        elif self._page is not None:
-            self.html(self._page)
+        elif _rank() == 0:
+            self._draw()
 
     def html(self, path: str | Path | None = None) -> str:
         """A self-contained page of every probe over the steps; written to `path` when given, and returned."""
@@ -164,40 +170,44 @@ class Monitor:
         return text
 
     def _look(self, device: torch.device) -> None:
+        self._original.refresh()
         for probe, found in _explained(self._explainer, self._probes, self._targets, device):
             name = str(probe.name)
             if isinstance(found, Exception):
-                self._failed(name, found)
+                self._failed(f"probe {name!r}", found)
                 continue
             if self._targets[name] is None and found.target is not None:
                 chosen = found.target[0].tolist()
                 self._targets[name] = tuple(chosen) if isinstance(chosen, list) else chosen
             self._tell(self.histories[name].add(self.steps, found, self._certified).record())
-        if self._page is not None:
-            try:
-                self.html(self._page)
-            except Exception as error:
-                self._failed("", error)
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._page is None:
+            return
+        try:
+            self._page.parent.mkdir(parents=True, exist_ok=True)
+            self.html(self._page)
+        except Exception as error:
+            self._failed("its page", error)
 
     def _tell(self, record: Record) -> None:
         for write in self._writers:
             try:
                 write(record)
             except Exception as error:
-                self._failed("", error, tell=False)
+                self._failed("its log", error)
 
-    def _failed(self, probe: str, error: Exception, tell: bool = True) -> None:
-        """What went wrong at a probe, or in the log or the page (""): raised, or told once."""
+    def _failed(self, where: str, error: Exception) -> None:
+        """What went wrong: raised, or told once for each place."""
         if self._strict:
             raise error
-        if probe in self._told:
+        if where in self._told:
             return
-        self._told.add(probe)
+        self._told.add(where)
         text = f"{type(error).__name__}: {error}"
-        where = f"at probe {probe!r}" if probe else "in its log or page"
-        warn(f"monitor: a look failed {where} at step {self.steps}, and the training goes on: {text}")
-        if tell:
-            self._tell({"step": self.steps, "probe": probe, "error": text})
+        warn(f"monitor: a look at step {self.steps} failed at {where}, and the training goes on: {text}")
+        self._tell({"step": self.steps, "at": where, "error": text})
 
 
 def _explained(
@@ -222,7 +232,8 @@ def _together(
         found = explainer(inputs, target=None if wanted[0] is None else [_listed(t) for t in wanted])
         if len(found) != len(group):
             raise ValueError(
-                f"target: {wanted} asks for {len(found)} explanations of {len(group)} probes; name one class"
+                f"target: {wanted[0]} asks for several explanations of a probe; name one class, or pass "
+                'output="contrast" for a pair'
             )
         return list(zip(group, found, strict=True))
     except Exception as error:
@@ -250,12 +261,11 @@ def _rank() -> int:
 
 
 def _readable(given: Any, explainer: Explainer) -> tuple[Probe, ...]:
-    """The probes, each of them something that the model reads."""
+    """The probes; what the model cannot read is raised here, not in the middle of a training."""
     found, inner = probes(given), unwrap(explainer.model)
     device = next(inner.parameters()).device
     for probe in found:
-        if len(read(probe.on(device), inner, explainer.encoder, explainer.processor)) != 1:
-            raise ValueError(f"probes: {probe.name!r} holds several inputs; make one Probe of each")
+        read(probe.on(device), inner, explainer.encoder, explainer.processor)
     return found
 
 
