@@ -9,10 +9,11 @@ from unittest import mock
 
 import pytest
 import torch
+from metric_errors import METRIC_CASES
 from tiny_models import Linear, ids, pixels, tiny
 from torch import nn
 
-from calig_fast import Explainer, Fusion, explain
+from calig_fast import Explainer, Fusion, explain, metrics
 from calig_fast.monitor import Monitor, Probe
 
 PAGE = (Path(__file__).parent.parent / "docs" / "errors.md").read_text(encoding="utf-8")
@@ -256,6 +257,9 @@ CASES = [
     (ValueError, lambda: Monitor(tiny("bert"), Probe(X, target=(0, 1)), strict=True).step()),
     (ImportError, lambda: without("transformers", "calig_fast.monitor.trainer")),
     (ImportError, lambda: without("lightning", "calig_fast.monitor.lightning")),
+    (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [])),
+    (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [[(0, 3)]])),
+    *METRIC_CASES,
 ]
 
 

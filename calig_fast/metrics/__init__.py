@@ -1,0 +1,46 @@
+"""Is an explanation faithful? Metrics of it, one value an input, with intervals and paired tests."""
+
+from __future__ import annotations
+
+from .agreement import Agreement, agreement, kendall, spearman, top_k_overlap
+from .curves import deletion_auc, insertion_auc, perturbation_auc
+from .erasure import Erasure, comprehensiveness, erasure, log_odds, sufficiency
+from .measure import Curve, Measure
+from .randomisation import Randomisation, model_randomisation
+from .rationales import F1, auprc, average_precision, average_ratio, iou_f1, span_scores, token_f1, token_iou
+from .sensitivity import infidelity, max_sensitivity
+from .statistics import Comparison, Interval, compare, interval
+
+__all__ = [
+    "F1",
+    "Agreement",
+    "Comparison",
+    "Curve",
+    "Erasure",
+    "Interval",
+    "Measure",
+    "Randomisation",
+    "agreement",
+    "auprc",
+    "average_precision",
+    "average_ratio",
+    "compare",
+    "comprehensiveness",
+    "deletion_auc",
+    "erasure",
+    "infidelity",
+    "insertion_auc",
+    "interval",
+    "iou_f1",
+    "kendall",
+    "log_odds",
+    "max_sensitivity",
+    "model_randomisation",
+    "perturbation_auc",
+    "span_scores",
+    "spearman",
+    "sufficiency",
+    "token_f1",
+    "token_iou",
+    "top_k_overlap",
+]

@@ -1,0 +1,57 @@
+"""What a metric returns: one value an input, and the curve it was read from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import statistics
+from .statistics import Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """A metric of every input.
+
+    Args:
+        name: of the metric.
+        values: [B] float64, one an input; NaN where the metric is not defined.
+        higher_is_better: whether a larger value speaks for the explanation.
+    """
+
+    name: str
+    values: Tensor
+    higher_is_better: bool
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def mean(self) -> float:
+        """Mean over the inputs where the metric is defined; NaN where it is defined for none."""
+        return float(torch.nanmean(self.values))
+
+    def interval(self, level: float = 0.95, resamples: int = 10_000, method: str = "bca", seed: int = 0) -> Interval:
+        """Bootstrap confidence interval of the mean; see `interval`.
+
+        Raises:
+            ValueError: fewer than two defined values, or an option outside its choices.
+        """
+        return statistics.interval(self.values, level=level, resamples=resamples, method=method, seed=seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve(Measure):
+    """A metric read from a curve over the share of the input that was taken out.
+
+    Args:
+        fractions: [K] float64, shares of the removable tokens.
+        curve: [B,K] float64, what `values` summarises: drops for comprehensiveness and sufficiency, log-ratios for
+            log-odds, the output itself for the areas under curves.
+        original: [B] float64, the output at the whole input.
+    """
+
+    fractions: Tensor
+    curve: Tensor
+    original: Tensor

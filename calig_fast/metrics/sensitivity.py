@@ -1,0 +1,196 @@
+"""Do the scores predict what perturbations do (infidelity), and do they stay when the input hardly moves?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..explain import explain
+from ..inputs import Inputs
+from ..output import Output
+from ..shadow import twin
+from . import scored
+from .measure import Measure
+from .probe import explained_classes, probe
+from .removal import opened
+
+Explain = Callable[..., Any]
+
+
+def infidelity(
+    model: nn.Module,
+    inputs: Any,
+    scores: Any,
+    *,
+    target: Any = None,
+    tokenizer: Any = None,
+    removal: Any = None,
+    output: Output = "logit",
+    samples: int = 50,
+    fraction: float = 0.1,
+    removed: Any = None,
+    normalised: bool = False,
+    seed: int = 0,
+    batch_size: int = 64,
+) -> Measure:
+    """How far the scores of what is removed miss what its removal does to the output; lower is better.
+
+    mean over removed sets S of (beta sum_{t in S} s_t - (F(x) - F(x without S)))^2, beta = 1. Yeh et al. 2019, with
+    removal of whole tokens (patches) as perturbation, for which a score that adds up to F has none.
+
+    Args:
+        samples: removed sets an input.
+        fraction: each removable token is in a set with this probability, at least one is; above 0, at most 1.
+        removed: [N,B,T] bool, the sets themselves in place of drawn ones.
+        normalised: scale the scores of each input by the beta that fits best, E[sum s dF] / E[(sum s)^2], for scores
+            whose scale is not the output's, such as those of a rollout.
+        seed: of the sets; an input's sets depend on its own tokens alone, not on the batch.
+        model, inputs, scores, target, tokenizer, removal, output, batch_size: see `erasure`.
+
+    Returns:
+        [B], in squared units of the output.
+
+    Raises:
+        ValueError, TypeError: see `erasure`; samples below 1, a fraction out of range, sets of another shape.
+    """
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise ValueError(f"samples: expected an int of at least 1, got {samples!r}")
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction: expected a probability above 0, at most 1, got {fraction}")
+    p = probe(model, inputs, scores, target, tokenizer, removal, output, batch_size)
+    if removed is None:
+        sets = torch.stack([_drawn(row, samples, fraction, seed) for row in p.removable])
+    else:
+        sets = torch.as_tensor(removed).cpu() != 0
+        if sets.dim() != 3 or sets.shape[1:] != p.removable.shape:
+            wanted = ["N", *p.removable.shape]
+            raise ValueError(f"removed: expected bools {wanted}, got {list(sets.shape)}".replace("'", ""))
+        sets = sets.transpose(0, 1) & p.removable[:, None]
+    none = torch.zeros_like(p.removable)[:, None]
+    found = p.answers(torch.cat([none, sets], 1))
+    drop = found[:, :1] - found[:, 1:]
+    predicted = (sets * p.scores[:, None]).sum(2)
+    if normalised:
+        power = (predicted**2).mean(1)
+        beta = torch.where(power > 0, (predicted * drop).mean(1) / power, 1.0)
+        predicted = beta[:, None] * predicted
+    return Measure("infidelity", ((predicted - drop) ** 2).mean(1), higher_is_better=False)
+
+
+def max_sensitivity(
+    model: nn.Module,
+    inputs: Any,
+    explainer: Explain = explain,
+    *,
+    target: Any = None,
+    tokenizer: Any = None,
+    radius: float = 0.02,
+    samples: int = 10,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> Measure:
+    """How far the scores move when the input hardly does; lower is better.
+
+    max over perturbed inputs x' of ||s(x') - s(x)|| / ||s(x)||, where every component of the pixels, or of the real
+    tokens' word embeddings, moves by at most `radius`, uniformly. Yeh et al. 2019, its maximum over a sample. The
+    target is the same for all; special tokens and padding are no part of the norm.
+
+    Args:
+        model: a classifier; for text one that takes `inputs_embeds`.
+        inputs: as for `explain`.
+        explainer: called as `explain` is, explainer(model, inputs, target=, tokenizer=), where inputs is a dict with
+            `inputs_embeds` (and special_tokens_mask) or pixels; returns an Attribution or [B,T] scores. For example
+            functools.partial(explain, method="ig").
+        target: class to explain: None, the predicted one; an int; B ints.
+        tokenizer: tokenizer or image processor, or None.
+        radius: in the unit of the embeddings or the normalised pixels.
+        samples: perturbed inputs for each.
+        seed: of the perturbations; an input's depend on its own tokens alone, not on the batch.
+        batch_size: perturbed inputs in one call of `explainer`.
+
+    Returns:
+        [B]; the norm of scores that are all zero counts as 1.
+
+    Raises:
+        ValueError: a radius that is not positive, samples or batch_size below 1, a model without word embeddings.
+        ValueError, TypeError: see `explain`.
+    """
+    if not radius > 0:
+        raise ValueError(f"radius: expected a positive number, got {radius}")
+    for name, value in (("samples", samples), ("batch_size", batch_size)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: expected an int of at least 1, got {value!r}")
+    inner, encoder, batch = opened(model, inputs, tokenizer)
+    classes = explained_classes(inner, batch, target)
+    running = twin(inner)
+    call, moving = _continuous(running, encoder.embedding, batch)
+
+    def explained(owners: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        some = {k: v[owners.to(v.device)] for k, v in call.items()}
+        if noise is not None:
+            some[moving] = some[moving] + noise.to(some[moving])
+        found = explainer(running, some.get("", some), target=classes[owners], tokenizer=tokenizer)
+        table = scored.table(found, "explainer")
+        return table, scored.content(found, None, table.shape)
+
+    every = torch.arange(len(batch))
+    parts = [explained(rows, None) for rows in torch.split(every, batch_size)]
+    original, ranked = torch.cat([t for t, _ in parts]), torch.cat([r for _, r in parts])
+    owners, numbers = every.repeat_interleave(samples), torch.arange(samples).repeat(len(batch))
+    moved = [
+        explained(owners[rows], _noise(call[moving], batch, owners[rows], numbers[rows], radius, seed))[0]
+        for rows in torch.split(torch.arange(len(owners)), batch_size)
+    ]
+    change = ((torch.cat(moved) - original[owners]) * ranked[owners]).norm(dim=1).reshape(-1, samples).amax(1)
+    size = (original * ranked).norm(dim=1)
+    return Measure("max-sensitivity", change / torch.where(size > 0, size, 1.0), higher_is_better=False)
+
+
+def _drawn(removable: Tensor, samples: int, fraction: float, seed: int) -> Tensor:
+    """[N,T] bool, sets of the removable tokens of one input."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = torch.rand(samples, int(removable.sum()), generator=generator)
+    chosen = draw < fraction
+    chosen[torch.arange(samples), draw.argmin(1)] = True
+    out = torch.zeros(samples, len(removable), dtype=torch.bool)
+    out[:, removable] = chosen
+    return out
+
+
+def _continuous(model: nn.Module, embedding: str | None, batch: Inputs) -> tuple[dict[str, Tensor], str]:
+    """The inputs with embeddings in the place of ids, and the name of what is perturbed.
+
+    Raises:
+        ValueError: a model of text without word embeddings.
+    """
+    if batch.texts is None:
+        return dict(batch.call), batch.pixels[0]
+    call = {**batch.call, "special_tokens_mask": batch.special.long()}
+    if batch.embeds is not None:
+        return call, batch.embeds
+    if embedding is None or batch.ids is None:
+        raise ValueError("model: it has no word embeddings to perturb; max_sensitivity of text needs them")
+    with torch.no_grad():
+        words = model.get_submodule(embedding)(batch.ids)
+    kept = {k: v for k, v in call.items() if v is not batch.ids}
+    return {**kept, "inputs_embeds": words}, "inputs_embeds"
+
+
+def _noise(like: Tensor, batch: Inputs, owners: Tensor, numbers: Tensor, radius: float, seed: int) -> Tensor:
+    """[N,...] uniform noise for the inputs `owners` [N], of each the draw of that number; zeros at padding."""
+    out = torch.zeros(len(owners), *like.shape[1:])
+    for b in sorted(set(owners.tolist())):
+        mine = owners == b
+        # each input has its own draws, begun anew, so that they depend on neither the batch nor batch_size
+        generator = torch.Generator().manual_seed(seed)
+        count = int(numbers[mine].max()) + 1
+        if batch.texts is None:
+            out[mine] = torch.rand(count, *like.shape[1:], generator=generator)[numbers[mine]] * 2 - 1
+            continue
+        real = batch.mask[b].cpu()
+        drawn = torch.rand(count, int(real.sum()), like.shape[2], generator=generator) * 2 - 1
+        out[mine.nonzero(), real.nonzero().flatten()] = drawn[numbers[mine]]
+    return radius * out
