@@ -16,6 +16,7 @@ import json
 import random
 import time
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -77,41 +78,47 @@ def training_data() -> list[tuple[str, int]]:
     return [(plant(s.input, s.label, rng) if rng.random() < SHARE else s.input, s.label) for s in train]
 
 
-def train(steps: int, watch: dict[str, Any] | None) -> Run:
-    """Train the demo's classifier on; with `watch`, arguments of a Monitor, it is watched."""
+def classifier() -> tuple[nn.Module, Any]:
+    """The demo's, with its tokenizer; its lower half is frozen."""
     d = demo.load("sentiment", count=1)
-    model, tokenizer = d.model, d.processor
-    model.bert.embeddings.requires_grad_(False)
-    model.bert.encoder.layer[:FROZEN].requires_grad_(False)
-    model.train()
+    d.model.bert.embeddings.requires_grad_(False)
+    d.model.bert.encoder.layer[:FROZEN].requires_grad_(False)
+    return d.model.train(), d.processor
+
+
+def batches(tokenizer: Any) -> DataLoader[tuple[Any, Tensor]]:
+    """The training data, shuffled anew each time."""
 
     def collate(rows: list[tuple[str, int]]) -> tuple[Any, Tensor]:
         x = tokenizer([t for t, _ in rows], truncation=True, max_length=LENGTH, padding=True, return_tensors="pt")
         return x, torch.tensor([label for _, label in rows])
 
+    return DataLoader(training_data(), SIZE, shuffle=True, collate_fn=collate, drop_last=True)
+
+
+def train(steps: int, watch: dict[str, Any] | None) -> Run:
+    """Train the demo's classifier on; with `watch`, arguments of a Monitor, it is watched."""
+    model, tokenizer = classifier()
     torch.manual_seed(SEED)
-    loader = DataLoader(training_data(), SIZE, shuffle=True, collate_fn=collate, drop_last=True)
+    loader = batches(tokenizer)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: (k + 1) / steps)  # slowly, so that it is seen
     monitor = None if watch is None else Monitor(model, [BAD, GOOD], tokenizer, **watch)
     losses: list[float] = []
     inside, begun, begun_processor = 0.0, time.perf_counter(), time.process_time()
-    while len(losses) < steps:
-        for x, labels in loader:
-            loss = F.cross_entropy(model(**x).logits, labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.item())
-            entered = time.perf_counter()
-            if monitor is not None:
-                monitor.step()
-            inside += time.perf_counter() - entered
-            if len(losses) % 50 == 0:
-                print(f"  step {len(losses)}/{steps}  loss {sum(losses[-50:]) / 50:.4f}", flush=True)
-            if len(losses) == steps:
-                break
+    for x, labels in islice(chain.from_iterable(repeat(loader)), steps):
+        loss = F.cross_entropy(model(**x).logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+        entered = time.perf_counter()
+        if monitor is not None:
+            monitor.step()
+        inside += time.perf_counter() - entered
+        if len(losses) % 50 == 0:
+            print(f"  step {len(losses)}/{steps}  loss {sum(losses[-50:]) / 50:.4f}", flush=True)
     entered = time.perf_counter()
     if monitor is not None:
         monitor.close()
@@ -162,7 +169,7 @@ def draw(histories: list[History], out: Path) -> None:
     bottom.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     bottom.spines[["top", "right"]].set_visible(False)
     bottom.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.22))
-    figure.savefig(out)
+    figure.savefig(out, bbox_inches="tight", pad_inches=0.12)
 
 
 def words(axes: Axes, history: History) -> None:

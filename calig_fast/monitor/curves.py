@@ -20,7 +20,7 @@ class Curve:
         high: value at the top.
         lines: points of each unbroken line, as an SVG polyline wants them.
         dots: the same points one by one: x, y, and what a hover says.
-        last: the last value, written out.
+        last: the last value to three decimals, written out.
     """
 
     title: str
@@ -61,5 +61,5 @@ def curve(title: str, steps: Sequence[int], values: Sequence[float], high: float
         high=f"{top:.3g}",
         lines=tuple(" ".join(f"{x},{y}" for x, y, _ in run) for run in runs if len(run) > 1),
         dots=tuple(p for p in points if p),
-        last=f"{finite[-1]:.3g}" if finite else "-",
+        last=f"{round(finite[-1], 3):.3g}" if finite else "-",
     )

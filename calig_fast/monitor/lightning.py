@@ -10,7 +10,7 @@ try:
     from lightning.pytorch import Callback
 except ImportError:
     try:
-        from pytorch_lightning import Callback
+        from pytorch_lightning import Callback  # type: ignore[assignment, unused-ignore]
     except ImportError as error:
         raise ImportError(
             "calig_fast.monitor.lightning needs lightning: pip install 'calig_fast[lightning]'", name="lightning"

@@ -112,7 +112,7 @@ class Monitor:
         """Tell that a training step is over; looks if one is due and paid for.
 
         Args:
-            step: its number, None to count calls from 1. A number told before is no new step.
+            step: its number, rising through one training; None to count calls from 1. A number told before is no new step.
 
         Returns:
             whether it looked.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -23,8 +23,17 @@ SHOWN = 12  # looks whose text or picture is drawn
 DRAWN = 120  # looks in a curve, and rows of the strip
 COLUMNS = 240
 ROW = 6  # pixels
+LEAST = 3  # looks that a strip is drawn of
 
 T = TypeVar("T")
+
+
+class Strip(NamedTuple):
+    """A picture of a look a line, the first on top."""
+
+    columns: str
+    picture: str
+    height: int
 
 
 def page(histories: Sequence[History], share: float, certified: bool) -> str:
@@ -81,8 +90,7 @@ def _probe(history: History) -> dict[str, Any]:
         "label": visible(history.looks[0].label),
         "looks": looks,
         "curves": _curves(looks),
-        "strip": "" if subject.grid else _strip(spread(shares, DRAWN), scale),
-        "strip_height": ROW * max(4, min(len(shares), DRAWN // 3)),
+        "strips": _strips(looks, [] if subject.grid else spread(shares, DRAWN), scale),
         "rows": [
             _row(look, row, subject, scale)
             for look, row in zip(spread(history.looks, SHOWN), spread(shares, SHOWN), strict=True)
@@ -113,7 +121,7 @@ def _curves(looks: Sequence[Look]) -> list[Curve]:
         ("probability", "probability", 1.0),
         ("top-5 share", "top5", 1.0),
         ("entropy", "entropy", 1.0),
-        ("drift since the last look", "drift", 1.0),
+        ("drift from the last", "drift", 1.0),
         ("drift from the first", "drift_from_first", 1.0),
         ("on special tokens", "special", 1.0),
         ("depth", "depth", 1.0),
@@ -137,13 +145,27 @@ def _shares(values: NDArray[np.float32]) -> Floats:
     return found / total if total > 0 else found
 
 
-def _strip(rows: list[Floats], scale: float) -> str:
-    """A look a line, a word a column; of a long text the strongest of each stretch."""
-    count = min(COLUMNS, len(rows[0]))
-    if count == 0:
-        return ""
-    stretches = np.array_split(np.arange(len(rows[0])), count)
-    return heat(np.array([[row[s][np.abs(row[s]).argmax()] for s in stretches] for row in rows]), scale)
+def _strips(looks: Sequence[Look], shares: Sequence[Floats], scale: float) -> list[Strip]:
+    """From three looks on: blocks over looks and, of a text, words over looks."""
+    if len(looks) < LEAST:
+        return []
+    height = ROW * max(4, min(len(looks), DRAWN // 3))
+    layers = np.array([look.layers for look in looks])
+    top = colours.robust_scale(layers)
+    strips = [
+        Strip(
+            f"blocks, the first on the left; full colour is {percent(top)} of the relevance", heat(layers, top), height
+        )
+    ]
+    if shares and len(shares[0]):
+        strips.append(Strip("words, in reading order", heat(_strongest(shares), scale), height))
+    return strips
+
+
+def _strongest(rows: Sequence[Floats]) -> Floats:
+    """Words [looks, words] in at most COLUMNS columns: of a long text the strongest of each stretch."""
+    stretches = np.array_split(np.arange(len(rows[0])), min(COLUMNS, len(rows[0])))
+    return np.array([[row[s][np.abs(row[s]).argmax()] for s in stretches] for row in rows])
 
 
 def _number(value: float) -> str:

@@ -18,13 +18,14 @@ def undisturbed(device: torch.device) -> Iterator[None]:
     tokenizer.
     """
     module = None if device.type == "cpu" else torch.get_device_module(device)
-    cpu, other = torch.get_rng_state(), None if module is None else module.get_rng_state()
+    which = () if device.type == "mps" else (device,)  # of which there is one, and its functions take none
+    cpu, other = torch.get_rng_state(), None if module is None else module.get_rng_state(*which)
     python, numpy = random.getstate(), np.random.get_state()
     try:
         yield
     finally:
         torch.set_rng_state(cpu)
         if module is not None:
-            module.set_rng_state(other)
+            module.set_rng_state(other, *which)
         random.setstate(python)
         np.random.set_state(numpy)
