@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks import machine
 from calig_fast import Attribution, Explainer, demo
@@ -49,7 +50,7 @@ def explained(explainer: Explainer, texts: list[str]) -> tuple[list[Attribution]
     return [explainer(text) for text in texts], time.perf_counter() - begun
 
 
-def content(a: Attribution) -> np.ndarray:
+def content(a: Attribution) -> NDArray[np.float64]:
     """Scores of the tokens that are not special."""
     return a.scores[0][(a.mask & ~a.special)[0]].double().numpy()
 

@@ -112,7 +112,8 @@ class Monitor:
         """Tell that a training step is over; looks if one is due and paid for.
 
         Args:
-            step: its number, rising through one training; None to count calls from 1. A number told before is no new step.
+            step: its number, rising through a training; None to count calls from 1. A number told before is no new
+                step.
 
         Returns:
             whether it looked.
@@ -213,7 +214,8 @@ class Monitor:
 def _explained(
     explainer: Explainer, watched: Sequence[Probe], targets: dict[str, Any], device: torch.device
 ) -> list[tuple[Probe, Attribution | Exception]]:
-    """Every probe's attribution, or what went wrong; texts share a call, which takes two thirds of the time."""
+    """Every probe's attribution, or what went wrong; texts share a call (six sentences on one thread of a Zen 4:
+    0.22 s, and 0.33 s one by one)."""
     groups: dict[Hashable, list[Probe]] = {}
     for i, probe in enumerate(watched):
         alike = (type(probe.inputs), targets[str(probe.name)] is None) if probe.is_text else i

@@ -6,11 +6,10 @@ import pytest
 import torch
 from tiny_models import ids, tiny
 from torch.nn import functional
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
+from watched_training import DATA, X
 
 from calig_fast.monitor import Monitor
-
-X = ids(*(9, 6, 7, 5, 9, 8, 4, 9), seed=4)
 
 
 def trained(watch, tmp_path, **options):
@@ -49,13 +48,13 @@ def test_transformers_trainer(options, tmp_path, capsys):
     watched, same_weights, monitor = trained(True, tmp_path, **options)
     assert [look.step for look in monitor.histories["probe 0"].looks] == [1, 2, 3, 4]
     assert watched == losses
-    assert all(torch.equal(weights[name], same_weights[name]) for name in weights)
+    assert all(torch.equal(weights[key], same_weights[key]) for key in weights)
     assert "4 looks" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def lightning_run(watch, tmp_path):
+def lightning_run(name, watch, tmp_path):
     """Weights and monitor of a run of Lightning's Trainer."""
-    lightning = pytest.importorskip("lightning.pytorch")
+    lightning = pytest.importorskip(name)
     from calig_fast.monitor.lightning import MonitorCallback
 
     class Module(lightning.LightningModule):
@@ -72,7 +71,7 @@ def lightning_run(watch, tmp_path):
 
     module = Module()
     lightning.seed_everything(1, verbose=False)  # after the first use of tiny(), which draws
-    monitor = Monitor(module.model, ids(9, 6), overhead=1, strict=True) if watch else None
+    monitor = Monitor(module.model, ids(9, 6), overhead=1, strict=True, page=tmp_path / "page.html") if watch else None
     trainer = lightning.Trainer(
         max_steps=4,
         accumulate_grad_batches=2,
@@ -84,14 +83,15 @@ def lightning_run(watch, tmp_path):
         default_root_dir=tmp_path,
         callbacks=[MonitorCallback(monitor)] if monitor else [],
     )
-    data = TensorDataset(X["input_ids"], X["attention_mask"], torch.arange(8) % 4)
-    trainer.fit(module, DataLoader(data, 2, shuffle=True))
+    trainer.fit(module, DataLoader(DATA, 2, shuffle=True))
     return module.state_dict(), monitor
 
 
-def test_lightning(tmp_path):
-    weights, _ = lightning_run(False, tmp_path)
-    same_weights, monitor = lightning_run(True, tmp_path)
+@pytest.mark.parametrize("name", ["lightning.pytorch", "pytorch_lightning"])
+def test_lightning(name, tmp_path):
+    weights, _ = lightning_run(name, False, tmp_path)
+    same_weights, monitor = lightning_run(name, True, tmp_path)
     steps = [look.step for look in monitor.histories["probe 0"].looks]
     assert steps == [0, 1, 2, 3, 4]  # 0 is the first batch of an accumulation
-    assert all(torch.equal(weights[name], same_weights[name]) for name in weights)
+    assert all(torch.equal(weights[key], same_weights[key]) for key in weights)
+    assert "5 looks" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -45,6 +45,29 @@ def test_the_committed_run_kept_its_bar():
         assert probe["relevance_on_planted"][-1] > 3 * probe["relevance_on_planted"][0]
 
 
+def test_the_order_of_the_end_points_is_the_measured_one():
+    found = json.loads((ROOT / "benchmarks" / "results" / "end_points.json").read_text(encoding="utf-8"))["work"]
+    for name, said in (("sentiment", "40 film sentences"), ("topics", "8 news articles of 60 words")):
+        part = found[name]
+        told = (
+            f"| {said} | {part['rank_correlation_median']:.2f} | {part['rank_correlation_worst']:.2f} "
+            f"| {part['same_strongest_token']} of {part['inputs']} |"
+        )
+        assert told in PAGE
+    times = {name: part["seconds_certified_scores"] / part["seconds_end_points"] for name, part in found.items()}
+    assert f"took {times['sentiment']:.0f} times as long on the sentences and\n{times['topics']:.0f} times" in PAGE
+
+
+def test_what_is_told_of_the_run_is_what_was_measured():
+    before, after = MEASURED["accuracy_before"], MEASURED["accuracy_after"]
+    for kind in before:
+        assert re.search(
+            rf"^\| {kind}.* \| {100 * before[kind]:.0f} % \| {100 * after[kind]:.0f} % \|$", PAGE, re.MULTILINE
+        )
+    took, share = MEASURED["seconds_with"], 100 * MEASURED["overhead_measured"]
+    assert f"The run took {took:.0f} s, of which the monitor took {share:.1f} %" in PAGE
+
+
 def test_every_number_of_a_look_is_in_the_page():
     from calig_fast.monitor.measures import Look
 
