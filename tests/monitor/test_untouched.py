@@ -29,6 +29,25 @@ def test_losses_weights_and_randomness_are_the_same_bit_for_bit(run, watch):
     assert same_after == after
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+@pytest.mark.parametrize("run", RUNS)
+def test_on_a_gpu_too(run):
+    def draws(record):
+        torch.rand(1, device="cuda")
+
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        losses, weights, after, _ = train(None, device="cuda", **RUNS[run])
+        watched, same_weights, same_after, monitor = train({"log": draws}, device="cuda", **RUNS[run])
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert monitor.budget.looks == 6
+    assert watched == losses
+    assert all(torch.equal(a, b) for a, b in zip(weights, same_weights, strict=True))
+    assert same_after == after
+
+
 def test_the_training_is_one_that_a_draw_would_change():
     def draws(record):
         torch.rand(1)

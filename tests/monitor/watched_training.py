@@ -21,14 +21,14 @@ def model_to_train():
     return copy.deepcopy(tiny("bert")).train()
 
 
-def train(watch, steps=6, autocast=False, accumulate=1, middle=False):
+def train(watch, steps=6, autocast=False, accumulate=1, middle=False, device="cpu"):
     """Losses, final weights and what each source of randomness gives next.
 
     Args:
         watch: arguments of a Monitor that looks at every step, or None for no monitor.
         middle: call it between forward and backward, in the middle of an accumulation and inside autocast.
     """
-    model = model_to_train()  # draws where it is the first of the process
+    model = model_to_train().to(device)  # draws where it is the first of the process
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)
@@ -37,12 +37,12 @@ def train(watch, steps=6, autocast=False, accumulate=1, middle=False):
     losses = []
     while len(losses) < steps:
         for tokens, mask, labels in DataLoader(DATA, 2, shuffle=True):
-            with torch.autocast("cpu", dtype=torch.bfloat16) if autocast else nullcontext():
-                logits = model(tokens, attention_mask=mask).logits.float()
+            with torch.autocast(device, dtype=torch.bfloat16) if autocast else nullcontext():
+                logits = model(tokens.to(device), attention_mask=mask.to(device)).logits.float()
                 if middle and monitor is not None:
                     monitor.step()
                 noise = random.random() + np.random.rand() + torch.rand(()).item()
-                loss = functional.cross_entropy(logits, labels) * (1 + 0.1 * noise) / accumulate
+                loss = functional.cross_entropy(logits, labels.to(device)) * (1 + 0.1 * noise) / accumulate
             loss.backward()
             losses.append(loss.item())
             if len(losses) % accumulate == 0:
@@ -52,5 +52,5 @@ def train(watch, steps=6, autocast=False, accumulate=1, middle=False):
                 monitor.step()
             if len(losses) == steps:
                 break
-    after = (random.random(), float(np.random.rand()), float(torch.rand(())))
+    after = (random.random(), float(np.random.rand()), float(torch.rand(())), float(torch.rand((), device=device)))
     return losses, [w.detach().clone() for w in model.parameters()], after, monitor
