@@ -15,11 +15,11 @@ PY := $(wildcard calig_fast tests benchmarks examples proofs setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench kernels gpu lint format clean
+.PHONY: help setup demo test bench faithfulness kernels gpu lint format clean
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.built ## virtual environment in .venv with torch, models and data, and this package, built in place
 
@@ -55,6 +55,9 @@ bench: setup ## times beside Captum, and memory, in benchmarks/results/ and docs
 	$(BIN)/python -m benchmarks.bench_explain --work $(WORK)
 	$(BIN)/python -m benchmarks.not_done
 	$(BIN)/python -m benchmarks.memory --work minilm_128 vit_s14
+
+faithfulness: setup ## the faithfulness tasks, their ablation and the page docs/faithfulness.md; goes on where it stopped
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faithfulness
 
 kernels: setup ## what is proven of the GPU kernels without a GPU, in docs/kernels.md, docs/roofline.md (CHECK=1 writes nothing)
 	OMP_NUM_THREADS=1 $(BIN)/python -m proofs.check $(if $(CHECK),--check)

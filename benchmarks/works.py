@@ -138,7 +138,7 @@ def ragged() -> Work:
 
 def vit_s14() -> Work:
     """A picture of 112 px through a real ViT-S/14."""
-    return _vit("vit_s14", _tests_models().vit_s14())
+    return _vit("vit_s14", tests_models().vit_s14())
 
 
 def vit_s14_224() -> Work:
@@ -147,7 +147,7 @@ def vit_s14_224() -> Work:
 
     from calig_fast.demo.weights import build
 
-    models, side = _tests_models(), 224
+    models, side = tests_models(), 224
     source = models.vit_s14()
     tokens = torch.zeros(1, 1 + (side // models.PATCH) ** 2, source.config.hidden_size)
     places = models.dinov2_s14().dinov2.embeddings.interpolate_pos_encoding(tokens, side, side).detach()
@@ -192,7 +192,7 @@ WORKS: dict[str, Callable[[], Work]] = {
 def _bert_base(length: int, layers: Any) -> Work:
     from transformers import BertConfig, BertForSequenceClassification
 
-    model = _tests_models().seeded(BertForSequenceClassification(BertConfig(num_labels=5)))
+    model = tests_models().seeded(BertForSequenceClassification(BertConfig(num_labels=5)))
     generator = torch.Generator().manual_seed(0)
     calls = []
     for _ in range(3):
@@ -244,7 +244,7 @@ def _picture(image: Any, side: int) -> Tensor:
     return (x - mean) / deviation
 
 
-def _tests_models() -> Any:
+def tests_models() -> Any:
     """The models of the tests, `tests/real_models.py`."""
     folder = str(Path(__file__).parents[1] / "tests")
     if folder not in sys.path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -78,6 +78,10 @@ class Settings:
     def resolved(self) -> presets.Method:
         """The method, its options applied."""
         return presets.resolve(self.method, self.lam)
+
+    def suited(self, images: bool) -> Settings:
+        """The same options with CA-LIG's own chosen for the kind of input, where the caller chose none."""
+        return replace(self, method=presets.IMAGES) if images and self.method == "calig" else self
 
     def block_names(self) -> tuple[str, ...] | None:
         """The blocks the caller named, or None where layers holds indices or nothing."""

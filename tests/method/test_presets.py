@@ -1,6 +1,7 @@
 """The ancestors against their published definitions, computed with eager autograd on a copy of the model."""
 
 import copy
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -130,6 +131,16 @@ def test_calig_with_options_and_lam():
     assert other.settings["fusion"]["sign"] == "split"
     assert not torch.allclose(other.scores, half.scores)
     assert torch.equal(other.layer_scores, half.layer_scores)
+
+
+def test_images_have_a_lam_of_their_own():
+    call = pixels(1)
+    chosen = explain(tiny("vit"), call)
+    assert chosen.settings["fusion"] == asdict(Fusion(lam=0.97))
+    assert torch.equal(chosen.scores, explain(tiny("vit"), call, lam=0.97).scores)
+    assert explain(tiny("vit"), call, lam=0.5).settings["fusion"]["lam"] == 0.5
+    assert explain(tiny("vit"), call, method=Fusion()).settings["fusion"]["lam"] == 0.5
+    assert chosen.method == "calig"
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -1,0 +1,34 @@
+"""Is it faithful? `python -m benchmarks.faithfulness` runs what has not been run yet, then writes the page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks.faithfulness import geometry, page, run, summary
+
+ROOT = Path(__file__).parents[2]
+RESULT = ROOT / "benchmarks/results/faithfulness.json"
+WORDS = Path(__file__).parent / "words.md"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", nargs="+", choices=list(run.TASKS), default=list(run.TASKS))
+    parser.add_argument("--splits", nargs="+", choices=["tune", "held"], default=["tune", "held"])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data", help="data that is not shipped")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".faithfulness", help="trained weights and records")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--page-only", action="store_true", help="write the page from the committed numbers")
+    options = parser.parse_args()
+    if not options.page_only:
+        missing = run.run(options.tasks, options.splits, options.data, options.cache, options.jobs)
+        found = summary.summarise(options.cache, options.tasks, missing)
+        found["geometry"] = geometry.measure()
+        RESULT.write_text(json.dumps(found, indent=1) + "\n")
+    page.write(json.loads(RESULT.read_text()), WORDS.read_text(), ROOT / "docs/faithfulness.md", ROOT / "docs/images")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The methods that are compared, and the variants that the ablation tries."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from benchmarks.faithfulness.signals import Signals, explainer, heads, integrated_slopes, read
+from benchmarks.faithfulness.task import Case, Task
+from calig_fast.method.fusion import Fusion
+
+PRESETS = ("ig", "rollout", "chefer", "attcat", "attention_gradient", "gradient_x_input")
+METHODS = ("calig", "layer_ig_mean", "captum_ig", *PRESETS, "random")
+CAPTUM_STEPS = 20
+
+
+def compared(task: Task, case: Case) -> Iterator[tuple[str, int, Tensor]]:
+    """Every method's name, target and scores [1,T] of an input."""
+    signals = read(task, case)
+    chosen = explainer(task)(case.call, target=signals.target)
+    yield "calig", signals.target, chosen.scores
+    yield "layer_ig_mean", signals.target, signals.relevance.mean(1).float()
+    yield "captum_ig", signals.target, captum_ig(task, case, signals.target)
+    for name in PRESETS:
+        yield name, signals.target, explainer(task, method=name)(case.call, target=signals.target).scores
+    seed = zlib.crc32(b"".join(v.numpy().tobytes() for v in case.call.values()))
+    yield "random", signals.target, torch.rand(signals.mask.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def captum_ig(task: Task, case: Case, target: int) -> Tensor:
+    """Captum's Integrated Gradients of embeddings or pixels at 20 nodes, by itself: its own reference and hooks.
+
+    Text: LayerIntegratedGradients at the word embeddings, PAD in the place of content; images: pixels against their
+    mean, summed over each patch.
+    """
+    from captum.attr import IntegratedGradients, LayerIntegratedGradients
+
+    if task.kind == "image":
+        pixels = case.call["pixel_values"]
+        found = IntegratedGradients(lambda x: task.model(pixel_values=x).logits).attribute(
+            pixels, pixels.mean((2, 3), keepdim=True).expand_as(pixels), target, n_steps=CAPTUM_STEPS
+        )
+        patch = task.model.config.patch_size
+        cells = torch.nn.functional.avg_pool2d(found.sum(1, keepdim=True), patch) * patch**2
+        return torch.nn.functional.pad(cells.flatten(1), (1, 0)).float()
+    ids, mask = case.call["input_ids"], case.call["attention_mask"]
+    other = torch.full_like(ids, task.processor.pad_token_id)
+    other[:, 0], other[:, -1] = ids[:, 0], ids[:, -1]
+    ig = LayerIntegratedGradients(
+        lambda x, m: task.model(input_ids=x, attention_mask=m).logits, task.model.get_input_embeddings()
+    )
+    found = ig.attribute(
+        ids, other, target, additional_forward_args=(mask,), n_steps=CAPTUM_STEPS, internal_batch_size=10
+    )
+    return found.sum(-1).detach().float()
+
+
+def fusions() -> dict[str, Fusion]:
+    """The variants that are options of `Fusion`, each one step away from a starting point."""
+    start, split = Fusion(), Fusion(sign="split")
+    found = {f"lam {lam:g}": replace(start, lam=lam) for lam in (0.0, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0)}
+    found |= {f"split, lam {lam:g}": replace(split, lam=lam) for lam in (0.25, 0.5, 0.75, 0.9, 0.97)}
+    found["positive"] = replace(start, sign="positive")
+    for scale in ("max", "sum"):
+        for lam in (0.5, 0.9):
+            found[f"relevance by {scale}, lam {lam:g}"] = replace(start, relevance_scale=scale, lam=lam)
+    found["attention by max"] = replace(start, attention_scale="max")
+    found |= {f"residual {w:g}": replace(start, residual=w) for w in (0.0, 0.25, 0.5, 2.0, 4.0)}
+    found["rows not normalised"] = replace(start, normalise=False)
+    return found
+
+
+def cheap(signals: Signals) -> Iterator[tuple[str, Tensor]]:
+    """Variants by the signals that are there."""
+    for name, fusion in fusions().items():
+        yield name, signals.fuse(fusion)
+    depth = signals.relevance.shape[1]
+    parts = {
+        "first half": slice(0, (depth + 1) // 2),
+        "last half": slice(depth // 2, None),
+        "all but the last": slice(0, -1),
+    }
+    for name, part in parts.items():
+        for lam in (0.5, 1.0):
+            yield f"layers: {name}, lam {lam:g}", signals.fuse(Fusion(lam=lam), part)
+    content = (signals.mask & ~signals.special).double()
+    yield "readout: mean of content", signals.fuse(Fusion(), readout=content / content.sum(1, keepdim=True))
+    yield (
+        "readout: mean of all",
+        signals.fuse(Fusion(), readout=signals.mask / signals.mask.sum(1, keepdim=True).double()),
+    )
+    yield "lam by concentration", _adaptive(signals, Fusion())
+    yield "split, lam by concentration", _adaptive(signals, Fusion(sign="split"))
+    yield "layer_ig_mean", signals.relevance.mean(1).float()
+    sizes = signals.relevance.abs().sum(2, keepdim=True).clamp_min(1e-30)
+    yield "layers' mean, each over its sum of |r|", (signals.relevance / sizes).mean(1).float()
+
+
+def _adaptive(signals: Signals, fusion: Fusion) -> Tensor:
+    """A lam for each input, the more concentrated of the two signals weighing more.
+
+    lam = H(G) / (H(r) + H(G)), the mean over layers; H the entropy over tokens of |r|, and of what they receive in |G|.
+    """
+    relevance = _entropy(signals.relevance.abs())
+    attention = _entropy(signals.maps.abs().sum(2))
+    lam = float((attention / (relevance + attention).clamp_min(1e-12)).mean())
+    return signals.fuse(replace(fusion, lam=lam))
+
+
+def _entropy(weights: Tensor) -> Tensor:
+    p = weights / weights.sum(-1, keepdim=True).clamp_min(1e-30)
+    return -(p * p.clamp_min(1e-30).log()).sum(-1)
+
+
+def dear(task: Task, case: Case, signals: Signals) -> Iterator[tuple[str, Tensor]]:
+    """Variants that ask the model again: other references, outputs, heads and paths."""
+    lams = (0.5, 0.9)
+    others = ("mean", "black") if task.kind == "image" else ("mask", "zero_embedding")
+    for reference in others:
+        again = read(task, case, baselines=reference)
+        yield f"reference {reference}, ig", again.relevance[:, 0].float()
+        for lam in lams:
+            yield f"reference {reference}, lam {lam:g}", again.fuse(Fusion(lam=lam))
+    for output in ("log_prob", "prob"):
+        again = read(task, case, output=output)
+        for lam in lams:
+            yield f"output {output}, lam {lam:g}", again.fuse(Fusion(lam=lam))
+    weights, slopes = heads(task, case, signals.target)
+    reductions: dict[str, Callable[[Tensor], Tensor]] = {
+        "mean of positive parts": lambda g: g.clamp_min(0).mean(1),
+        "largest in size": lambda g: g.gather(1, g.abs().argmax(1, keepdim=True)).squeeze(1),
+        "sum over size": lambda g: (g * g.abs()).sum(1) / g.abs().sum(1).clamp_min(1e-30),
+    }
+    for name, reduce in reductions.items():
+        yield f"heads: {name}", replace(signals, maps=reduce(weights * slopes)[None]).fuse(Fusion())
+    path = integrated_slopes(task, case, signals.target)
+    for lam in (0.0, 0.5):
+        yield (
+            f"attention along the path, lam {lam:g}",
+            replace(signals, maps=(weights * path).mean(1)[None]).fuse(Fusion(lam=lam)),
+        )

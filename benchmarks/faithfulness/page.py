@@ -1,0 +1,152 @@
+"""The page and the plots, from the summary alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faithfulness.methods import METHODS
+from benchmarks.faithfulness.summary import PARTS, RIVALS, START
+
+NAMES = {
+    "calig": "**calig** (default)",
+    "layer_ig_mean": "mean of r_l over the layers",
+    "captum_ig": "Captum's IG",
+    "ig": "IG at the embeddings (ours)",
+    "rollout": "attention rollout",
+    "chefer": "Chefer",
+    "attcat": "AttCAT",
+    "attention_gradient": "attention gradients, signed",
+    "gradient_x_input": "gradient x input",
+    "random": "random",
+}
+TITLES = {
+    "score": "score",
+    "comprehensiveness": "comprehensiveness",
+    "sufficiency": "sufficiency",
+    "log_odds": "log-odds",
+    "token_f1": "token-F1",
+    "auprc": "AUPRC",
+    "positive": "positive AUC",
+    "negative": "negative AUC",
+    "black_score": "score, black",
+    "black_positive": "positive, black",
+    "black_negative": "negative, black",
+}
+
+
+def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None:
+    """docs/faithfulness.md and its plots.
+
+    Args:
+        summary: from `summary.summarise`.
+        words: what was found, in words, put before the tables.
+        page: the file.
+        images: folder of the plots.
+    """
+    tasks = {name: task for name, task in summary["tasks"].items() if "missing" not in task}
+    parts = [words.rstrip(), "", *_overview(tasks), ""]
+    for name, task in tasks.items():
+        parts += [*_task(name, task), ""]
+    parts += ["## The ablation", "", *_ablation(tasks), ""]
+    gone = [f"- {name}: {task['missing']}." for name, task in summary["tasks"].items() if "missing" in task]
+    parts += ["## Not run here", "", *gone, ""] if gone else []
+    about = summary["machine"]
+    parts.append(
+        f"{about['processor']} ({about['instruction_set']}), {about['date']}, torch {about['torch']}, transformers "
+        f"{about['transformers']}, captum {about['captum']}."
+    )
+    page.write_text("\n".join(parts) + "\n", encoding="utf-8")
+    plot(tasks, images / "faithfulness.png")
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _overview(tasks: dict[str, Any]) -> list[str]:
+    """Calig's difference from each rival, task by task."""
+    lines = ["## Calig against the others, held-out inputs", ""]
+    lines += [_row(["task", "inputs", *(NAMES[r] for r in RIVALS)]), _row(["---"] * (2 + len(RIVALS)))]
+    for name, task in tasks.items():
+        cells = []
+        for rival in RIVALS:
+            d = task["against"].get(rival)
+            cells.append("-" if d is None else _difference(d))
+        lines.append(_row([name, str(task["sizes"]["held"]), *cells]))
+    return [*lines, "", "Bold: the 95 % interval of the paired difference excludes zero."]
+
+
+def _difference(d: dict[str, float]) -> str:
+    told = f"{d['difference']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}]"
+    return f"**{told}**" if d["low"] > 0 or d["high"] < 0 else told
+
+
+def _task(name: str, task: dict[str, Any]) -> list[str]:
+    parts = [p for p in PARTS[task["kind"]] if p in task["methods"]["calig"]]
+    facts = f"Accuracy {task['accuracy']:.2f} on {task['accuracy_on']} inputs"
+    if "commonest_class" in task:
+        facts += f" (the commonest class alone: {task['commonest_class']:.2f})"
+    if "chance_f1" in task:
+        facts += f"; token-F1 expected of a random order {task['chance_f1']:.2f}"
+    lines = [f"## {name}", "", f"{task['title']}. {facts}. {task['sizes']['held']} held-out inputs.", ""]
+    lines += [_row(["method", *(TITLES[p] for p in parts)]), _row(["---", *["---:"] * len(parts)])]
+    for method in sorted(
+        (m for m in METHODS if m in task["methods"]), key=lambda m: -task["methods"][m]["score"]["mean"]
+    ):
+        found = task["methods"][method]
+        cells = [f"{found[p]['mean']:.3f} [{found[p]['low']:.3f}, {found[p]['high']:.3f}]" for p in parts if p in found]
+        lines.append(_row([NAMES[method], *cells]))
+    return lines
+
+
+def _ablation(tasks: dict[str, Any]) -> list[str]:
+    """Every variant's score on the tuning inputs of every task, less that of the starting point."""
+    tuned = {name: task["ablation"] for name, task in tasks.items() if task["ablation"]}
+    variants = list(dict.fromkeys(v for found in tuned.values() for v in found))
+    lines = [
+        f"Score on the tuning inputs less that of the starting point ({START}, one signed rollout); bold where the "
+        "paired interval excludes zero. First row: the starting point's own score.",
+        "",
+        _row(["variant", *(f"{name} ({tasks[name]['sizes']['tune']})" for name in tuned)]),
+        _row(["---", *["---:"] * len(tuned)]),
+        _row([f"{START} itself", *(f"{found[START]['mean']:.3f}" for found in tuned.values())]),
+    ]
+    for variant in variants:
+        if variant == START:
+            continue
+        cells = []
+        for found in tuned.values():
+            d = found.get(variant)
+            told = "-" if d is None else f"{d['difference']:+.3f}"
+            cells.append(f"**{told}**" if d and (d["low"] > 0 or d["high"] < 0) else told)
+        lines.append(_row([variant, *cells]))
+    return lines
+
+
+def plot(tasks: dict[str, Any], file: Path) -> None:
+    """Scores of all methods with their intervals, a panel a task."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    columns = min(4, len(tasks))
+    rows = -(-len(tasks) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.9 * rows), squeeze=False, layout="constrained")
+    for axis in axes.flat[len(tasks) :]:
+        axis.set_visible(False)
+    for axis, (name, task) in zip(axes.flat, tasks.items(), strict=False):
+        order = sorted(task["methods"], key=lambda m: task["methods"][m]["score"]["mean"])
+        for y, method in enumerate(order):
+            s = task["methods"][method]["score"]
+            colour = "#0072b2" if method == "calig" else "#777777"
+            axis.plot([s["low"], s["high"]], [y, y], color=colour, lw=2)
+            axis.plot(s["mean"], y, "o", color=colour)
+        axis.set_yticks(range(len(order)), [m.replace("_", " ") for m in order], fontsize=8)
+        axis.set_title(f"{name} ({task['sizes']['held']} inputs)", fontsize=9)
+        axis.axvline(0, color="#cccccc", lw=0.8, zorder=0)
+        for side in ("top", "right"):
+            axis.spines[side].set_visible(False)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)

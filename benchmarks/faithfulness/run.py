@@ -1,0 +1,103 @@
+"""Every input of every task by two processes, each record kept as it comes, so that a run cut short goes on."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.faithfulness import hate, measures, pictures, planted, sentences
+from benchmarks.faithfulness.task import MissingDataError, Task
+
+TASKS = {
+    "sentences": sentences.sentences,
+    "reviews": sentences.reviews,
+    "news": sentences.news,
+    "hate": hate.hate,
+    "fashion": pictures.fashion,
+    "vit": pictures.vit,
+    "planted": planted.planted,
+}
+SIZES = {
+    "sentences": {"tune": 30, "held": 80},
+    "reviews": {"tune": 8, "held": 20},
+    "news": {"tune": 8, "held": 20},
+    "hate": {"tune": 30, "held": 80},
+    "fashion": {"tune": 50, "held": 70},
+    "vit": {"tune": 6, "held": 16},
+    "planted": {"tune": 0, "held": 60},
+}
+
+LONGEST = ("reviews", "news", "vit", "hate")
+
+
+@cache
+def load(name: str, data: Path, cache_folder: Path) -> Task:
+    """A task, once a process."""
+    torch.set_num_threads(1)
+    return TASKS[name](data, cache_folder, SIZES[name])
+
+
+def run(names: list[str], splits: list[str], data: Path, folder: Path, jobs: int) -> dict[str, str]:
+    """Measure what has not been measured yet.
+
+    Args:
+        names: tasks.
+        splits: "tune", "held" or both.
+        data: folder of the data that is not shipped.
+        folder: where trained weights and records are kept.
+        jobs: processes.
+
+    Returns:
+        of each task that cannot run, why.
+    """
+    missing, todo = {}, []
+    for name in names:
+        try:
+            task = load(name, data, folder)
+        except MissingDataError as error:
+            missing[name] = str(error)
+            continue
+        facts = folder / f"{name}.facts.json"
+        facts.write_text(json.dumps({"title": task.title, "kind": task.kind, **task.facts}))
+        for split in splits:
+            done = {r["case"] for r in records(folder, name, split)}
+            todo += [(name, split, k) for k in range(len(task.split(split))) if k not in done]
+    # the longest first, so that no process is left alone with one at the end
+    todo.sort(key=lambda item: LONGEST.index(item[0]) if item[0] in LONGEST else len(LONGEST))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        waiting = {pool.submit(_case, *item, data, folder): item for item in todo}
+        for count, future in enumerate(as_completed(waiting), 1):
+            name, split, k = waiting[future]
+            with _file(folder, name, split).open("a") as lines:
+                for record in future.result():
+                    lines.write(json.dumps({"case": k, **record}) + "\n")
+                lines.flush()
+                os.fsync(lines.fileno())
+            print(f"{count} of {len(todo)}", file=sys.stderr, flush=True)
+    return missing
+
+
+def _case(name: str, split: str, k: int, data: Path, folder: Path) -> list[dict[str, Any]]:
+    task = load(name, data, folder)
+    return measures.of_case(task, task.split(split)[k], split)
+
+
+def _file(folder: Path, name: str, split: str) -> Path:
+    return folder / f"{name}.{split}.jsonl"
+
+
+def records(folder: Path, name: str, split: str) -> list[dict[str, Any]]:
+    """What has been measured of a task."""
+    file = _file(folder, name, split)
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]

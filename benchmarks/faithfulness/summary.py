@@ -1,0 +1,84 @@
+"""From records to numbers: means with intervals, and paired differences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import machine
+from benchmarks.faithfulness import run
+from benchmarks.faithfulness.methods import METHODS
+from calig_fast import metrics
+
+RIVALS = ("ig", "captum_ig", "layer_ig_mean", "chefer", "attcat", "rollout")
+START = "lam 0.5"
+PARTS = {
+    "text": ("score", "comprehensiveness", "sufficiency", "log_odds", "token_f1", "auprc"),
+    "image": ("score", "positive", "negative", "black_score", "black_positive", "black_negative"),
+}
+
+
+def summarise(folder: Path, names: list[str], missing: dict[str, str]) -> dict[str, Any]:
+    """Everything that the page says.
+
+    Args:
+        folder: where the records are.
+        names: tasks.
+        missing: of each task that could not run, why.
+    """
+    tasks = {}
+    for name in names:
+        if name in missing:
+            tasks[name] = {"missing": missing[name]}
+            continue
+        facts = json.loads((folder / f"{name}.facts.json").read_text())
+        held = _by_method(run.records(folder, name, "held"))
+        tune = _by_method(run.records(folder, name, "tune"))
+        tasks[name] = {
+            **facts,
+            "sizes": {"tune": len(tune.get(START, ())), "held": len(held.get("calig", ()))},
+            "methods": {m: _means(held[m], PARTS[facts["kind"]]) for m in METHODS if m in held},
+            "against": {m: _paired(held["calig"], held[m]) for m in held if m != "calig"},
+            "ablation": {m: {"mean": _mean(tune[m], "score"), **_paired(tune[m], tune[START])} for m in tune},
+        }
+    return {"machine": machine.describe(), "tasks": tasks}
+
+
+def _by_method(records: list[dict[str, Any]]) -> dict[str, dict[int, dict[str, Any]]]:
+    """Records by method and input; of an input measured twice the later."""
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for record in records:
+        found.setdefault(record["method"], {})[record["case"]] = record
+    return found
+
+
+def _values(cases: dict[int, dict[str, Any]], part: str) -> list[float]:
+    return [cases[k][part] for k in sorted(cases) if cases[k].get(part) is not None]
+
+
+def _mean(cases: dict[int, dict[str, Any]], part: str) -> float:
+    values = _values(cases, part)
+    return sum(values) / len(values)
+
+
+def _means(cases: dict[int, dict[str, Any]], parts: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Mean and bootstrap interval of every part that was measured."""
+    found = {}
+    for part in parts:
+        if len(values := _values(cases, part)) > 1:
+            i = metrics.interval(torch.tensor(values, dtype=torch.float64))
+            found[part] = {"mean": i.estimate, "low": i.low, "high": i.high}
+    return found
+
+
+def _paired(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]]) -> dict[str, float]:
+    """Mean difference of the score over the inputs that both have, its interval, and the sign-flip p."""
+    both = sorted(set(one) & set(other))
+    a, b = (torch.tensor([x[k]["score"] for k in both], dtype=torch.float64) for x in (one, other))
+    if len(both) < 2 or torch.equal(a, b):
+        return {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
+    c = metrics.compare(a, b)
+    return {"difference": c.difference, "low": c.low, "high": c.high, "p": c.p_value}

@@ -1,0 +1,88 @@
+"""What a faithfulness task is: a model, inputs to tune on, inputs to prove on, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+
+class MissingDataError(RuntimeError):
+    """The data of a task is not on this machine."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input.
+
+    Args:
+        call: the model's arguments, one row.
+        label: the true class.
+        words: for a text with rationales, the span (start, end) in tokens of each word.
+        rationale: [W] bool, the words that people marked or that were planted.
+    """
+
+    call: dict[str, Tensor]
+    label: int
+    words: tuple[tuple[int, int], ...] = ()
+    rationale: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A model and its inputs.
+
+    Args:
+        name: what `--tasks` takes.
+        title: what it is, in words.
+        kind: "text" (removed tokens become the mask token) or "image" (removed patches are blurred).
+        model: the classifier, in eval mode, float32; its head reads the first token.
+        processor: tokenizer or image processor.
+        tune: inputs that options are chosen on.
+        held: inputs that the chosen ones are confirmed on, once.
+        facts: what is known of the model, such as its accuracy.
+    """
+
+    name: str
+    title: str
+    kind: str
+    model: nn.Module
+    processor: Any
+    tune: list[Case]
+    held: list[Case]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def split(self, name: str) -> list[Case]:
+        """The inputs of a split."""
+        return {"tune": self.tune, "held": self.held}[name]
+
+
+def kept(cache: Path, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Weights that were made before, or are made now: training happens once."""
+    file = cache / f"{name}.safetensors"
+    if not file.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part")
+        save_file({key: value.contiguous() for key, value in make().items()}, part)
+        part.rename(file)
+    return load_file(file)
+
+
+def words(encoded: Any) -> dict[int, tuple[int, int]]:
+    """The tokens (start, end) of each word of a text that was given as words; words cut off are left out."""
+    spans: dict[int, tuple[int, int]] = {}
+    for t, word in enumerate(encoded.word_ids(0)):
+        if word is not None:
+            spans[word] = (spans.get(word, (t, t))[0], t + 1)
+    return spans
+
+
+def accuracy(model: nn.Module, cases: list[Case]) -> float:
+    """Share of the inputs whose label the model finds."""
+    with torch.inference_mode():
+        return sum(int(model(**c.call).logits.argmax()) == c.label for c in cases) / len(cases)

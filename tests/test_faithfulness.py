@@ -1,0 +1,114 @@
+"""The faithfulness benchmark fuses as `explain` does, goes on where it stopped; its page says what was measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.faithfulness import measures, methods, page, run, summary
+from benchmarks.faithfulness.__main__ import RESULT, WORDS
+from benchmarks.faithfulness.signals import heads, integrated_slopes, read
+from benchmarks.faithfulness.task import Case, Task, kept
+from calig_fast import explain
+from calig_fast.demo import MissingPackageError, load
+from calig_fast.method.fusion import Fusion
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module", params=["sentiment", "fashion"])
+def task(request):
+    try:
+        demo = load(request.param, count=2)
+    except MissingPackageError as error:
+        pytest.skip(str(error))
+    cases = [Case(dict(demo.processor(s.input, return_tensors="pt")), s.label) for s in demo.samples]
+    kind = "text" if request.param == "sentiment" else "image"
+    return Task(request.param, "", kind, demo.model, demo.processor, cases[:1], cases[1:])
+
+
+def test_fusing_what_was_read_once_is_what_explain_does(task):
+    case = task.tune[0]
+    signals = read(task, case)
+    for fusion in (Fusion(), Fusion(lam=0.9, sign="split"), Fusion(residual=0.5, normalise=False)):
+        wanted = explain(task.model, case.call, tokenizer=task.processor, method=fusion, target=signals.target).scores
+        torch.testing.assert_close(signals.fuse(fusion), wanted, rtol=2e-2, atol=2e-2 * float(wanted.abs().max()))
+
+
+def test_the_heads_read_by_autograd_average_to_the_engines_maps(task):
+    case = task.tune[0]
+    signals = read(task, case)
+    weights, slopes = heads(task, case, signals.target)
+    torch.testing.assert_close((weights * slopes).mean(1)[None], signals.maps, rtol=1e-3, atol=1e-6)
+    path = integrated_slopes(task, case, signals.target)
+    assert path.shape == slopes.shape
+    assert not torch.allclose(path, slopes, rtol=0.1)
+
+
+def test_every_method_gives_scores_and_only_random_knows_nothing(task):
+    case = task.held[0]
+    found = {name: (target, scores) for name, target, scores in methods.compared(task, case)}
+    again = {name: scores for name, _, scores in methods.compared(task, case)}
+    assert tuple(found) == methods.METHODS
+    for name, (target, scores) in found.items():
+        assert scores.shape == found["calig"][1].shape, name
+        assert target == found["calig"][0]
+        assert torch.isfinite(scores).all()
+        torch.testing.assert_close(again[name], scores, rtol=1e-3, atol=1e-5)
+    ours, theirs = found["ig"][1], found["captum_ig"][1]
+    if task.kind == "text":  # for images Captum's reference is another
+        assert torch.corrcoef(torch.cat([ours, theirs]))[0, 1] > 0.99
+
+
+def test_a_case_is_judged_and_the_searched_lam_is_the_best_of_its_choices(task):
+    records = measures.of_case(task, task.tune[0], "tune")
+    named = {record["method"]: record["score"] for record in records}
+    assert len(named) == len(records) > 45
+    assert named["lam searched for each input"] == max(named[f"lam {lam:g}"] for lam in measures.CHOICES)
+
+
+def test_records_are_read_back_but_for_a_line_that_was_cut(tmp_path):
+    (tmp_path / "a.held.jsonl").write_text('{"case": 0, "method": "ig", "score": 1.0}\n{"case": 1, "meth')
+    assert run.records(tmp_path, "a", "held") == [{"case": 0, "method": "ig", "score": 1.0}]
+    assert run.records(tmp_path, "b", "held") == []
+
+
+def test_weights_are_made_once(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return {"w": torch.arange(3.0)}
+
+    assert torch.equal(kept(tmp_path, "m", make)["w"], kept(tmp_path, "m", make)["w"])
+    assert len(made) == 1
+
+
+def test_the_summary_pairs_inputs(tmp_path):
+    (tmp_path / "a.facts.json").write_text('{"title": "t", "kind": "text", "accuracy": 1.0, "accuracy_on": 4}')
+    for split, names in (("held", ("calig", "ig")), ("tune", (summary.START, "other"))):
+        lines = [
+            json.dumps({"case": k, "method": name, "score": k + by})
+            for name, by in zip(names, (0.5, 0.25), strict=True)
+            for k in range(4)
+        ]
+        (tmp_path / f"a.{split}.jsonl").write_text("\n".join(lines) + "\n")
+    found = summary.summarise(tmp_path, ["a", "b"], {"b": "no data"})["tasks"]
+    assert found["b"] == {"missing": "no data"}
+    assert found["a"]["methods"]["calig"]["score"]["mean"] == 2.0
+    assert found["a"]["against"]["ig"]["difference"] == pytest.approx(0.25)
+    assert found["a"]["ablation"]["other"]["difference"] == pytest.approx(-0.25)
+    assert found["a"]["sizes"] == {"tune": 4, "held": 4}
+
+
+def test_the_page_is_what_the_committed_numbers_say(tmp_path):
+    page.write(json.loads(RESULT.read_text()), WORDS.read_text(), tmp_path / "f.md", tmp_path)
+    assert (tmp_path / "f.md").read_text() == (ROOT / "docs/faithfulness.md").read_text()
+    assert (tmp_path / "faithfulness.png").stat().st_size > 10_000
+
+
+def test_data_that_is_not_there_is_named(tmp_path):
+    missing = run.run(["reviews", "hate"], ["held"], tmp_path, tmp_path / "cache", 1)
+    assert set(missing) == {"reviews", "hate"}
+    assert "movie_rationales/train.jsonl.gz" in missing["reviews"]
