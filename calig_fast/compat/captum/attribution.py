@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,17 @@ from .arguments import Forward, Tensors, as_arguments, as_baselines, as_inputs, 
 from .watch import NotNativeError
 
 Result = TypeVar("Result")
+Given = ParamSpec("Given")
+
+
+def wrapped(method: Callable[Given, Result]) -> Callable[Given, Result]:
+    """The method with itself under `__wrapped__`, by which Captum's own classes call it (NoiseTunnel does)."""
+
+    @functools.wraps(method)
+    def attribute(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        return method(*args, **kwargs)
+
+    return attribute
 
 
 class GradientAttribution:

@@ -20,7 +20,7 @@ from .arguments import (
     repeated_target,
     selected,
 )
-from .attribution import GradientAttribution, gradients
+from .attribution import GradientAttribution, gradients, wrapped
 from .native import Shortcut
 from .path import integral, steps_at_once
 
@@ -45,6 +45,7 @@ class IntegratedGradients(GradientAttribution):
         """Whether gradients are multiplied by the difference between input and baseline."""
         return self._multiply_by_inputs
 
+    @wrapped
     def attribute(
         self,
         inputs: Any,

@@ -21,7 +21,7 @@ from .arguments import (
     repeated_target,
     selected,
 )
-from .attribution import LayerAttribution, gradients
+from .attribution import LayerAttribution, gradients, wrapped
 from .native import Shortcut
 from .path import overlapping, points, steps_at_once
 
@@ -44,6 +44,7 @@ class LayerConductance(LayerAttribution):
         if isinstance(layer, list):
             raise TypeError("layer: LayerConductance takes one module, not a list of them; call once for each")
 
+    @wrapped
     def attribute(
         self,
         inputs: Any,

@@ -23,7 +23,7 @@ from .arguments import (
     repeated_target,
     selected,
 )
-from .attribution import LayerAttribution, gradients
+from .attribution import LayerAttribution, gradients, wrapped
 from .native import Shortcut
 from .path import integral, steps_at_once
 
@@ -59,6 +59,7 @@ class LayerIntegratedGradients(LayerAttribution):
         """Whether gradients are multiplied by the difference between input and baseline."""
         return self._multiply_by_inputs
 
+    @wrapped
     def attribute(
         self,
         inputs: Any,

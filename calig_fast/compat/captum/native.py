@@ -78,10 +78,10 @@ class Shortcut:
         """
         wanted, runs, blocks = pick(own, 1), self._watch.runs, self._blocks()
         self._place(len(blocks))
-        first = runs[0].args[0]
+        first = runs[0].hidden
         packed = Packed.of(key_mask(runs[0].args[1:], runs[0].kwargs, first))
         try:
-            verify.same_outputs([_hidden(r) for r in runs], Stack(blocks).outputs(first, packed), packed)
+            verify.same_outputs([r.made for r in runs], Stack(blocks).outputs(first, packed), packed)
         except ValueError as error:
             raise NotNativeError(str(error)) from error
         # conductance at what follows the last block reads all its rows itself
@@ -98,7 +98,7 @@ class Shortcut:
 
     def steps(self, at_once: int, rows: int, least: int = 1) -> int:
         """Nodes that go through the blocks at once: those asked for, as far as they fit a wave."""
-        stack, hidden = self._proven(), self._watch.runs[0].args[0]
+        stack, hidden = self._proven(), self._watch.runs[0].hidden
         tokens, width = int(hidden.shape[1]), int(hidden.shape[2])
         passed = range(max(self._start, self._plain_until), len(self._watch.runs))
         row = stack.bytes_a_row(passed) + 4 * width * hidden.element_size()  # what the layers around them hold
@@ -127,10 +127,10 @@ class Shortcut:
             raise NotNativeError("the blocks of the encoder were not run")
         if any(module.training for module in watch.root.modules()):
             raise NotNativeError("the model is in training mode")
-        for before, after in zip(watch.runs, watch.runs[1:], strict=False):
-            if not after.args or _hidden(before) is not after.args[0]:
-                raise NotNativeError("the blocks do not run one after another")
         _check_tensors(watch.runs)
+        for before, after in zip(watch.runs, watch.runs[1:], strict=False):
+            if before.made is not after.hidden:
+                raise NotNativeError("the blocks do not run one after another")
         modules = {id(r.block): r.block for r in watch.runs}
         try:
             with torch.no_grad():
@@ -138,7 +138,7 @@ class Shortcut:
         except ValueError as error:
             raise NotNativeError(str(error)) from error
         found = [weights[id(r.block)] for r in watch.runs]
-        if any(w.qkv.weight.dtype != watch.runs[0].args[0].dtype for w in found):
+        if any(w.qkv.weight.dtype != watch.runs[0].hidden.dtype for w in found):
             raise NotNativeError("the hidden states are of another dtype than the weights")
         return found
 
@@ -172,7 +172,7 @@ class Shortcut:
         if number < self._start:
             if number < self._start - 1:
                 return _nothing(hidden)
-            ordinary = _hidden(self._watch.runs[number])
+            ordinary = self._watch.runs[number].made
             return ordinary.repeat(len(hidden) // len(ordinary), 1, 1)
         following = bisect_right(self._bounds, number)
         first, stop = self._bounds[following - 1], self._bounds[following]
@@ -205,10 +205,6 @@ def _plain(block: nn.Module) -> nn.Module:
         if "forward" in vars(module):
             raise NotNativeError(f"the forward of a {type(module).__name__} was replaced on the instance")
     return block
-
-
-def _hidden(run: Run) -> Any:
-    return run.output[0] if isinstance(run.output, tuple) else run.output
 
 
 def _nothing(hidden: Tensor) -> Tensor:

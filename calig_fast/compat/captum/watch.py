@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
@@ -35,6 +35,18 @@ class Run:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     output: Any
+
+    @property
+    def hidden(self) -> Tensor:
+        """The hidden state that it received."""
+        found: Tensor = self.args[0]
+        return found
+
+    @property
+    def made(self) -> Tensor:
+        """The hidden state that it made."""
+        found: Tensor = self.output[0] if isinstance(self.output, tuple) else self.output
+        return found
 
 
 class Watch:
