@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from .arguments import (
 from .attribution import GradientAttribution, gradients, wrapped
 from .native import Shortcut
 from .path import integral, steps_at_once
+from .watch import NotNativeError
 
 
 class IntegratedGradients(GradientAttribution):
@@ -34,7 +36,13 @@ class IntegratedGradients(GradientAttribution):
         forward_func: F, or a function of which `target` picks F; called with the inputs, then
             `additional_forward_args`.
         multiply_by_inputs: multiply by x - x'; False leaves the mean gradient along the path.
+
+    Attributes:
+        gradient_func: what takes the gradients, None for autograd; called as Captum's is, with forward_fn, inputs,
+            target_ind and additional_forward_args by name.
     """
+
+    gradient_func: Callable[..., Tensors] | None = None
 
     def __init__(self, forward_func: Forward, multiply_by_inputs: bool = True) -> None:
         super().__init__(forward_func)
@@ -93,10 +101,15 @@ class IntegratedGradients(GradientAttribution):
             return selected(output, repeated_target(target, steps))
 
         def gradient(points: Tensors, steps: int) -> Tensors:
+            if self.gradient_func is not None:
+                names = {"target_ind": repeated_target(target, steps), "additional_forward_args": repeated(more, steps)}
+                return self.gradient_func(forward_fn=self.forward_func, inputs=points, **names)
             with torch.enable_grad():
                 return gradients(explained(output(points, steps), steps), points, None, "inputs")
 
         def native() -> Tensors:
+            if self.gradient_func is not None:
+                raise NotNativeError("gradient_func takes the gradients")
             shortcut = Shortcut()
             both = tuple(torch.cat([one, x0]) for one, x0 in zip(x, as_tensors(low, x), strict=True))
             with torch.no_grad():

@@ -132,4 +132,8 @@ def differentiable(values: Values) -> Iterator[None]:
 
 
 def _leaf(tensor: Tensor) -> Tensor:
-    return tensor.detach().requires_grad_() if tensor.is_floating_point() else tensor
+    if not tensor.is_floating_point():
+        raise TypeError(
+            f"layer: its value is {tensor.dtype}, and gradients need a floating-point one; take another layer"
+        )
+    return tensor.detach().requires_grad_()

@@ -93,6 +93,9 @@ class Watch:
         if not all(id(layer) in inside for layer in self.layers):
             return
         self._seen |= inside
+        if any(type(m).__name__ == "OptimizedModule" or m._compiled_call_impl is not None for m in module.modules()):
+            self.refusal = "the model is compiled"
+            return
         try:
             self.encoder = families.find(module)
         except ValueError as error:
