@@ -2,9 +2,10 @@
 
     python tests/compat/captum_own.py DIR
 
-They are in none of its distributions on PyPI (looked at: 0.4.1 to 0.9.0), so somebody has to bring them; nothing of them is kept here.
+Its source distributions (0.4.1 to 0.9.0 were looked at) hold none of them, so somebody has to bring the repository.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ CLASSES = (
     "attr/layer/test_layer_integrated_gradients.py",
     "attr/layer/test_layer_conductance.py",
 )
-USERS = (  # of these, tests that use one of the classes among others
+USERS = (
     "attr/test_jit.py",
     "attr/test_targets.py",
     "attr/test_input_layer_wrapper.py",
@@ -29,24 +30,19 @@ USERS = (  # of these, tests that use one of the classes among others
 
 def run(checkout: Path, files: tuple[str, ...]) -> dict[str, str]:
     """What became of each test: "passed", "skipped", or the first line of its error."""
+    paths = [str(checkout / "tests" / name) for name in files]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
+        options = ["-q", "-p", "captum_swap", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={checkout}"]
         subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "captum_swap", "-p", "no:cacheprovider", "-c", "/dev/null"]
-            + [f"--rootdir={checkout}", f"--junitxml={report}", *(str(checkout / "tests" / f) for f in files)],
+            [sys.executable, "-m", "pytest", *options, f"--junitxml={report}", *paths],
             cwd=checkout,
-            env={**_environment(), "PYTHONPATH": f"{HERE}:{HERE.parent.parent}:{checkout}/none"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent.parent)])},
             stdout=subprocess.DEVNULL,
             check=False,
         )
         cases = ElementTree.parse(report).iter("testcase")
-        return {f"{c.get('classname')}.{c.get('name')}": _outcome(c) for c in cases}
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)
+        return {f"{case.get('classname')}.{case.get('name')}": _outcome(case) for case in cases}
 
 
 def _outcome(case: ElementTree.Element) -> str:
@@ -61,10 +57,9 @@ def _outcome(case: ElementTree.Element) -> str:
 def main() -> None:
     if len(sys.argv) != 2 or not (Path(sys.argv[1]) / "tests" / CLASSES[0]).is_file():
         sys.exit(
-            f"usage: python {sys.argv[0]} DIR, a checkout of github.com/pytorch/captum (it holds tests/{CLASSES[0]})"
+            f"expected a checkout of Captum's repository, a folder that holds tests/{CLASSES[0]}; got {sys.argv[1:]}"
         )
-    checkout = Path(sys.argv[1]).resolve()
-    failed = False
+    checkout, failed = Path(sys.argv[1]).resolve(), False
     for title, files in (("tests of the three classes", CLASSES), ("tests of what uses them", USERS)):
         found = run(checkout, files)
         passed = sum(outcome == "passed" for outcome in found.values())

@@ -25,8 +25,8 @@ from ...engine.sweep import DEFAULT_BUDGET
 from .masks import key_mask
 from .watch import NotNativeError, Run, Watch
 
-# The largest relative difference of two ways to compute the same. A model that rounds more than its dtype does (to
-# float32 in its softmax, as eager attention in transformers) is not computed natively in float64.
+# The largest relative difference of two ways to compute the same; a model that rounds more than its dtype does (to
+# float32 in its softmax, say) is left to autograd.
 _LIMITS = {torch.float32: 1.2e-5, torch.float64: 2e-12}
 _HEEDED = {"allow_unused", "materialize_grads", "retain_graph"}
 
