@@ -262,6 +262,12 @@ def test_a_function_whose_rows_depend_on_each_other():
     assert "its rows depend on each other" in lig.not_native
 
 
+def test_rows_that_depend_on_each_other_where_every_batch_goes_alone():
+    model, x = model_of("bert"), inputs("bert")
+    compare("LayerIntegratedGradients", lambda i, m: (z := text(model)(i, m)) - z.mean(0), x["input_ids"],
+            (model.bert.embeddings,), additional_forward_args=x["attention_mask"], internal_batch_size=2)  # fmt: skip
+
+
 def test_a_head_that_reads_padding():
     model = model_of("bert")
     declined(
@@ -314,7 +320,7 @@ def test_masks_that_are_more_than_padding():
     bias = -0.1 * torch.arange(9.0).expand(9, 9)
 
     def masked(square):
-        return lambda i, m: model(i, attention_mask=square.expand(2, 1, 9, 9)).logits
+        return lambda i, m: model(i, attention_mask=square.expand(len(i), 1, 9, 9)).logits
 
     for square, reason in (
         (above, "reads more of the blocks"),  # the last token alone looks at what all look at

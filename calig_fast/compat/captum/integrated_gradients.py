@@ -111,11 +111,10 @@ class IntegratedGradients(GradientAttribution):
             if self.gradient_func is not None:
                 raise NotNativeError("gradient_func takes the gradients")
             shortcut = Shortcut()
-            both = tuple(torch.cat([one, x0]) for one, x0 in zip(x, as_tensors(low, x), strict=True))
             with torch.no_grad():
                 with shortcut.watch(()):
                     own = output(x, 1)
-                shortcut.prove(own, lambda: output(both, 2), explained)
+                shortcut.prove(own, output, (x, as_tensors(low, x)), explained, at_once)
             with shortcut:
                 return integral(gradient, low, x, nodes, weights, shortcut.steps(at_once, rows))
 

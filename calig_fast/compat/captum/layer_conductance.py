@@ -89,6 +89,9 @@ class LayerConductance(LayerAttribution):
         nodes = quadrature.nodes(method, n_steps + 1)
         at_once = steps_at_once(internal_batch_size, rows, n_steps + 1, least=2)
 
+        def output(points: Tensors, steps: int) -> Tensor:
+            return call(self.forward_func, (*points, *repeated(more, steps)))
+
         def explained(output: Tensor, steps: int) -> Tensor:
             return selected(output, repeated_target(target, steps))
 
@@ -98,9 +101,9 @@ class LayerConductance(LayerAttribution):
             with torch.enable_grad():
                 along = tuple(p.detach().requires_grad_() for p in points(low, x, nodes[part]))
                 with at.differentiable(values):
-                    output = call(self.forward_func, (*along, *repeated(more, steps)))
+                    found = output(along, steps)
                 h = values.found[0]
-                g = gradients(explained(output, steps), h, grad_kwargs, "layer")
+                g = gradients(explained(found, steps), h, grad_kwargs, "layer")
             return tuple(_sum(one.detach(), slope.detach(), rows) for one, slope in zip(h, g, strict=True))
 
         def summed(at_once: int) -> Tensors:
@@ -110,11 +113,10 @@ class LayerConductance(LayerAttribution):
         def native() -> Tensors:
             shortcut = Shortcut()
             shortcut.heeds(grad_kwargs)
-            both = tuple(torch.cat([one, x0]) for one, x0 in zip(x, as_tensors(low, x), strict=True))
             with torch.no_grad():
                 with at.read(values), shortcut.watch(values.layers, attribute_to_layer_input, whole=True):
-                    own = call(self.forward_func, (*x, *more))
-                shortcut.prove(own, lambda: call(self.forward_func, (*both, *repeated(more, 2))), explained)
+                    own = output(x, 1)
+                shortcut.prove(own, output, (x, as_tensors(low, x)), explained, at_once)
             with shortcut:
                 return summed(shortcut.steps(at_once, rows, least=2))
 

@@ -125,8 +125,7 @@ class LayerIntegratedGradients(LayerAttribution):
 
         def native() -> Tensors:
             shortcut.heeds(grad_kwargs)
-            both = tuple(torch.cat([h, h0]) for h, h0 in zip(flat, flat_low, strict=True))
-            shortcut.prove(own, lambda: output(both, 2), explained)
+            shortcut.prove(own, output, (flat, flat_low), explained, at_once)
             with shortcut:
                 return integral(gradient, flat_low, flat, nodes, weights, shortcut.steps(at_once, len(flat[0])))
 

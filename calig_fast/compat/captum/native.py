@@ -22,6 +22,7 @@ from ...engine import verify
 from ...engine.packed import Packed
 from ...engine.stack import Stack
 from ...engine.sweep import DEFAULT_BUDGET
+from .arguments import Tensors
 from .masks import key_mask
 from .watch import NotNativeError, Run, Watch
 
@@ -29,6 +30,10 @@ from .watch import NotNativeError, Run, Watch
 # float32 in its softmax, say) is left to autograd.
 _LIMITS = {torch.float32: 1.2e-5, torch.float64: 2e-12}
 _HEEDED = {"allow_unused", "materialize_grads", "retain_graph"}
+
+
+Output = Callable[[Tensors, int], Tensor]
+Pick = Callable[[Tensor, int], Tensor]
 
 
 class Shortcut:
@@ -67,13 +72,15 @@ class Shortcut:
         if others:
             raise NotNativeError(f"grad_kwargs {others} are autograd's own affair")
 
-    def prove(self, own: Tensor, run: Callable[[], Tensor], pick: Callable[[Tensor, int], Tensor]) -> None:
+    def prove(self, own: Tensor, run: Output, ends: tuple[Tensors, Tensors], pick: Pick, at_once: int) -> None:
         """Hold the shortcut against the ordinary pass, and find out whether the last block's first row is enough.
 
         Args:
             own: what the forward function returned for the inputs.
-            run: the forward function for the inputs and, after them, the baselines.
+            run: what the forward function returns at points of so many batches.
+            ends: the points at the inputs, and those at the baselines.
             pick: what is explained of the output for so many batches.
+            at_once: batches that may be run at once; with 1 its rows may depend on each other, as nothing joins them.
 
         Raises:
             NotNativeError: saying why the native engine is none here.
@@ -87,12 +94,15 @@ class Shortcut:
             verify.same_outputs([r.made for r in runs], Stack(blocks).outputs(first, packed), packed, limit)
         except ValueError as error:
             raise NotNativeError(str(error)) from error
+        high, low = ends
+        batches = min(at_once, 2)
+        points = high if batches == 1 else tuple(torch.cat(pair) for pair in zip(high, low, strict=True))
         # conductance at what follows the last block reads all its rows itself
         for first_only in (False,) if self._plain_until == len(runs) else (True, False):
             self._stack = Stack(blocks, first_only)
             with torch.no_grad(), self:
-                found = run()
-            if found.shape == (2 * len(own), *own.shape[1:]) and _same(own, wanted, pick(found, 2), limit):
+                found = run(points, batches)
+            if len(found) == batches * len(own) and _same(own, wanted, pick(found, batches), limit):
                 return
         raise NotNativeError(
             "forward_func reads more of the blocks than the last one's output at real tokens, or its rows depend on "
