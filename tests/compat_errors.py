@@ -50,6 +50,8 @@ COMPAT_CASES = [
     (TypeError, lambda: LayerConductance(NET, [NET.used, NET.head])),
     (TypeError, ig([1.0, 2.0])),
     (TypeError, ig(())),
+    (ValueError, ig(X[:0])),
+    (ValueError, ig(torch.tensor(1.0))),
     (TypeError, ig(baselines="zeros")),
     (ValueError, ig(baselines=(0, 0))),
     (ValueError, ig(baselines=torch.zeros(4, 3))),

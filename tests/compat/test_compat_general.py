@@ -247,6 +247,32 @@ def test_the_model_and_the_inputs_are_left_as_they_were():
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
+class Unsteady(Toy):
+    """Draws random numbers, and has statistics that every pass in training mode counts into."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(6)
+
+    def forward(self, x, y):
+        h = self.norm(self.first(x) * self.second(y))
+        return self.head(nn.functional.dropout(h, 0.5))
+
+
+@pytest.mark.parametrize("name", ["IntegratedGradients", "LayerIntegratedGradients", "LayerConductance"])
+@pytest.mark.parametrize("training", [False, True])
+def test_random_numbers_and_statistics_are_captums(name, training):
+    found, statistics = [], []
+    for kind in (ours, captums):
+        model = made(Unsteady).train(training)
+        layer = () if name == "IntegratedGradients" else (model.first,)
+        torch.manual_seed(3)
+        found.append(getattr(kind, name)(model, *layer).attribute((X, Y), target=1, n_steps=4))
+        statistics.append((model.norm.running_mean, model.norm.num_batches_tracked.double(), torch.rand(2)))
+    same(*found)
+    same(*statistics)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_comes_back_in_the_dtype_that_captum_gives(dtype):
     inputs, model = (X.to(dtype), Y.to(dtype)), made(Toy, dtype)

@@ -366,9 +366,35 @@ def test_training_mode_is_captums_training_mode():
         x = inputs("bert")
         found.append(lig.attribute(x["input_ids"], target=0, additional_forward_args=x["attention_mask"], n_steps=2))
         if kind is ours:
-            assert lig.not_native == "the model is in training mode"
+            assert lig.not_native == "the blocks are in training mode"
     same(*found)
     assert model.training
+
+
+@pytest.mark.parametrize("name", ["LayerIntegratedGradients", "LayerConductance"])
+def test_random_numbers_of_a_head_in_training_mode(name):
+    torch.manual_seed(1)
+    wrapper, found = Wrapper(model_of("vit").vit), []
+    wrapper.forward = lambda x: wrapper.out(nn.functional.dropout(wrapper.backbone(x).last_hidden_state[:, 0]))
+    for kind in (ours, captums):
+        torch.manual_seed(7)
+        method = getattr(kind, name)(wrapper, blocks_of(model_of("vit"))[1])
+        found.append((method.attribute(inputs("vit"), target=0, n_steps=2), torch.rand(1)))
+        if kind is ours:
+            assert method.not_native
+    same(*found)
+
+
+def test_a_wrapper_in_training_mode_and_anomaly_detection():
+    torch.manual_seed(1)
+    wrapper, x = Wrapper(model_of("bert").bert), inputs("bert")
+    wrapper.backbone.eval()
+    assert wrapper.training
+    options = {"additional_forward_args": x["attention_mask"]}
+    with torch.autograd.set_detect_anomaly(True):
+        for layer in (wrapper.backbone.embeddings, wrapper.backbone.encoder.layer[0]):
+            compare("LayerIntegratedGradients", wrapper, x["input_ids"], (layer,), **options)
+            compare("LayerIntegratedGradients", text(model_of("bert")), x["input_ids"], (layer,), **options)
 
 
 def test_two_encoders_in_one_function():

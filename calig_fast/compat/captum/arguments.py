@@ -19,11 +19,14 @@ def as_inputs(inputs: Any, name: str = "inputs") -> Tensors:
 
     Raises:
         TypeError: something else.
+        ValueError: a tensor without rows.
     """
     found = inputs if isinstance(inputs, tuple) else (inputs,)
     strange = next((type(x).__name__ for x in found if not isinstance(x, Tensor)), None if found else "nothing")
     if strange is not None:
         raise TypeError(f"{name}: expected a tensor or a tuple of tensors, got {strange}")
+    if not all(x.dim() and len(x) for x in found):
+        raise ValueError(f"{name}: expected at least one row in each tensor, got {[list(x.shape) for x in found]}")
     return found
 
 

@@ -100,10 +100,11 @@ class GradientAttribution:
 
     def _either(self, native: Callable[[], Result], reference: Callable[[], Result]) -> Result:
         """What the native engine finds, where it can, else what autograd through the caller's modules finds."""
-        self.engine, self.not_native = "native", ""
         if self.allow_native:
             try:
-                return native()
+                found = native()
+                self.engine, self.not_native = "native", ""
+                return found
             except NotNativeError as error:
                 self.not_native = str(error)
         else:

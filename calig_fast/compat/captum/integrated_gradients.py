@@ -111,10 +111,8 @@ class IntegratedGradients(GradientAttribution):
             if self.gradient_func is not None:
                 raise NotNativeError("gradient_func takes the gradients")
             shortcut = Shortcut()
-            with torch.no_grad():
-                with shortcut.watch(()):
-                    own = output(x, 1)
-                shortcut.prove(own, output, (x, as_tensors(low, x)), explained, at_once)
+            own = shortcut.extra(lambda: output(x, 1), x, (), False)
+            shortcut.prove(own, output, (x, as_tensors(low, x)), explained, at_once)
             with shortcut:
                 return integral(gradient, low, x, nodes, weights, shortcut.steps(at_once, rows))
 

@@ -113,10 +113,8 @@ class LayerConductance(LayerAttribution):
         def native() -> Tensors:
             shortcut = Shortcut()
             shortcut.heeds(grad_kwargs)
-            with torch.no_grad():
-                with at.read(values), shortcut.watch(values.layers, attribute_to_layer_input, whole=True):
-                    own = output(x, 1)
-                shortcut.prove(own, output, (x, as_tensors(low, x)), explained, at_once)
+            own = shortcut.extra(lambda: output(x, 1), x, values.layers, attribute_to_layer_input)
+            shortcut.prove(own, output, (x, as_tensors(low, x)), explained, at_once)
             with shortcut:
                 return summed(shortcut.steps(at_once, rows, least=2))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -50,17 +50,35 @@ class Shortcut:
         self._held: Tensor | None = None
 
     @contextmanager
-    def watch(self, layers: Sequence[nn.Module], at_input: bool = False, whole: bool = False) -> Iterator[None]:
+    def watch(self, layers: Sequence[nn.Module], at_input: bool = False) -> Iterator[None]:
         """Watch the ordinary pass of the inputs that is made meanwhile.
 
         Args:
             layers: where gradients are taken; none for the inputs themselves.
             at_input: at what the layers receive, not at what they return.
-            whole: run the blocks below the layers too, as the inputs move, without their gradients.
         """
-        self._watch, self._whole = Watch(layers, at_input), whole
+        self._watch = Watch(layers, at_input)
         with self._watch.running():
             yield
+
+    def extra(self, run: Callable[[], Tensor], x: Tensors, layers: Sequence[nn.Module], at_input: bool) -> Tensor:
+        """An ordinary pass that is made for watching alone; it leaves no trace, in random numbers or in the model.
+
+        Args:
+            run: makes it.
+            x: its inputs.
+            layers: see `watch`; the blocks below them are run too as the inputs move, without their gradients.
+            at_input: see `watch`.
+
+        Returns:
+            what the pass gave.
+
+        Raises:
+            NotNativeError: it would leave a trace.
+        """
+        self._watch, self._whole = Watch(layers, at_input, spare_statistics=True), True
+        with torch.no_grad(), _same_random_numbers(x), self._watch.running():
+            return run()
 
     def heeds(self, options: dict[str, Any] | None) -> None:
         """Raise where options of torch.autograd.grad ask for more than the blocks' way back does.
@@ -97,10 +115,11 @@ class Shortcut:
         high, low = ends
         batches = min(at_once, 2)
         points = high if batches == 1 else tuple(torch.cat(pair) for pair in zip(high, low, strict=True))
-        # conductance at what follows the last block reads all its rows itself
-        for first_only in (False,) if self._plain_until == len(runs) else (True, False):
+        # conductance at what follows the last block reads all its rows itself, and NaN would alarm anomaly detection
+        whole = self._plain_until == len(runs) or torch.is_anomaly_enabled()
+        for first_only in (False,) if whole else (True, False):
             self._stack = Stack(blocks, first_only)
-            with torch.no_grad(), self:
+            with torch.no_grad(), _same_random_numbers(points), self:
                 found = run(points, batches)
             if len(found) == batches * len(own) and _same(own, wanted, pick(found, batches), limit):
                 return
@@ -138,8 +157,8 @@ class Shortcut:
             raise NotNativeError(watch.refusal or "forward_func runs no encoder that a family knows")
         if not watch.runs:
             raise NotNativeError("the blocks of the encoder were not run")
-        if any(module.training for module in watch.root.modules()):
-            raise NotNativeError("the model is in training mode")
+        if any(module.training for r in watch.runs for module in r.block.modules()):
+            raise NotNativeError("the blocks are in training mode")
         _check_tensors(watch.runs)
         for before, after in zip(watch.runs, watch.runs[1:], strict=False):
             if before.made is not after.hidden:
@@ -218,6 +237,12 @@ def _plain(block: nn.Module) -> nn.Module:
         if "forward" in vars(module):
             raise NotNativeError(f"the forward of a {type(module).__name__} was replaced on the instance")
     return block
+
+
+def _same_random_numbers(tensors: Tensors) -> AbstractContextManager[None]:
+    """Whatever is drawn meanwhile, those drawn afterwards are the same."""
+    devices = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
+    return torch.random.fork_rng(devices)
 
 
 def _nothing(hidden: Tensor) -> Tensor:

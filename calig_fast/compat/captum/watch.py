@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
@@ -55,6 +56,7 @@ class Watch:
     Args:
         layers: layers that have to lie in the model that is looked for.
         at_input: their inputs are meant, not their outputs.
+        spare_statistics: end the pass where a norm would take it into its running statistics.
 
     Attributes:
         root: the outermost module with an encoder that a family knows and all the layers in it, or None.
@@ -64,8 +66,8 @@ class Watch:
         places: for each layer, how many blocks had run each time that its input (or its output) was there.
     """
 
-    def __init__(self, layers: Sequence[nn.Module], at_input: bool) -> None:
-        self.layers, self._at_input = layers, at_input
+    def __init__(self, layers: Sequence[nn.Module], at_input: bool, spare_statistics: bool = False) -> None:
+        self.layers, self._at_input, self._spare_statistics = layers, at_input, spare_statistics
         self.root: nn.Module | None = None
         self.encoder: Encoder | None = None
         self.refusal = ""
@@ -87,7 +89,11 @@ class Watch:
 
     def _called(self, module: nn.Module, inputs: Any) -> None:
         """A module is about to run: is the encoder in it?"""
-        if self.root is not None or id(module) in self._seen or threading.get_ident() != self._thread:
+        if threading.get_ident() != self._thread:
+            return
+        if self._spare_statistics and isinstance(module, _NormBase) and module.training:
+            raise NotNativeError("a norm in training mode would count a pass that is made for watching alone")
+        if self.root is not None or id(module) in self._seen:
             return
         inside = set(map(id, module.modules()))
         if not all(id(layer) in inside for layer in self.layers):
