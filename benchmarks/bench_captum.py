@@ -79,7 +79,7 @@ def cells(found: dict[str, Any]) -> list[str]:
     """A row of results as docs/captum.md has it."""
     captum, mine = (found[f"{who}_cpu_seconds"]["median"] for who in ("captum", "ours"))
     times, apart = found["times"]["median"], found["relative_difference"]
-    return [found["layer"], f"{captum:.2f} s", f"{mine:.2f} s", f"{times:.1f}", f"{apart:.0e}"]
+    return [found["layer"], f"{captum:.2f} s", f"{mine:.2f} s", f"{times:.2f}", f"{apart:.0e}"]
 
 
 def main() -> None:

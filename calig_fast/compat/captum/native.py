@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -74,10 +74,10 @@ class Shortcut:
             what the pass gave.
 
         Raises:
-            NotNativeError: it would leave a trace.
+            NotNativeError: it would leave a trace, or draws random numbers.
         """
         self._watch, self._whole = Watch(layers, at_input, spare_statistics=True), True
-        with torch.no_grad(), _same_random_numbers(x), self._watch.running():
+        with torch.no_grad(), _no_random_numbers(x), self._watch.running():
             return run()
 
     def heeds(self, options: dict[str, Any] | None) -> None:
@@ -119,7 +119,7 @@ class Shortcut:
         whole = self._plain_until == len(runs) or torch.is_anomaly_enabled()
         for first_only in (False,) if whole else (True, False):
             self._stack = Stack(blocks, first_only)
-            with torch.no_grad(), _same_random_numbers(points), self:
+            with torch.no_grad(), _no_random_numbers(points), self:
                 found = run(points, batches)
             if len(found) == batches * len(own) and _same(own, wanted, pick(found, batches), limit):
                 return
@@ -239,10 +239,19 @@ def _plain(block: nn.Module) -> nn.Module:
     return block
 
 
-def _same_random_numbers(tensors: Tensors) -> AbstractContextManager[None]:
-    """Whatever is drawn meanwhile, those drawn afterwards are the same."""
+@contextmanager
+def _no_random_numbers(tensors: Tensors) -> Iterator[None]:
+    """Random numbers drawn meanwhile are put back, and their drawer is found out: in waves he would draw others."""
     devices = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
-    return torch.random.fork_rng(devices)
+
+    def states() -> list[Tensor]:
+        return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, devices)]
+
+    with torch.random.fork_rng(devices):
+        before = states()
+        yield
+        if not all(map(torch.equal, before, states())):
+            raise NotNativeError("forward_func draws random numbers")
 
 
 def _nothing(hidden: Tensor) -> Tensor:
