@@ -6,6 +6,7 @@ from functools import cache, partial
 import captum.attr as captums
 import pytest
 import torch
+from real_models import minilm_tokenizer, minilm_topics
 from tiny_models import IMAGE, PAD, TEXT, ids, inputs, tiny
 from torch import nn
 from toys import alike, same
@@ -89,6 +90,15 @@ def test_embeddings_as_inputs(kind):
     compare("IntegratedGradients", vectors(model), embeds, **options)
     for layer in (embeddings_of(model), *blocks_of(model)):
         compare("LayerConductance", vectors(model), embeds, (layer,), **options)
+
+
+def test_a_real_bert():
+    model = minilm_topics()
+    x = minilm_tokenizer()(["Shares rose.", "The visitors won the cup final in extra time."], padding=True,
+                           return_tensors="pt")  # fmt: skip
+    for layer in (embeddings_of(model), *blocks_of(model)[1::3]):
+        compare("LayerIntegratedGradients", text(model), x["input_ids"], (layer,), method="riemann_middle",
+                additional_forward_args=x["attention_mask"])  # fmt: skip
 
 
 def test_a_module_called_directly_and_the_input_of_a_block():
@@ -242,6 +252,19 @@ def test_a_function_that_reads_hidden_states_of_all_blocks():
     mine = compare("LayerIntegratedGradients", Between(bert).eval(), inputs("bert")["input_ids"], (bert.embeddings,),
                    native=False)  # fmt: skip
     assert "reads more of the blocks" in mine.not_native
+
+
+@pytest.mark.parametrize("read", [lambda hidden: hidden[1][:, 3, :4], lambda hidden: hidden[-1][:, -1, :4]])
+def test_a_function_that_reads_next_to_nothing_of_what_is_not_computed(read):
+    class Whisper(Between):
+        def forward(self, ids, mask):
+            square = mask[:, None, None].bool().expand(-1, 1, mask.shape[1], -1)
+            hidden = [self.bert.embeddings(ids)]
+            for block in self.bert.encoder.layer:
+                hidden.append(block(hidden[-1], square))
+            return hidden[-1][:, 0, :4] + 1e-7 * read(hidden)
+
+    declined(Whisper(model_of("bert").bert).eval(), model_of("bert").bert.embeddings, "reads more of the blocks")
 
 
 def test_hidden_states_that_transformers_collects():
