@@ -150,11 +150,27 @@ def test_several_layers_at_once():
 @pytest.mark.parametrize("rows", [2, 6, 1000])
 def test_internal_batches(rows):
     model, x = model_of("bert"), inputs("bert")
+    embeds, sizes = words_of(model)(x["input_ids"]).detach(), []
+
+    def counted(forward):
+        return lambda e, mask: sizes.append(len(e)) or forward(e, mask)
+
     options = {"additional_forward_args": x["attention_mask"], "internal_batch_size": rows}
-    compare("LayerIntegratedGradients", text(model), x["input_ids"], (blocks_of(model)[0],), **options)
-    embeds = words_of(model)(x["input_ids"]).detach()
+    compare("LayerIntegratedGradients", counted(text(model)), x["input_ids"], (blocks_of(model)[0],), **options)
     if rows > 2:
-        compare("LayerConductance", vectors(model), embeds, (blocks_of(model)[0],), **options)
+        compare("LayerConductance", counted(vectors(model)), embeds, (blocks_of(model)[0],), **options)
+    assert max(sizes) <= rows
+
+
+def test_a_layer_that_another_path_goes_around():
+    model, x = model_of("bert"), inputs("bert")
+
+    def forward(i, mask):
+        out = model.bert(i, attention_mask=mask)
+        return out.pooler_output[:, :4] * out.last_hidden_state[:, 0, :4]
+
+    compare("LayerIntegratedGradients", forward, x["input_ids"], (model.bert.pooler,),
+            additional_forward_args=x["attention_mask"])  # fmt: skip
 
 
 def test_waves_are_cut_to_the_memory_budget(monkeypatch):
@@ -432,10 +448,9 @@ def test_two_encoders_in_one_function():
 
 
 def test_a_model_that_is_run_twice_in_one_function():
-    model, x = model_of("bert"), inputs("bert")
+    model = model_of("bert")
     forward = lambda i, m: text(model)(i, m) - text(model)(i.flip(1), m.flip(1))  # noqa: E731
-    declined(forward, model.bert.embeddings, "")
-    assert x["input_ids"].shape == (2, 9)
+    declined(forward, model.bert.embeddings, "do not run one after another")
 
 
 def test_the_model_is_as_before_even_after_an_error():
