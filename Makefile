@@ -15,11 +15,11 @@ PY := $(wildcard calig_fast tests benchmarks examples proofs setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench faithfulness kernels gpu lint format clean
+.PHONY: help setup demo test captum-tests bench faithfulness kernels gpu lint format clean
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.built ## virtual environment in .venv with torch, models and data, and this package, built in place
 
@@ -50,6 +50,9 @@ demo: setup ## explanations of real texts and images, in demo/
 
 test: setup ## all tests, one process a core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov=calig_fast --cov-report=term:skip-covered
+
+captum-tests: setup ## Captum's own unit tests with our classes in their place (CAPTUM=DIR, a checkout of its repository)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/compat/captum_own.py $(CAPTUM)
 
 bench: setup ## times beside Captum, and memory, in benchmarks/results/ and docs/performance.md (WORK="vit_s14 ragged" for others)
 	$(BIN)/python -m benchmarks.bench_explain --work $(WORK)

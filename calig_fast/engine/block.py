@@ -148,6 +148,13 @@ def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept, backend: str 
     return through.add_(residual)
 
 
+def row_bytes(block: Block, dtype: torch.dtype) -> int:
+    """Bytes that one row leaves in a block for its way back, but for a few numbers."""
+    weight, inner = block.qkv.weight, block.up.weight.shape[0]
+    attended = len(weight) * 4 // 3  # q, k, v and what they made
+    return (2 * weight.shape[1] + inner + attended) * dtype.itemsize
+
+
 def activate(block: Block, inner: Tensor) -> Tensor:
     """The MLP's activation; a gated one multiplies the activated first half by the second."""
     if not block.gated:

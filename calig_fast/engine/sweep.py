@@ -327,11 +327,8 @@ class Native:
             self._lines = lines
 
     def _bytes_a_row(self) -> int:
-        """Bytes that one row leaves in one block for its way back, but for a few numbers."""
-        block = self._way.stack[0]
-        weight, inner = block.qkv.weight, block.up.weight.shape[0]
-        attended = len(weight) * 4 // 3  # q, k, v and what they made
-        return (2 * weight.shape[1] + inner + attended) * self.dtype.itemsize
+        """Bytes that one row leaves in one block for its way back."""
+        return blocks.row_bytes(self._way.stack[0], self.dtype)
 
 
 def _first(output: Any, batch: int) -> Tensor | None:

@@ -25,13 +25,14 @@ def kind(call: Call, mask: Tensor | None) -> Hashable:
     return (padded, *sorted((name, value.dim()) for name, value in call.items()))
 
 
-def same_outputs(models: Sequence[Tensor], ours: Sequence[Tensor], packed: Packed) -> None:
+def same_outputs(models: Sequence[Tensor], ours: Sequence[Tensor], packed: Packed, limit: float | None = None) -> None:
     """Hold block outputs against the model's own.
 
     Args:
         models: [B,T,D] of every block.
         ours: packed rows of every block, or the first row of each input alone.
         packed: where those rows lie.
+        limit: the largest relative difference, None for that of the dtype.
 
     Raises:
         ValueError: naming the first block that differs.
@@ -40,9 +41,10 @@ def same_outputs(models: Sequence[Tensor], ours: Sequence[Tensor], packed: Packe
         wanted = packed.pack(theirs)
         if mine.shape != wanted.shape:
             wanted = wanted[packed.segments.firsts]
-        size = wanted.float().norm()
-        error = (wanted.float() - mine.float()).norm() / size if size > 0 else size
-        if not float(error) <= _agreement(mine.dtype):
+        wide = torch.promote_types(mine.dtype, torch.float32)
+        size = wanted.to(wide).norm()
+        error = (wanted.to(wide) - mine.to(wide)).norm() / size if size > 0 else size
+        if not float(error) <= (_agreement(mine.dtype) if limit is None else limit):
             raise ValueError(
                 f"model: from the output of block {layer} on it computes something else than its family says "
                 f'(relative difference {float(error):.1e}); use engine="reference", and report the model'

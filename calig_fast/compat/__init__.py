@@ -1,0 +1,1 @@
+"""Other libraries' signatures, over the native engine where it can be."""

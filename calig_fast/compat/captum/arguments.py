@@ -1,0 +1,179 @@
+"""Captum's kinds of arguments, checked: inputs, baselines, targets, and what else the forward function takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Tensors = tuple[Tensor, ...]
+Baseline = Tensor | int | float
+Forward = Callable[..., Any]
+
+
+def as_inputs(inputs: Any, name: str = "inputs") -> Tensors:
+    """A tensor, or a tuple of them, as a tuple.
+
+    Raises:
+        TypeError: something else.
+        ValueError: a tensor without rows.
+    """
+    found = inputs if isinstance(inputs, tuple) else (inputs,)
+    strange = next((type(x).__name__ for x in found if not isinstance(x, Tensor)), None if found else "nothing")
+    if strange is not None:
+        raise TypeError(f"{name}: expected a tensor or a tuple of tensors, got {strange}")
+    if not all(x.dim() and len(x) for x in found):
+        raise ValueError(f"{name}: expected at least one row in each tensor, got {[list(x.shape) for x in found]}")
+    return found
+
+
+def as_baselines(baselines: Any, inputs: Tensors) -> tuple[Baseline, ...]:
+    """One baseline for each input; zeros where none is given.
+
+    Raises:
+        TypeError: something that is no tensor, number or tuple of them.
+        ValueError: another number of baselines than of inputs, or a tensor that fits no input.
+    """
+    if baselines is None:
+        return tuple(False if x.dtype == torch.bool else 0 for x in inputs)
+    found = baselines if isinstance(baselines, tuple) else (baselines,)
+    for one in found:
+        if not isinstance(one, Tensor | int | float):
+            raise TypeError(
+                f"baselines: expected None, a number, a tensor or a tuple of them, got {type(one).__name__}"
+            )
+    if len(found) != len(inputs):
+        raise ValueError(f"baselines: expected one for each of {len(inputs)} inputs, got {len(found)}")
+    for one, x in zip(found, inputs, strict=True):
+        if isinstance(one, Tensor) and one.shape != x.shape and one.shape[:1] != (1,):
+            raise ValueError(
+                f"baselines: expected a tensor {list(x.shape)}, one with a first axis of 1, or a number; got "
+                f"{list(one.shape)}"
+            )
+    return found
+
+
+def as_tensors(baselines: Sequence[Baseline], inputs: Tensors) -> Tensors:
+    """The baselines as tensors with as many rows as the inputs."""
+    found = []
+    for one, x in zip(baselines, inputs, strict=True):
+        full = one if isinstance(one, Tensor) else torch.full_like(x, one)
+        found.append(torch.cat([full] * len(x)) if len(full) == 1 < len(x) else full)
+    return tuple(found)
+
+
+def as_arguments(additional: Any) -> tuple[Any, ...]:
+    """What the forward function takes beside the inputs, as a tuple."""
+    if additional is None:
+        return ()
+    return additional if isinstance(additional, tuple) else (additional,)
+
+
+def repeated(values: Sequence[Any], times: int) -> tuple[Any, ...]:
+    """Tensors with an axis of rows `times` over, one batch after another; anything else as it is."""
+    return tuple(torch.cat([v] * times) if isinstance(v, Tensor) and v.dim() else v for v in values)
+
+
+def repeated_target(target: Any, times: int) -> Any:
+    """The targets of the batch `times` over; one for all rows is left as it is."""
+    if isinstance(target, list):
+        return target * times
+    if isinstance(target, Tensor) and target.numel() > 1:
+        return torch.cat([target] * times)
+    return target
+
+
+def call(forward: Forward, arguments: Sequence[Any]) -> Tensor:
+    """What the forward function makes of its arguments; one that takes none is called with none.
+
+    Raises:
+        TypeError: it returned something else than a tensor.
+    """
+    try:
+        takes = bool(inspect.signature(forward).parameters)
+    except (TypeError, ValueError):  # some built-in functions have none that can be read
+        takes = True
+    output = forward(*arguments) if takes else forward()
+    if not isinstance(output, Tensor):
+        raise TypeError(
+            f"forward_func: expected it to return a tensor, got {type(output).__name__}; return the part that is "
+            "explained, as in lambda *x: model(*x).logits"
+        )
+    return output
+
+
+def selected(output: Tensor, target: Any) -> Tensor:
+    """The explained number of each row.
+
+    Args:
+        output: what the forward function returned, [N,...].
+        target: None (the output is one number a row already), an int or a tensor with one, a tuple of indices into the
+            axes after the first, N ints as a list or tensor, or a list of N tuples.
+
+    Returns:
+        [N], or [N,...] with one element a row.
+
+    Raises:
+        TypeError: a target of another kind.
+        ValueError: a target that does not fit the output, or more than one number a row.
+    """
+    found = output if target is None else _picked(output, target)
+    if found.dim() == 0 or (len(found) and found[0].numel() != 1):
+        hint = "pass target=" if target is None else "pass a target for every axis of the output"
+        raise ValueError(
+            f"target: expected one number a row to explain, got an output {list(output.shape)} and target {target!r}; "
+            f"{hint}"
+        )
+    return found
+
+
+def check_target(target: Any, rows: int) -> None:
+    """Raise where there is not one target for all rows or one for each.
+
+    Raises:
+        ValueError: naming both numbers.
+    """
+    many = isinstance(target, list) or (isinstance(target, Tensor) and target.numel() > 1)
+    if many and len(target) != rows:
+        raise ValueError(f"target: expected one for each of {rows} rows, got {len(target)}")
+
+
+def _picked(output: Tensor, target: Any) -> Tensor:
+    if output.dim() == 0:
+        raise ValueError(f"target: the output is one number for the whole batch, so target {target!r} selects nothing")
+    check_target(target, len(output))
+    if isinstance(target, Tensor):
+        if target.is_floating_point() or target.numel() > 1 < target.dim():
+            raise ValueError(f"target: expected a tensor of ints, [N] or one, got {target.dtype} {list(target.shape)}")
+        if target.numel() > 1:
+            return _each(output, target)
+        target = int(target)
+    if isinstance(target, int | tuple):
+        index = target if isinstance(target, tuple) else (target,)
+        if len(index) > output.dim() - 1:
+            raise ValueError(f"target: {target!r} has more indices than an output {list(output.shape)} has axes")
+        return _at(output, (slice(None), *index), target)
+    if not isinstance(target, list) or not all(isinstance(one, int | tuple) for one in target):
+        raise TypeError(
+            f"target: expected None, an int, a tuple, a tensor of ints, or a list of ints or tuples, got {target!r}"
+        )
+    if any(isinstance(one, int) for one in target):
+        return _each(output, torch.as_tensor(target))
+    return torch.stack([_at(row, one, target) for row, one in zip(output, target, strict=True)])
+
+
+def _each(output: Tensor, target: Tensor) -> Tensor:
+    """One class a row."""
+    if output.dim() != 2:
+        raise ValueError(f"target: ints for each row need an output [N,C], got {list(output.shape)}; pass tuples")
+    return _at(output, (torch.arange(len(output)), target.long()), target.tolist())
+
+
+def _at(output: Tensor, index: tuple[Any, ...], target: Any) -> Tensor:
+    try:
+        return output[index]
+    except IndexError as error:
+        raise ValueError(f"target: {target!r} is outside of the output {list(output.shape)}") from error

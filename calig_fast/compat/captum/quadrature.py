@@ -1,0 +1,54 @@
+"""Nodes and weights as Captum has them, rounded to float32 where it rounds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+METHODS = ("riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid", "gausslegendre")
+
+
+def check(n_steps: Any, method: Any, extra: int = 0) -> None:
+    """Raise where there is no such rule.
+
+    Args:
+        n_steps: steps.
+        method: the rule.
+        extra: nodes it has beyond its steps.
+
+    Raises:
+        TypeError: steps that are no int.
+        ValueError: an unknown rule, or too few steps for it.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {METHODS}, got {method!r}")
+    if isinstance(n_steps, bool) or not isinstance(n_steps, int):
+        raise TypeError(f"n_steps: expected an int, got {type(n_steps).__name__}")
+    least = max(1, (1 if method == "gausslegendre" else 2) - extra)
+    if n_steps < least:
+        raise ValueError(f'n_steps: "{method}" takes at least {least}, got {n_steps}')
+
+
+def nodes(method: str, n: int) -> list[float]:
+    """The n nodes in [0, 1]; those of the Riemann sums come out of float32 numbers."""
+    if method == "gausslegendre":
+        found: list[float] = (0.5 * (1 + np.polynomial.legendre.leggauss(n)[0])).tolist()
+        return found
+    first, last = {
+        "riemann_left": (0, 1 - 1 / n),
+        "riemann_right": (1 / n, 1),
+        "riemann_middle": (1 / (2 * n), 1 - 1 / (2 * n)),
+        "riemann_trapezoid": (0, 1),
+    }[method]
+    return torch.linspace(first, last, n).tolist()
+
+
+def weights(method: str, n: int) -> list[float]:
+    """Their n weights. Those of the trapezoid add up to (n - 1) / n, which is Captum's choice, not the rule's."""
+    if method == "gausslegendre":
+        found: list[float] = (0.5 * np.polynomial.legendre.leggauss(n)[1]).tolist()
+        return found
+    ends = 1 / (2 * n) if method == "riemann_trapezoid" else 1 / n
+    return [ends, *[1 / n] * (n - 2), ends]
