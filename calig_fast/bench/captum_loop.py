@@ -158,7 +158,7 @@ def modules_before(model: nn.Module, blocks: Sequence[str], run: Callable[[], An
     def leave(module: nn.Module, args: Any, output: Any) -> None:
         first = output[0] if isinstance(output, tuple) and output else output
         if isinstance(first, Tensor):
-            returned[id(first)] = module
+            returned.setdefault(id(first), module)  # the first: Captum fails at a module that is called with None
             alive.append(first)
 
     def enter(name: str) -> Callable[..., None]:

@@ -94,9 +94,8 @@ def _note(compared: list[Compared]) -> str:
         "lower is better. A random order of the tokens is the floor. "
     )
     if inputs < 2:
-        return (
-            text + "Below each mean stands its 95 % bootstrap interval; p is of a paired test against the first method."
-        )
+        return text + "One input says little, and has no interval: give more."
+    return text + "Below each mean stands its 95 % bootstrap interval; p tests each method against the first, in pairs."
 
 
 def _print(compared: list[Compared], agreement: Agreement) -> None:

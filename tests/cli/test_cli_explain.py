@@ -21,21 +21,8 @@ def explained(model, **options):
 def test_texts_to_the_terminal_a_page_and_a_file(texts, tmp_path):
     page, saved = tmp_path / "page.html", tmp_path / "saved.json"
     words = ["The film was unbelievably good", "A dull evening."]
-    found = run(
-        "explain",
-        "--model",
-        texts,
-        "--text",
-        words[0],
-        "--text",
-        words[1],
-        "--html",
-        page,
-        "--json",
-        tmp_path / "plain.json",
-        "--save",
-        saved,
-    )
+    files = ("--html", page, "--json", tmp_path / "plain.json", "--save", saved)
+    found = run("explain", "--model", texts, "--text", words[0], "--text", words[1], *files)
     assert found.exit_code == 0, found.output
     assert "unbelievably" in found.stdout
     for path in (page, saved, saved.with_suffix(".safetensors")):
@@ -123,7 +110,7 @@ def test_a_missing_package_is_named_with_its_command(texts, monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "transformers" else find(name, *a)
     )
-    fails("explain", "--model", texts, "--text", "a", say='pip install "calig_fast[models]"')
+    fails("explain", "--model", texts, "--text", "a", say='pip install "calig_fast[models]"', code=1)
 
 
 def test_an_option_that_is_missing_or_unknown():
