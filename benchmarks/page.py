@@ -57,7 +57,8 @@ process that lets them take turns. Written by `make bench` from `benchmarks/resu
 - certify="scores" holds the final scores to the tolerance, not each layer: its true error of r_l is larger by design.
 - Losses are here too: (e) loses wherever the processor has no bfloat16 instructions.
 
-Nothing is written where the native engine differs from the oracle by more than 1e-5 at equal nodes, where the converged
+Nothing is written where the native engine differs from the oracle by more than 1e-5 at equal nodes (or, where the model
+magnifies what float32 rounds, is off by more than twice what the oracle's own float32 is), where the converged
 reference differs from Captum at 64 nodes by more than 2e-2, or where (d) misses twice its tolerance. Where (e) misses
 twice 4e-2, it says so.
 """
@@ -168,13 +169,20 @@ def _section(name: str, work: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _rounded(work: dict[str, Any]) -> str:
+    """How far each engine's float32 is from float64, where the two differ by more than float32 usually brings."""
+    if not (off := work.get("rounded")):
+        return ""
+    return f" (each against float64: native {off['native']:.1e}, oracle {off['oracle']:.1e})"
+
+
 def _notes(work: dict[str, Any]) -> str:
     known, inputs = work["inputs_with_truth"], work["inputs"]
     which = "" if known == inputs else f", for {known} of the {inputs} inputs, to which the errors belong"
     notes = [
         f"Converged reference: our native engine, {work['truth']}{which}; Captum at 64 Gauss nodes is within "
         f"{max(work['captum_at_64_against_truth']):.1e} of it. Native against oracle at 8 equal nodes: "
-        f"{work['native_against_oracle']:.1e}. internal_batch_size {work['internal_batch_size']}. "
+        f"{work['native_against_oracle']:.1e}{_rounded(work)}. internal_batch_size {work['internal_batch_size']}. "
         f"Warmed on {work['warm']} other inputs."
     ]
     if work["fewest_nodes"]:

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -75,6 +76,21 @@ def test_a_gate_lets_small_errors_through_and_refuses_others():
             truth.gate("a check", wrong, 1e-5)
 
 
+@pytest.mark.parametrize(("native", "red"), [(1.5e-5, False), (2.5e-5, True)])
+def test_beyond_1e_5_the_native_engine_may_be_off_by_twice_the_oracle(monkeypatch, native, red):
+    off = {("native", None): native, ("reference", None): -1e-5, ("reference", torch.float64): 0.0}
+    answer = {key: [torch.ones(1, 1, dtype=torch.float64) * (1 + by)] for key, by in off.items()}
+    monkeypatch.setattr(
+        truth, "ours", lambda *_, engine, dtype=None, **__: SimpleNamespace(layers=answer[engine, dtype])
+    )
+    work = SimpleNamespace(name="a work", truths=[0])
+    if red:
+        with pytest.raises(truth.RedGateError, match="a work, native in float32"):
+            truth.equal_nodes(work)
+    else:
+        assert truth.equal_nodes(work) == pytest.approx({"apart": 2.5e-5, "native": native, "oracle": 1e-5}, rel=1e-3)
+
+
 def test_a_red_gate_ends_the_benchmark_without_a_file(tmp_path, monkeypatch):
     wrong = Answer([torch.ones(2, 3)], None, None, 4)
     right = Answer([torch.ones(2, 3) * 1.1], None, None, 4)
@@ -90,7 +106,7 @@ def test_a_red_gate_ends_the_benchmark_without_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["bench_explain", "--work", "minilm_128", "--out", str(out)])
     with pytest.raises(SystemExit) as refused:
         bench_explain.main()
-    assert "equal nodes: 9.1e-02 is above 1e-05" in str(refused.value.code)
+    assert "equal nodes: 9.1e-02 is above 0e+00" in str(refused.value.code)
     assert not out.exists()
 
 

@@ -1,8 +1,11 @@
 """Every error of docs/errors.md is raised, as the type it should be; every error raised here is in the page."""
 
 import copy
+import importlib
 import re
+import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from tiny_models import Linear, ids, pixels, tiny
 from torch import nn
 
 from calig_fast import Explainer, Fusion, explain, metrics
+from calig_fast.monitor import Monitor, Probe
 
 PAGE = (Path(__file__).parent.parent / "docs" / "errors.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(.+?)` \|", PAGE, re.MULTILINE)
@@ -241,10 +245,30 @@ CASES = [
     ),
     (ValueError, lambda: explain(split_devices(), X)),
     (ValueError, lambda: Fusion(lam=-1)),
+    (ValueError, lambda: Monitor(tiny("bert"), [])),
+    (ValueError, lambda: Monitor(tiny("bert"), Probe(ids(5, 6)))),
+    (ValueError, lambda: Monitor(tiny("bert"), ["the same", "the same"], Words())),
+    (TypeError, lambda: Probe("a text", target="sport")),
+    (ValueError, lambda: Monitor(tiny("bert"), X, every=0)),
+    (ValueError, lambda: Monitor(tiny("bert"), X, overhead=2)),
+    (TypeError, lambda: Monitor(tiny("bert"), X, log=3)),
+    (TypeError, lambda: Monitor(tiny("bert"), X, target=1)),
+    (ValueError, lambda: Monitor(tiny("bert"), X, tolerance=1e-3)),
+    (ValueError, lambda: Monitor(tiny("bert"), Probe(X, target=(0, 1)), strict=True).step()),
+    (ImportError, lambda: without("transformers", "calig_fast.monitor.trainer")),
+    (ImportError, lambda: without("lightning", "calig_fast.monitor.lightning")),
     (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [])),
     (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [[(0, 3)]])),
     *METRIC_CASES,
 ]
+
+
+def without(library, module):
+    """Import a module as where the library is not installed."""
+    hidden = dict.fromkeys((library, f"{library}.pytorch", f"pytorch_{library}"))
+    with mock.patch.dict(sys.modules, hidden):
+        sys.modules.pop(module, None)
+        importlib.import_module(module)
 
 
 def picture():

@@ -20,11 +20,13 @@ def test_the_python_to_paste_runs(tmp_path, monkeypatch, capsys):
     except MissingPackageError as error:
         pytest.skip(str(error))
     monkeypatch.chdir(tmp_path)
-    assert len(BLOCKS) == 1
-    exec(compile(BLOCKS[0], "README.md", "exec"), {})
+    names: dict[str, object] = {}
+    for block in BLOCKS:
+        exec(compile(block, "README.md", "exec"), names)
     said = capsys.readouterr().out
     assert "superb" in said
     assert "onverged" in said
+    assert "Interval(" in said
     assert (tmp_path / "why.html").stat().st_size > 10_000
 
 

@@ -1,0 +1,66 @@
+"""What the end points alone, a monitor's look, tell of the integral: the order of the tokens, and what they cost.
+
+    python -m benchmarks.end_points
+
+Writes benchmarks/results/end_points.json. Takes a minute of one core.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks import machine
+from calig_fast import Attribution, Explainer, demo
+from calig_fast.monitor.measures import rank_correlation
+
+RESULT = Path(__file__).parent / "results" / "end_points.json"
+WORK = {"sentiment": 40, "topics": 8}  # inputs of each demo
+WORDS = 60
+
+
+def compared(name: str, count: int) -> dict[str, Any]:
+    """The end points against the integral to the default tolerance, over the inputs of a demo."""
+    d = demo.load(name, count=count)
+    texts = [" ".join(sample.input.split()[:WORDS]) for sample in d.samples]
+    rough, rough_seconds = explained(Explainer(d.model, d.processor, n_steps=1), texts)
+    exact, exact_seconds = explained(Explainer(d.model, d.processor, certify="scores"), texts)
+    pairs = [(content(a), content(b)) for a, b in zip(rough, exact, strict=True)]
+    order = [rank_correlation(a, b) for a, b in pairs]
+    return {
+        "inputs": len(texts),
+        "rank_correlation_median": round(float(np.median(order)), 3),
+        "rank_correlation_worst": round(min(order), 3),
+        "same_strongest_token": sum(int(abs(a).argmax() == abs(b).argmax()) for a, b in pairs),
+        "seconds_end_points": round(rough_seconds, 3),
+        "seconds_certified_scores": round(exact_seconds, 3),
+    }
+
+
+def explained(explainer: Explainer, texts: list[str]) -> tuple[list[Attribution], float]:
+    """An attribution of each text, one by one, and the seconds they took; what is done once is not counted."""
+    explainer(texts[0])
+    begun = time.perf_counter()
+    return [explainer(text) for text in texts], time.perf_counter() - begun
+
+
+def content(a: Attribution) -> NDArray[np.float64]:
+    """Scores of the tokens that are not special."""
+    return a.scores[0][(a.mask & ~a.special)[0]].double().numpy()
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    found = {**machine.describe(), "work": {name: compared(name, count) for name, count in WORK.items()}}
+    RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(found["work"], indent=1))
+
+
+if __name__ == "__main__":
+    main()

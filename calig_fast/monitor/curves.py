@@ -1,0 +1,65 @@
+"""Numbers over training steps as lines of an SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+WIDTH, HEIGHT = 220, 84
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One small chart, drawn on WIDTH by HEIGHT.
+
+    Args:
+        title: what it shows.
+        low: value at the bottom.
+        high: value at the top.
+        lines: points of each unbroken line, as an SVG polyline wants them.
+        dots: the same points one by one: x, y, and what a hover says.
+        last: the last value to three decimals, written out.
+    """
+
+    title: str
+    low: str
+    high: str
+    lines: tuple[str, ...]
+    dots: tuple[tuple[float, float, str], ...]
+    last: str
+
+
+def curve(title: str, steps: Sequence[int], values: Sequence[float], high: float = 1.0) -> Curve:
+    """The chart of values over steps, from 0 to `high`, or to the largest value where that is larger.
+
+    Args:
+        title: what it shows.
+        steps: of the looks, rising.
+        values: one a step; what is not finite leaves a gap.
+        high: least value of the top.
+    """
+    finite = [v for v in values if math.isfinite(v)]
+    top = max([high, *finite])
+    bottom = min([0.0, *finite])
+    span = max(1, steps[-1] - steps[0])
+    points = [
+        (
+            round(WIDTH * (s - steps[0]) / span, 1),
+            round(HEIGHT * (1 - (v - bottom) / (top - bottom)), 1),
+            f"step {s}: {v:.3g}",
+        )
+        if math.isfinite(v)
+        else None
+        for s, v in zip(steps, values, strict=True)
+    ]
+    runs = [[p for p in run if p] for there, run in groupby(points, key=lambda p: p is not None) if there]
+    return Curve(
+        title=title,
+        low=f"{bottom:.3g}",
+        high=f"{top:.3g}",
+        lines=tuple(" ".join(f"{x},{y}" for x, y, _ in run) for run in runs if len(run) > 1),
+        dots=tuple(p for p in points if p),
+        last=f"{round(finite[-1], 3):.3g}" if finite else "-",
+    )

@@ -1,0 +1,63 @@
+"""What the page is drawn from: every probe's looks, thinned where there are many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..attribution import Attribution, Grid
+from ..views.summary import Summary, summarise
+from .measures import Floats, Look, measure
+
+MOST = 512  # looks kept of a probe; twice as many are thinned to every other one
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What stays the same from look to look.
+
+    Args:
+        summary: of the first look, for the text and its words.
+        grid: patches of a picture, or None.
+        image: the picture [H,W,3] uint8, or None.
+    """
+
+    summary: Summary
+    grid: Grid | None
+    image: NDArray[np.uint8] | None
+
+
+@dataclass
+class History:
+    """The looks at one probe.
+
+    Args:
+        name: of the probe.
+        looks: in order of their steps.
+        values: of every look the scores of its words, or patches, [N] float32.
+    """
+
+    name: str
+    looks: list[Look] = field(default_factory=list)
+    values: list[NDArray[np.float32]] = field(default_factory=list)
+    subject: Subject | None = None
+    _first: Floats | None = None
+    _last: Floats | None = None
+
+    def add(self, step: int, attribution: Attribution, certified: bool) -> Look:
+        """Measure an attribution of the probe, and keep it."""
+        look, scores = measure(step, self.name, attribution, certified, self._first, self._last)
+        summary = summarise(attribution, 0)
+        if self.subject is None:
+            pixels: Any = None if attribution.images is None else attribution.images[0].cpu().numpy()
+            self.subject, self._first = Subject(summary, attribution.grid, pixels), scores
+        self._last = scores
+        self.looks.append(look)
+        self.values.append(summary.values[0].astype(np.float32))
+        if len(self.looks) == 2 * MOST:
+            self.looks = self.looks[:-1:2] + self.looks[-1:]
+            self.values = self.values[:-1:2] + self.values[-1:]
+        return look

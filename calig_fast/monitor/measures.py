@@ -1,0 +1,153 @@
+"""What one look at one probe says in numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..attribution import Attribution
+
+Floats = NDArray[np.float64]
+TOP = 5
+# what a TensorBoard draws; the rest of a Look is no number
+SCALARS = ("probability", "drift", "drift_from_first", "entropy", "top5", "special", "depth", "delta")
+
+
+@dataclass(frozen=True)
+class Look:
+    """One probe at one step. s are its scores, c its tokens that are not special (or its patches), p = |s| / sum_c |s|.
+
+    Args:
+        step: of the training.
+        probe: its name.
+        label: name of the explained class.
+        probability: of that class, nan for a contrast or an output function.
+        predicted: name of the likeliest class now, or None where there are no classes.
+        drift: 1 - Spearman's rank correlation of s_c with the last look's: 0 the same order, 1 unrelated, 2 reversed;
+            nan at the first look, and where all scores are equal.
+        drift_from_first: the same against the first look.
+        entropy: -sum_c p ln p / ln |c|: 1 where all tokens count alike, 0 where one counts alone.
+        top5: sum of the five largest p.
+        special: sum of |s| over special tokens / over all tokens.
+        layers: [L] sum_c |r_l| of every block / over all blocks.
+        depth: sum_l l layers[l] / (L - 1): 0 where the first block's input carries all, 1 where the last one's does.
+        delta: |sum_t r_l - (F(x) - F(x'))| of the worst block, unit: the scalar's; nan where nothing was integrated.
+        gap: F(x) - F(x') there.
+        score_error: estimated relative error of s; the end points alone tell little, so it is large without `certify`.
+        converged: whether the tolerance was met; None unless that was asked for.
+        scores: s of every real token.
+    """
+
+    step: int
+    probe: str
+    label: str
+    probability: float
+    predicted: str | None
+    drift: float
+    drift_from_first: float
+    entropy: float
+    top5: float
+    special: float
+    layers: tuple[float, ...]
+    depth: float
+    delta: float
+    gap: float
+    score_error: float
+    converged: bool | None
+    scores: tuple[float, ...]
+
+    def record(self) -> dict[str, Any]:
+        """The look as plain values that JSON can hold: None for what is no number."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+def measure(
+    step: int, probe: str, a: Attribution, certified: bool, first: Floats | None, last: Floats | None
+) -> tuple[Look, Floats]:
+    """The numbers of an attribution of one input.
+
+    Args:
+        step: of the training.
+        probe: its name.
+        a: of one input.
+        certified: whether the tolerance was asked for.
+        first: scores of the tokens that are not special at the first look, None where this is it.
+        last: the same at the last look.
+
+    Returns:
+        the look, and the scores that the next one is compared with.
+    """
+    real = a.mask[0].numpy()
+    special = a.special[0].numpy() & real
+    plain = real & ~special
+    scores = a.scores[0].double().numpy()
+    content = scores[plain]
+    p = _shares(np.abs(content))
+    layers = _shares(np.abs(a.layer_scores[0].double().numpy()[:, plain]).sum(1))
+    delta, gap = np.abs(a.convergence_delta[0].numpy()), a.gap[0].numpy()
+    worst = int(np.nan_to_num(delta, nan=-1.0).argmax())
+    logits = a.logits[0].double()
+    chances = (logits.softmax(0) if len(logits) > 1 else logits.sigmoid()).numpy()
+    target = None if a.target is None or a.target.dim() > 1 else int(a.target[0])
+    look = Look(
+        step=step,
+        probe=probe,
+        label=a.label(),
+        probability=float(chances[target]) if target is not None and target < len(chances) else math.nan,
+        predicted=_class(a, int(chances.argmax())) if len(chances) > 1 else None,
+        drift=1 - rank_correlation(content, last),
+        drift_from_first=1 - rank_correlation(content, first),
+        entropy=_entropy(p),
+        top5=float(np.sort(p)[::-1][:TOP].sum()),
+        special=float(_shares(np.abs(scores[real]))[special[real]].sum()),
+        layers=tuple(layers.tolist()),
+        depth=float((layers * np.arange(len(layers))).sum() / max(1, len(layers) - 1)),
+        delta=float(delta[worst]),
+        gap=float(gap[worst]),
+        score_error=float(a.score_error[0]),
+        converged=bool(a.converged[0]) if certified and not bool(a.error[0].isnan().all()) else None,
+        scores=tuple(scores[real].tolist()),
+    )
+    return look, content
+
+
+def rank_correlation(x: Floats, y: Floats | None) -> float:
+    """Spearman's rho of two lists [n], ties at their mean rank; nan where one is missing or does not vary."""
+    if y is None or len(x) < 2:
+        return math.nan
+    a, b = (r - r.mean() for r in (_ranks(x), _ranks(y)))
+    size = math.sqrt(float((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / size if size > 0 else math.nan
+
+
+def _ranks(x: Floats) -> Floats:
+    _, group, counts = np.unique(x, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[group], dtype=np.float64)
+
+
+def _shares(sizes: Floats) -> Floats:
+    total = sizes.sum()
+    return np.asarray(sizes / total if total > 0 else np.full(sizes.shape, np.nan))
+
+
+def _entropy(p: Floats) -> float:
+    if len(p) < 2:
+        return 0.0
+    return float(-(p * np.log(np.where(p == 0, 1.0, p))).sum() / math.log(len(p)))
+
+
+def _class(a: Attribution, index: int) -> str:
+    return a.labels[index] if a.labels and index < len(a.labels) else str(index)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

@@ -1,0 +1,294 @@
+"""The monitor: when to look, at what, and whom to tell."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import checks
+from ..attribution import Attribution
+from ..explain import Explainer
+from ..inputs import read
+from ..shadow import unwrap
+from ..warn import warn
+from .budget import Budget
+from .history import History
+from .logs import Record, writers
+from .original import Original
+from .page import page as drawn
+from .probes import Probe, probes
+from .undisturbed import undisturbed
+
+_OURS = {"target": "a probe has its own: Probe(inputs, target=...)", "progress": "a look shows none"}
+
+
+class Monitor:
+    """Explains a few probes again and again while a model trains, and says how what it looks at changes.
+
+        monitor = Monitor(model, ["a text", "another"], tokenizer=tokenizer, log="looks.jsonl", page="looks.html")
+        for batch in loader:
+            ...                 # forward, backward, optimizer.step()
+            monitor.step()
+        monitor.close()
+
+    A look explains every probe, by default from the end points alone (one pass of two rows up and down: the order of
+    the tokens, not an integral), and measures the drift since the last look, how concentrated the relevance is, which
+    blocks carry it, the share on special tokens, and what completeness misses (`measures.Look`).
+
+    The training is bit for bit what it would be without: explanations run on a twin that shares the weights alone, in
+    evaluation mode, and random states are put back. Forward hooks that are on the model run during a look too.
+
+    Looks take at most `overhead` of the time that has passed since the first `step`. The first look comes at once, on
+    credit, and every other one waits until it is earned (`budget.Budget`); so a run that ends before the first is paid
+    back, shorter than its cost / `overhead`, has spent more, and `share` says how much.
+
+    In distributed training only rank 0 looks; the others return at once.
+
+    Args:
+        model: as for `explain`; wrapped, in training mode, on any device, which may change while it trains.
+        probes: an input, a `Probe` (with target and name), a list of them, or a batch, which becomes a probe a row.
+        tokenizer: tokenizer or image processor, for probes that are texts or pictures.
+        every: fewest steps between two looks, an int.
+        overhead: most of the time that looks may take, above 0 and at most 1; 1 looks every `every` steps.
+        log: where each look goes, one record a probe: a path (JSON lines, appended), TensorBoard's SummaryWriter, a
+            callable of a dict, or a list of these.
+        page: file that is written anew after each look; None writes none. `html` makes it at any time.
+        certify: None for the end points alone; "scores" or "layers" to integrate until `tolerance` is met.
+        tolerance: relative error, see `explain`; only with `certify`.
+        strict: raise what goes wrong in a look. Otherwise it is told once, as a warning and a record with the key
+            "error", and the training goes on; looks go on too.
+        **options: of `explain`: method, baselines, output, layers, dtype, engine, ...
+
+    Raises:
+        ValueError, TypeError: an argument that cannot be honoured, or a probe that the model cannot read.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        probes: Any,
+        tokenizer: Any = None,
+        *,
+        every: int = 1,
+        overhead: float = 0.02,
+        log: Any = None,
+        page: str | Path | None = None,
+        certify: str | None = None,
+        tolerance: float | None = None,
+        strict: bool = False,
+        **options: Any,
+    ) -> None:
+        self._every = _spacing(every)
+        self.budget = Budget(_share(overhead))
+        begun = self.budget.clock()
+        self._certified = certify is not None
+        checks.model(model)
+        self._original = Original(unwrap(model))
+        self._explainer = Explainer(self._original.module, _own(tokenizer), **_options(certify, tolerance, options))
+        self._probes = _readable(probes, self._explainer)
+        self._targets: dict[str, Any] = {str(p.name): p.target for p in self._probes}
+        self._writers = writers(log)
+        self._page = None if page is None else Path(page)
+        self._strict = strict
+        self._told: set[str] = set()
+        self._last: int | None = None
+        self.steps = 0
+        self.histories = {str(p.name): History(str(p.name)) for p in self._probes}
+        self.budget.charge(self.budget.clock() - begun, looked=False)
+
+    @property
+    def share(self) -> float:
+        """Share of the time since the first step that was spent here, set-up included."""
+        return self.budget.used
+
+    def step(self, step: int | None = None) -> bool:
+        """Tell that a training step is over; looks if one is due and paid for.
+
+        Args:
+            step: its number, rising through a training; None to count calls from 1. A number told before is no new
+                step.
+
+        Returns:
+            whether it looked.
+
+        Raises:
+            Exception: what went wrong in a look, with strict=True.
+        """
+        begun = self.budget.clock()
+        self.budget.start()
+        self.steps = self.steps + 1 if step is None else step
+        due = self._last is None or self.steps - self._last >= self._every
+        looks = due and _rank() == 0 and self.budget.allows()
+        if looks:
+            self.look()
+        else:
+            self.budget.charge(self.budget.clock() - begun, looked=False)
+        return looks
+
+    def look(self) -> None:
+        """Look now, whether it is paid for or not; what it costs delays the looks after it.
+
+        Before the first step it shows the model as it was.
+
+        Raises:
+            Exception: what went wrong, with strict=True.
+        """
+        if _rank() != 0:
+            return
+        self.budget.start()
+        device = next(self._explainer.model.parameters()).device
+        if device.type != "cpu":  # what is queued there is the training's time
+            torch.get_device_module(device).synchronize(device)
+        begun = self.budget.clock()
+        try:
+            with undisturbed(device):
+                self._look(device)
+        except Exception as error:
+            self._failed("the model", error)
+        finally:
+            self._last = self.steps
+            self.budget.charge(self.budget.clock() - begun, looked=True)
+
+    def close(self) -> None:
+        """Look a last time if the last step was not seen and a look is paid for, and write the page."""
+        if self.steps != self._last and self.budget.allows():
+            self.look()
+        elif _rank() == 0:
+            self._draw()
+
+    def html(self, path: str | Path | None = None) -> str:
+        """A self-contained page of every probe over the steps; written to `path` when given, and returned."""
+        text = drawn(list(self.histories.values()), self.share, self._certified)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _look(self, device: torch.device) -> None:
+        self._original.refresh()
+        for probe, found in _explained(self._explainer, self._probes, self._targets, device):
+            name = str(probe.name)
+            if isinstance(found, Exception):
+                self._failed(f"probe {name!r}", found)
+                continue
+            if self._targets[name] is None and found.target is not None:
+                chosen = found.target[0].tolist()
+                self._targets[name] = tuple(chosen) if isinstance(chosen, list) else chosen
+            self._tell(self.histories[name].add(self.steps, found, self._certified).record())
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._page is None:
+            return
+        try:
+            self._page.parent.mkdir(parents=True, exist_ok=True)
+            self.html(self._page)
+        except Exception as error:
+            self._failed("its page", error)
+
+    def _tell(self, record: Record) -> None:
+        for write in self._writers:
+            try:
+                write(record)
+            except Exception as error:
+                self._failed("its log", error)
+
+    def _failed(self, where: str, error: Exception) -> None:
+        """What went wrong: raised, or told once for each place."""
+        if self._strict:
+            raise error
+        if where in self._told:
+            return
+        self._told.add(where)
+        text = f"{type(error).__name__}: {error}"
+        warn(f"monitor: a look at step {self.steps} failed at {where}, and the training goes on: {text}")
+        self._tell({"step": self.steps, "at": where, "error": text})
+
+
+def _explained(
+    explainer: Explainer, watched: Sequence[Probe], targets: dict[str, Any], device: torch.device
+) -> list[tuple[Probe, Attribution | Exception]]:
+    """Every probe's attribution, or what went wrong; texts share a call (six sentences on one thread of a Zen 4:
+    0.22 s, and 0.33 s one by one)."""
+    groups: dict[Hashable, list[Probe]] = {}
+    for i, probe in enumerate(watched):
+        alike = (type(probe.inputs), targets[str(probe.name)] is None) if probe.is_text else i
+        groups.setdefault(alike, []).append(probe)
+    out = [pair for group in groups.values() for pair in _together(explainer, group, targets, device)]
+    return sorted(out, key=lambda pair: watched.index(pair[0]))
+
+
+def _together(
+    explainer: Explainer, group: list[Probe], targets: dict[str, Any], device: torch.device
+) -> list[tuple[Probe, Attribution | Exception]]:
+    """One call for all; where that fails one for each, so that one bad probe does not hide the others."""
+    wanted = [targets[str(p.name)] for p in group]
+    inputs = [p.inputs for p in group] if group[0].is_text else group[0].on(device)
+    try:
+        found = explainer(inputs, target=None if wanted[0] is None else [_listed(t) for t in wanted])
+        if len(found) != len(group):
+            raise ValueError(
+                f"target: {wanted[0]} asks for several explanations of a probe; name one class, or pass "
+                'output="contrast" for a pair'
+            )
+        return list(zip(group, found, strict=True))
+    except Exception as error:
+        if len(group) == 1:
+            return [(group[0], error)]
+    return [pair for p in group for pair in _together(explainer, [p], targets, device)]
+
+
+def _listed(target: Any) -> Any:
+    return list(target) if isinstance(target, tuple) else target
+
+
+def _own(tokenizer: Any) -> Any:
+    """A copy: a fast tokenizer keeps the padding and truncation of its last call, and the training may use it too."""
+    with contextlib.suppress(Exception):  # a few cannot be copied, and hold no such state
+        return copy.deepcopy(tokenizer)
+    return tokenizer
+
+
+def _rank() -> int:
+    """Of this process: what torch.distributed says, else what torchrun set, else 0."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank()
+    return int(os.environ.get("RANK", "0"))
+
+
+def _readable(given: Any, explainer: Explainer) -> tuple[Probe, ...]:
+    """The probes; what the model cannot read is raised here, not in the middle of a training."""
+    found, inner = probes(given), unwrap(explainer.model)
+    device = next(inner.parameters()).device
+    for probe in found:
+        read(probe.on(device), inner, explainer.encoder, explainer.processor)
+    return found
+
+
+def _options(certify: str | None, tolerance: float | None, options: dict[str, Any]) -> dict[str, Any]:
+    for name, why in _OURS.items():
+        if name in options:
+            raise TypeError(f"{name}: no option of a Monitor: {why}")
+    if certify is None and tolerance is not None:
+        raise ValueError('tolerance: means nothing without certify; pass certify="scores" or "layers" with it')
+    if certify is None:
+        return {"n_steps": 1, **options}
+    return {"certify": certify, **({} if tolerance is None else {"tolerance": tolerance}), **options}
+
+
+def _spacing(every: Any) -> int:
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        raise ValueError(f"every: expected steps as an int of at least 1, got {every!r}")
+    return every
+
+
+def _share(overhead: Any) -> float:
+    if isinstance(overhead, bool) or not isinstance(overhead, int | float) or not 0 < overhead <= 1:
+        raise ValueError(f"overhead: expected a share of the time, above 0 and at most 1, got {overhead!r}")
+    return float(overhead)

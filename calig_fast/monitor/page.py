@@ -1,0 +1,172 @@
+"""The looks as one HTML page that loads nothing and needs no script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from ..views import colours
+from ..views.pictures import heat, photograph
+from ..views.summary import percent, signed, visible
+from .curves import HEIGHT, WIDTH, Curve, curve
+from .history import History, Subject
+from .measures import Floats, Look
+
+STEPS = 10
+SHOWN = 12  # looks whose text or picture is drawn
+DRAWN = 120  # looks in a curve, and rows of the strip
+COLUMNS = 240
+ROW = 6  # pixels
+LEAST = 3  # looks that a strip is drawn of
+
+T = TypeVar("T")
+
+
+class Strip(NamedTuple):
+    """A picture of a look a line, the first on top."""
+
+    columns: str
+    picture: str
+    height: int
+
+
+def page(histories: Sequence[History], share: float, certified: bool) -> str:
+    """A complete HTML page of every probe over the steps.
+
+    Args:
+        histories: of the probes; those without a look are named as such.
+        share: of the time that was spent on looks.
+        certified: whether they met a tolerance, or show the end points alone.
+
+    Returns:
+        the document; write it as UTF-8.
+    """
+    return (
+        _environment()
+        .get_template("monitor.html.j2")
+        .render(
+            probes=[_probe(h) for h in histories],
+            looks=max((len(h.looks) for h in histories), default=0),
+            share=share,
+            certified=certified,
+            steps=STEPS,
+            colours=colours,
+            width=WIDTH,
+            height=HEIGHT,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=ChoiceLoader(
+            [PackageLoader("calig_fast.monitor", "templates"), PackageLoader("calig_fast.views", "templates")]
+        ),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(signed=signed, percent=percent, number=_number)
+    return environment
+
+
+def _probe(history: History) -> dict[str, Any]:
+    subject = history.subject
+    if subject is None:
+        return {"name": visible(history.name), "looks": []}
+    looks = spread(history.looks, DRAWN)
+    shares = [_shares(v) for v in history.values]
+    scale = float(np.median([colours.robust_scale(row) for row in shares]))
+    return {
+        "name": visible(history.name),
+        "label": visible(history.looks[0].label),
+        "looks": looks,
+        "curves": _curves(looks),
+        "strips": _strips(looks, [] if subject.grid else spread(shares, DRAWN), scale),
+        "rows": [
+            _row(look, row, subject, scale)
+            for look, row in zip(spread(history.looks, SHOWN), spread(shares, SHOWN), strict=True)
+        ],
+        "segments": subject.summary.segments,
+        "units": subject.summary.units,
+        "grid": subject.grid,
+        "image": None if subject.image is None else photograph(subject.image),
+        "scale": f"{100 * scale:.2g} %",
+    }
+
+
+def _row(look: Look, shares: Floats, subject: Subject, scale: float) -> dict[str, Any]:
+    """One look as it is drawn: the colours of its words, or its picture."""
+    grid = subject.grid
+    zoom = 1 if grid is None else max(1, 112 // max(grid.rows, grid.columns))
+    return {
+        "look": look,
+        "levels": colours.levels(shares, scale, STEPS).tolist(),
+        "told": [f"{signed(100 * v)} %" for v in shares.tolist()],
+        "picture": "" if grid is None else heat(shares.reshape(grid.rows, grid.columns), scale, zoom),
+    }
+
+
+def _curves(looks: Sequence[Look]) -> list[Curve]:
+    steps = [look.step for look in looks]
+    shown = (
+        ("probability", "probability", 1.0),
+        ("top-5 share", "top5", 1.0),
+        ("entropy", "entropy", 1.0),
+        ("drift from the last", "drift", 1.0),
+        ("drift from the first", "drift_from_first", 1.0),
+        ("on special tokens", "special", 1.0),
+        ("depth", "depth", 1.0),
+        ("delta", "delta", 0.1),
+    )
+    made = [curve(title, steps, [float(getattr(look, name)) for look in looks], high) for title, name, high in shown]
+    return [one for one in made if one.dots]
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` of the items, evenly spaced, the first and the last among them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
+
+
+def _shares(values: NDArray[np.float32]) -> Floats:
+    """Signed scores over the sum of their sizes, so that looks compare while the logits grow."""
+    found = np.nan_to_num(values.astype(np.float64))
+    total = np.abs(found).sum()
+    return found / total if total > 0 else found
+
+
+def _strips(looks: Sequence[Look], shares: Sequence[Floats], scale: float) -> list[Strip]:
+    """From three looks on: blocks over looks and, of a text, words over looks."""
+    if len(looks) < LEAST:
+        return []
+    height = ROW * max(4, min(len(looks), DRAWN // 3))
+    layers = np.array([look.layers for look in looks])
+    top = colours.robust_scale(layers)
+    strips = [
+        Strip(
+            f"blocks, the first on the left; full colour is {percent(top)} of the relevance", heat(layers, top), height
+        )
+    ]
+    if shares and len(shares[0]):
+        strips.append(Strip("words, in reading order", heat(_strongest(shares), scale), height))
+    return strips
+
+
+def _strongest(rows: Sequence[Floats]) -> Floats:
+    """Words [looks, words] in at most COLUMNS columns: of a long text the strongest of each stretch."""
+    stretches = np.array_split(np.arange(len(rows[0])), min(COLUMNS, len(rows[0])))
+    return np.array([[row[s][np.abs(row[s]).argmax()] for s in stretches] for row in rows])
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else "-"

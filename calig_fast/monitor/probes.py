@@ -1,0 +1,107 @@
+"""The inputs that are looked at again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..images import is_image
+
+Target = int | tuple[int, int] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """One input to watch.
+
+    Args:
+        inputs: one input as `explain` takes it: a text or a pair of texts (with a tokenizer), a mapping of tensors of
+            one row, ids [T] or [1,T], pixels [C,H,W] or [1,C,H,W], a picture (with a processor).
+        target: class to explain, a pair with output="contrast"; None for the class predicted at the first look, which
+            is kept from then on.
+        name: what logs and page call it; None for its first words or its number.
+
+    Raises:
+        TypeError: a target that is neither None, an int, nor a pair of ints.
+    """
+
+    inputs: Any
+    target: Target = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        pair = self.target if isinstance(self.target, tuple) and len(self.target) == 2 else (self.target,)
+        if self.target is not None and any(isinstance(c, bool) or not isinstance(c, int) for c in pair):
+            raise TypeError(f"target: a probe's is None, an int or a pair of ints, got {self.target!r}")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a tokenizer reads it, so that it may share a call with others."""
+        return isinstance(self.inputs, str | tuple)
+
+    def on(self, device: torch.device) -> Any:
+        """The input, its tensors on `device`."""
+        if isinstance(self.inputs, Tensor):
+            return self.inputs.to(device)
+        if isinstance(self.inputs, Mapping):
+            return {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.inputs.items()}
+        return self.inputs
+
+
+def probes(given: Any) -> tuple[Probe, ...]:
+    """What the user passed as `probes`, one `Probe` an input, each with a name of its own.
+
+    Args:
+        given: an input or a `Probe`, a list of them, or a batch: a mapping of tensors [B,...], ids [B,T], pixels
+            [B,C,H,W].
+
+    Raises:
+        ValueError: there are none, one holds several inputs, or two have one name.
+    """
+    listed = list(given) if isinstance(given, list) else [given]
+    found = [p for one in listed for p in ([_single(one)] if isinstance(one, Probe) else map(Probe, _rows(one)))]
+    if not found:
+        raise ValueError("probes: expected at least one input to watch, got none")
+    named = [replace(p, name=p.name or _name(p.inputs, i)) for i, p in enumerate(found)]
+    names = [p.name for p in named]
+    twice = sorted({str(n) for n in names if names.count(n) > 1})
+    if twice:
+        raise ValueError(f"probes: {twice} stand for more than one; give each a name: Probe(inputs, name=...)")
+    return tuple(named)
+
+
+def _single(probe: Probe) -> Probe:
+    rows = _rows(probe.inputs)
+    if len(rows) != 1:
+        raise ValueError(f"probes: a Probe holds one input, got {len(rows)}; make one Probe of each")
+    return replace(probe, inputs=rows[0])
+
+
+def _rows(inputs: Any) -> list[Any]:
+    """A batch as inputs of one row; copies, so that a buffer that the caller fills again changes nothing."""
+    if isinstance(inputs, np.ndarray):
+        inputs = torch.from_numpy(inputs)
+    if isinstance(inputs, Tensor):
+        alone = inputs.dim() == 1 if not inputs.is_floating_point() else inputs.dim() == 3
+        return [row[None].detach().clone() for row in (inputs[None] if alone else inputs)]
+    data = getattr(inputs, "data", inputs)  # a tokenizer's BatchEncoding keeps its mapping there
+    if isinstance(data, Mapping):
+        tensors = {k: torch.as_tensor(v) for k, v in data.items() if v is not None}
+        tensors = {k: v[None] if v.dim() == 1 else v for k, v in tensors.items()}
+        count = max((len(v) for v in tensors.values()), default=0)
+        return [{k: v[i : i + 1].detach().clone() for k, v in tensors.items()} for i in range(count)]
+    if isinstance(inputs, Sequence) and not isinstance(inputs, str | tuple) and not is_image(inputs):
+        return [row for one in inputs for row in _rows(one)]
+    return [inputs]
+
+
+def _name(inputs: Any, index: int) -> str:
+    if not isinstance(inputs, str | tuple):
+        return f"probe {index}"
+    text = " ".join((inputs if isinstance(inputs, str) else " / ".join(map(str, inputs))).split())
+    return text if len(text) <= 60 else text[:59] + "…"
