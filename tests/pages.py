@@ -52,10 +52,14 @@ def commands(fence: Fence) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("calig ")]
 
 
-def run(page: Path) -> str:
-    """Run the blocks of a page in order, in the folder that is current; what `calig` printed."""
+def run(page: Path, typed: set[str]) -> None:
+    """Run the blocks of a page in order, in the folder that is current.
+
+    Args:
+        page: its file.
+        typed: calls of `calig` that were run before, which are not run again; those of this page are added.
+    """
     names: dict[str, object] = {"__name__": page.stem}
-    said = ""
     for fence in fences(page):
         if fence.left_out:
             continue
@@ -63,7 +67,7 @@ def run(page: Path) -> str:
             # line numbers in a traceback are those of the page
             exec(compile("\n" * (fence.line - 1) + fence.code, str(page), "exec"), names)
         for words in () if fence.language == "python" else commands(fence):
-            found = CliRunner().invoke(app, words)
-            assert found.exit_code == 0, f"{page.name}: calig {' '.join(words)}: {found.output}"
-            said += found.stdout
-    return said
+            if (line := shlex.join(words)) not in typed:
+                typed.add(line)
+                found = CliRunner().invoke(app, words)
+                assert found.exit_code == 0, f"{page.name}: calig {line}: {found.output}"
