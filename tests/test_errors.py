@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 import torch
+from command_errors import COMMAND_CASES
 from metric_errors import METRIC_CASES
 from tiny_models import Linear, ids, pixels, tiny
 from torch import nn
@@ -260,6 +261,7 @@ CASES = [
     (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [])),
     (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [[(0, 3)]])),
     *METRIC_CASES,
+    *COMMAND_CASES,
 ]
 
 

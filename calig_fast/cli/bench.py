@@ -37,7 +37,6 @@ def bench(
     loop is slow: expect it to take most of the time.
     """
     with plain_errors(debug):
-        import torch
         from rich.console import Console
 
         from ..bench import bench as measure
@@ -45,9 +44,7 @@ def bench(
 
         folders_exist(json)
         if threads is not None:
-            if threads < 1:
-                raise ValueError(f"--threads: expected at least 1, got {threads}")
-            torch.set_num_threads(threads)
+            use_threads(threads)
         found = load(model, text, file, lines, image, None, device)
         result = measure(found.model, found.inputs, found.processor, rounds=rounds, nodes=nodes, progress=True)
         about = {**machine.describe(), "device": str(next(found.model.parameters()).device)}
@@ -58,6 +55,19 @@ def bench(
             console.print(_table(result))
             for line in _notes(result, about, len(found.inputs)):
                 console.print(line, highlight=False, markup=False)
+
+
+def use_threads(count: int) -> None:
+    """Let PyTorch use so many threads.
+
+    Raises:
+        ValueError: fewer than one.
+    """
+    import torch
+
+    if count < 1:
+        raise ValueError(f"--threads: expected at least 1, got {count}")
+    torch.set_num_threads(count)
 
 
 def _table(result: Bench) -> Table:
