@@ -44,12 +44,13 @@ def saved(folder: Path) -> None:
 
 
 def with_tokenizer(folder: Path) -> None:
-    """The model and a tokenizer of five words."""
-    from transformers import BertTokenizerFast
+    """The model and a tokenizer of few words."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
 
     saved(folder)
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
-    BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "text": 2}, unk_token="[UNK]"))
+    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
 
 
 def headless(folder: Path) -> None:

@@ -90,7 +90,9 @@ def _read(path: Path) -> str:
 def _picture(path: Path) -> Any:
     from PIL import Image
 
-    return Image.open(path).convert("RGB")
+    picture = Image.open(path)
+    picture.load()  # a damaged file is told now, and the file is closed
+    return picture
 
 
 def _class(target: str | None, model: Any) -> int | str | None:

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from real_models import minilm_tokenizer
-from tiny_models import tiny
+from tiny_models import PICTURE, tiny
 from typed import fails, run
 
 from calig_fast import Attribution, Explainer
@@ -175,6 +175,16 @@ def test_a_timm_folder(pictures, tmp_path):
     (tmp_path / "model.safetensors").unlink()
     save_file({"head.bias": torch.zeros(4)}, tmp_path / "model.safetensors")
     fails("explain", "--model", tmp_path, "--image", pictures / "noise.png", say="its weights cannot be read")
+
+
+def test_a_picture_is_read_as_the_model_wants_it(pictures, tmp_path):
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    ViTForImageClassification(ViTConfig(**PICTURE, num_channels=1)).save_pretrained(tmp_path)
+    size = {"height": 16, "width": 16}
+    ViTImageProcessor(size=size, image_mean=[0.5], image_std=[0.5]).save_pretrained(tmp_path)
+    found = run("explain", "--model", tmp_path, "--image", pictures / "grey.png", "--json", "-")
+    assert found.exit_code == 0, found.output
 
 
 def test_a_failure_of_the_work_is_another_code_than_a_mistake(texts, monkeypatch):
