@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SHARE := $(VENV)/share/calig_fast
 CSRC := $(shell find csrc -type f)
 CPP := $(filter %.cpp %.h %.cu %.cuh,$(CSRC) $(shell find emulation proofs -type f))
-PY := $(wildcard calig_fast tests benchmarks examples proofs setup.py)
+PY := $(wildcard calig_fast tests benchmarks docs examples proofs setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help

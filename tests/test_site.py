@@ -116,7 +116,7 @@ def test_a_browser_shows_it(site, address, width):
         shown.on("requestfailed", lambda one: complaints.append(one.url))
         shown.on("request", lambda one: asked.append(one.url))
         for page in sorted(site.rglob("*.html")):
-            shown.goto(f"{address}/{page.relative_to(site).as_posix()}")
+            shown.goto(f"{address}/{page.relative_to(site).as_posix()}", wait_until="domcontentloaded")
             assert shown.locator("h1").first.is_visible()
             assert shown.evaluate("document.documentElement.scrollWidth") <= width, page.name
         shown.goto(f"{address}/index.html")

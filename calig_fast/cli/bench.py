@@ -76,7 +76,7 @@ def _table(result: Bench) -> Table:
 
     table = Table(box=SIMPLE_HEAD)
     for name in ("", "wall s", "least..most", "CPU s", "faster", "error", "gradients"):
-        table.add_column(name, justify="left" if not name else "right")
+        table.add_column(name, justify="right" if name else "left", overflow="fold")
     base = result.rows[-1].seconds
     for row in result.rows:
         spread = f"{min(row.wall):.2f}..{max(row.wall):.2f}"

@@ -106,9 +106,10 @@ def _print(compared: list[Compared], agreement: Agreement) -> None:
     console = Console()
     head, *rest = _agreement(agreement)
     for columns, rows in ((COLUMNS, _rows(compared)), (head, rest)):
-        table = Table(box=SIMPLE_HEAD)
-        for name in columns:
-            table.add_column(name, justify="left" if name == columns[0] else "right", overflow="fold")
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        table.add_column(columns[0], overflow="fold")
+        for name in columns[1:]:
+            table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
         console.print(table)
