@@ -11,11 +11,11 @@ BIN := $(VENV)/bin
 SHARE := $(VENV)/share/calig_fast
 CSRC := $(shell find csrc -type f)
 CPP := $(filter %.cpp %.h %.cu %.cuh,$(CSRC) $(shell find emulation proofs -type f))
-PY := $(wildcard calig_fast tests benchmarks examples proofs setup.py)
+PY := $(wildcard calig_fast tests benchmarks docs examples proofs setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test captum-tests bench faithfulness kernels gpu lint format clean
+.PHONY: help setup demo test captum-tests docs bench faithfulness kernels gpu lint format clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -41,7 +41,7 @@ $(VENV)/.packages: constraints.txt Makefile
 
 $(VENV)/.built: $(VENV)/.packages pyproject.toml setup.py CMakeLists.txt $(CSRC)
 	$(SAY) "calig_fast in place, with what its models, demo and tests need ($(MAX_JOBS) compile jobs)"
-	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[models,plots,demo,test,dev]"
+	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[models,plots,demo,test,dev,docs,corpus]"
 	$(BIN)/python -c "from calig_fast.build import build_info; print(build_info())"
 	@touch $@
 
@@ -53,6 +53,10 @@ test: setup ## all tests, one process a core
 
 captum-tests: setup ## Captum's own unit tests with our classes in their place (CAPTUM=DIR, a checkout of its repository)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/compat/captum_own.py $(CAPTUM)
+
+docs: setup ## the documentation as a site, in site/; it loads nothing from elsewhere (python -m http.server -d site shows it)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "wrote site/index.html"
 
 bench: setup ## times beside Captum, and memory, in benchmarks/results/ and docs/performance.md (WORK="vit_s14 ragged" for others)
 	$(BIN)/python -m benchmarks.bench_explain --work $(WORK)
@@ -81,4 +85,4 @@ format: setup ## ruff and clang-format, in place
 	$(BIN)/clang-format -i $(CPP)
 
 clean: ## remove what was built; .venv stays (rm -rf .venv removes that too)
-	rm -rf build dist *.egg-info calig_fast/_C.*.so $(VENV)/.built .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	rm -rf build dist site *.egg-info calig_fast/_C.*.so $(VENV)/.built .pytest_cache .mypy_cache .ruff_cache .benchmarks

@@ -20,8 +20,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine
 from calig_fast import Explainer
+from calig_fast.bench import machine
 from calig_fast.demo import load
 
 TOLERANCE = 2e-2

@@ -19,10 +19,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine, measure, memory, page, results, truth
+from benchmarks import measure, memory, page, results, truth
 from benchmarks.check import Checked, check, errors, say
 from benchmarks.contenders import NAMES, OPTIONS, Answer, Contender, once, prepare
 from benchmarks.works import WORKS, Work
+from calig_fast.bench import machine
 
 NO_MEMORY = "captum_padded"  # it would have to run twice
 console = Console(width=180)

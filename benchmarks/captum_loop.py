@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from captum.attr import LayerIntegratedGradients
 from torch import Tensor, nn
 
 from benchmarks.works import Work
+from calig_fast.bench.captum_loop import BATCH_SIZES, RULE, layer_relevance
 
-BATCH_SIZES = (4, 8, 16, 32)
-RULE = "gausslegendre"
+__all__ = ["BATCH_SIZES", "RULE"]
 
 
 def modules_before(work: Work) -> list[nn.Module]:
@@ -70,20 +69,8 @@ def _loop(
     batch_size: int | None,
 ) -> Tensor:
     """[L,B,T]: LayerIntegratedGradients at one layer after another."""
-    before = modules_before(work)
-    rows = []
-    for layer, n in zip(work.layers, steps, strict=True):
-        found = LayerIntegratedGradients(forward, before[layer]).attribute(
-            inputs,
-            baselines=low,
-            target=target,
-            additional_forward_args=others,
-            n_steps=n,
-            method=RULE,
-            internal_batch_size=batch_size,
-        )
-        rows.append((found[0] if isinstance(found, tuple) else found).detach().sum(-1))
-    return torch.stack(rows)
+    before = [modules_before(work)[layer] for layer in work.layers]
+    return layer_relevance(forward, before, steps, inputs, low, target, batch_size, others)
 
 
 def eager_copy(model: Any) -> Any:

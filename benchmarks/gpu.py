@@ -83,7 +83,8 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("no GPU that torch can use: nothing was run, nothing written")
         return
-    from benchmarks import gpu_times, machine
+    from benchmarks import gpu_times
+    from calig_fast.bench import machine
 
     results = {
         "machine": machine.describe(),

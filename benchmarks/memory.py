@@ -20,9 +20,10 @@ from typing import Any
 
 import torch
 
-from benchmarks import machine, results
+from benchmarks import results
 from benchmarks.contenders import STEPS, Tuning, prepare
 from benchmarks.works import WORKS
+from calig_fast.bench import machine
 from calig_fast.engine.sweep import DEFAULT_BUDGET
 
 MEASURED = ("minilm_128", "minilm_512", "vit_s14", "vit_s14_224")

@@ -19,10 +19,11 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from benchmarks import machine, measure, results, truth
+from benchmarks import measure, results, truth
 from benchmarks.works import WORKS, Work
 from calig_fast import Explainer
 from calig_fast.attribution import Attribution
+from calig_fast.bench import machine
 from calig_fast.engine.sweep import Native
 from calig_fast.method import presets
 from calig_fast.method.fusion import Fusion, context_map

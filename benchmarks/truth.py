@@ -10,19 +10,16 @@ from torch import Tensor
 from benchmarks import captum_loop
 from benchmarks.contenders import Answer, ours
 from benchmarks.works import Work
+from calig_fast.bench.gates import ROUNDED, SAME, RedGateError, errors, gate
+
+__all__ = ["SAME", "RedGateError", "errors", "gate"]
 
 INTERVALS = 96
 CROSS_CHECK = 64
 TOLERANCE = 2e-2
 EQUAL_NODES = 8
-SAME = 1e-5
-ROUNDED = 2.0  # times what the oracle's own float32 is off by, where that alone is beyond SAME
 BF16_TOLERANCE = 4e-2
 MENU = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 44, 50)
-
-
-class RedGateError(RuntimeError):
-    """An answer is wrong, so no time is reported."""
 
 
 def converged(work: Work) -> Answer:
@@ -35,12 +32,6 @@ def converged(work: Work) -> Answer:
         n_steps=INTERVALS,
         dtype=work.truth_dtype,
     )
-
-
-def errors(got: list[Tensor], wanted: list[Tensor]) -> list[float]:
-    """Relative error of r_l a layer, norm over tokens, the worst over the inputs."""
-    pairs = [(g.double(), w.double()) for g, w in zip(got, wanted, strict=True)]
-    return torch.stack([(g - w).norm(dim=1) / w.norm(dim=1) for g, w in pairs]).amax(0).tolist()
 
 
 def of_truths(work: Work, found: Answer) -> list[Tensor]:
@@ -66,16 +57,6 @@ def rank_correlation(work: Work, found: Answer, truth: Answer) -> float | None:
         pair = torch.stack([found.scores[i][keep], truth.scores[k][keep]]).double()
         rhos.append(float(torch.corrcoef(pair.argsort(1).argsort(1).double())[0, 1]))
     return sum(rhos) / len(rhos)
-
-
-def gate(what: str, worst: float, limit: float) -> None:
-    """Refuse an error above its limit, or one that is not a number.
-
-    Raises:
-        RedGateError: it is.
-    """
-    if not worst <= limit:
-        raise RedGateError(f"{what}: {worst:.1e} is above {limit:.0e}; no time is reported")
 
 
 def equal_nodes(work: Work) -> dict[str, float]:

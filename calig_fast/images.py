@@ -35,12 +35,20 @@ def pixels(pictures: list[Any], processor: Any) -> Tensor:
             "inputs: a picture needs the model's processor; pass tokenizer=AutoImageProcessor... or the timm transform "
             "(timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False))"
         )
+    if _channels(processor) == 3:
+        pictures = [picture.convert("RGB") for picture in pictures]
     if hasattr(processor, "image_mean"):
-        if np.size(processor.image_mean) == 3:
-            pictures = [picture.convert("RGB") for picture in pictures]
         found: Tensor = torch.as_tensor(processor(images=pictures, return_tensors="pt")["pixel_values"])
         return found
     return torch.stack([processor(picture) for picture in pictures])
+
+
+def _channels(processor: Any) -> int | None:
+    """How many channels the processor normalises, None where it does not say."""
+    if hasattr(processor, "image_mean"):
+        return int(np.size(processor.image_mean))
+    known = normalisation(processor)
+    return None if known is None else len(known[0])
 
 
 def normalisation(processor: Any) -> Normalisation | None:

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (its usual name)
 from torch.utils.data import DataLoader
 
-from benchmarks import machine
 from calig_fast import demo
+from calig_fast.bench import machine
 from calig_fast.demo import sentiment
 from calig_fast.monitor import Monitor, Probe
 from calig_fast.monitor.history import History

@@ -10,6 +10,7 @@ from unittest import mock
 import pytest
 import torch
 from compat_errors import COMPAT_CASES
+from command_errors import COMMAND_CASES
 from metric_errors import METRIC_CASES
 from tiny_models import Linear, ids, pixels, tiny
 from torch import nn
@@ -262,6 +263,7 @@ CASES = [
     (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [[(0, 3)]])),
     *METRIC_CASES,
     *COMPAT_CASES,
+    *COMMAND_CASES,
 ]
 
 

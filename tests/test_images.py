@@ -228,9 +228,10 @@ def test_a_grid_where_the_family_tells_none():
     assert explain(Net(4), torch.randn(1, 3, 8, 20), **options).grid == Grid(1, 10, 0)
 
 
+@pytest.mark.parametrize("made", [processor, transform])
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK"])
-def test_pictures_of_every_mode_become_what_the_model_reads(mode):
-    explainer = Explainer(tiny("vit"), processor(), method=QUICK)
+def test_pictures_of_every_mode_become_what_the_model_reads(mode, made):
+    explainer = Explainer(tiny("vit"), made(), method=QUICK)
     source = picture(mode=mode)
     same(explainer(source), explainer(source.convert("RGB")))
     same(explainer((source, picture())), explainer([source, picture()]))

@@ -15,7 +15,7 @@ PACKAGES = ("torch", "transformers", "timm", "captum", "numpy")
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, threads, versions and today's date, as plain values."""
+    """Processor, cores, threads, versions (None for what is not installed) and today's date, as plain values."""
     model = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
         platform.processor(),
@@ -28,8 +28,15 @@ def describe() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in PACKAGES},
+        **{name: _version(name) for name in PACKAGES},
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _lines(path: str) -> list[str]:

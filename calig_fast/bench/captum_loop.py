@@ -1,0 +1,186 @@
+"""What people do without this package: Captum's LayerIntegratedGradients at one layer after another.
+
+Captum 0.9 cannot integrate at the input of a block that is called with None arguments, as those of transformers 5 are.
+The output of the module before is the same tensor, so it integrates there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..encoder import Encoder
+from ..inputs import Inputs
+from ..output import logits_of
+from ..references import reference
+
+BATCH_SIZES = (4, 8, 16, 32)
+RULE = "gausslegendre"
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One input, as Captum takes it.
+
+    Args:
+        forward: x to logits [N,C].
+        x: word embeddings [1,T,E] or pixels [1,C,H,W].
+        low: the reference, of the same shape.
+        target: class.
+        before: the modules whose outputs are the inputs of the blocks.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    x: Tensor
+    low: Tensor
+    target: int
+    before: tuple[nn.Module, ...]
+
+    def relevance(self, n_steps: int, batch_size: int | None = None) -> Tensor:
+        """r_l [L,T] at `n_steps` Gauss nodes of every layer."""
+        steps = [n_steps] * len(self.before)
+        return layer_relevance(self.forward, self.before, steps, self.x, self.low, self.target, batch_size)[:, 0]
+
+    def best_batch_size(self) -> int:
+        """The internal_batch_size of `BATCH_SIZES` that takes the least time at 32 nodes of the first layer."""
+
+        def seconds(size: int) -> float:
+            started = time.perf_counter()
+            layer_relevance(self.forward, self.before[:1], [32], self.x, self.low, self.target, size)
+            return time.perf_counter() - started
+
+        return min(BATCH_SIZES, key=seconds)
+
+
+def layer_relevance(
+    forward: Callable[..., Tensor],
+    before: Sequence[nn.Module],
+    steps: Sequence[int],
+    x: Tensor,
+    low: Tensor,
+    target: Any,
+    batch_size: int | None,
+    others: Any = None,
+) -> Tensor:
+    """[L,B,T]: LayerIntegratedGradients at the output of one module after another, summed over the hidden units.
+
+    Args:
+        forward: x, and `others`, to logits [N,C].
+        before: the modules.
+        steps: Gauss nodes, one number a module.
+        x: the inputs [B,...].
+        low: the references.
+        target: class of each.
+        batch_size: internal_batch_size; None for all nodes of a layer in one batch.
+        others: additional_forward_args.
+    """
+    from captum.attr import LayerIntegratedGradients  # type: ignore[import-untyped]
+
+    rows = []
+    for module, n in zip(before, steps, strict=True):
+        found = LayerIntegratedGradients(forward, module).attribute(
+            x,
+            baselines=low,
+            target=target,
+            additional_forward_args=others,
+            n_steps=n,
+            method=RULE,
+            internal_batch_size=batch_size,
+        )
+        rows.append((found[0] if isinstance(found, tuple) else found).detach().sum(-1))
+    return torch.stack(rows)
+
+
+def loop(model: nn.Module, encoder: Encoder, one: Inputs, target: int) -> Loop:
+    """One input with the default reference, ready for Captum.
+
+    Args:
+        model: the user's model, in eval mode.
+        encoder: where its blocks are.
+        one: a batch of one input.
+        target: class.
+
+    Raises:
+        ValueError: Captum cannot integrate at the blocks of this model; the message says why.
+    """
+    key, x, low = _ends(model, encoder, one)
+    others = {name: value for name, value in one.call.items() if name not in {"input_ids", key}}
+
+    def forward(given: Tensor) -> Tensor:
+        more = {name: value.expand(len(given), *value.shape[1:]) for name, value in others.items()}
+        logits = logits_of(model(**{key: given}, **more) if key else model(given, **more))
+        if logits is None:
+            raise ValueError("the model returns no logits")
+        return logits
+
+    with torch.no_grad():
+        before = modules_before(model, encoder.blocks, lambda: forward(x))
+    return Loop(forward, x, low, target, before)
+
+
+def _ends(model: nn.Module, encoder: Encoder, one: Inputs) -> tuple[str, Tensor, Tensor]:
+    """What Captum integrates from and to: the argument's name, the input and its reference."""
+    if one.ids is None:
+        key, x = one.pixels
+        told = reference(None, one).call
+        if told is None:
+            raise ValueError("the reference is no input of the model")
+        return key, x, told[key]
+    embedding = None if encoder.embedding is None else model.get_submodule(encoder.embedding)
+    words = reference(None, one).words
+    if embedding is None or words is None:
+        raise ValueError("the model has no word embedding to replace")
+    with torch.no_grad():
+        x = embedding(one.ids)
+        return "inputs_embeds", x, words(x, embedding)
+
+
+def modules_before(model: nn.Module, blocks: Sequence[str], run: Callable[[], Any]) -> tuple[nn.Module, ...]:
+    """The modules whose outputs are the inputs of the blocks.
+
+    Args:
+        model: any model.
+        blocks: dotted names of the blocks.
+        run: runs it once.
+
+    Raises:
+        ValueError: a block runs more than once, or its input is no module's output as it stands.
+    """
+    returned: dict[int, nn.Module] = {}
+    entered: dict[str, list[nn.Module | None]] = {name: [] for name in blocks}
+    alive: list[Tensor] = []  # so that no two tensors have the same id
+
+    def leave(module: nn.Module, args: Any, output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) and output else output
+        if isinstance(first, Tensor):
+            returned.setdefault(id(first), module)  # the first: Captum fails at a module that is called with None
+            alive.append(first)
+
+    def enter(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+            hidden = args[0] if args else next(iter(kwargs.values()), None)
+            entered[name].append(returned.get(id(hidden)))
+
+        return hook
+
+    handles = [m.register_forward_hook(leave) for m in model.modules()]
+    handles += [model.get_submodule(n).register_forward_pre_hook(enter(n), with_kwargs=True) for n in blocks]
+    try:
+        run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    found = []
+    for name, modules in entered.items():
+        if len(modules) != 1 or modules[0] is None:
+            raise ValueError(
+                f"Captum cannot integrate at the input of {name}: "
+                + (f"it runs {len(modules)} times" if len(modules) != 1 else "it is no module's output as it stands")
+            )
+        found.append(modules[0])
+    return tuple(found)

@@ -1,0 +1,60 @@
+"""How far an answer is from another, and the gates that refuse a benchmark of wrong answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+SAME = 1e-5  # two answers at the same nodes, in float32
+ROUNDED = 2.0  # times what the oracle's own float32 is off by, where that alone is beyond SAME
+
+
+class RedGateError(RuntimeError):
+    """An answer is wrong, so no time is reported."""
+
+
+def errors(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[float]:
+    """Relative error of r_l a layer, norm over tokens, the worst over the inputs.
+
+    Args:
+        got: r_l [L,T] of every input.
+        wanted: as many, of the same shapes.
+    """
+    pairs = [(g.double(), w.double()) for g, w in zip(got, wanted, strict=True)]
+    found: list[float] = torch.stack([(g - w).norm(dim=1) / w.norm(dim=1) for g, w in pairs]).amax(0).tolist()
+    return found
+
+
+def gate(what: str, worst: float, limit: float) -> None:
+    """Refuse an error above its limit, or one that is not a number.
+
+    Raises:
+        RedGateError: it is.
+    """
+    if not worst <= limit:
+        raise RedGateError(f"{what}: {worst:.1e} is above {limit:.0e}; no time is reported")
+
+
+def same(answers: Mapping[str, list[Tensor]], oracle: list[Tensor], exact: Callable[[], list[Tensor]]) -> float:
+    """Hold answers at the same nodes against the oracle's; the largest difference.
+
+    Where one is further off than `SAME`, the model itself may magnify what float32 rounds: then both are held against
+    the oracle in float64, and the answer may be `ROUNDED` times as far off as the oracle's own float32.
+
+    Args:
+        answers: name to r_l [L,T] of every input.
+        oracle: the oracle's.
+        exact: makes the oracle's in float64, which is only done where it is needed.
+
+    Raises:
+        RedGateError: an answer is further off.
+    """
+    apart = {name: max(errors(found, oracle)) for name, found in answers.items()}
+    if not all(off <= SAME for off in apart.values()):
+        truth = exact()
+        limit = ROUNDED * max(errors(oracle, truth))
+        for name, found in answers.items():
+            gate(f"{name} at equal nodes", max(errors(found, truth)), max(limit, SAME))
+    return max(apart.values())

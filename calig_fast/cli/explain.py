@@ -1,0 +1,58 @@
+"""`calig explain`: why a saved model decided as it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .document import document
+from .errors import plain_errors
+from .loading import load
+from .writing import STDOUT, folders_exist, write_html, write_json, wrote
+
+
+def explain(
+    model: options.Model,
+    text: options.Text = None,
+    file: options.File = None,
+    lines: options.Lines = None,
+    image: options.Image = None,
+    target: options.Target = None,
+    method: Annotated[
+        str, typer.Option(help="calig, ig, layer_ig, conductance, rollout, chefer, attcat, ...")
+    ] = "calig",
+    baselines: options.Baselines = None,
+    tolerance: Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")] = 2e-2,
+    certify: Annotated[
+        str, typer.Option(help="What meets the tolerance: layers, or scores, which is faster.")
+    ] = "layers",
+    device: options.Device = None,
+    html: options.Html = None,
+    json: options.Json = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Save the attribution here, for Attribution.load (.json and .safetensors).")
+    ] = None,
+    debug: options.Debug = False,
+) -> None:
+    """Explain decisions of a saved model: words or patches by signed relevance, layer by layer."""
+    with plain_errors(debug):
+        from ..explain import Explainer
+        from ..views.terminal import render
+
+        folders_exist(html, json, save)
+        found = load(model, text, file, lines, image, target, device)
+        explainer = Explainer(
+            found.model, found.processor, method=method, baselines=baselines, tolerance=tolerance, certify=certify
+        )
+        a = explainer(found.inputs, target=found.target, progress=True)
+        if json != STDOUT:
+            render(a)
+        if json:
+            write_json(document(a), json)
+        if html:
+            write_html(a.to_html(), html)
+        for path in a.save(save) if save else ():
+            wrote(path)

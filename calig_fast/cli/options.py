@@ -1,0 +1,27 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[Path, typer.Option(help="Folder of a saved classifier: Hugging Face, or timm with its config.json.")]
+Text = Annotated[list[str] | None, typer.Option(help="A text; may be given several times.")]
+File = Annotated[
+    list[Path] | None,
+    typer.Option(help="A file whose whole content is one text, - for standard input; may be given several times."),
+]
+Lines = Annotated[Path | None, typer.Option(help="A file with a text on every line, - for standard input.")]
+Image = Annotated[list[Path] | None, typer.Option(help="An image file; may be given several times.")]
+Target = Annotated[
+    str | None, typer.Option(help="Class to explain, by number or name, or all; the predicted one when left out.")
+]
+Baselines = Annotated[str | None, typer.Option(help="Reference: pad, mask, unk, ... or blur, mean, black.")]
+Device = Annotated[str | None, typer.Option(help="Where the model runs, as PyTorch says it: cpu, cuda, cuda:1.")]
+Html = Annotated[Path | None, typer.Option(help="Write a self-contained page here.")]
+Json = Annotated[
+    Path | None, typer.Option(help="Write the numbers as JSON here; - is standard output, and nothing else.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -1,0 +1,16 @@
+"""What mkdocs does with the pages beside building them."""
+
+import re
+
+OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!how_to/|api/)[^)]*\)")
+
+
+def on_page_markdown(markdown: str, page: object, **_: object) -> str:
+    """Name the files of the project that a page links to, since the site holds the pages alone."""
+    inside = page.file.src_uri.count("/")  # type: ignore[attr-defined]
+
+    def plain(match: re.Match[str]) -> str:
+        ups = match.group(0).count("../")
+        return match.group(1) if ups > inside else match.group(0)
+
+    return OUTSIDE.sub(plain, markdown)
