@@ -174,6 +174,10 @@ class Attribution:
         row = self.scores[index] if layer is None else self.layer_scores[index, layer]
         return row[self.grid.prefix :].reshape(self.grid.rows, self.grid.columns)
 
+    def block(self, layer: int) -> int:
+        """The model's block that row `layer` of `layer_scores` belongs to: another where `layers=` chose some."""
+        return int(self.settings.get("layers", range(layer + 1))[layer])
+
     def label(self, index: int = 0) -> str:
         """Name of the explained target of one input: a class name, `a - b` for a contrast, or `output`."""
         if self.target is None:
@@ -191,7 +195,7 @@ class Attribution:
         worst = int(torch.nan_to_num(error, nan=-1.0).argmax())
         used = int(self.n_steps[index].sum())
         text = (
-            f"estimated error of the layer scores at most {float(error[worst]):.1e} (layer {worst}), {used} gradients"
+            f"estimated error of the layer scores at most {float(error[worst]):.1e} (layer {self.block(worst)}), {used} gradients"
         )
         if self.settings.get("certify") == "scores":
             text = f"estimated error of the scores {float(self.score_error[index]):.1e}; {text}"
@@ -199,7 +203,7 @@ class Attribution:
             return f"Converged: {text}{within}."
         if self.settings.get("certify") == "scores":
             return f"NOT converged: {text}{within}. Raise n_steps or tolerance."
-        late = [str(i) for i, ok in enumerate(self.layer_converged[index].tolist()) if not ok]
+        late = [str(self.block(i)) for i, ok in enumerate(self.layer_converged[index].tolist()) if not ok]
         return f"NOT converged at layer {', '.join(late)}: {text}{within}. Raise n_steps or tolerance."
 
     def __len__(self) -> int:
