@@ -12,6 +12,7 @@ import torch
 from metric_errors import METRIC_CASES
 from tiny_models import Linear, ids, pixels, tiny
 from torch import nn
+from view_errors import VIEW_CASES
 
 from calig_fast import Explainer, Fusion, explain, metrics
 from calig_fast.monitor import Monitor, Probe
@@ -260,6 +261,7 @@ CASES = [
     (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [])),
     (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [[(0, 3)]])),
     *METRIC_CASES,
+    *VIEW_CASES,
 ]
 
 

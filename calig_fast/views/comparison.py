@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from ..attribution import Attribution
 
 if TYPE_CHECKING:
@@ -32,11 +35,16 @@ class Comparison:
         return len(self.attributions[0])
 
     def same_input(self, index: int) -> bool:
-        """Whether all of them explain the same words (or patches) there, so that word n of one is word n of the other."""
+        """Whether all explain the same words (or patches) there, so that word n of one is word n of the other."""
         first = self.attributions[0]
-        if first.texts is None:
-            return all(a.grid == first.grid and a.mask.shape[1] == first.mask.shape[1] for a in self.attributions)
-        return all(a.texts is not None and a.texts[index] == first.texts[index] for a in self.attributions)
+        for name in ("texts", "images", "mask"):
+            inputs = [getattr(a, name) for a in self.attributions]
+            if any(i is None for i in inputs):
+                if not all(i is None for i in inputs):
+                    return False
+            elif any(not _equal(i[index], inputs[0][index]) for i in inputs):
+                return False
+        return all(a.grid == first.grid for a in self.attributions)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """A self-contained HTML page; written to `path` when given, and returned."""
@@ -52,19 +60,22 @@ class Comparison:
 
         return compare_fragment(self)
 
-    def plot(self, index: int = 0) -> Figure:
+    def plot(self, index: int = 0, percentile: float = 99.0, opacity: float = 0.8) -> Figure:
         """A matplotlib figure of one input: the text once for each explanation, or the patches of each over the image.
 
         Args:
             index: which input.
+            percentile: of each one's magnitudes that is drawn at full colour, above 0 and at most 100.
+            opacity: of the strongest score over an image, 0 to 1.
 
         Raises:
             ImportError: matplotlib is not installed.
             IndexError: no such input.
+            ValueError: percentile or opacity out of range.
         """
         from .side_by_side import plot_comparison
 
-        return plot_comparison(self, index)
+        return plot_comparison(self, index, percentile, opacity)
 
     def print(self, console: Console | None = None) -> None:
         """Print every input in the terminal, the explanations in columns where they fit.
@@ -86,9 +97,9 @@ def compare(
     beside each other.
 
     Args:
-        attributions: the explanations, or a dict of them by name; all of texts or all of images, each of the same number
-            of inputs.
-        names: what stands above each. Without it, the method's name; where these are the same, the target's or a number.
+        attributions: the explanations, or a dict of them by name; all of texts or all of images, each of the same
+            number of inputs.
+        names: what stands above each; without it the method, with the target or a number where methods repeat.
 
     Returns:
         the comparison: `to_html`, `plot` and `print` show it, and in a notebook it shows itself.
@@ -113,11 +124,16 @@ def compare(
         raise ValueError("attributions: texts cannot stand beside images; compare them apart")
     if len({len(a) for a in shown}) > 1:
         raise ValueError(
-            f"attributions: expected the same number of inputs in each, got {[len(a) for a in shown]}; a[3] is one input"
+            f"attributions: expected the same number of inputs in each, got {[len(a) for a in shown]}; "
+            "a[3] is one input"
         )
     if names is not None and (isinstance(names, str) or len(names) != len(shown)):
         raise ValueError(f"names: expected {len(shown)} names, one for each explanation, got {names!r}")
     return Comparison(tuple(names) if names is not None else _names(shown), shown)
+
+
+def _equal(a: object, b: object) -> bool:
+    return torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a == b
 
 
 def _names(shown: tuple[Attribution, ...]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,7 +15,7 @@ from ..attribution import Attribution
 from . import colours, context
 from .comparison import Comparison
 from .pictures import heat, photograph
-from .summary import Floats, Summary, percent, signed, summarise, visible
+from .summary import Floats, Summary, percent, signed, strongest_of, summarise, visible
 
 STEPS = 10
 RANKED = 8
@@ -113,14 +114,24 @@ def _render(template: str, shown: Comparison, count: int) -> str:
         .get_template(template)
         .render(
             beside=len(shown.names) > 1,
+            columns=2 if len(shown.names) in (2, 4) else 3,
             names=[visible(n) for n in shown.names],
-            settings=visible(", ".join(f"{k} = {v}" for k, v in first.settings.items())),
+            settings=visible(", ".join(f"{k} = {v}" for k, v in _flat(first.settings) if v is not None)),
             inputs=[_input(shown, i, budget) for i in range(count)],
             total=len(shown),
             steps=STEPS,
             colours=colours,
         )
     )
+
+
+def _flat(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings without their groups."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value)
+        else:
+            yield name, value
 
 
 def _input(shown: Comparison, index: int, budget: int) -> dict[str, Any]:
@@ -135,7 +146,9 @@ def _input(shown: Comparison, index: int, budget: int) -> dict[str, Any]:
         "panels": panels,
         "steps": sorted(names.items()),
         "same": same,
-        "words": _table([p["summary"] for p in panels]) if same and len(panels) > 1 else [],
+        "words": _table([p["summary"] for p in panels])
+        if same and len(panels) > 1 and shown.attributions[0].grid is None
+        else [],
         "snippet": panels[0]["snippet"],
         "summary": panels[0]["summary"],
     }
@@ -184,9 +197,7 @@ def _view(attribution: Attribution, summary: Summary, row: int, ranked: int) -> 
     )
 
 
-def _data(
-    attribution: Attribution, summary: Summary, index: int, views: list[_View], budget: int
-) -> dict[str, Any]:
+def _data(attribution: Attribution, summary: Summary, index: int, views: list[_View], budget: int) -> dict[str, Any]:
     """What the script needs to recolour, to answer a hover and a click; the numbers are written here, once."""
     grid, values = attribution.grid, np.concatenate([summary.values, summary.apart_values], axis=1)
     data: dict[str, Any] = {
@@ -216,14 +227,13 @@ def _data(
     return data
 
 
-def _table(summaries: list[Summary]) -> list[tuple[int, str, list[tuple[str, float]]]]:
-    """The units that any of the explanations ranks highest, in reading order: number, name, and score and level of each."""
-    values = np.stack([np.nan_to_num(s.values[0]) for s in summaries])
-    levels = np.stack([colours.normalise(s.values[0], s.scales[0]) for s in summaries])
-    chosen = np.sort(np.argsort(-np.abs(levels).max(axis=0), kind="stable")[:COMPARED])
+def _table(summaries: list[Summary]) -> list[tuple[int, str, list[tuple[str, int]]]]:
+    """The strongest units of any explanation: number, name, and by each explanation the score and its level."""
+    found = strongest_of(summaries, COMPARED)
+    rows = zip(found.units, zip(*found.values, strict=True), zip(*found.levels, strict=True), strict=True)
     return [
-        (int(i), summaries[0].units[i], [(signed(float(v)), float(x)) for v, x in zip(values[:, i], levels[:, i], strict=True)])
-        for i in chosen
+        (unit, summaries[0].units[unit], [(signed(v), round(x * STEPS)) for v, x in zip(values, levels, strict=True)])
+        for unit, values, levels in rows
     ]
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..attribution import Attribution, Text
-from .colours import PERCENTILE, robust_scale
+from .colours import PERCENTILE, normalise, robust_scale
 
 Floats = NDArray[np.float64]
 
@@ -100,9 +100,13 @@ class Summary:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """[1+L] names of the rows of the value tables."""
-        first = "all layers fused" if len(self.layers) > 1 else "scores"
-        return (first, *(f"block {layer.index}" for layer in self.layers))
+        """[1+L] names of the rows of the value tables: what the scores are made of, and the blocks."""
+        blocks = tuple(f"block {layer.index}" for layer in self.layers)
+        if not blocks:
+            return ("scores",)
+        if np.array_equal(self.piece_values[0], self.piece_values[-1]):
+            return (f"scores, of {blocks[-1]}", *blocks)
+        return ("all layers fused", *blocks)
 
     def strongest(self, row: int, count: int) -> tuple[list[int], list[int]]:
         """Numbers of the `count` most supporting and the `count` most opposing units, strongest first."""
@@ -158,6 +162,29 @@ def summarise(attribution: Attribution, index: int, percentile: float = PERCENTI
         statement=visible(attribution.statement(index)),
         truncated=0 if text is None else text.truncated,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Strongest:
+    """The units that any of several explanations ranks highest.
+
+    Args:
+        units: [K] their numbers, in reading order.
+        values: [E,K] scores by each explanation.
+        levels: [E,K] the same over each one's scale, in [-1, 1].
+    """
+
+    units: list[int]
+    values: list[list[float]]
+    levels: list[list[float]]
+
+
+def strongest_of(summaries: list[Summary], count: int) -> Strongest:
+    """The `count` units that are strongest in any of the explanations of one input, each by its own scale."""
+    values = np.stack([np.nan_to_num(s.values[0]) for s in summaries])
+    levels = np.stack([normalise(s.values[0], s.scales[0]) for s in summaries])
+    chosen = np.sort(np.argsort(-np.abs(levels).max(axis=0), kind="stable")[:count])
+    return Strongest(chosen.tolist(), values[:, chosen].tolist(), levels[:, chosen].tolist())
 
 
 def visible(text: str) -> str:

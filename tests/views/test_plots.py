@@ -9,6 +9,7 @@ import pytest
 from synthetic import cases, of_texts, read
 
 from calig_fast.views import plots
+from calig_fast.views.figures import WORDS
 
 pytest.importorskip("matplotlib")
 CASES = cases()
@@ -44,7 +45,10 @@ def test_the_text_above_fits_the_figure() -> None:
         box = text.get_window_extent()
         assert 0 <= box.x0 <= box.x1 <= width
         assert figure.axes[0].bbox.y1 < box.y0 <= box.y1 <= height
-    assert f"and {2000 - plots.WORDS} words more" in figure.texts[-2].get_text()
+    words = [t.get_text() for t in figure.texts]
+    assert f"and {2000 - WORDS} words more" in words[-3]
+    assert "did not read the last 320 tokens" in words[-2]
+    assert words[WORDS - 1 : -3] == [CASES["long"].texts[0].words[WORDS - 1].text]  # and nothing that was not read
 
 
 def test_layers_show_every_block_and_its_total() -> None:

@@ -90,6 +90,11 @@ class Panel {
     this.paint();
   }
 
+  leave() {
+    this.hide();
+    if (this.selected !== null) this.select(this.selected);
+  }
+
   // The selected row in words, under the text.
   tell(row) {
     if (!this.panel) return;
@@ -106,7 +111,7 @@ class Panel {
     if (!strongest.length) line.append("nothing");
     const back = made("button", "calig-back", "back to the scores (Esc)");
     back.type = "button";
-    back.addEventListener("click", () => this.select(this.selected));
+    back.addEventListener("click", () => this.leave());
     const note = "Its row of the context map, signed: what this " + (this.patches ? "patch" : "word") + " took in that supports or opposes.";
     this.panel.replaceChildren(line, made("p", "calig-muted", note), back);
   }
@@ -162,6 +167,7 @@ class Panel {
       overlay.addEventListener("click", (event) => this.select(this.picture.at(event)));
     }
     this.element.addEventListener("keydown", (event) => this.key(event));
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape") this.leave(); });
     for (const bar of this.all(".calig-bar")) {
       bar.addEventListener("pointerenter", () => this.find(Number(bar.dataset.of)));
       bar.addEventListener("pointerleave", () => this.find(null));
@@ -169,11 +175,6 @@ class Panel {
   }
 
   key(event) {
-    if (event.key === "Escape") {
-      this.hide();
-      if (this.selected !== null) this.select(this.selected);
-      return;
-    }
     const word = event.target.closest(".calig-w");
     const patch = this.picture && event.target === this.picture.overlay;
     if (!word && !patch) return;
