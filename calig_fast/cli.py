@@ -63,7 +63,9 @@ def explain(
             raise ValueError(f"--model {model}: no such folder; it must hold a saved Hugging Face classifier")
         loaded, processor = _load(model, bool(image))
         explainer = Explainer(loaded, processor, method=method, baselines=baselines, tolerance=tolerance)
-        found = explainer(texts or [_picture(path) for path in image or []], target=target, progress=True)
+        maps = html is not None and explainer.settings.resolved.fusion is not None  # the page shows them on a click
+        inputs = texts or [_picture(path) for path in image or []]
+        found = explainer(inputs, target=target, progress=True, return_maps=maps)
         render(found)
         if html:
             found.to_html(html)
@@ -90,7 +92,7 @@ def demo(
             console.rule(f"[bold]{name}")
             shown = load(name, count=DEMOS.get(name, 1))
             samples = [sample.input for sample in shown.samples]
-            found = Explainer(shown.model, shown.processor)(samples, progress=True)
+            found = Explainer(shown.model, shown.processor)(samples, progress=True, return_maps=True)
             render(found, console)
             found.to_html(out / f"{name}.html")
             found.plot().savefig(out / f"{name}.png", dpi=150)

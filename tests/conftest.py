@@ -1,4 +1,4 @@
-"""Settings of every test: no network, one thread, since the tests themselves run in parallel, and a browser for pages."""
+"""Settings of every test: no network; one thread, since the tests themselves run in parallel; a browser for pages."""
 
 import os
 

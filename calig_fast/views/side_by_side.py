@@ -116,7 +116,9 @@ def _images(comparison: Comparison, summaries: list[Summary], index: int, opacit
         pixels = None if a.images is None else a.images[index].cpu().numpy()
         shape = (a.grid.rows, a.grid.columns) if a.grid else summary.values[0].shape
         heat(panel, summary.values[0].reshape(shape), summary.scales[0], pixels, opacity)
-        label = short(name, 120 // across) if alike else f"{short(name, 120 // across)}: {short(summary.target)}"
+        label = short(name, 120 // across)
+        if not alike and summary.target not in label:
+            label += f": {short(summary.target)}"
         panel.set_title(f"{label}\n\u00b1{summary.scales[0]:.2g}", fontsize=8.5, color=INK, pad=4, **font())
     colourbar(figure, (0.91, 0.3 / height, 0.018, min(2.0, height - 1.6) / height), 1.0)
     heading = title(summaries[0]) if alike else "explanations side by side"

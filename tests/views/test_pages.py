@@ -253,7 +253,7 @@ def test_image_controls(open_page):
         assert coverage(page) == (share, mean)
         slide(page, ".calig-least", 90)
         assert 0 < coverage(page)[0] < 0.3 < share
-        assert page.locator(".calig-least + .calig-number").inner_text() == "90 %"
+        assert page.locator(".calig-least + .calig-number").inner_text() == "90"
         page.locator(".calig-film button").nth(2).click()
         assert page.locator(".calig-controls > .calig-which").inner_text() == "block 1"
 

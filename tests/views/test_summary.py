@@ -137,3 +137,27 @@ def contrast(a: RGB, b: RGB) -> float:
 def test_words_stay_readable_on_their_colour(value: float) -> None:
     assert contrast(INK, blend(value, WHITE, ON_LIGHT)) > 4.5
     assert contrast(WHITE, blend(value, DARK, ON_DARK)) > 4.5
+
+
+# Machado, Oliveira and Fernandes 2009, full severity, on linear RGB: how red-, green- and blue-blind people see a colour.
+SIGHTS = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def seen(colour: tuple[int, int, int], sight: str) -> np.ndarray:
+    light = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in np.array(colour) / 255])
+    back = np.clip(np.array(SIGHTS[sight]) @ light, 0, 1)
+    return np.where(back <= 0.0031308, 12.92 * back, 1.055 * back ** (1 / 2.4) - 0.055) * 255
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+@pytest.mark.parametrize(("background", "strength"), [(WHITE, ON_LIGHT), (DARK, ON_DARK)])
+def test_the_signs_differ_to_all_common_kinds_of_sight(sight: str, background: tuple, strength: float) -> None:
+    for value in (0.3, 1.0):
+        support, oppose = (seen(blend(v, background, strength), sight) for v in (value, -value))
+        assert np.abs(support - oppose).max() > 60 * value
+    red, green = (seen(c, "deuteranopia") for c in ((200, 60, 60), (90, 120, 40)))
+    assert np.abs(red - green).max() < 60  # what the palette avoids

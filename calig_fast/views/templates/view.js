@@ -37,7 +37,7 @@ function prepare(section, tip) {
     if (!input) return;
     input.addEventListener("input", () => {
       const number = input.parentElement.querySelector(".calig-number");
-      if (number) number.textContent = input.value + " %";
+      if (number) number.textContent = input.value;
       for (const panel of panels) act(panel, Number(input.value));
     });
   }
