@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,7 +72,7 @@ def explain(
             found.to_html(html)
             typer.echo(f"wrote {html}")
         if json:
-            for path in found.save(json):
+            for path in replace(found, maps=None).save(json):
                 typer.echo(f"wrote {path}")
 
 

@@ -20,8 +20,8 @@ ARTICLE = (
     "euros on a new plant. Shares rose by four per cent, although several analysts warned that demand for handsets has "
     "been weak since the spring.\n\n"
     "Its software, which finds faults in a network before customers notice them, is used by three broadband providers. "
-    "The minister for trade called the plan good news for the region, and the football club that the firm sponsors gave "
-    "its workers free tickets for the cup final. Users will be able to try the first devices online next year."
+    "The minister for trade called the plan good news for the region, and the football club that the firm sponsors "
+    "gave its workers free tickets for the cup final. Users will be able to try the first devices online next year."
 )
 REVIEW = "The plot is thin and the ending predictable, but the two leads are superb and the music is a joy."
 METHODS = ("calig", "ig", "chefer")

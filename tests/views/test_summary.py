@@ -139,7 +139,7 @@ def test_words_stay_readable_on_their_colour(value: float) -> None:
     assert contrast(WHITE, blend(value, DARK, ON_DARK)) > 4.5
 
 
-# Machado, Oliveira and Fernandes 2009, full severity, on linear RGB: how red-, green- and blue-blind people see a colour.
+# Machado, Oliveira and Fernandes 2009, full severity, on linear RGB: what red-, green- and blue-blind people see.
 SIGHTS = {
     "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
