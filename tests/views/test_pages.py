@@ -221,6 +221,7 @@ def test_right_to_left_text_is_read_from_the_right(open_page):
     with open_page(RTL.to_html()) as page:
         boxes = [w.bounding_box()["x"] for w in page.locator(".calig-text .calig-w").all()]
         assert boxes == sorted(boxes, reverse=True)
+        assert boxes[0] > 1000
         page.locator(".calig-w").first.focus()
         page.keyboard.press("ArrowLeft")
         assert page.evaluate("document.activeElement.textContent") == "עולם"
@@ -304,6 +305,12 @@ def test_one_slider_moves_all_and_says_who_has_no_such_block(open_page):
         assert page.locator(".calig-compared tbody tr").count() == 20
     with open_page(compare([TEXT, IG, CHEFER]).to_html(), 400) as page:
         assert len({round(p.bounding_box()["y"]) for p in page.locator(".calig-panel").all()}) == 3
+
+
+def test_a_long_name_leaves_room_for_the_scores(open_page):
+    with open_page(PAGES["hostile names"]()) as page:
+        widths = [c.bounding_box()["width"] for c in page.locator(".calig-compared tr").nth(1).locator("td").all()]
+        assert widths == pytest.approx([widths[0]] * 2, rel=0.05)
 
 
 def shade(page, selector):
