@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,6 +138,15 @@ def contrast(a: RGB, b: RGB) -> float:
 def test_words_stay_readable_on_their_colour(value: float) -> None:
     assert contrast(INK, blend(value, WHITE, ON_LIGHT)) > 4.5
     assert contrast(WHITE, blend(value, DARK, ON_DARK)) > 4.5
+
+
+def test_blocks_have_the_numbers_of_the_model() -> None:
+    a = of_texts([read("some words here")], layers=2)
+    chosen = replace(a, settings={**a.settings, "layers": [3, 7]})
+    assert summarise(chosen, 0).rows == ("all layers fused", "block 3", "block 7")
+    assert "(layer 7)" in chosen.statement() or "(layer 3)" in chosen.statement()
+    assert summarise(replace(chosen, scores=a.layer_scores[:, 1]), 0).rows[0] == "scores, of block 7"
+    assert summarise(of_texts([read("some words")], layers=0), 0).rows == ("scores",)
 
 
 # Machado, Oliveira and Fernandes 2009, full severity, on linear RGB: what red-, green- and blue-blind people see.
