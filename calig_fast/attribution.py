@@ -174,6 +174,10 @@ class Attribution:
         row = self.scores[index] if layer is None else self.layer_scores[index, layer]
         return row[self.grid.prefix :].reshape(self.grid.rows, self.grid.columns)
 
+    def block(self, layer: int) -> int:
+        """The model's block that row `layer` of `layer_scores` belongs to: another where `layers=` chose some."""
+        return int(self.settings.get("layers", range(layer + 1))[layer])
+
     def label(self, index: int = 0) -> str:
         """Name of the explained target of one input: a class name, `a - b` for a contrast, or `output`."""
         if self.target is None:
@@ -190,16 +194,15 @@ class Attribution:
             return f"{name} integrates nothing, so no completeness error applies."
         worst = int(torch.nan_to_num(error, nan=-1.0).argmax())
         used = int(self.n_steps[index].sum())
-        text = (
-            f"estimated error of the layer scores at most {float(error[worst]):.1e} (layer {worst}), {used} gradients"
-        )
+        place = f"layer {self.block(worst)}"
+        text = f"estimated error of the layer scores at most {float(error[worst]):.1e} ({place}), {used} gradients"
         if self.settings.get("certify") == "scores":
             text = f"estimated error of the scores {float(self.score_error[index]):.1e}; {text}"
         if bool(self.converged[index]):
             return f"Converged: {text}{within}."
         if self.settings.get("certify") == "scores":
             return f"NOT converged: {text}{within}. Raise n_steps or tolerance."
-        late = [str(i) for i, ok in enumerate(self.layer_converged[index].tolist()) if not ok]
+        late = [str(self.block(i)) for i, ok in enumerate(self.layer_converged[index].tolist()) if not ok]
         return f"NOT converged at layer {', '.join(late)}: {text}{within}. Raise n_steps or tolerance."
 
     def __len__(self) -> int:
@@ -285,7 +288,11 @@ class Attribution:
         return cls(**{**rest, **load_file(stem.with_name(stem.name + ".safetensors"))})
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """A self-contained HTML page of every input; written to `path` when given, and returned."""
+        """A self-contained HTML page of every input; written to `path` when given, and returned.
+
+        With `return_maps=True` in `explain`, a click on a word or patch shows what it attended to. Several explanations
+        side by side: `calig_fast.compare`.
+        """
         from .views.html import page
 
         text = page(self)
@@ -298,17 +305,38 @@ class Attribution:
 
         return fragment(self)
 
-    def plot(self, index: int = 0) -> Figure:
-        """A matplotlib figure of one input: its words as signed bars, or its patches over the image."""
+    def plot(self, index: int = 0, percentile: float = 99.0, opacity: float = 0.8) -> Figure:
+        """A matplotlib figure of one input: its words as signed bars, or its patches over the image.
+
+        Args:
+            index: which input.
+            percentile: of the scores' magnitudes that is drawn at full colour, above 0 and at most 100.
+            opacity: of the strongest score over an image, 0 to 1.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            IndexError: no such input.
+            ValueError: percentile or opacity out of range.
+        """
         from .views.plots import plot
 
-        return plot(self, index)
+        return plot(self, index, percentile, opacity)
 
-    def plot_layers(self, index: int = 0) -> Figure:
-        """A matplotlib figure of how relevance moves through the layers of one input."""
+    def plot_layers(self, index: int = 0, percentile: float = 99.0) -> Figure:
+        """A matplotlib figure of how relevance moves through the layers of one input.
+
+        Args:
+            index: which input.
+            percentile: of the scores' magnitudes that is drawn at full colour, above 0 and at most 100.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            IndexError: no such input.
+            ValueError: the attribution holds no layer scores, or percentile is out of range.
+        """
         from .views.plots import plot_layers
 
-        return plot_layers(self, index)
+        return plot_layers(self, index, percentile)
 
 
 def _rows(index: Any, n: int) -> list[int]:

@@ -1,10 +1,21 @@
-"""Settings of every test: no network, and one thread, since the tests themselves run in parallel."""
+"""Settings of every test: no network; one thread, since the tests themselves run in parallel; a browser for pages."""
 
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import browser
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium; without one the test is skipped, with CALIG_FAST_BROWSER=required it fails."""
+    if browser.missing():
+        (pytest.fail if os.environ.get("CALIG_FAST_BROWSER") == "required" else pytest.skip)(browser.missing())
+    with browser.chromium() as running:
+        yield running

@@ -14,6 +14,7 @@ from command_errors import COMMAND_CASES
 from metric_errors import METRIC_CASES
 from tiny_models import Linear, ids, pixels, tiny
 from torch import nn
+from view_errors import VIEW_CASES
 
 from calig_fast import Explainer, Fusion, explain, metrics
 from calig_fast.monitor import Monitor, Probe
@@ -264,6 +265,7 @@ CASES = [
     *METRIC_CASES,
     *COMPAT_CASES,
     *COMMAND_CASES,
+    *VIEW_CASES,
 ]
 
 

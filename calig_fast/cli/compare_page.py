@@ -1,4 +1,4 @@
-"""The page of `calig compare`: the tables, then what every method says."""
+"""The page of `calig compare`: the tables, then what every method says, side by side."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from jinja2 import Environment
 
-from ..views.html import fragment
+from ..views.comparison import compare
+from ..views.html import compare_fragment
 from .compared import Compared
 
 PAGE = """<!DOCTYPE html>
@@ -14,7 +15,7 @@ PAGE = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ shown|length }} methods compared</title>
+<title>Methods compared</title>
 <style>
 :root { color-scheme: light dark; }
 body { margin: 0 auto; padding: 1rem; max-width: 70rem; font: 15px/1.5 system-ui, sans-serif; }
@@ -36,11 +37,9 @@ th:first-child, td:first-child { text-align: left; }
 </tbody></table></div>
 {% if loop.first %}<p>{{ note }}</p>{% endif %}
 {% endfor %}
-{% for name, content in shown %}
-<section><h2>{{ name }}</h2>
-{{ content|safe }}
+<section><h2>Side by side</h2>
+{{ shown|safe }}
 </section>
-{% endfor %}
 </main>
 </body>
 </html>
@@ -63,7 +62,7 @@ def page(
         note: what the first table means.
         compared: the methods, whose attributions are shown.
     """
-    shown = [(one.name, fragment(one.attribution)) for one in compared if one.attribution is not None]
+    shown = compare_fragment(compare({one.name: one.attribution for one in compared if one.attribution is not None}))
     template = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
     tables = [(columns, rows), (agreement[0], agreement[1:])]
     return template.render(tables=tables, note=note, shown=shown) + "\n"

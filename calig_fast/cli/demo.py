@@ -33,7 +33,7 @@ def demo(
             with Console(stderr=True).status("reading the model"):
                 shown = load(name, count=DEMOS.get(name, 1))
             samples = [sample.input for sample in shown.samples]
-            found = Explainer(shown.model, shown.processor)(samples, progress=True)
+            found = Explainer(shown.model, shown.processor)(samples, progress=True, return_maps=True)
             render(found, console)
             found.to_html(out / f"{name}.html")
             found.plot().savefig(out / f"{name}.png", dpi=150)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -47,12 +48,13 @@ def explain(
         explainer = Explainer(
             found.model, found.processor, method=method, baselines=baselines, tolerance=tolerance, certify=certify
         )
-        a = explainer(found.inputs, target=found.target, progress=True)
+        maps = html is not None and explainer.settings.resolved.fusion is not None  # the page shows them on a click
+        a = explainer(found.inputs, target=found.target, progress=True, return_maps=maps)
         if json != STDOUT:
             render(a)
         if json:
             write_json(document(a), json)
         if html:
             write_html(a.to_html(), html)
-        for path in a.save(save) if save else ():
+        for path in replace(a, maps=None).save(save) if save else ():
             wrote(path)

@@ -17,14 +17,15 @@ INK: RGB = (28, 32, 39)
 # Opacity of the strongest score behind dark ink on white, and behind white on a dark ground: contrast stays over 4.5.
 ON_LIGHT = 0.62
 ON_DARK = 0.75
-QUANTILE = 0.99
+PERCENTILE = 99.0
 
 
-def robust_scale(values: NDArray[np.float64]) -> float:
-    """The magnitude drawn at full colour: the 0.99 quantile of |values|, so that one outlier does not bleach the rest.
+def robust_scale(values: NDArray[np.float64], percentile: float = PERCENTILE) -> float:
+    """The magnitude drawn at full colour: a high percentile of |values|, so that one outlier does not bleach the rest.
 
     Args:
         values: scores of words or patches without special tokens, any shape; values that are not finite are left out.
+        percentile: above 0, at most 100.
 
     Returns:
         a positive number; 1.0 where nothing differs from zero.
@@ -32,7 +33,7 @@ def robust_scale(values: NDArray[np.float64]) -> float:
     size = np.abs(values[np.isfinite(values)])
     if size.size == 0 or size.max() == 0:
         return 1.0
-    return float(np.quantile(size, QUANTILE)) or float(size.max())
+    return float(np.percentile(size, percentile)) or float(size.max())
 
 
 def normalise(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:

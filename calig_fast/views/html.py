@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,14 +12,21 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..attribution import Attribution
-from . import colours
+from . import colours, context
+from .comparison import Comparison
 from .pictures import heat, photograph
-from .summary import Floats, Summary, percent, signed, summarise, visible
+from .summary import Floats, Summary, percent, signed, strongest_of, summarise, visible
 
 STEPS = 10
 RANKED = 8
+RANKED_BESIDE = 5
+COMPARED = 20
 STRIP = 240
 NOTEBOOK_INPUTS = 20
+SCORES = -1
+# Bytes of context maps, before base64: of one input, and of a page that has many.
+CONTEXT = 512 * 1024
+CONTEXT_PAGE = 4 * CONTEXT
 
 
 @dataclass(frozen=True)
@@ -33,13 +41,13 @@ class _Bar:
 
 @dataclass(frozen=True)
 class _View:
-    """What the slider moves through: the fused scores, then every block."""
+    """What the slider moves through: the final scores (key -1), then every block (its number)."""
 
+    key: int
     name: str
     scale: str
     supporting: list[_Bar]
     opposing: list[_Bar]
-    apart: list[tuple[str, str]]
     picture: str
 
 
@@ -47,12 +55,12 @@ def page(attribution: Attribution) -> str:
     """A complete HTML page of every input, in one file that loads nothing.
 
     Args:
-        attribution: of texts or images.
+        attribution: of texts or images; with `return_maps=True` a click on a word or patch shows what it attended to.
 
     Returns:
         the document; write it as UTF-8.
     """
-    return _render("page.html.j2", attribution, len(attribution))
+    return _render("page.html.j2", Comparison((attribution.method,), (attribution,)), len(attribution))
 
 
 def fragment(attribution: Attribution) -> str:
@@ -64,7 +72,25 @@ def fragment(attribution: Attribution) -> str:
     Returns:
         a `<div>` with its style and script.
     """
-    return _render("fragment.html.j2", attribution, min(len(attribution), NOTEBOOK_INPUTS))
+    shown = Comparison((attribution.method,), (attribution,))
+    return _render("fragment.html.j2", shown, min(len(attribution), NOTEBOOK_INPUTS))
+
+
+def compare_page(comparison: Comparison) -> str:
+    """A complete HTML page with the explanations of each input side by side: one slider moves all of them.
+
+    Args:
+        comparison: what `compare` made.
+
+    Returns:
+        the document; write it as UTF-8.
+    """
+    return _render("page.html.j2", comparison, len(comparison))
+
+
+def compare_fragment(comparison: Comparison) -> str:
+    """The same as an HTML element for a notebook; the first 20 inputs."""
+    return _render("fragment.html.j2", comparison, min(len(comparison), NOTEBOOK_INPUTS))
 
 
 @cache
@@ -80,27 +106,60 @@ def _environment() -> Environment:
     return environment
 
 
-def _render(template: str, attribution: Attribution, count: int) -> str:
+def _render(template: str, shown: Comparison, count: int) -> str:
+    budget = min(CONTEXT, CONTEXT_PAGE // max(1, count * len(shown.names)))
+    first = shown.attributions[0]
     return (
         _environment()
         .get_template(template)
         .render(
-            method=visible(attribution.method),
-            settings=visible(", ".join(f"{k} = {v}" for k, v in attribution.settings.items())),
-            inputs=[_input(attribution, i) for i in range(count)],
-            total=len(attribution),
+            beside=len(shown.names) > 1,
+            columns=2 if len(shown.names) in (2, 4) else 3,
+            names=[visible(n) for n in shown.names],
+            settings=visible(", ".join(f"{k} = {v}" for k, v in _flat(first.settings) if v is not None)),
+            inputs=[_input(shown, i, budget) for i in range(count)],
+            total=len(shown),
             steps=STEPS,
             colours=colours,
         )
     )
 
 
-def _input(attribution: Attribution, index: int) -> dict[str, Any]:
-    summary = summarise(attribution, index)
-    grid, pixels = attribution.grid, attribution.images
-    views = [_view(attribution, summary, row) for row in range(len(summary.values))]
+def _flat(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings without their groups."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value)
+        else:
+            yield name, value
+
+
+def _input(shown: Comparison, index: int, budget: int) -> dict[str, Any]:
+    panels = [
+        _panel(name, a, index, budget, RANKED if len(shown.names) == 1 else RANKED_BESIDE)
+        for name, a in zip(shown.names, shown.attributions, strict=True)
+    ]
+    names = {v.key: v.name for panel in reversed(panels) for v in panel["views"]}
+    same = shown.same_input(index)
     return {
         "index": index,
+        "panels": panels,
+        "steps": sorted(names.items()),
+        "same": same,
+        "words": _table([p["summary"] for p in panels])
+        if same and len(panels) > 1 and shown.attributions[0].grid is None
+        else [],
+        "snippet": panels[0]["snippet"],
+        "summary": panels[0]["summary"],
+    }
+
+
+def _panel(name: str, attribution: Attribution, index: int, budget: int, ranked: int) -> dict[str, Any]:
+    summary = summarise(attribution, index)
+    grid, pixels = attribution.grid, attribution.images
+    views = [_view(attribution, summary, row, ranked) for row in range(len(summary.values))]
+    return {
+        "name": visible(name),
         "summary": summary,
         "views": views,
         "grid": grid,
@@ -109,18 +168,16 @@ def _input(attribution: Attribution, index: int) -> dict[str, Any]:
         "strips": []
         if grid
         else [_strip(row, scale) for row, scale in zip(summary.values, summary.scales, strict=True)],
-        "data": {
-            "names": [v.name for v in views],
-            "scales": [v.scale for v in views],
-            **({} if grid else _data(summary)),
-        },
+        "data": _data(attribution, summary, index, views, budget),
+        "maps": attribution.maps is not None,
+        "mappable": attribution.settings.get("fusion") is not None,
         "snippet": f"image of {grid.rows} x {grid.columns} patches" if grid else _snippet(summary),
     }
 
 
-def _view(attribution: Attribution, summary: Summary, row: int) -> _View:
+def _view(attribution: Attribution, summary: Summary, row: int, ranked: int) -> _View:
     values, grid = summary.values[row], attribution.grid
-    supporting, opposing = summary.strongest(row, RANKED)
+    supporting, opposing = summary.strongest(row, ranked)
     largest = max((abs(float(values[i])) for i in supporting[:1] + opposing[:1]), default=1.0)
 
     def bars(units: list[int]) -> list[_Bar]:
@@ -131,29 +188,53 @@ def _view(attribution: Attribution, summary: Summary, row: int) -> _View:
     zoom = 1 if grid is None else max(1, 112 // max(grid.rows, grid.columns))
     plane = None if grid is None else values.reshape(grid.rows, grid.columns)
     return _View(
-        name="all layers fused" if row == 0 else f"block {row - 1}",
+        key=SCORES if row == 0 else summary.layers[row - 1].index,
+        name=summary.rows[row],
         scale=f"{summary.scales[row]:.2g}",
         supporting=bars(supporting),
         opposing=bars(opposing),
-        apart=[(name, signed(float(v))) for name, v in zip(summary.apart, summary.apart_values[row], strict=True)],
         picture="" if plane is None else heat(plane, summary.scales[row], zoom),
     )
 
 
-def _data(summary: Summary) -> dict[str, Any]:
-    """What the script needs to recolour the words and to answer a hover; the numbers are written here, once."""
-    return {
-        "levels": [
+def _data(attribution: Attribution, summary: Summary, index: int, views: list[_View], budget: int) -> dict[str, Any]:
+    """What the script needs to recolour, to answer a hover and a click; the numbers are written here, once."""
+    grid, values = attribution.grid, np.concatenate([summary.values, summary.apart_values], axis=1)
+    data: dict[str, Any] = {
+        "keys": [v.key for v in views],
+        "names": [v.name for v in views],
+        "scales": [v.scale for v in views],
+        "values": [[signed(v) for v in row] for row in values.tolist()],
+        "grid": None if grid is None else [grid.rows, grid.columns],
+        "steps": STEPS,
+        "percentile": colours.PERCENTILE,
+        "context": None,
+    }
+    if grid is None:
+        data["levels"] = [
             colours.levels(row, scale, STEPS).tolist()
             for row, scale in zip(summary.values, summary.scales, strict=True)
-        ],
-        "values": [[signed(v) for v in row] for row in summary.values.tolist()],
-        "pieces": {
+        ]
+        data["pieces"] = {
             unit: [[name, [signed(float(v)) for v in summary.piece_values[:, t]]] for name, t in pieces]
             for unit, pieces in enumerate(summary.pieces)
             if len(pieces) > 1
-        },
-    }
+        }
+    if attribution.maps is not None:
+        members = (*summary.members, *((t,) for t in summary.outside))
+        rows = context.rows(attribution.maps[index], members, budget)
+        data["context"] = {"kept": rows.kept, "count": rows.count, "data": rows.encoded()}
+    return data
+
+
+def _table(summaries: list[Summary]) -> list[tuple[int, str, list[tuple[str, int]]]]:
+    """The strongest units of any explanation: number, name, and by each explanation the score and its level."""
+    found = strongest_of(summaries, COMPARED)
+    rows = zip(found.units, zip(*found.values, strict=True), zip(*found.levels, strict=True), strict=True)
+    return [
+        (unit, summaries[0].units[unit], [(signed(v), round(x * STEPS)) for v, x in zip(values, levels, strict=True)])
+        for unit, values, levels in rows
+    ]
 
 
 def _strip(values: Floats, scale: float) -> str:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..attribution import Attribution, Text
-from .colours import robust_scale
+from .colours import PERCENTILE, normalise, robust_scale
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Layer:
-    """One block's numbers; `converged` is None where nothing was integrated."""
+    """One block's numbers: `index` counts the model's blocks; `converged` is None where nothing was integrated."""
 
     index: int
     total: float
@@ -70,6 +70,8 @@ class Summary:
         apart: special tokens, and tokens that belong to no word.
         apart_values: [1+L,K] their scores.
         segments: the text in reading order, empty for images.
+        members: positions of the tokens of each unit.
+        outside: positions of the tokens of `apart`.
         pieces: per unit its tokens; empty for images.
         piece_values: [1+L,T] scores of all tokens, indexed by `pieces`.
         layers: one `Layer` per block.
@@ -87,12 +89,24 @@ class Summary:
     apart: tuple[str, ...]
     apart_values: Floats
     segments: tuple[Segment, ...]
+    members: tuple[tuple[int, ...], ...]
+    outside: tuple[int, ...]
     pieces: tuple[tuple[tuple[str, int], ...], ...]
     piece_values: Floats
     layers: tuple[Layer, ...]
     converged: bool | None
     statement: str
     truncated: int
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """[1+L] names of the rows of the value tables: what the scores are made of, and the blocks."""
+        blocks = tuple(f"block {layer.index}" for layer in self.layers)
+        if not blocks:
+            return ("scores",)
+        if np.array_equal(self.piece_values[0], self.piece_values[-1]):
+            return (f"scores, of {blocks[-1]}", *blocks)
+        return ("all layers fused", *blocks)
 
     def strongest(self, row: int, count: int) -> tuple[list[int], list[int]]:
         """Numbers of the `count` most supporting and the `count` most opposing units, strongest first."""
@@ -101,8 +115,13 @@ class Summary:
         return [int(i) for i in order if values[i] > 0][:count], [int(i) for i in order[::-1] if values[i] < 0][:count]
 
 
-def summarise(attribution: Attribution, index: int) -> Summary:
+def summarise(attribution: Attribution, index: int, percentile: float = PERCENTILE) -> Summary:
     """Gather what the views show of one input.
+
+    Args:
+        attribution: of texts or images.
+        index: which input.
+        percentile: of the scores' magnitudes, drawn at full colour.
 
     Raises:
         IndexError: no such input.
@@ -123,17 +142,19 @@ def summarise(attribution: Attribution, index: int) -> Summary:
     wanted = [] if attribution.target is None else attribution.target[index].reshape(-1).tolist()
     explained = tuple(classes[c] for c in wanted if c < len(classes))
     layers = _layers(attribution, index)
-    shared = float(np.median([robust_scale(row) for row in values[1:]])) if len(values) > 1 else 1.0
+    shared = float(np.median([robust_scale(row, percentile) for row in values[1:]])) if len(values) > 1 else 1.0
     return Summary(
         target=" - ".join(c.name for c in explained) or visible(attribution.label(index)),
         predicted=max(classes, key=lambda c: c.logit) if len(classes) > 1 else None,
         explained=explained,
         units=names,
         values=values,
-        scales=(robust_scale(values[0]), *[shared] * len(layers)),
+        scales=(robust_scale(values[0], percentile), *[shared] * len(layers)),
         apart=tuple(_token(text, t) if attribution.grid is None else f"prefix token {t}" for t in outside),
         apart_values=table[:, outside],
         segments=segments,
+        members=tuple(members),
+        outside=tuple(outside),
         pieces=() if text is None else tuple(tuple((_token(text, t), t) for t in tokens) for tokens in members),
         piece_values=table,
         layers=layers,
@@ -141,6 +162,29 @@ def summarise(attribution: Attribution, index: int) -> Summary:
         statement=visible(attribution.statement(index)),
         truncated=0 if text is None else text.truncated,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Strongest:
+    """The units that any of several explanations ranks highest.
+
+    Args:
+        units: [K] their numbers, in reading order.
+        values: [E,K] scores by each explanation.
+        levels: [E,K] the same over each one's scale, in [-1, 1].
+    """
+
+    units: list[int]
+    values: list[list[float]]
+    levels: list[list[float]]
+
+
+def strongest_of(summaries: list[Summary], count: int) -> Strongest:
+    """The `count` units that are strongest in any of the explanations of one input, each by its own scale."""
+    values = np.stack([np.nan_to_num(s.values[0]) for s in summaries])
+    levels = np.stack([normalise(s.values[0], s.scales[0]) for s in summaries])
+    chosen = np.sort(np.argsort(-np.abs(levels).max(axis=0), kind="stable")[:count])
+    return Strongest(chosen.tolist(), values[:, chosen].tolist(), levels[:, chosen].tolist())
 
 
 def visible(text: str) -> str:
@@ -210,7 +254,7 @@ def _layers(attribution: Attribution, index: int) -> tuple[Layer, ...]:
     real = attribution.mask[index]
     return tuple(
         Layer(
-            index=layer,
+            index=attribution.block(layer),
             total=float(attribution.layer_scores[index, layer][real].double().sum()),
             gap=float(attribution.gap[index, layer]),
             delta=float(attribution.convergence_delta[index, layer]),

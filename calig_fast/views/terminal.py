@@ -13,16 +13,21 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from ..attribution import Attribution
+from ..attribution import Attribution, Grid
 from . import colours
-from .summary import Floats, Summary, percent, signed, summarise
+from .comparison import Comparison
+from .summary import Floats, Summary, percent, signed, strongest_of, summarise
 
 Pixels = NDArray[np.uint8]
 
 WORDS = 400
 RANKED = 6
+COMPARED = 16
+COLUMN = 38
 MARKS = 3
 BARS = " ▁▂▃▄▅▆▇█"
+WORD_MARKS = "[+] supports, [-] opposes, [+++] is full scale or more"
+MAP_MARKS = "maps: # strong and + weak support, - weak and = strong opposition"
 SIGNS = {-2: "=", -1: "-", 0: ".", 1: "+", 2: "#"}
 
 
@@ -39,6 +44,18 @@ def render(attribution: Attribution, console: Console | None = None, layers: boo
     printer = _Printer(console)
     for index in range(len(attribution)):
         printer.show(attribution, index, layers)
+
+
+def render_comparison(comparison: Comparison, console: Console | None = None) -> None:
+    """Print every input of several explanations: texts or patches in columns where they fit, and the strongest words.
+
+    Args:
+        comparison: what `compare` made.
+        console: where to print; standard output by default.
+    """
+    printer = _Printer(Console() if console is None else console)
+    for index in range(len(comparison)):
+        printer.compare(comparison, index)
 
 
 class _Printer:
@@ -67,6 +84,50 @@ class _Printer:
             self._print(self._layers(summary, strips=attribution.grid is None))
         self._print(self._text(summary.statement, self._ink(summary.converged)))
         self.console.print()
+
+    def compare(self, comparison: Comparison, index: int) -> None:
+        summaries = [summarise(a, index) for a in comparison.attributions]
+        texts = comparison.attributions[0].grid is None
+        cells = [
+            Group(
+                self._text(name, "bold"),
+                self._heading(summary, ""),
+                self._legend(summary, texts) if self.colour else Text(f"full scale {summary.scales[0]:.2g}", "dim"),
+                Text(),
+                self._highlighted(summary) if texts else self._picture(summary, a.grid, COLUMN),
+                Text(),
+            )
+            for name, a, summary in zip(comparison.names, comparison.attributions, summaries, strict=True)
+        ]
+        if len(comparison) > 1:
+            self._print(self._text(f"input {index}", "dim"))
+        if not self.colour:
+            self._print(Text(WORD_MARKS if texts else MAP_MARKS, "dim"))
+        across = max(1, self.console.width // COLUMN)
+        for first in range(0, len(cells), across):
+            row = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False, expand=True)
+            for _ in range(min(across, len(cells))):
+                row.add_column(ratio=1)
+            row.add_row(*cells[first : first + across])
+            self._print(row)
+        if texts and comparison.same_input(index):
+            self._print(self._compared(comparison.names, summaries))
+        for name, summary in zip(comparison.names, summaries, strict=True):
+            self._print(self._text(f"{name}: {summary.statement}", self._ink(summary.converged)))
+        self.console.print()
+
+    def _compared(self, names: tuple[str, ...], summaries: list[Summary]) -> RenderableType:
+        """The words that any of the explanations ranks highest, in reading order, with the score of each."""
+        found = strongest_of(summaries, COMPARED)
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column("strongest of any", header_style="dim", max_width=24, overflow="fold")
+        for name in names:
+            table.add_column(self._text(name), header_style="bold", justify="right", overflow="fold")
+        rows = zip(found.units, zip(*found.values, strict=True), zip(*found.levels, strict=True), strict=True)
+        for unit, values, levels in rows:
+            scores = [Text(signed(v), self._paint(x)) for v, x in zip(values, levels, strict=True)]
+            table.add_row(self._text(summaries[0].units[unit]), *scores)
+        return Padding(table, (0, 0, 1, 2))
 
     def _print(self, what: RenderableType) -> None:
         self.console.print(what, highlight=False)
@@ -105,10 +166,11 @@ class _Printer:
         if self.colour:
             ramp = [Text("  ", self._paint(v)) for v in (-1, -0.6, -0.3, 0, 0.3, 0.6, 1)]
             return Text().join([Text(f"opposes -{scale} ", "dim"), *ramp, Text(f" +{scale} supports", "dim")])
-        marks = f"[+] supports, [-] opposes, [+++] is {scale} or more; " if words else f"full scale {scale}; "
-        return Text(f"{marks}maps: # strong and + weak support, - weak and = strong opposition", "dim")
+        marks = f"{WORD_MARKS}; " if words else ""
+        return Text(f"full scale {scale}; {marks}{MAP_MARKS}", "dim")
 
-    def _words(self, summary: Summary) -> None:
+    def _highlighted(self, summary: Summary) -> Text:
+        """The first words, each on the colour of its score, or with a mark."""
         values = colours.normalise(summary.values[0], summary.scales[0])
         marks = colours.levels(summary.values[0], summary.scales[0], MARKS)
         line = Text()
@@ -122,7 +184,10 @@ class _Printer:
                 mark = int(marks[segment.unit])
                 if mark and not self.colour:
                     line += Text(f"[{('+' if mark > 0 else '-') * abs(mark)}]")
-        self._print(Padding(line, (1, 2)))
+        return line
+
+    def _words(self, summary: Summary) -> None:
+        self._print(Padding(self._highlighted(summary), (1, 2)))
         if len(summary.units) > WORDS:
             rest = signed(float(np.nansum(summary.values[0, WORDS:])))
             self._print(
@@ -190,12 +255,12 @@ class _Printer:
             colours.normalise(row.reshape(shape), scale)
             for row, scale in zip(summary.values, summary.scales, strict=True)
         ]
-        zoom = max(1, min(28 // shape[0], 34 // shape[1]))
+        zoom = _zoom(shape, 34)
         large = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
         cells: list[RenderableType] = []
         if pixels is not None and self.colour:
             cells.append(_thumbnail(pixels, shape[0] * zoom, shape[1] * zoom))
-        cells.append(self._plane(planes[0].repeat(zoom, 0).repeat(zoom, 1) if self.colour else planes[0]))
+        cells.append(self._large(planes[0], zoom))
         large.add_row(*cells)
         self._print(Padding(large, (1, 2)))
         if layers and len(planes) > 1:
@@ -203,14 +268,28 @@ class _Printer:
             for first in range(1, len(planes), across):
                 strip = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
                 shown = range(first, min(first + across, len(planes)))
-                strip.add_row(*[Group(Text(f"block {r - 1}", "dim"), self._plane(planes[r])) for r in shown])
+                strip.add_row(*[Group(Text(summary.rows[r], "dim"), self._plane(planes[r])) for r in shown])
                 self._print(Padding(strip, (0, 0, 1, 2)))
+
+    def _picture(self, summary: Summary, grid: Grid | None, width: int) -> Text:
+        """The final scores of an image's patches, in a column of that width."""
+        shape = (grid.rows, grid.columns) if grid else (1, len(summary.units))
+        plane = colours.normalise(summary.values[0].reshape(shape), summary.scales[0])
+        return self._large(plane, _zoom(shape, width - 4))
+
+    def _large(self, plane: Floats, zoom: int) -> Text:
+        return self._plane(plane.repeat(zoom, 0).repeat(zoom, 1) if self.colour else plane)
 
     def _plane(self, plane: Floats) -> Text:
         """Normalised scores [rows, columns]: two rows a line as half-blocks, or a line of marks a row."""
         if not self.colour:
             return Text("\n".join("".join(SIGNS[round(v * 2)] for v in row) for row in plane.tolist()))
         return _half_blocks([[colours.blend(v, colours.DARK) for v in row] for row in plane.tolist()])
+
+
+def _zoom(shape: tuple[int, int], width: int) -> int:
+    """Cells a patch: at most 28 rows and `width` columns."""
+    return max(1, min(28 // shape[0], width // shape[1]))
 
 
 def _thumbnail(pixels: Pixels, rows: int, columns: int) -> Text:

@@ -64,7 +64,7 @@ def test_table_and_page(texts, lines, tmp_path):
         assert word in found.stdout
     assert f"wrote {page}" in found.stderr
     written = page.read_text(encoding="utf-8")
-    for word in ("<h2>calig</h2>", "<h2>chefer</h2>", "random order", "evening"):
+    for word in ("Side by side", ">calig<", ">chefer<", "random order", "evening"):
         assert word in written
     assert "http" not in written.replace("http://www.w3.org", "")
 

@@ -29,6 +29,10 @@ def test_texts_to_the_terminal_a_page_and_a_file(texts, tmp_path):
         assert f"wrote {path}" in found.stderr.splitlines()
         assert path.stat().st_size > 500
     assert "unbelievably" in page.read_text(encoding="utf-8")
+    assert (
+        page.read_text(encoding="utf-8").count("what it attended to") == 2
+    )  # the maps are on the page, not in the file
+    assert Attribution.load(saved).maps is None
     a, wanted = Attribution.load(saved), explained(texts)(words)
     torch.testing.assert_close(a.scores, wanted.scores)
     assert a.texts == wanted.texts

@@ -1,7 +1,6 @@
-"""The page as a browser shows it, with Debian's chromium."""
+"""The page as a browser shows it."""
 
 import copy
-import shutil
 
 import pytest
 from test_monitor_page import HOSTILE, watched
@@ -10,27 +9,7 @@ from tiny_models import pixels, tiny
 from calig_fast.monitor import Monitor
 from calig_fast.monitor.page import page
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 LONG = "word " * 600
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +25,10 @@ def file(tmp_path_factory):
 
 
 @pytest.fixture(params=[(1280, "light"), (400, "light"), (1280, "dark"), (400, "dark")], ids=str)
-def shown(browser, file, request):
+def shown(chromium, file, request):
     """The page, open; whatever the browser complains of or asks for beside the file fails the test."""
     width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     opened = context.new_page()
     complaints, asked = [], []
     opened.on("console", lambda message: complaints.append(message.text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import torch
 
@@ -116,7 +117,7 @@ def of_images(
 
 HOSTILE = (
     "<script>alert(\"x\")</script> & 'quoted' </script><img src=x onerror=alert(1)> {{ 7*7 }} [bold]markup[/bold] "
-    "$x_1$ \\alpha שלום עולם 🎉 ሰላም \x1b[31mred\x07 \u202eoverride \ud800 {% raw %}"
+    "$x_1$ \\alpha שלום עולם 🎉 e\u0301a\u0308\u0323 ሰላም \x1b[31mred\x07 \u202eoverride \ud800 {% raw %}"
 )
 
 
@@ -152,3 +153,13 @@ def cases() -> dict[str, Attribution]:
         "grid alone": of_images(side=14, layers=12),
         "wide grid": of_images(side=4, layers=2, grid=Grid(2, 8)),
     }
+
+
+def with_maps(attribution: Attribution, **changes: object) -> Attribution:
+    """The attribution with context maps [B,L,T,U], as `return_maps=True` keeps them."""
+    b, layers, width = attribution.layer_scores.shape
+    g = torch.Generator().manual_seed(width)
+    maps = torch.randn(b, layers, width, width, generator=g).pow(3) * 1e-2
+    real = (attribution.mask[:, :, None] & attribution.mask[:, None, :])[:, None]
+    fields = {"maps": maps * real, "settings": {**attribution.settings, "fusion": {"lam": 0.5}}, **changes}
+    return replace(attribution, **fields)  # type: ignore[arg-type]

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from synthetic import cases, of_texts, read
 
+from calig_fast import compare
 from calig_fast.views import plots
+from calig_fast.views.figures import WORDS
 
 pytest.importorskip("matplotlib")
 CASES = cases()
@@ -25,6 +27,32 @@ def test_figures_save(name: str, suffix: str, tmp_path: Path) -> None:
         figure.savefig(path)
         start = path.read_bytes()[:400]
         assert start.startswith(b"\x89PNG") if suffix == "png" else b"<svg" in start or b"<?xml" in start
+
+
+def test_a_figure_of_a_text_is_letters_and_lines_in_a_pdf(tmp_path: Path) -> None:
+    texts, image = CASES["text"], CASES["images"]
+    for name, figure in (("words", plots.plot(texts)), ("beside", compare([texts, texts]).plot())):
+        figure.savefig(tmp_path / f"{name}.pdf")
+        written = (tmp_path / f"{name}.pdf").read_bytes()
+        assert written.startswith(b"%PDF")
+        assert b"/Font" in written
+        assert b"/Subtype /Image" not in written
+    plots.plot(image).savefig(tmp_path / "image.pdf")
+    assert b"/Subtype /Image" in (tmp_path / "image.pdf").read_bytes()
+
+
+def test_percentile_and_opacity_change_what_is_drawn() -> None:
+    a = CASES["images"]
+    layers = [np.asarray(plots.plot(a, opacity=o).axes[1].images[1].get_array())[..., 3] for o in (0.3, 0.6)]
+    assert layers[0].max() == pytest.approx(0.3)
+    assert layers[1] == pytest.approx(2 * layers[0])
+    shares = [np.asarray(plots.plot(a, percentile=p).axes[1].images[1].get_array())[..., 3] for p in (100, 60)]
+    assert np.mean(shares[1] == shares[1].max()) > 0.2 > np.mean(shares[0] == shares[0].max())
+    low, high = (
+        np.abs(plots.plot_layers(CASES["text"], percentile=p).axes[1].collections[0].get_array()) for p in (99, 50)
+    )
+    assert (high >= low).all()
+    assert (high > low).any()
 
 
 def test_bars_are_the_strongest_words_in_reading_order() -> None:
@@ -44,7 +72,10 @@ def test_the_text_above_fits_the_figure() -> None:
         box = text.get_window_extent()
         assert 0 <= box.x0 <= box.x1 <= width
         assert figure.axes[0].bbox.y1 < box.y0 <= box.y1 <= height
-    assert f"and {2000 - plots.WORDS} words more" in figure.texts[-2].get_text()
+    words = [t.get_text() for t in figure.texts]
+    assert f"and {2000 - WORDS} words more" in words[-3]
+    assert "did not read the last 320 tokens" in words[-2]
+    assert words[WORDS - 1 : -3] == [CASES["long"].texts[0].words[WORDS - 1].text]  # and nothing that was not read
 
 
 def test_layers_show_every_block_and_its_total() -> None:
