@@ -9,8 +9,8 @@ from unittest import mock
 
 import pytest
 import torch
-from compat_errors import COMPAT_CASES
 from command_errors import COMMAND_CASES
+from compat_errors import COMPAT_CASES
 from metric_errors import METRIC_CASES
 from tiny_models import Linear, ids, pixels, tiny
 from torch import nn
