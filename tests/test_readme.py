@@ -1,10 +1,10 @@
-"""The README says what is so; tests/test_pages.py runs what stands in it."""
+"""The README says what is so; tests/test_documents.py runs what stands in it."""
 
 import json
 import re
 
 import pytest
-from pages import ROOT, fences
+from documents import ROOT, fences
 
 from benchmarks.accuracy import PARTS
 from calig_fast.demo import MissingPackageError, load

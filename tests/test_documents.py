@@ -4,7 +4,7 @@ import os
 
 import pytest
 import torch
-from pages import PAGES, Fence, commands, fences, run
+from documents import PAGES, Fence, commands, fences, run
 
 from calig_fast import demo
 
@@ -53,7 +53,7 @@ def test_few_blocks_are_left_out_and_each_says_why():
 
 def test_no_block_is_of_a_language_that_is_run_by_nobody():
     told = {f.language for page in PAGES for f in fences(page)}
-    assert told <= {"python", "sh", "text", ""}
+    assert told <= {"python", "sh", "diff", "text", ""}
 
 
 def test_every_fence_is_found():
