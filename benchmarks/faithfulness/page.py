@@ -45,12 +45,21 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
         images: folder of the plots.
     """
     tasks = {name: task for name, task in summary["tasks"].items() if "missing" not in task}
-    parts = [words.rstrip(), "", *_overview(tasks), ""]
+    parts = [words.rstrip(), "", "![Scores of every method](images/faithfulness.png)", "", *_overview(tasks), ""]
     for name, task in tasks.items():
         parts += [*_task(name, task), ""]
     parts += ["## The ablation", "", *_ablation(tasks), ""]
     gone = [f"- {name}: {task['missing']}." for name, task in summary["tasks"].items() if "missing" in task]
     parts += ["## Not run here", "", *gone, ""] if gone else []
+    size = summary["geometry"]
+    parts += [
+        "## At AfroLM's size",
+        "",
+        f"A text of {size['tokens']} tokens through {size['blocks']} blocks of {size['wide']} with seeded weights, "
+        f"default settings: {size['cpu_seconds']:.1f} CPU seconds on one thread, {size['extra_mib']:.0f} MiB more than "
+        "before the first call.",
+        "",
+    ]
     about = summary["machine"]
     parts.append(
         f"{about['processor']} ({about['instruction_set']}), {about['date']}, torch {about['torch']}, transformers "
@@ -120,7 +129,7 @@ def _ablation(tasks: dict[str, Any]) -> list[str]:
             d = found.get(variant)
             told = "-" if d is None else f"{d['difference']:+.3f}"
             cells.append(f"**{told}**" if d and (d["low"] > 0 or d["high"] < 0) else told)
-        lines.append(_row([variant, *cells]))
+        lines.append(_row([variant.replace("|", "\\|"), *cells]))
     return lines
 
 
@@ -131,8 +140,8 @@ def plot(tasks: dict[str, Any], file: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    columns = min(4, len(tasks))
-    rows = -(-len(tasks) // columns)
+    rows = -(-len(tasks) // 4)
+    columns = -(-len(tasks) // rows)
     figure, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.9 * rows), squeeze=False, layout="constrained")
     for axis in axes.flat[len(tasks) :]:
         axis.set_visible(False)
