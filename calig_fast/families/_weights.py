@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -117,6 +117,12 @@ def layer_scale(module: Any, name: str) -> Tensor | None:
     return found
 
 
+def _records(hook: Callable[..., Any]) -> bool:
+    """Whether a hook is one that transformers 5 leaves behind after `output_hidden_states=True`: it changes nothing."""
+    name, module = getattr(hook, "__name__", ""), getattr(hook, "__module__", "") or ""
+    return module.startswith("transformers.") and name == "output_capturing_hook"
+
+
 def unhooked(module: nn.Module) -> None:
     """Raise where a hook may change what the modules of a block compute.
 
@@ -124,7 +130,7 @@ def unhooked(module: nn.Module) -> None:
         UnreadableError: naming the module.
     """
     for name, inner in module.named_modules():
-        if inner._forward_hooks or inner._forward_pre_hooks:
+        if inner._forward_pre_hooks or not all(map(_records, inner._forward_hooks.values())):
             raise UnreadableError(f"{name or 'a block'} has forward hooks, which may change what it computes")
 
 

@@ -164,6 +164,15 @@ def test_hooks_and_unknown_parts_go_to_the_oracle_by_themselves():
     assert "attn.q_norm" in explain(model, pixels(1)).settings["not_native"]
 
 
+def test_a_model_that_once_gave_its_hidden_states_stays_native():
+    model = copy.deepcopy(tiny("bert"))
+    wanted = explain(model, ids(6))
+    model(**ids(6), output_hidden_states=True)  # transformers 5 leaves hooks in the blocks
+    found = explain(model, ids(6))
+    assert found.engine == wanted.engine == "native"
+    assert torch.equal(found.scores, wanted.scores)
+
+
 def test_lora_adapters_count_with_their_effective_weights():
     from peft import LoraConfig, get_peft_model
 
