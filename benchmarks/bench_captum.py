@@ -20,9 +20,10 @@ import captum.attr as captums
 import torch
 from torch import Tensor, nn
 
-from benchmarks import captum_loop, machine, measure
+from benchmarks import captum_loop, measure
 from benchmarks.results import FOLDER
 from benchmarks.works import Work, minilm_128
+from calig_fast.bench import machine
 from calig_fast.compat import captum as ours
 
 LIMIT = 1e-5  # the largest relative difference

@@ -25,8 +25,11 @@ OPERATIONS = (
     "activation_backward_gated",
     "attention_forward",
     "attention_backward",
+    "attention_gradient",
+    "fuse_rollout",
 )
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PROBLEMS = [(op, name) for op in OPERATIONS for name in DTYPES if (op, name) != ("fuse_rollout", "bfloat16")]
 
 
 def problem(op: str, lengths: list[int], dtype: torch.dtype) -> tuple[Any, ...]:
@@ -61,8 +64,21 @@ def problem(op: str, lengths: list[int], dtype: torch.dtype) -> tuple[Any, ...]:
         if op == "attention_forward":
             return qkv, offsets, longest, scale
         out, lse = ops.attention_forward(qkv, offsets, longest, scale, backend="reference")
-        return draw(tokens, HEADS, WIDTH // HEADS), qkv, out, lse, offsets, longest, scale
+        kept = (lse,) if op == "attention_gradient" else (out, lse)
+        return draw(tokens, HEADS, WIDTH // HEADS), qkv, *kept, offsets, longest, scale
     return draw(tokens), draw(sum(n * n for n in lengths)), offsets, draw(tokens), draw(tokens), 0.5
+
+
+def operation(op: str) -> Callable[..., Any]:
+    """The operation that one of `OPERATIONS` times."""
+    found: Callable[..., Any] = getattr(ops, op.removesuffix("_lig").removesuffix("_gated"))
+    return found
+
+
+def products(op: str, lengths: list[int]) -> int:
+    """Floating-point operations of the operation's matrix products."""
+    each = {"attention_forward": 2, "attention_backward": 5, "attention_gradient": 2}.get(op, 0)
+    return each * 2 * WIDTH * sum(n * n for n in lengths)
 
 
 def double(value: Any) -> Any:
@@ -84,16 +100,13 @@ def agree(run: Callable[..., Any], args: tuple[Any, ...], backend: str, dtype: t
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(
-    ("op", "dtype"),
-    [(op, d) for op in OPERATIONS for d in DTYPES] + [("fuse_rollout", "float32")],
-)
+@pytest.mark.parametrize(("op", "dtype"), PROBLEMS)
 def test_op(benchmark: Any, op: str, dtype: str, layout: str, backend: str) -> None:
     """Time one operation on one backend, after its answer was checked."""
     reason = ops.backends()[backend]
     if reason is not None:
         pytest.skip(f"{backend}: {reason}")
-    run = getattr(ops, op.removesuffix("_lig").removesuffix("_gated"))
+    run = operation(op)
     args = problem(op, LAYOUTS[layout], DTYPES[dtype])
     if not agree(run, args, backend, DTYPES[dtype]):
         pytest.fail(f"{op} on {backend}: the answer is wrong, no time is reported")

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks import machine
 from calig_fast import Attribution, Explainer, demo
+from calig_fast.bench import machine
 from calig_fast.monitor.measures import rank_correlation
 
 RESULT = Path(__file__).parent / "results" / "end_points.json"

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,34 @@ import torch
 
 FOLDER = Path(__file__).parent / "results"
 ROOT = Path(__file__).resolve().parent.parent
-SANITIZED = "tests/ops/test_ops_values.py::test_a_nan_of_a_row_stays_in_its_row"
+# of the suite, what takes a device: each operation on each backend against its float64 reference; explanations of every
+# family, method and dtype; waves that wait for nothing; recorded sweeps
+TESTS = (
+    "tests/ops/test_ops_values.py",
+    "tests/test_gpu.py",
+    "tests/engine/test_waiting.py",
+    "tests/engine/test_graphs.py",
+)
+SANITIZED = ("tests/ops/test_ops_values.py", "-k", "large_problem and cuda")  # every CUDA kernel, on ragged segments
+TOOLS = ("memcheck", "racecheck")
+# seconds of each part, and in them the start of Python; together less than ten minutes
+LIMITS = {"tests": 260, "sanitizer": 60, "operations": 120, "explanations": 80}
 
 
 def tests() -> str:
     """The summary of the tests that use the GPU."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "tests/ops/test_ops_values.py", "tests/test_gpu.py"]
-    return _last_line(command, 300)
+    return _last_line([sys.executable, "-m", "pytest", "-q", "-x", *TESTS], LIMITS["tests"])
 
 
-def sanitizer() -> str:
-    """What compute-sanitizer says of the small cases, where it is installed."""
+def sanitizer() -> dict[str, str]:
+    """What compute-sanitizer's tools say of the CUDA kernels, where it is installed."""
     if shutil.which("compute-sanitizer") is None:
-        return "not installed"
-    command = ["compute-sanitizer", "--error-exitcode", "1", sys.executable, "-m", "pytest", "-q", SANITIZED]
-    return _last_line(command, 120)
+        return dict.fromkeys(TOOLS, "compute-sanitizer is not installed")
+    suite = [sys.executable, "-m", "pytest", "-q", *SANITIZED]
+    return {
+        tool: _last_line(["compute-sanitizer", "--tool", tool, "--error-exitcode", "1", *suite], LIMITS["sanitizer"])
+        for tool in TOOLS
+    }
 
 
 def _last_line(command: list[str], seconds: int) -> str:
@@ -50,7 +64,7 @@ def page(results: dict[str, Any]) -> str:
     """The tables."""
     from proofs.kernels_page import table
 
-    about = results["machine"]
+    about, left_out = results["machine"], results["left_out"]
     head = ("operation", "dtype", "layout", "backend", "median, µs", "p20", "p80", "GB/s", "of peak")
     operations = [
         [
@@ -61,18 +75,38 @@ def page(results: dict[str, Any]) -> str:
         for r in results["operations"]
     ]
     explanations = [
-        [r["work"], r["who"], r["dtype"], f"{r['median']:.1f}", f"{r['p20']:.1f}", f"{r['p80']:.1f}"]
+        [r["work"], r["who"], r["dtype"], *(f"{r[k]:.1f}" for k in ("median", "p20", "p80")), f"{r['error']:.1e}"]
         for r in results["explanations"]
     ]
+    said = "; ".join(f"{tool}: {line}" for tool, line in results["sanitizer"].items())
     return "\n".join(
         [
             f"# {about['gpu']}\n",
-            f"{about['date']}, torch {about['torch']}. Tests: {results['tests']}. compute-sanitizer: "
-            f"{results['sanitizer']}.\n\nCUDA events; the cache is flushed before each repetition of an operation.\n",
+            f"{about['date']}, torch {about['torch']}. Tests ({', '.join(results['test_files'])}): {results['tests']}. "
+            f"Sanitizer: {said}.\n\nTimes by CUDA events; the L2 cache is flushed before each repetition of an "
+            "operation. *Of peak*: the least time, of the larger of bytes / bandwidth and products / peak, over the "
+            "median. *Error*: of the layer relevance, the worst layer and input, against a converged reference.\n",
             table(head, operations),
-            table(("work", "who", "dtype", "median, ms", "p20", "p80"), explanations),
+            table(("work", "who", "dtype", "median, ms", "p20", "p80", "error"), explanations),
+            f"Left out for want of time: {left_out['operations']} operations, {left_out['explanations']} contenders.\n",
         ]
     )
+
+
+def measured() -> dict[str, Any]:
+    """All of it.
+
+    Raises:
+        RedGateError: an answer is wrong.
+    """
+    from benchmarks import gpu_times
+    from calig_fast.bench import machine
+
+    found = {"machine": machine.describe(), "test_files": TESTS, "tests": tests(), "sanitizer": sanitizer()}
+    operations, some = gpu_times.operations(found["machine"]["gpu"], time.monotonic() + LIMITS["operations"])
+    explanations, others = gpu_times.explanations(time.monotonic() + LIMITS["explanations"])
+    left_out = {"operations": some, "explanations": others}
+    return {**found, "operations": operations, "explanations": explanations, "left_out": left_out}
 
 
 def main() -> None:
@@ -83,17 +117,13 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("no GPU that torch can use: nothing was run, nothing written")
         return
-    from benchmarks import gpu_times
-    from calig_fast.bench import machine
+    from benchmarks.truth import RedGateError
 
-    results = {
-        "machine": machine.describe(),
-        "tests": tests(),
-        "sanitizer": sanitizer(),
-        "operations": gpu_times.operations(),
-        "explanations": gpu_times.explanations(),
-    }
-    name = re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name().lower()).strip("-")
+    try:
+        results = measured()
+    except RedGateError as error:
+        sys.exit(str(error))
+    name = re.sub(r"[^a-z0-9]+", "-", results["machine"]["gpu"].lower()).strip("-")
     path = options.out or FOLDER / f"{name}.json"
     path.write_text(json.dumps(results, indent=1) + "\n")
     path.with_suffix(".md").write_text(page(results))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 Modality = Literal["text", "image"]
@@ -74,19 +73,6 @@ class Block:
     gated: bool = False
     scale1: Tensor | None = None
     scale2: Tensor | None = None
-
-
-def in_dtype(block: Block, dtype: torch.dtype) -> Block:
-    """The block with its weights in `dtype`; what is in it already is not copied."""
-
-    def cast(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value.to(dtype)
-        if isinstance(value, Affine | Norm):
-            return replace(value, **{f.name: cast(getattr(value, f.name)) for f in fields(value)})
-        return value
-
-    return replace(block, **{f.name: cast(getattr(block, f.name)) for f in fields(block)})
 
 
 @dataclass(frozen=True)

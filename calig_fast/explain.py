@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -12,6 +13,7 @@ from torch import nn
 
 from . import checks, families
 from .attribution import Attribution
+from .engine.workspace import Workspace
 from .flow import Flow, Memory
 from .inputs import read
 from .method.fusion import Fusion
@@ -115,7 +117,13 @@ def explain(
 class Explainer:
     """A model with its tokenizer or processor and the options of `explain`, ready for many inputs.
 
-    It learns from call to call how finely each layer's paths are best begun; the tolerance holds all the same.
+    It learns from call to call how finely each layer's paths are best begun; the tolerance holds all the same. The
+    model may be trained between calls: each reads its weights.
+
+    Kept between calls, beside the model, are its projections of queries, keys and values side by side, where the model
+    has them apart (85 MB for a BERT base in float32); with a `dtype` narrower than the model's, all weights of the
+    blocks in it; and on a GPU up to 8 recorded waves, each of about `memory_budget` bytes, and both ends of the last
+    paths. Weights that are replaced, not changed in place, are held until the next call.
 
     Args:
         model: see `explain`.
@@ -141,6 +149,7 @@ class Explainer:
             )
         self.encoder = found
         self._memory = Memory()
+        self._workspaces: deque[Workspace] = deque(maxlen=1)
 
     def __call__(self, inputs: Any, **options: Any) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.
@@ -157,7 +166,18 @@ class Explainer:
         with _calm(self._inner):
             batch = read(inputs, self._inner, self.encoder, self.processor)
             suited = settings.suited(images=batch.texts is None)
-            return Flow(self._inner, self.encoder, suited, self._memory).explain(batch)
+            with self._workspace() as workspace:
+                return Flow(self._inner, self.encoder, suited, self._memory, workspace).explain(batch)
+
+    @contextlib.contextmanager
+    def _workspace(self) -> Iterator[Workspace]:
+        """That of the call before; a call beside another has one of its own, and none is left by an error."""
+        try:
+            mine = self._workspaces.pop()
+        except IndexError:
+            mine = Workspace()
+        yield mine
+        self._workspaces.append(mine)
 
 
 def _settings(base: Settings, options: dict[str, Any]) -> Settings:

@@ -21,6 +21,7 @@ from .engine.reference import Oracle
 from .engine.sweep import Native
 from .engine.tap import Layout
 from .engine.verify import ReadsPaddingError
+from .engine.workspace import Workspace
 from .inputs import Inputs
 from .method.fusion import Fusion, context_map
 from .method.presets import Signals, allowed, combined, score_errors
@@ -53,13 +54,17 @@ class Flow:
         encoder: where its blocks are.
         settings: the options.
         memory: what earlier calls learned; this one adds to it.
+        workspace: what the engine of an earlier call left; this one fills it anew.
 
     Raises:
         ValueError: the engine asked for cannot run this.
     """
 
-    def __init__(self, model: nn.Module, encoder: Encoder, settings: Settings, memory: Memory) -> None:
+    def __init__(
+        self, model: nn.Module, encoder: Encoder, settings: Settings, memory: Memory, workspace: Workspace
+    ) -> None:
         self.model, self.encoder, self.settings, self.memory = model, encoder, settings, memory
+        self._workspace = workspace
         self.engine, self.not_native = self._choose()
         self._traces: list[Trace] = []
         self._kind = ""
@@ -91,8 +96,8 @@ class Flow:
         why = 'method "conductance" runs on the reference engine' if settings.resolved.integral == "input" else ""
         if not why:
             try:
-                dtype, known = compute_dtype(settings.dtype, self.model), self.memory.known
-                return Native(self.model, self.encoder, dtype, settings.memory_budget, settings.backend, known), ""
+                dtype, kept = compute_dtype(settings.dtype, self.model), (self.memory.known, self._workspace)
+                return Native(self.model, self.encoder, dtype, settings.memory_budget, settings.backend, *kept), ""
             except ValueError as error:
                 why = str(error)
         if settings.engine == "native":

@@ -9,9 +9,10 @@
 
 namespace {
 
-// The loader finds this in the file before it loads the library: against another PyTorch, loading alone could crash.
+// The loader finds this in the file before it loads the library: against another PyTorch, or registering operations
+// that the package declares otherwise, loading alone could crash.
 __attribute__((used, visibility("default"))) extern const char calig_fast_built_for[] =
-    "calig_fast built for torch " CALIG_TORCH_VERSION ";";
+    "calig_fast built for torch " CALIG_TORCH_VERSION " from " CALIG_SOURCES ";";
 
 std::vector<std::string> instruction_sets() {
 #if defined(CALIG_HAVE_X86)

@@ -33,7 +33,7 @@ def pages() -> dict[str, str]:
     about, feels, looks = (Explainer(d.model, d.processor) for d in (topics, films, clothes))
     return {
         "text": about(ARTICLE, return_maps=True).to_html(),
-        "image": looks(clothes.samples[0].input, return_maps=True).to_html(),
+        "image": looks(clothes.samples[1].input, return_maps=True).to_html(),
         "compare": compare([feels(REVIEW, method=m, return_maps=m == "calig") for m in METHODS]).to_html(),
     }
 

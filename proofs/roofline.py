@@ -16,7 +16,7 @@ import torch
 from captum.attr import LayerIntegratedGradients
 
 from benchmarks import bench_ops, captum_loop
-from calig_fast import explain, ops
+from calig_fast import explain
 
 from .kernels_page import table
 from .tally import BANDWIDTH, PEAKS, Tally
@@ -25,7 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE, DATA = ROOT / "docs" / "roofline.md", ROOT / "proofs" / "roofline.json"
 NODES = 10  # of ours, each layer: about what it takes where it calibrates itself
 CAPTUM_NODES = 50  # of Captum, its default
-HEADS, SIZE = 12, 64
 
 INTRODUCTION = """# What a GPU would take at the least
 
@@ -48,9 +47,8 @@ def operations() -> dict[str, Any]:
     """Each operation at BERT base's sizes: one call of ours, and its definition in plain PyTorch."""
     found = {}
     lengths = bench_ops.LAYOUTS["8x128"]
-    for op in (*bench_ops.OPERATIONS, "fuse_rollout", "attention_forward", "attention_backward"):
-        run = getattr(ops, op.removesuffix("_lig").removesuffix("_gated"))
-        args = _attention(op, lengths) if op.startswith("attention") else bench_ops.problem(op, lengths, torch.float32)
+    for op in bench_ops.OPERATIONS:
+        run, args = bench_ops.operation(op), bench_ops.problem(op, lengths, torch.float32)
         found[op] = {}
         with Tally() as tally:
             out = run(*args, backend="reference")
@@ -63,17 +61,6 @@ def operations() -> dict[str, Any]:
             "seconds": {name: max(moved * size / 4 / BANDWIDTH, products / peak) for name, peak, size in PEAKS},
         }
     return found
-
-
-def _attention(op: str, lengths: list[int]) -> tuple[Any, ...]:
-    """The attention of one path point of every input."""
-    offsets = torch.tensor([0, *lengths]).cumsum(0)
-    qkv = torch.randn(sum(lengths), 3, HEADS, SIZE)
-    forward = qkv, offsets, max(lengths), SIZE**-0.5
-    if op == "attention_forward":
-        return forward
-    out, lse = ops.attention_forward(*forward, backend="reference")
-    return torch.randn(out.shape), qkv, out, lse, *forward[1:]
 
 
 def bert(tokens: int) -> tuple[Any, str, str, torch.Tensor, torch.Tensor]:

@@ -78,12 +78,20 @@ def test_explain_gives_what_the_reference_gives(kind: str, library: ctypes.CDLL)
     wanted = explain(one, call, engine="native", backend="reference")
     with backend.emulated_cuda(library) as calls:
         found = explain(one, call, engine="native", backend="cuda")
-    # the maps come from the attention's way back, which has no CUDA kernel
-    assert set(calls) == set(problems.OPERATIONS) - {"attention_gradient"}
+    assert set(calls) == set(problems.OPERATIONS)
     assert (found.backend.split("+")[0], wanted.backend) == ("cuda", "reference")
     for name in ("scores", "layer_scores"):
         f, w = getattr(found, name), getattr(wanted, name)
         torch.testing.assert_close(f, w, rtol=1e-5, atol=1e-5 * float(w.abs().nan_to_num().max()), equal_nan=True)
+
+
+def test_the_maps_by_themselves_take_the_positive_part_too(library: ctypes.CDLL) -> None:
+    one, call = model("bert"), inputs("bert")
+    wanted = explain(one, call, engine="native", method="chefer", backend="reference").scores
+    with backend.emulated_cuda(library) as calls:
+        found = explain(one, call, engine="native", method="chefer", backend="cuda").scores
+    assert "attention_gradient" in calls
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
 def test_outside_the_manager_nothing_is_patched(library: ctypes.CDLL) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from benchmarks import machine
 from benchmarks.faithfulness import run
 from benchmarks.faithfulness.methods import METHODS
 from calig_fast import metrics
+from calig_fast.bench import machine
 
 RIVALS = ("ig", "captum_ig", "layer_ig_mean", "chefer", "attcat", "rollout")
 START = "lam 0.5"

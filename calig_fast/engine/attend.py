@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from .. import ops
+from ..ops.attention_backward import OPERATION as BACKWARD
+from ..ops.attention_gradient import OPERATION as MAPS
 from .attention import MapKind
 from .packed import Segments
 
@@ -66,20 +68,39 @@ def attend_vjp(
         [R,3E], the gradients side by side, and [M,T,T] with T rows of the longest segment, zeros outside of a
         segment's own.
     """
-    a = attended
+    a, positive, backend = attended, kind == "positive_gradient", _taken(g, backend)
+    gradient = g.view(a.out.shape)
+    apart = maps > 0 and _maps_apart(gradient, a, backend)
     found, kept = ops.attention_backward(
-        g.view(a.out.shape),
+        gradient,
         a.qkv,
         a.out,
         a.lse,
         a.segments.offsets,
         a.segments.longest,
         a.scale,
-        maps,
-        kind == "positive_gradient",
-        backend=_taken(g, backend),
+        0 if apart else maps,
+        positive,
+        backend=backend,
     )
+    if apart:
+        kept = _gradient_maps(gradient, a, maps, positive, backend)
     return found.flatten(1), kept
+
+
+def _maps_apart(gradient: Tensor, a: Attended, backend: str) -> bool:
+    """Whether the backend has a kernel of the maps alone, so that on the way back another would make them."""
+    tensors = gradient, a.qkv, a.lse, a.segments.offsets
+    return MAPS.resolve(backend, tensors) != BACKWARD.resolve(backend, (*tensors, a.out))
+
+
+def _gradient_maps(gradient: Tensor, a: Attended, maps: int, positive: bool, backend: str) -> Tensor:
+    """The maps [M,T,T] of the first segments, by themselves."""
+    first = a.segments.until(maps)
+    rows, longest = slice(first.rows), a.segments.longest
+    return ops.attention_gradient(
+        gradient[rows], a.qkv[rows], a.lse[:, rows], first.offsets, longest, a.scale, positive, backend=backend
+    )
 
 
 def attention_map(attended: Attended, segment: int) -> Tensor:

@@ -1,9 +1,10 @@
 """Kernels that come again in the same order and sizes: recorded as a CUDA graph the second time, replayed from then on.
 
 A recording reads and writes the same addresses each time. So its inputs are copied into buffers of its own before it
-runs, and its result is copied out after; what else it leaves stays where it is, until it runs again. `Replay` keeps the
-last `KEEP` recordings, each with all the memory that its function took: for a wave of path points about the memory
-budget on the way up, and as much on the way down.
+runs, and its result is copied out after; what else it leaves stays where it is, until it runs again. `Replay` keeps
+`KEEP` recordings, each with all the memory that its function took: for a wave of path points about the memory budget on
+the way up, and as much on the way down. One makes room for another once it has been idle for `IDLE` runs, so that more
+shapes than are kept, coming by turns, do not drive each other out.
 
 CALIG_FAST_GRAPHS=0 in the environment switches it off.
 """
@@ -22,6 +23,7 @@ from torch import Tensor
 from .. import ops
 
 KEEP = 4
+IDLE = 64
 SEEN = 256  # shapes remembered as having come once
 VARIABLE = "CALIG_FAST_GRAPHS"
 Run = Callable[..., tuple[Tensor, Any]]
@@ -90,6 +92,7 @@ class _Recording:
     kept: Any
     replay: Callable[[], None]
     within: Any
+    last: int = 0
 
     def run(self, inputs: tuple[Tensor, ...]) -> Ran:
         for mine, theirs in zip(self.inputs, inputs, strict=True):
@@ -104,10 +107,11 @@ class Replay:
     Args:
         recorder: what records, or None to run each as it is.
         keep: recordings held.
+        idle: runs after which one that was not used is let go for another.
     """
 
-    def __init__(self, recorder: Recorder | None, keep: int = KEEP) -> None:
-        self._recorder, self._keep = recorder, keep
+    def __init__(self, recorder: Recorder | None, keep: int = KEEP, idle: int = IDLE) -> None:
+        self.recorder, self._keep, self._idle, self._runs = recorder, keep, idle, 0
         self._recordings: OrderedDict[Hashable, _Recording] = OrderedDict()
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
 
@@ -121,8 +125,9 @@ class Replay:
             within: what `run` reads beside them; a recording is good for this one object, whose tensors may have
                 changed their values, not their places.
         """
-        if self._recorder is None:
+        if self.recorder is None:
             return Ran(*run(*inputs), fixed=False)
+        self._runs += 1
         key = (key, *((t.shape, t.dtype, t.device) for t in inputs))
         recording = self._recordings.pop(key, None)
         if recording is not None and recording.within is not within:
@@ -135,13 +140,13 @@ class Replay:
             self._seen.popitem(last=False)
         if recording is None:
             return Ran(*run(*inputs), fixed=False)
-        self._recordings[key] = recording
+        self._recordings[key], recording.last = recording, self._runs
         return recording.run(inputs)
 
     @property
-    def records(self) -> bool:
-        """Whether anything is recorded."""
-        return self._recorder is not None
+    def withins(self) -> list[Any]:
+        """What the recordings read beside their inputs."""
+        return [recording.within for recording in self._recordings.values()]
 
     def clear(self) -> None:
         """Let go of all recordings, and their memory."""
@@ -149,15 +154,18 @@ class Replay:
         self._seen.clear()
 
     def _record(self, run: Run, inputs: tuple[Tensor, ...], within: Any) -> _Recording | None:
-        if self._recorder is None:
+        if self.recorder is None:
             return None
-        while len(self._recordings) >= self._keep:
-            self._recordings.popitem(last=False)
+        if len(self._recordings) >= self._keep:
+            oldest = next(iter(self._recordings))
+            if self._runs - self._recordings[oldest].last < self._idle:
+                return None
+            del self._recordings[oldest]
         mine = tuple(t.clone(memory_format=torch.contiguous_format) for t in inputs)
         try:
-            (out, kept), replay = self._recorder.record(lambda: run(*mine))
+            (out, kept), replay = self.recorder.record(lambda: run(*mine))
         except RuntimeError:  # no memory for it is one too; what failed once would fail each time
             self.clear()
-            self._recorder = None
+            self.recorder = None
             return None
         return _Recording(mine, out, kept, replay, within)

@@ -22,17 +22,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..encoder import Encoder, in_dtype
+from ..encoder import Encoder
+from ..ops.dispatch import asked
 from ..output import gradients, logits_of
 from . import block as blocks
 from . import first_row, verify
 from .attend import attention_map
 from .attention import MapKind
-from .graphs import Replay, recorder_for
+from .graphs import recorder_for
 from .packed import Packed, Segments
 from .points import Ends, Point, Resolve, Scalars, Slopes, joined
 from .tap import Call, Layout, Record, Tap
 from .wave import Climbed, Lines, Shape, Way, sent
+from .workspace import Workspace
 
 # Bytes a wave takes. Half of it costs a ViT-S/14 of 65 tokens 15 % more time, as each wave reads all weights again;
 # twice as much gains 2 % (Zen 4, 1 thread).
@@ -49,6 +51,7 @@ class Native:
         memory_budget: bytes a wave may keep, None for 56 MiB.
         backend: backend of the fused operations.
         known: kinds of calls that were held against the model's own forward; this one adds to it.
+        workspace: what a call before left; used unless the blocks run in a wider dtype than the model's, a copy of all.
         prune: compute the last block for the first row alone where the head reads no other.
         linear: interpolate the first projection of a path where it is linear.
 
@@ -66,6 +69,7 @@ class Native:
         memory_budget: int | None,
         backend: str,
         known: dict[Hashable, Layout] | None = None,
+        workspace: Workspace | None = None,
         prune: bool = True,
         linear: bool = True,
     ) -> None:
@@ -75,7 +79,8 @@ class Native:
         self.tap = Tap(model, encoder, None if wider == own else wider)
         if encoder.read is None:
             raise ValueError(f'the family "{encoder.family}" knows where its blocks are, not their weights')
-        self._distinct = [in_dtype(encoder.read(block), self.dtype) for block in self.tap.blocks]
+        self._workspace = Workspace() if workspace is None or wider != own else workspace
+        self._distinct = self._workspace.blocks(map(encoder.read, self.tap.blocks), self.dtype, model)
         self.budget = DEFAULT_BUDGET if memory_budget is None else memory_budget
         self.backend = backend
         self.row_bytes = 0
@@ -84,7 +89,7 @@ class Native:
         one = self._distinct[0]
         head = len(one.qkv.weight) // (3 * one.heads)
         recorder = recorder_for(one.qkv.weight.device, self.dtype, backend, head)
-        self._rise, self._fall = Replay(recorder), Replay(recorder)
+        self._workspace.begin((asked(backend), prune, linear), recorder)
         self._lines = Lines(torch.zeros(1, dtype=torch.int64), (), (), (), ())
 
     @torch.no_grad()
@@ -175,8 +180,7 @@ class Native:
             if not short or len(points) == 1:
                 raise
         self.budget = max(1, self.budget // 2)
-        self._rise.clear()
-        self._fall.clear()
+        self._workspace.clear()
         half = len(points) // 2
         return torch.cat([self._halving(call, scalars, part) for part in (points[:half], points[half:])], 1)
 
@@ -185,8 +189,8 @@ class Native:
         shape = Shape.of(points, self._packed)
         table = sent(points, shape, self._lines.offsets.device)
         way, lines = self._way, self._lines
-        key = (shape, self._order, way.first_only)
-        risen = self._rise(key, lambda table: way.up(shape, table, lines), (table,), lines)
+        key = (shape, lines.sizes, self._order, way.first_only)
+        risen = self._workspace.rise(key, lambda table: way.up(shape, table, lines), (table,), lines)
         climbed: Climbed = risen.kept
         index = climbed.inputs
         where = self._packed.where(index, Segments(table[2].long(), shape.lengths))
@@ -198,7 +202,7 @@ class Native:
                 value = scalar(output, index)
                 g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], where)
             if risen.fixed:
-                phi = self._fall(key, lambda g: (way.down(g, climbed, free=False), None), (g,), climbed).out
+                phi = self._workspace.fall(key, lambda g: (way.down(g, climbed, free=False), None), (g,), climbed).out
             else:
                 phi = way.down(g, climbed, free=last)
             phi = self._packed.spread(phi.double(), where, len(points))
@@ -322,9 +326,7 @@ class Native:
             ),
             tuple(q[:tokens].to(wide) for q in qkvs),
         )
-        # recordings read them where they are
-        if not (self._rise.records and self._lines.refilled(lines)):
-            self._lines = lines
+        self._lines = self._workspace.lines(lines)
 
     def _bytes_a_row(self) -> int:
         """Bytes that one row leaves in one block for its way back."""

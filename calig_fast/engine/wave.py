@@ -100,6 +100,11 @@ class Lines:
         return True
 
     @property
+    def sizes(self) -> tuple[int, int]:
+        """Inputs, and tokens of all of them."""
+        return len(self.offsets) - 1, len(self.high[0])
+
+    @property
     def _all(self) -> list[Tensor]:
         return [self.offsets, *self.low, *self.high, *self.qkv_low, *self.qkv_high]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import mmap
 import re
 import warnings
 from dataclasses import dataclass
@@ -13,7 +14,11 @@ from types import ModuleType
 
 import torch
 
-WAY_OUT = "to get it, run in the source folder: pip install --no-deps --force-reinstall ."
+from . import sources
+
+ROOT = Path(__file__).resolve().parents[2]
+MARK = b"calig_fast built for torch "
+MARKED = re.compile(re.escape(MARK) + rb"([^;\0]+) from ([^;\0]+);")
 
 
 @dataclass(frozen=True)
@@ -31,23 +36,38 @@ class Extension:
     built_for: str = ""
 
 
-def _built_for(path: Path) -> str:
-    """The torch version written in the file: loading a module built for another one could crash the process."""
-    found = re.search(rb"calig_fast built for torch ([^;\0]+);", path.read_bytes())
-    return found[1].decode() if found else "unknown"
+def _built(path: Path) -> tuple[str, str] | None:
+    """The torch version and the digest of the sources that a module was built for and from, None where it has none.
+
+    Written in the file, since to load one that was built otherwise could crash the process.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = MARKED.match(content, max(content.find(MARK), 0))
+        return (found[1].decode(), found[2].decode()) if found else None
 
 
 def _load() -> Extension:
     spec = importlib.util.find_spec("calig_fast._C")
     if spec is None or spec.origin is None:
         return Extension(None, "it was not built (pip install -v says why)")
-    built, running = _built_for(Path(spec.origin)), str(torch.__version__)
+    found, running = _built(Path(spec.origin)), str(torch.__version__)
+    if found is None:
+        return Extension(None, "it was built from another release of calig_fast")
+    built, digest = found
     if built != running:
         return Extension(None, f"it was built for torch {built}, this is torch {running}", built)
+    if sources.checkout(ROOT) and digest != sources.digest(ROOT):
+        return Extension(None, f"it was built from other sources than those in {ROOT / 'csrc'}", built)
     try:
         return Extension(importlib.import_module("calig_fast._C"), "", built)
     except ImportError as error:
         return Extension(None, f"it cannot be loaded: {error}", built)
+
+
+def _way_out() -> str:
+    if sources.checkout(ROOT):
+        return f"to get it, run in {ROOT}: make setup, or python setup.py build_ext --inplace"
+    return "to get it, run in the source folder: pip install --no-deps --force-reinstall ."
 
 
 @cache
@@ -56,7 +76,7 @@ def extension() -> Extension:
     found = _load()
     if found.module is None:
         warnings.warn(
-            f"calig_fast runs without its compiled operations, slower, in plain PyTorch: {found.reason}; {WAY_OUT}",
+            f"calig_fast runs without its compiled operations, slower, in plain PyTorch: {found.reason}; {_way_out()}",
             RuntimeWarning,
             stacklevel=2,
         )

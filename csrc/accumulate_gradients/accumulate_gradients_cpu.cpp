@@ -56,14 +56,7 @@ void tokens(const AccumulateGradients& p, int64_t begin, int64_t end) {
 }  // namespace
 
 void accumulate_tokens(const AccumulateGradients& problem, int64_t begin, int64_t end) {
-  switch (problem.scalar) {
-    case Scalar::f32:
-      return tokens<float>(problem, begin, end);
-    case Scalar::f64:
-      return tokens<double>(problem, begin, end);
-    case Scalar::bf16:
-      return tokens<Bf16>(problem, begin, end);
-  }
+  with_type(problem.scalar, [&](auto zero) { tokens<decltype(zero)>(problem, begin, end); });
 }
 
 }  // namespace calig_fast::CALIG_ISA

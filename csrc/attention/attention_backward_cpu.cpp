@@ -159,14 +159,7 @@ int64_t attention_backward_scratch(Scalar scalar, int64_t longest, int64_t size)
 }
 
 void attention_backward_head(const AttentionBackward& problem, int64_t segment, int64_t head, bool map, void* scratch) {
-  switch (problem.scalar) {
-    case Scalar::f64:
-      return run<double>(problem, segment, head, map, scratch);
-    case Scalar::bf16:
-      return run<Bf16>(problem, segment, head, map, scratch);
-    default:
-      return run<float>(problem, segment, head, map, scratch);
-  }
+  with_type(problem.scalar, [&](auto zero) { run<decltype(zero)>(problem, segment, head, map, scratch); });
 }
 
 }  // namespace calig_fast::CALIG_ISA

@@ -118,14 +118,7 @@ int64_t attention_forward_scratch(Scalar scalar, int64_t longest, int64_t size) 
 }
 
 void attention_forward_head(const AttentionForward& problem, int64_t segment, int64_t index, void* scratch) {
-  switch (problem.scalar) {
-    case Scalar::f64:
-      return head<double>(problem, segment, index, scratch);
-    case Scalar::bf16:
-      return head<Bf16>(problem, segment, index, scratch);
-    default:
-      return head<float>(problem, segment, index, scratch);
-  }
+  with_type(problem.scalar, [&](auto zero) { head<decltype(zero)>(problem, segment, index, scratch); });
 }
 
 }  // namespace calig_fast::CALIG_ISA

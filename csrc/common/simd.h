@@ -5,12 +5,29 @@
 #include <cstdint>
 #include <cstring>
 
+#include "scalar.h"
+
 namespace calig_fast::CALIG_ISA {
 
 // bfloat16 as stored; arithmetic is in float32.
 struct Bf16 {
   uint16_t bits;
 };
+
+// Calls f(T{}) for the element type.
+template <typename F>
+inline void with_type(Scalar scalar, F f) {
+  switch (scalar) {
+    case Scalar::f32:
+      return f(float{});
+    case Scalar::f64:
+      return f(double{});
+    case Scalar::bf16:
+      return f(Bf16{});
+    case Scalar::f16:
+      return;  // refused by the callers
+  }
+}
 
 inline float load(float x) {
   return x;

@@ -54,14 +54,7 @@ void rows(const NormBackward& p, int64_t begin, int64_t end) {
 }  // namespace
 
 void norm_backward_rows(const NormBackward& problem, int64_t begin, int64_t end) {
-  switch (problem.scalar) {
-    case Scalar::f32:
-      return rows<float>(problem, begin, end);
-    case Scalar::f64:
-      return rows<double>(problem, begin, end);
-    case Scalar::bf16:
-      return rows<Bf16>(problem, begin, end);
-  }
+  with_type(problem.scalar, [&](auto zero) { rows<decltype(zero)>(problem, begin, end); });
 }
 
 }  // namespace calig_fast::CALIG_ISA

@@ -105,20 +105,26 @@ def test_another_shape_dtype_or_key_is_another_recording() -> None:
     assert (fake.recorded, fake.replayed) == (4, 8)
 
 
-def test_the_recording_unused_for_longest_goes_first() -> None:
+def test_the_recording_unused_for_longest_goes_first_once_it_is_idle() -> None:
+    fake = Fake()
+    replay = Replay(fake, keep=2, idle=5)
+    fixed = [replay(key, double, (torch.ones(1),)).fixed for key in "aabbccbcb"]
+    assert fixed == [False, True] * 2 + [False, False, True, True, True], "c waits until a has been idle for 5 runs"
+    assert fake.recorded == 3
+    assert not replay("a", double, (torch.ones(1),)).fixed, "it went"
+    assert [replay(key, double, (torch.ones(1),)).fixed for key in "cb"] == [True, True]
+    replay.clear()
+    assert not replay("b", double, (torch.ones(1),)).fixed
+
+
+def test_shapes_by_turns_do_not_drive_each_other_out() -> None:
     fake = Fake()
     replay = Replay(fake, keep=2)
-    for key in "aabba":
-        replay(key, double, (torch.ones(1),))
+    for _ in range(5):
+        for key in "abc":
+            replay(key, double, (torch.ones(1),))
     assert fake.recorded == 2
-    replay("c", double, (torch.ones(1),))
-    replay("c", double, (torch.ones(1),))  # b goes
-    replay("a", double, (torch.ones(1),))
-    assert fake.recorded == 3
-    replay("b", double, (torch.ones(1),))
-    assert fake.recorded == 4
-    replay.clear()
-    assert not replay("a", double, (torch.ones(1),)).fixed
+    assert fake.replayed == 8
 
 
 def test_a_recording_is_good_for_the_object_it_was_made_within() -> None:
@@ -154,7 +160,7 @@ def test_what_cannot_be_recorded_runs_as_it_is(error: type[RuntimeError]) -> Non
         assert float(ran.out) == 2 * i
         assert not ran.fixed
     assert len(asked) == 1
-    assert not replay.records
+    assert replay.recorder is None
 
 
 def test_nothing_is_recorded_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import torch
 
 from calig_fast import ops
 from calig_fast.build import BuildInfo, build_info
-from calig_fast.ops.extension import _built_for, extension
+from calig_fast.ops import sources
+from calig_fast.ops.extension import ROOT, _built, extension
 
 WORK = """
 import torch
@@ -32,6 +33,11 @@ print(build_info())
 
 def run(prelude: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", prelude + WORK], capture_output=True, text=True)
+
+
+def way_out() -> str:
+    in_place = "make setup, or python setup.py build_ext --inplace"
+    return in_place if sources.checkout(ROOT) else "pip install --no-deps --force-reinstall ."
 
 
 def test_it_reads_well() -> None:
@@ -63,7 +69,7 @@ def test_without_the_compiled_module_it_works_and_warns_once() -> None:
     done = run("import sys; sys.modules['calig_fast._C'] = None\n")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("RuntimeWarning: calig_fast runs without its compiled operations") == 1
-    assert "pip install --no-deps --force-reinstall ." in done.stderr
+    assert way_out() in done.stderr
     assert "backend 'cpu' cannot run: the compiled module is not loaded: it was not built" in done.stdout
     assert "compiled operations  none: it was not built" in done.stdout
 
@@ -77,9 +83,48 @@ def test_a_module_for_another_torch_is_not_loaded() -> None:
     assert "compiled operations  none: it was built for torch" in done.stdout
 
 
-def test_a_file_without_a_version_is_of_an_unknown_one(tmp_path: Path) -> None:
+@pytest.mark.skipif(extension().module is None, reason=extension().reason or "loaded")
+@pytest.mark.skipif(not sources.checkout(ROOT), reason="the sources are not here")
+def test_a_module_from_other_sources_is_not_loaded() -> None:
+    done = run("import hashlib\nreal = hashlib.sha256\nhashlib.sha256 = lambda *args: real(b'something else')\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("RuntimeWarning") == 1
+    assert f"it was built from other sources than those in {ROOT / 'csrc'}; to get it, run in {ROOT}: " in done.stderr
+    assert "python setup.py build_ext --inplace" in done.stderr
+    assert "compiled operations  none: it was built from other sources" in done.stdout
+
+
+@pytest.mark.skipif(extension().module is None, reason=extension().reason or "loaded")
+def test_away_from_its_sources_a_module_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "digest", lambda root: "something else")
+    monkeypatch.setattr(sources, "checkout", lambda root: True)
+    with pytest.warns(RuntimeWarning, match="built from other sources"):
+        assert extension.__wrapped__().module is None
+    monkeypatch.setattr(sources, "checkout", lambda root: False)
+    assert extension.__wrapped__().module is extension().module
+
+
+def test_the_digest_is_that_of_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "csrc" / "one").mkdir(parents=True)
+    for name in ("CMakeLists.txt", "csrc/module.cpp", "csrc/one/one.h"):
+        (tmp_path / name).write_text(name)
+    assert sources.checkout(tmp_path)
+    first = sources.digest(tmp_path)
+    assert sources.digest(tmp_path) == first
+    (tmp_path / "csrc/one/one.h").write_text("changed")
+    second = sources.digest(tmp_path)
+    (tmp_path / "csrc/one/one.h").rename(tmp_path / "csrc/one/other.h")
+    third = sources.digest(tmp_path)
+    (tmp_path / "CMakeLists.txt").write_text("changed")
+    assert len({first, second, third, sources.digest(tmp_path)}) == 4
+    (tmp_path / "CMakeLists.txt").unlink()
+    assert not sources.checkout(tmp_path)
+
+
+def test_what_a_file_was_built_for_is_written_in_it(tmp_path: Path) -> None:
     path = tmp_path / "_C.so"
-    path.write_bytes(b"\x7fELF nothing of ours")
-    assert _built_for(path) == "unknown"
-    path.write_bytes(b"\x7fELF calig_fast built for torch 2.9.0+cpu;\0")
-    assert _built_for(path) == "2.9.0+cpu"
+    for content in (b"\x7fELF nothing of ours", b"\x7fELF calig_fast built for torch 2.9.0+cpu;\0"):
+        path.write_bytes(content)
+        assert _built(path) is None
+    path.write_bytes(b"\x7fELF calig_fast built for torch 2.9.0+cpu from 0123456789abcdef;\0")
+    assert _built(path) == ("2.9.0+cpu", "0123456789abcdef")

@@ -39,7 +39,7 @@ def test_the_interpreter_agrees() -> None:
     """Every test of test_ops_values.py that is of the triton backend, and those of this file marked `interpreted`."""
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     files = [str(HERE.with_name("test_ops_values.py")), str(HERE)]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "triton or large", *files]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "triton", *files]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=HERE.parents[2])
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -127,7 +127,10 @@ def test_explain_gives_what_the_reference_gives(kind: str, monkeypatch: pytest.M
     assert found.backend == "triton"
     # the ends and a wave, up and down, through every block but a pooled one; and the result's record, which asks once
     passed = 2 * (found.layer_scores.shape[1] - (kind in ("bert", "vit")))
-    assert counts["attention_forward", "triton"] == counts["attention_backward", "triton"] >= passed + 1
+    assert counts["attention_forward", "triton"] >= passed + 1
+    # and on the way back of the ends each block asks whether its maps come from elsewhere
+    asks = found.layer_scores.shape[1] - (kind in ("bert", "vit"))
+    assert counts["attention_backward", "triton"] >= passed + asks + 1
     wanted = run("reference")
     for name in ("scores", "layer_scores"):
         f, w = getattr(found, name), getattr(wanted, name)

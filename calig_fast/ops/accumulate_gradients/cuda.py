@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..cuda import refusal
+from ..compiled import refusal
 from .spec import DTYPES
 
 accumulate_gradients = torch.ops.calig_fast.accumulate_gradients
@@ -13,4 +13,4 @@ accumulate_gradients = torch.ops.calig_fast.accumulate_gradients
 
 def supports(*tensors: Tensor) -> str | None:
     """CUDA tensors of the operation's dtypes."""
-    return refusal(tensors, DTYPES)
+    return refusal("cuda", tensors, DTYPES)

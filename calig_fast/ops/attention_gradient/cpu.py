@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..cpu import refusal
+from ..compiled import refusal
 from .reference import attention_gradient
 
 __all__ = ["attention_gradient", "supports"]
@@ -12,4 +12,4 @@ __all__ = ["attention_gradient", "supports"]
 
 def supports(*tensors: Tensor) -> str | None:
     """CPU tensors of the operation's dtypes."""
-    return refusal(tensors)
+    return refusal("cpu", tensors)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..cpu import refusal
+from ..compiled import refusal
 
 fuse_rollout = torch.ops.calig_fast.fuse_rollout
 
 
 def supports(*tensors: Tensor) -> str | None:
     """CPU tensors of the operation's dtypes."""
-    return refusal(tensors)
+    return refusal("cpu", tensors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..cuda import refusal
+from ..compiled import refusal
 from .spec import DTYPES
 
 fuse_rollout = torch.ops.calig_fast.fuse_rollout
@@ -13,4 +13,4 @@ fuse_rollout = torch.ops.calig_fast.fuse_rollout
 
 def supports(*tensors: Tensor) -> str | None:
     """CUDA tensors of the operation's dtypes."""
-    return refusal(tensors, DTYPES)
+    return refusal("cuda", tensors, DTYPES)

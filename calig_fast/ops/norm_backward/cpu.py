@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..cpu import refusal
+from ..compiled import refusal
 
 norm_backward = torch.ops.calig_fast.norm_backward
 
 
 def supports(*tensors: Tensor) -> str | None:
     """CPU tensors of the operation's dtypes."""
-    return refusal(tensors)
+    return refusal("cpu", tensors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..cuda import refusal
+from ..compiled import refusal
 from .spec import DTYPES
 
 norm_backward = torch.ops.calig_fast.norm_backward
@@ -13,4 +13,4 @@ norm_backward = torch.ops.calig_fast.norm_backward
 
 def supports(*tensors: Tensor) -> str | None:
     """CUDA tensors of the operation's dtypes."""
-    return refusal(tensors, DTYPES)
+    return refusal("cuda", tensors, DTYPES)

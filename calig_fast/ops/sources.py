@@ -1,0 +1,19 @@
+"""What the compiled module is built from; setup.py runs this file without the package, which would import PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+def checkout(root: Path) -> bool:
+    """Whether the package lies beside its C++ sources, and is built where it is."""
+    return (root / "CMakeLists.txt").is_file() and (root / "csrc" / "module.cpp").is_file()
+
+
+def digest(root: Path) -> str:
+    """16 hexadecimal digits that differ where the C++ sources in a folder, or what they are built by, do."""
+    found = hashlib.sha256()
+    for path in (root / "CMakeLists.txt", *sorted(p for p in (root / "csrc").rglob("*.*") if p.is_file())):
+        found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()[:16]
