@@ -4,7 +4,6 @@ import functools
 import http.server
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,16 +15,6 @@ import pytest
 pytest.importorskip("material")
 pytest.importorskip("mkdocstrings_handlers.python")
 ROOT = Path(__file__).parent.parent
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src", "use": "href"}
 
 
@@ -63,7 +52,9 @@ def test_every_page_is_in_the_site_and_in_the_navigation(site):
     for page in (ROOT / "docs").rglob("*.md"):
         built = page.relative_to(ROOT / "docs").with_suffix(".html")
         assert (site / built).is_file()
-        assert f'href="{built.as_posix()}"' in home or built.name == "index.html", built
+        assert f'href="{built.as_posix()}"' in home or built.name == "index.html", (
+            f"{built}: add it to nav in mkdocs.yml"
+        )
 
 
 def test_nothing_is_loaded_from_another_host(site):
@@ -104,27 +95,24 @@ def address(site):
     server.shutdown()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 @pytest.mark.parametrize("width", [1280, 400])
-def test_a_browser_shows_it(site, address, width):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
-        shown = browser.new_context(viewport={"width": width, "height": 900}).new_page()
-        complaints, asked = [], []
-        shown.on("console", lambda message: complaints.append(message.text))
-        shown.on("pageerror", lambda error: complaints.append(str(error)))
-        shown.on("requestfailed", lambda one: complaints.append(one.url))
-        shown.on("request", lambda one: asked.append(one.url))
-        for page in sorted(site.rglob("*.html")):
-            shown.goto(f"{address}/{page.relative_to(site).as_posix()}", wait_until="domcontentloaded")
-            assert shown.locator("h1").first.is_visible()
-            assert shown.evaluate("document.documentElement.scrollWidth") <= width, page.name
-        shown.goto(f"{address}/index.html")
-        if width > 1000:
-            shown.get_by_placeholder("Search").click()
-            shown.get_by_placeholder("Search").press_sequentially("sufficiency")
-            shown.locator(".md-search-result__item").first.wait_for(timeout=20_000)
-        browser.close()
+def test_a_browser_shows_it(site, address, chromium, width):
+    context = chromium.new_context(viewport={"width": width, "height": 900})
+    shown = context.new_page()
+    complaints, asked = [], []
+    shown.on("console", lambda message: complaints.append(message.text))
+    shown.on("pageerror", lambda error: complaints.append(str(error)))
+    shown.on("requestfailed", lambda one: complaints.append(one.url))
+    shown.on("request", lambda one: asked.append(one.url))
+    for page in sorted(site.rglob("*.html")):
+        shown.goto(f"{address}/{page.relative_to(site).as_posix()}", wait_until="domcontentloaded")
+        assert shown.locator("h1").first.is_visible()
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width, page.name
+    shown.goto(f"{address}/index.html")
+    if width > 1000:
+        shown.get_by_placeholder("Search").click()
+        shown.get_by_placeholder("Search").press_sequentially("sufficiency")
+        shown.locator(".md-search-result__item").first.wait_for(timeout=20_000)
+    context.close()
     assert complaints == []
     assert all(url.startswith((address, "data:", "blob:")) for url in asked), asked
