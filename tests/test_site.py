@@ -52,7 +52,9 @@ def test_every_page_is_in_the_site_and_in_the_navigation(site):
     for page in (ROOT / "docs").rglob("*.md"):
         built = page.relative_to(ROOT / "docs").with_suffix(".html")
         assert (site / built).is_file()
-        assert f'href="{built.as_posix()}"' in home or built.name == "index.html", built
+        assert f'href="{built.as_posix()}"' in home or built.name == "index.html", (
+            f"{built}: add it to nav in mkdocs.yml"
+        )
 
 
 def test_nothing_is_loaded_from_another_host(site):
@@ -70,10 +72,11 @@ def test_nothing_is_loaded_from_another_host(site):
 
 def test_the_reference_holds_what_is_public(site):
     import calig_fast
-    from calig_fast import metrics
+    from calig_fast import metrics, monitor
+    from calig_fast.compat import captum
 
     said = "".join(p.read_text(encoding="utf-8") for p in (site / "api").glob("*.html"))
-    for module in (calig_fast, metrics):
+    for module in (calig_fast, metrics, monitor, captum):
         for name in module.__all__:
             assert re.search(rf'id="calig_fast\.[\w.]*\b{name}"', said), name
 
@@ -93,23 +96,23 @@ def address(site):
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-def test_a_browser_shows_it(chromium, site, address, width):
+def test_a_browser_shows_it(site, address, chromium, width):
     context = chromium.new_context(viewport={"width": width, "height": 900})
     shown = context.new_page()
     complaints, asked = [], []
     shown.on("console", lambda message: complaints.append(message.text))
     shown.on("pageerror", lambda error: complaints.append(str(error)))
-    shown.on("response", lambda one: complaints.append(one.url) if one.status >= 400 else None)
+    shown.on("requestfailed", lambda one: complaints.append(one.url))
     shown.on("request", lambda one: asked.append(one.url))
     for page in sorted(site.rglob("*.html")):
-        shown.goto(f"{address}/{page.relative_to(site).as_posix()}")
+        shown.goto(f"{address}/{page.relative_to(site).as_posix()}", wait_until="domcontentloaded")
         assert shown.locator("h1").first.is_visible()
         assert shown.evaluate("document.documentElement.scrollWidth") <= width, page.name
     shown.goto(f"{address}/index.html")
     if width > 1000:
         shown.get_by_placeholder("Search").click()
         shown.get_by_placeholder("Search").press_sequentially("sufficiency")
-        shown.locator(".md-search-result__item").first.wait_for(timeout=60_000)
+        shown.locator(".md-search-result__item").first.wait_for(timeout=20_000)
     context.close()
     assert complaints == []
     assert all(url.startswith((address, "data:", "blob:")) for url in asked), asked
