@@ -101,6 +101,14 @@ class NoWords(nn.Module):
         return h.sum(1)
 
 
+class Merging(Linear):
+    """Halves its tokens between its blocks."""
+
+    def forward(self, input_ids):
+        h = self.words(input_ids)
+        return self.head(self.blocks[1](self.blocks[0](h)[:, ::2]).sum(1))
+
+
 class Longer(Linear):
     """Adds a token of its own."""
 
@@ -158,6 +166,7 @@ CASES = [
     (ValueError, lambda: explain(token_model(), X)),
     (ValueError, lambda: explain(poisoned(), X)),
     (ValueError, lambda: explain(Linear(), X["input_ids"], layers="blocks", baselines=0)),
+    (ValueError, lambda: explain(Merging(), X["input_ids"], layers="blocks", method="layer_ig", baselines=0)),
     (ValueError, bert(output=lambda out: out.logits[:, 0].detach())),
     (
         ValueError,

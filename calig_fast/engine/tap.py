@@ -110,6 +110,11 @@ class Tap:
         self._tokens = record.hidden[0].shape[1] if record.hidden else 0
         if not record.hidden:
             raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
+        if len(shapes := {tuple(h.shape) for h in record.hidden[:-1]}) > 1:
+            raise ValueError(
+                f"model: expected blocks that all take hidden states of one shape, got {sorted(shapes)}; a model that "
+                "merges patches between its stages is explained a stage at a time: name the blocks of one"
+            )
         if attention and len(record.attention) != len(record.hidden) - 1:
             raise ValueError(
                 f"model: {len(record.attention)} readable attention calls in {len(record.hidden) - 1} blocks; the "
