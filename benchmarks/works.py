@@ -158,7 +158,7 @@ def vit_s14_224() -> Work:
 
 def _vit(name: str, model: Any) -> Work:
     side, patch = model.config.image_size, model.config.patch_size
-    pictures = [_picture(sample.input, side) for sample in load("fashion", count=6).samples]
+    pictures = [picture(sample.input, side) for sample in load("fashion", count=6).samples]
     return Work(
         name=name,
         title=f"ViT-S/14 (12 blocks, 384 wide, real encoder, seeded linear head), one {side} px picture, "
@@ -234,7 +234,7 @@ def _text(tokenizer: Any, text: Any, length: int) -> dict[str, Tensor]:
     return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
 
-def _picture(image: Any, side: int) -> Tensor:
+def picture(image: Any, side: int) -> Tensor:
     """[1,3,side,side], normalised as the encoder was trained."""
     from torchvision.transforms.functional import pil_to_tensor
 

@@ -49,3 +49,13 @@ def test_its_accuracy_is_the_committed_one():
 def test_the_targets_it_names_are_in_the_makefile():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"make ([a-z]+)\b", README)) - {"alone"} <= targets
+
+
+def test_its_faithfulness_is_the_committed_one():
+    tasks = json.loads((ROOT / "benchmarks/results/faithfulness.json").read_text())["tasks"]
+    told = README.replace("*", "")
+    for name, method in (("calig, default", "calig"), ("IG at the embeddings", "ig"), ("random", "random")):
+        scores = [
+            tasks[t]["methods"][method]["score"]["mean"] for t in ("sentences", "news", "hate", "fashion", "planted")
+        ]
+        assert f"| {name} | {' | '.join(f'{s:.2f}' for s in scores)} |" in told

@@ -42,20 +42,16 @@ def captum_ig(task: Task, case: Case, target: int) -> Tensor:
     if task.kind == "image":
         pixels = case.call["pixel_values"]
         found = IntegratedGradients(lambda x: task.model(pixel_values=x).logits).attribute(
-            pixels, pixels.mean((2, 3), keepdim=True).expand_as(pixels), target, n_steps=CAPTUM_STEPS
+            pixels, task.reference(case), target, n_steps=CAPTUM_STEPS
         )
         patch = task.model.config.patch_size
         cells = torch.nn.functional.avg_pool2d(found.sum(1, keepdim=True), patch) * patch**2
         return torch.nn.functional.pad(cells.flatten(1), (1, 0)).float()
     ids, mask = case.call["input_ids"], case.call["attention_mask"]
-    other = torch.full_like(ids, task.processor.pad_token_id)
-    other[:, 0], other[:, -1] = ids[:, 0], ids[:, -1]
     ig = LayerIntegratedGradients(
         lambda x, m: task.model(input_ids=x, attention_mask=m).logits, task.model.get_input_embeddings()
     )
-    found = ig.attribute(
-        ids, other, target, additional_forward_args=(mask,), n_steps=CAPTUM_STEPS, internal_batch_size=10
-    )
+    found = ig.attribute(ids, task.reference(case), target, (mask,), n_steps=CAPTUM_STEPS, internal_batch_size=10)
     return found.sum(-1).detach().float()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.faithfulness.methods import METHODS
 from benchmarks.faithfulness.summary import PARTS, RIVALS, START
+from benchmarks.page_parts import row_of, ruler
 
 NAMES = {
     "calig": "**calig** (default)",
@@ -69,20 +70,16 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
     plot(tasks, images / "faithfulness.png")
 
 
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def _overview(tasks: dict[str, Any]) -> list[str]:
     """Calig's difference from each rival, task by task."""
     lines = ["## Calig against the others, held-out inputs", ""]
-    lines += [_row(["task", "inputs", *(NAMES[r] for r in RIVALS)]), _row(["---"] * (2 + len(RIVALS)))]
+    lines += [row_of(["task", "inputs", *(NAMES[r] for r in RIVALS)]), ruler(2 + len(RIVALS), 2 + len(RIVALS))]
     for name, task in tasks.items():
         cells = []
         for rival in RIVALS:
             d = task["against"].get(rival)
             cells.append("-" if d is None else _difference(d))
-        lines.append(_row([name, str(task["sizes"]["held"]), *cells]))
+        lines.append(row_of([name, str(task["sizes"]["held"]), *cells]))
     return [*lines, "", "Bold: the 95 % interval of the paired difference excludes zero."]
 
 
@@ -99,13 +96,13 @@ def _task(name: str, task: dict[str, Any]) -> list[str]:
     if "chance_f1" in task:
         facts += f"; token-F1 expected of a random order {task['chance_f1']:.2f}"
     lines = [f"## {name}", "", f"{task['title']}. {facts}. {task['sizes']['held']} held-out inputs.", ""]
-    lines += [_row(["method", *(TITLES[p] for p in parts)]), _row(["---", *["---:"] * len(parts)])]
+    lines += [row_of(["method", *(TITLES[p] for p in parts)]), ruler(1 + len(parts))]
     for method in sorted(
         (m for m in METHODS if m in task["methods"]), key=lambda m: -task["methods"][m]["score"]["mean"]
     ):
         found = task["methods"][method]
         cells = [f"{found[p]['mean']:.3f} [{found[p]['low']:.3f}, {found[p]['high']:.3f}]" for p in parts if p in found]
-        lines.append(_row([NAMES[method], *cells]))
+        lines.append(row_of([NAMES[method], *cells]))
     return lines
 
 
@@ -117,9 +114,9 @@ def _ablation(tasks: dict[str, Any]) -> list[str]:
         f"Score on the tuning inputs less that of the starting point ({START}, one signed rollout); bold where the "
         "paired interval excludes zero. First row: the starting point's own score.",
         "",
-        _row(["variant", *(f"{name} ({tasks[name]['sizes']['tune']})" for name in tuned)]),
-        _row(["---", *["---:"] * len(tuned)]),
-        _row([f"{START} itself", *(f"{found[START]['mean']:.3f}" for found in tuned.values())]),
+        row_of(["variant", *(f"{name} ({tasks[name]['sizes']['tune']})" for name in tuned)]),
+        ruler(1 + len(tuned)),
+        row_of([f"{START} itself", *(f"{found[START]['mean']:.3f}" for found in tuned.values())]),
     ]
     for variant in variants:
         if variant == START:
@@ -129,7 +126,7 @@ def _ablation(tasks: dict[str, Any]) -> list[str]:
             d = found.get(variant)
             told = "-" if d is None else f"{d['difference']:+.3f}"
             cells.append(f"**{told}**" if d and (d["low"] > 0 or d["high"] < 0) else told)
-        lines.append(_row([variant.replace("|", "\\|"), *cells]))
+        lines.append(row_of([variant.replace("|", "\\|"), *cells]))
     return lines
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.faithfulness.task import Case, Task, accuracy, kept
-from benchmarks.works import tests_models
+from benchmarks.works import picture, tests_models
 from calig_fast.demo import fashion as clothes
 from calig_fast.demo import load
 
@@ -31,7 +30,7 @@ def vit(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
     """The same clothes at 112 by 112 pixels through ViT-S/14, with a head trained on 70 of the shipped images."""
     model = tests_models().vit_s14()
     samples = clothes.samples()
-    calls = [{"pixel_values": _upscaled(s.input)} for s in samples]
+    calls = [{"pixel_values": picture(s.input, model.config.image_size)} for s in samples]
     taught, rest = 70, sizes["tune"] + sizes["held"]
 
     def make() -> dict[str, Tensor]:
@@ -57,15 +56,6 @@ class Normalised:
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: tuple[float, ...] = (0.229, 0.224, 0.225)
     do_normalize: bool = True
-
-
-def _upscaled(image: Any) -> Tensor:
-    """A grey image of 28 by 28 as normalised pixels [1,3,112,112]."""
-    side = 112
-    grey = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).float().reshape(1, 1, *image.size) / 255
-    large = nn.functional.interpolate(grey, (side, side), mode="bilinear", align_corners=False).expand(1, 3, side, side)
-    mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in (Normalised.image_mean, Normalised.image_std))
-    return (large - mean) / std
 
 
 def _probe(states: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -78,7 +78,7 @@ def heads(task: Task, case: Case, target: int) -> tuple[Tensor, Tensor]:
 
 
 def integrated_slopes(task: Task, case: Case, target: int) -> Tensor:
-    """The mean of dF/dA over the straight path from padding (or black pixels) to the input, [L,H,T,U].
+    """The mean of dF/dA over the straight path from the task's reference to the input, [L,H,T,U].
 
     Gauss-Legendre nodes in the space of word embeddings, or of pixels.
     """
@@ -87,14 +87,10 @@ def integrated_slopes(task: Task, case: Case, target: int) -> Tensor:
     model = _eager(task)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     key = "pixel_values" if task.kind == "image" else "input_ids"
-    if key == "pixel_values":
-        end = case.call[key]
-        start = end.mean((2, 3), keepdim=True).expand_as(end)
-    else:
-        lookup, ids = model.get_input_embeddings(), case.call[key]
-        other = torch.full_like(ids, task.processor.pad_token_id)
-        other[:, 0], other[:, -1] = ids[:, 0], ids[:, -1]
-        start, end, key = lookup(other), lookup(ids), "inputs_embeds"
+    start, end = task.reference(case), case.call[key]
+    if key == "input_ids":
+        lookup, key = model.get_input_embeddings(), "inputs_embeds"
+        start, end = lookup(start), lookup(end)
     rest = {name: value for name, value in case.call.items() if name not in {"input_ids", "pixel_values"}}
     total: Tensor | float = 0.0
     for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):

@@ -57,6 +57,16 @@ class Task:
     held: list[Case]
     facts: dict[str, Any] = field(default_factory=dict)
 
+    def reference(self, case: Case) -> Tensor:
+        """What other implementations of a path begin at: ids with padding for content, or pixels of the mean colour."""
+        if self.kind == "image":
+            pixels = case.call["pixel_values"]
+            return pixels.mean((2, 3), keepdim=True).expand_as(pixels)
+        ids = case.call["input_ids"]
+        found = torch.full_like(ids, self.processor.pad_token_id)
+        found[:, 0], found[:, -1] = ids[:, 0], ids[:, -1]
+        return found
+
     def split(self, name: str) -> list[Case]:
         """The inputs of a split."""
         return {"tune": self.tune, "held": self.held}[name]
