@@ -124,10 +124,15 @@ def problems(op: str, dtype: torch.dtype, arch: str) -> Iterator[tuple[str, dict
         yield "", {**scales, **terms}, whole_rows(512)[-1]
 
 
+def kernel_of(op: str, variant: str) -> Any:
+    """The kernel that a variant is of."""
+    module = importlib.import_module(f"calig_fast.ops.{op}.triton")
+    return getattr(module, f"{variant.partition(',')[0]}_kernel", None) or module.kernel
+
+
 def source(op: str, variant: str, dtype: torch.dtype, constants: dict[str, Any]) -> ASTSource:
     """The kernel with its argument types, as a launch on aligned tensors would specialise it."""
-    module = importlib.import_module(f"calig_fast.ops.{op}.triton")
-    kernel = getattr(module, f"{variant.partition(',')[0]}_kernel", None) or module.kernel
+    kernel = kernel_of(op, variant)
     data, sums = TYPES[dtype], TYPES[torch.promote_types(dtype, torch.float32)]
     signature, aligned = {}, {}
     for i, name in enumerate(kernel.arg_names):

@@ -152,7 +152,7 @@ def maps_kernel(
         k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
         v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
         g = rows_of(gradient + first * width + head * SIZE, t, count, width, SIZE, PADDED, PRODUCT)
-        total = tl.load(lse + head * rows.to(tl.int64) + first + t, mask=t < count, other=0) * 1.4426950408889634
+        total = tl.load(lse + head * tl.cast(rows, tl.int64) + first + t, mask=t < count, other=0) * 1.4426950408889634
         logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
         if bias is not None:
             logits += more
