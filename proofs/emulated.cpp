@@ -97,9 +97,9 @@ cudaError_t activation(void** b, const int64_t* n) {
 }
 
 cudaError_t maps(void** b, const int64_t* n, const double* x) {
-  // gradient, qkv, lse, offsets, maps; rows, heads, size, segments, longest, scalar, positive
+  // gradient, qkv, lse, offsets, bias, maps; rows, heads, size, segments, longest, scalar, positive, the bias's side
   return attention_gradient_cuda({static_cast<Scalar>(n[5]), n[0], n[1], n[2], n[3], n[4], x[0], n[6] != 0, false, b[0],
-                                  b[1], b[2], int64s(b[3]), b[4]},
+                                  b[1], b[2], int64s(b[3]), b[5], b[4], n[7]},
                                  nullptr);
 }
 

@@ -165,12 +165,14 @@ def _attention_gradient(
     scale: float,
     positive: bool = False,
     tf32: bool = False,
+    bias: Tensor | None = None,
 ) -> Any:
     if tf32:
         raise ValueError("tf32: the emulator has no tensor cores")
     segments = len(offsets) - 1
-    numbers = [len(qkv), *qkv.shape[2:], segments, longest, SCALARS[qkv.dtype], int(positive)]
-    return [gradient, qkv, lse, offsets], numbers, [scale], [lse.new_empty((segments, longest, longest))]
+    side = 0 if bias is None else bias.shape[1]
+    numbers = [len(qkv), *qkv.shape[2:], segments, longest, SCALARS[qkv.dtype], int(positive), side]
+    return [gradient, qkv, lse, offsets, bias], numbers, [scale], [lse.new_empty((segments, longest, longest))]
 
 
 def module(op: str, name: str) -> ModuleType:
@@ -219,13 +221,16 @@ def _wider(op: str, dtype: torch.dtype) -> Iterator[tuple[str, tuple[Any, ...]]]
         # several pieces a head with and without a tail, units cut off, whole tiles, one head alone
         for tokens, heads, size in ((68, 2, 64), (64, 1, 128), (30, 2, 136), (12, 3, 20), (9, 1, 5)):
             yield f"T {tokens}, {heads} heads of {size}", _attention(normal, tokens, heads, size)
+        yield "T 68, 2 heads of 64, bias", _attention(normal, 68, 2, 64, torch.randn(2, 70, 70).to(wide(dtype)))
 
 
-def _attention(normal: Callable[..., Tensor], tokens: int, heads: int, size: int) -> tuple[Any, ...]:
+def _attention(
+    normal: Callable[..., Tensor], tokens: int, heads: int, size: int, bias: Tensor | None = None
+) -> tuple[Any, ...]:
     """Arguments of attention_gradient: a segment of the tokens, and one without any."""
     qkv, offsets, scale = normal(tokens, 3, heads, size), torch.tensor([0, 0, tokens]), size**-0.5
-    lse = module("attention_forward", "spec").exact(qkv, offsets, tokens, scale)[1]
-    return normal(tokens, heads, size), qkv, lse.to(wide(qkv.dtype)), offsets, tokens, scale
+    lse = module("attention_forward", "spec").exact(qkv, offsets, tokens, scale, bias)[1]
+    return normal(tokens, heads, size), qkv, lse.to(wide(qkv.dtype)), offsets, tokens, scale, False, False, bias
 
 
 def refusal(op: str, args: tuple[Any, ...], got: list[Tensor]) -> str | None:

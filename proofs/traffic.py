@@ -76,6 +76,8 @@ def calls(dtype: torch.dtype) -> list[tuple[str, str, tuple[Any, ...]]]:
     lse = torch.zeros(heads, tokens, dtype=problems.wide(dtype))
     maps = normal(tokens, heads, size), qkv, lse, offsets, tokens, size**-0.5
     found.append(("attention_gradient", "T 128, H 12, E 32", maps))
+    bias = torch.zeros(heads, tokens, tokens, dtype=problems.wide(dtype))
+    found.append(("attention_gradient", "T 128, H 12, E 32, bias", (*maps, False, False, bias)))
     if dtype in problems.module("fuse_rollout", "spec").DTYPES:
         for n, said in ((tokens, ""), (256, ", too large to be held")):
             vectors = normal(n), normal(n**2), torch.tensor([0, n]), normal(n), normal(n)

@@ -41,8 +41,8 @@ TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.float16: "fp16", to
 DTYPES = {"interpolate_path": (torch.float32, torch.bfloat16), "fuse_rollout": (torch.float32, torch.float64)}
 WIDTH = 768  # of BERT base and ViT base
 INDICES = ("owner", "offsets", "begins", "firsts", "maps")
-WIDE = ("nodes", "weights", "phi", "relevance", "lig", "lse", "delta", "kept")
-COUNTS = ("tokens", "rows", "longest", "heads")
+WIDE = ("nodes", "weights", "phi", "relevance", "lig", "lse", "delta", "kept", "bias")
+COUNTS = ("tokens", "rows", "longest", "heads", "side")
 
 
 @dataclass(frozen=True)
@@ -108,24 +108,31 @@ def problems(op: str, dtype: torch.dtype, arch: str) -> Iterator[tuple[str, dict
                 )
     elif op in ("attention_forward", "attention_backward"):
         attention = importlib.import_module("calig_fast.ops.attention_forward.triton")
-        for size in (24, 64, 80, 128):
+        for size, bias in ((24, False), (64, False), (64, True), (80, False), (128, False)):
             sizes, config = attention.sizes(size, dtype), attention.tiles(dtype, size, amd)[0]
+            sizes |= {} if bias else {"bias": None, "side": None}
+            heads = f"heads of {size}{', bias' if bias else ''}"
             if op == "attention_forward":
-                yield f"heads of {size}", sizes, config
+                yield heads, sizes, config
                 continue
-            yield f"queries, heads of {size}", sizes, attention.tiles(dtype, size, amd, fewer=True)[0]
-            yield f"keys, heads of {size}", sizes, config
-            yield f"maps, heads of {size}", {**sizes, "POSITIVE": False}, config
+            yield f"queries, {heads}", sizes, attention.tiles(dtype, size, amd, fewer=True)[0]
+            yield f"keys, {heads}", sizes, config
+            yield f"maps, {heads}", {**sizes, "POSITIVE": False}, config
     elif op == "fuse_rollout":
         scales = {"RELEVANCE": "max_t", "ATTENTION": "sum"}
         terms = {"WITH_RELEVANCE": True, "WITH_ATTENTION": True, "NORMALISE": True}
         yield "", {**scales, **terms}, whole_rows(512)[-1]
 
 
+def kernel_of(op: str, variant: str) -> Any:
+    """The kernel that a variant is of."""
+    module = importlib.import_module(f"calig_fast.ops.{op}.triton")
+    return getattr(module, f"{variant.partition(',')[0]}_kernel", None) or module.kernel
+
+
 def source(op: str, variant: str, dtype: torch.dtype, constants: dict[str, Any]) -> ASTSource:
     """The kernel with its argument types, as a launch on aligned tensors would specialise it."""
-    module = importlib.import_module(f"calig_fast.ops.{op}.triton")
-    kernel = getattr(module, f"{variant.partition(',')[0]}_kernel", None) or module.kernel
+    kernel = kernel_of(op, variant)
     data, sums = TYPES[dtype], TYPES[torch.promote_types(dtype, torch.float32)]
     signature, aligned = {}, {}
     for i, name in enumerate(kernel.arg_names):

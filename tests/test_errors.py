@@ -16,7 +16,7 @@ from tiny_models import Linear, ids, pixels, tiny
 from torch import nn
 from view_errors import VIEW_CASES
 
-from calig_fast import Explainer, Fusion, explain, metrics
+from calig_fast import Explainer, Fusion, explain, metrics, ops
 from calig_fast.monitor import Monitor, Probe
 
 PAGE = (Path(__file__).parent.parent / "docs" / "errors.md").read_text(encoding="utf-8")
@@ -149,6 +149,10 @@ def vit(inputs=P, **options):
     return lambda: explain(tiny("vit"), inputs, **options)
 
 
+def biased(bias):
+    return lambda: ops.attention_forward(torch.zeros(2, 3, 1, 4), torch.tensor([0, 2]), 2, 0.5, bias)
+
+
 def text(inputs, **options):
     return lambda: Explainer(tiny("bert"), Words())(inputs, **options)
 
@@ -271,6 +275,9 @@ CASES = [
     (ImportError, lambda: without("lightning", "calig_fast.monitor.lightning")),
     (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [])),
     (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [[(0, 3)]])),
+    (TypeError, biased(torch.zeros(1, 2, 2).double())),
+    (ValueError, biased(torch.zeros(1, 1, 1))),
+    (ValueError, biased(torch.zeros(1, 2, 2, device="meta"))),
     *METRIC_CASES,
     *COMPAT_CASES,
     *COMMAND_CASES,

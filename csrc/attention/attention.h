@@ -13,7 +13,9 @@ struct Attention {
   int64_t rows, heads, size;  // R, H, E
   const int64_t* offsets;     // [segments + 1]
   double scale;
-  const void* qkv;  // [R, 3, H, E]
+  const void* qkv;   // [R, 3, H, E]
+  const void* bias;  // [H, N, N], added to the scaled logits, float32, or float64 for float64 rows; null for none
+  int64_t side;      // N
 };
 
 struct AttentionForward : Attention {

@@ -62,12 +62,20 @@ void differentiate(A* s, A* dp, int64_t rows, int64_t keys, const A* lse, const 
   }
 }
 
+// Of some queries and a panel's keys, the bias; zeros beside the keys.
+template <typename A>
+void copy_bias(const A* bias, int64_t side, int64_t queries, int64_t keys, A* s) {
+  for (int64_t i = 0; i < queries; ++i)
+    for (int64_t j = 0; j < kPanel<A>; ++j) s[i * kPitch + j] = j < keys ? bias[i * side + j] : A(0);
+}
+
 template <typename T>
 struct Head {
   using A = typename Accumulate<T>::type;
   const AttentionBackward& problem;
   const int64_t first, rows, size, across, width;
   const A* lse;
+  const A* bias;
   A* map;
   Buffers<A> at;
 
@@ -79,6 +87,7 @@ struct Head {
         across(p.heads * size),
         width(rounded_up(size, kLanes<A>)),
         lse(static_cast<const A*>(p.lse) + head * p.rows + first),
+        bias(p.bias ? static_cast<const A*>(p.bias) + head * p.side * p.side : nullptr),
         map(mapped ? static_cast<A*>(p.maps) + segment * p.longest * p.longest : nullptr),
         at(scratch, rows, width) {
     const int64_t padded = rounded_up(rows, kPanel<A>), stride = 3 * across;
@@ -111,7 +120,8 @@ struct Head {
         const int64_t columns = keys - j < kPanel<A> ? keys - j : kPanel<A>, column = (u + j) * width;
         A *s = at.p + i * kPitch + j, *dp = at.ds + i * kPitch + j;
         const A *q = at.q + row * width, *g = at.g + row * width;
-        product<A>({q, width, 1, at.k_turned + column, kPanel<A>, size, s, kPitch, false}, count, columns);
+        if (bias) copy_bias(bias + row * problem.side + u + j, problem.side, count, columns, s);
+        product<A>({q, width, 1, at.k_turned + column, kPanel<A>, size, s, kPitch, bias != nullptr}, count, columns);
         product<A>({g, width, 1, at.v_turned + column, kPanel<A>, size, dp, kPitch, false}, count, columns);
         if (map) {
           differentiate(s, dp, count, columns, lse + row, at.delta + row, map + row * problem.longest + u + j,

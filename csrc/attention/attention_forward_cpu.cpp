@@ -67,6 +67,13 @@ struct Softmax {
   }
 };
 
+// Of the panel's queries and some keys, the bias, queries along the vectors; zeros beside them.
+template <typename A>
+void turn_bias(const A* bias, int64_t side, int64_t queries, int64_t keys, A* map) {
+  for (int64_t u = 0; u < keys; ++u)
+    for (int64_t i = 0; i < kPanel<A>; ++i) map[u * kPanel<A> + i] = i < queries ? bias[i * side + u] : A(0);
+}
+
 template <typename T>
 void head(const AttentionForward& p, int64_t segment, int64_t head, void* memory) {
   using A = typename Accumulate<T>::type;
@@ -77,6 +84,7 @@ void head(const AttentionForward& p, int64_t segment, int64_t head, void* memory
   const T* q = static_cast<const T*>(p.qkv) + first * 3 * across + head * size;
   T* out = static_cast<T*>(p.out) + first * across + head * size;
   A* lse = static_cast<A*>(p.lse) + head * p.rows + first;
+  const A* bias = p.bias ? static_cast<const A*>(p.bias) + head * p.side * p.side : nullptr;
   pack(q + across, 3 * across, rows, size, A(1), rows, width, at.k);
   pack(q + 2 * across, 3 * across, rows, size, A(1), rows, width, at.v);
 
@@ -89,7 +97,9 @@ void head(const AttentionForward& p, int64_t segment, int64_t head, void* memory
     for (int64_t u = 0; u < rows; u += kKeys) {
       const int64_t keys = rows - u < kKeys ? rows - u : kKeys;
       A factor[kPanel<A>];
-      const Product<A> logits{at.k + u * width, width, 1, at.turned, kPanel<A>, size, at.map, kPanel<A>, false};
+      if (bias) turn_bias(bias + t * p.side + u, p.side, queries, keys, at.map);
+      const Product<A> logits{at.k + u * width, width,          1, at.turned, kPanel<A>, size, at.map,
+                              kPanel<A>,        bias != nullptr};
       product(logits, keys, queries);
       softmax.block(at.map, keys, queries, factor);
       for (int64_t i = 0; u > 0 && i < queries; ++i) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -15,18 +16,31 @@
 namespace calig_fast {
 namespace {
 
+at::Tensor checked(const at::Tensor& tensor, const char* name, at::IntArrayRef shape, at::ScalarType type) {
+  TORCH_CHECK(tensor.sizes() == shape && tensor.scalar_type() == type && tensor.device().is_cpu(), name, ": expected ",
+              shape, " ", type, " on the CPU, got ", tensor.sizes(), " ", tensor.scalar_type(), " on ",
+              tensor.device());
+  return tensor.contiguous();
+}
+
+using Optional = std::optional<at::Tensor>;
+
 // The common part of both problems, and what it points to.
 struct Packed {
-  at::Tensor qkv;
+  at::Tensor qkv, bias;
   std::vector<int64_t> offsets;
   int64_t longest = 0;
 
-  Packed(const at::Tensor& tensor, const at::Tensor& places, int64_t most) {
+  Packed(const at::Tensor& tensor, const at::Tensor& places, int64_t most, const Optional& added) {
     TORCH_CHECK(tensor.dim() == 4 && tensor.size(1) == 3, "qkv: expected [rows, 3, H, E], got ", tensor.sizes());
     qkv = tensor.contiguous();
     offsets = checked_offsets(places, qkv.size(0));
     for (size_t s = 1; s < offsets.size(); ++s) longest = std::max(longest, offsets[s] - offsets[s - 1]);
     TORCH_CHECK(longest <= most, "longest: expected at least ", longest, ", the longest segment's rows, got ", most);
+    if (added) {
+      const int64_t side = added->dim() == 3 ? std::max(most, added->size(1)) : most;
+      bias = checked(*added, "bias", {qkv.size(2), side, side}, wide());
+    }
   }
   int64_t segments() const { return static_cast<int64_t>(offsets.size()) - 1; }
   at::ScalarType wide() const { return qkv.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
@@ -38,6 +52,8 @@ struct Packed {
     p.offsets = offsets.data();
     p.scale = scale;
     p.qkv = qkv.const_data_ptr();
+    p.bias = bias.defined() ? bias.const_data_ptr() : nullptr;
+    p.side = bias.defined() ? bias.size(1) : 0;
   }
 };
 
@@ -55,8 +71,8 @@ void share(int64_t items, int64_t bytes, Run run) {
 }
 
 std::tuple<at::Tensor, at::Tensor> attention_forward_cpu(const at::Tensor& qkv, const at::Tensor& offsets,
-                                                         int64_t longest, double scale) {
-  const Packed packed(qkv, offsets, longest);
+                                                         int64_t longest, double scale, const Optional& bias) {
+  const Packed packed(qkv, offsets, longest, bias);
   AttentionForward problem{};
   packed.describe(problem, scale);
   const auto options = packed.qkv.options();
@@ -71,18 +87,11 @@ std::tuple<at::Tensor, at::Tensor> attention_forward_cpu(const at::Tensor& qkv, 
   return {out, lse};
 }
 
-at::Tensor checked(const at::Tensor& tensor, const char* name, at::IntArrayRef shape, at::ScalarType type) {
-  TORCH_CHECK(tensor.sizes() == shape && tensor.scalar_type() == type && tensor.device().is_cpu(), name, ": expected ",
-              shape, " ", type, " on the CPU, got ", tensor.sizes(), " ", tensor.scalar_type(), " on ",
-              tensor.device());
-  return tensor.contiguous();
-}
-
 std::tuple<at::Tensor, at::Tensor> attention_backward_cpu(const at::Tensor& gradient, const at::Tensor& qkv,
                                                           const at::Tensor& out, const at::Tensor& lse,
                                                           const at::Tensor& offsets, int64_t longest, double scale,
-                                                          int64_t maps, bool positive) {
-  const Packed packed(qkv, offsets, longest);
+                                                          int64_t maps, bool positive, const Optional& bias) {
+  const Packed packed(qkv, offsets, longest, bias);
   AttentionBackward problem{};
   packed.describe(problem, scale);
   const auto heads = problem.heads, segments = packed.segments();

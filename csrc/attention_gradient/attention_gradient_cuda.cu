@@ -9,12 +9,21 @@ namespace {
 template <typename A>
 using TileOf = std::conditional_t<sizeof(A) == 8, TileShape<2, 1, 4>, TileShape<2, 2, 4>>;
 
-// Blocks that share a multiprocessor, whose registers they must fit into.
-template <typename A>
-constexpr int kBlocks = sizeof(A) == 8 ? 2 : 3;
+// Blocks that share a multiprocessor, whose registers they must fit into; a bias takes more.
+template <typename A, bool kBias>
+constexpr int kBlocks = sizeof(A) == 8 || kBias ? 2 : 3;
 
 template <typename T>
 constexpr int kDepth = kUnits * kPack<T>;  // columns of a head that are in shared memory at once
+
+// Has what depends on x computed anew where it is used: kept in registers from head to head, it would spill.
+__device__ __forceinline__ void forget(int& x) {
+#if !defined(EMULATION)
+  asm volatile("" : "+r"(x));
+#else
+  static_cast<void>(x);
+#endif
+}
 
 // [kRows, kDepth] of a matrix of `stride` columns into shared memory; zeros beyond `rows` and `columns`.
 template <typename T, int N, int kRows>
@@ -22,9 +31,7 @@ __device__ __forceinline__ void stage(Unit<T>* tile, const T* matrix, int stride
   constexpr int kAcross = kDepth<T> / N, kSteps = kRows * kAcross / kThreads,
                 kBatch = N == 1 && kSteps > 8 ? 8 : kSteps;
   static_assert(kRows * kAcross % kThreads == 0 && kSteps % kBatch == 0);
-#if !defined(EMULATION)
-  asm volatile("" : "+r"(stride));  // or the places of all rows are kept in registers from head to head, which spill
-#endif
+  forget(stride);
   const auto piece = [&](int i) { return i * kThreads + static_cast<int>(threadIdx.x); };
 #pragma unroll 1
   for (int from = 0; from < kSteps; from += kBatch) {
@@ -55,9 +62,10 @@ __device__ __forceinline__ void write(A* map, int64_t longest, int64_t t0, int64
 }
 
 // One block makes one tile of one segment's map, head after head, so that nothing is summed across blocks.
-// kWide: heads begin on 16 bytes and are whole units wide; kWideMap: so do the map's rows.
-template <typename T, Precision kPrecision, bool kWide, bool kWideMap>
-__global__ void __launch_bounds__(kThreads, kBlocks<wide_t<T>>)
+// kWide: heads begin on 16 bytes and are whole units wide; kWideMap: so do the map's rows;
+// kBias: a bias is added to the logits.
+template <typename T, Precision kPrecision, bool kWide, bool kWideMap, bool kBias>
+__global__ void __launch_bounds__(kThreads, kBlocks<wide_t<T>, kBias>)
     make_tile(AttentionGradient p, int64_t tiles_down, int64_t tiles_across) {
   using A = wide_t<T>;
   using Tile = TileOf<A>;
@@ -88,6 +96,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<wide_t<T>>)
   const A scale = static_cast<A>(p.scale);
   Share<A, Tile> sum{};
   const A* lse = static_cast<const A*>(p.lse) + first + t0;
+  const A* bias = kBias ? static_cast<const A*>(p.bias) + t0 * p.side + u0 : nullptr;
+  int side = kBias ? static_cast<int>(p.side) : 0;
   for (int head = 0; head < width; head += size, lse += p.rows) {
     Share<A, Tile> logits{}, slopes{};
     for (int e = 0; e < size; e += kDepth<T>) {
@@ -107,13 +117,20 @@ __global__ void __launch_bounds__(kThreads, kBlocks<wide_t<T>>)
     for (int r = 0; r < 2 * Tile::kPiecesDown; ++r) {
       const int row = Tile::row(r / 2, r % 2 * 2);
       const A level = load(lse + row, row < rows);
+      if constexpr (kBias) forget(side);
 #pragma unroll
       for (int c = 0; c < 2 * Tile::kPiecesAcross; ++c) {
         const int m = r / 2, n = c / 2, i = r % 2 * 2 + c % 2;
-        const A found = exp(scale * logits.at[m][n][i] - level) * slopes.at[m][n][i];
+        A logit = scale * logits.at[m][n][i];
+        if constexpr (kBias) {
+          const int column = Tile::column(n, i);
+          logit += load(bias + row * side + column, row < rows && column < columns);
+        }
+        const A found = exp(logit - level) * slopes.at[m][n][i];
         sum.at[m][n][i] += p.positive ? greater(A(0), found) : found;
       }
     }
+    if constexpr (kBias) bias += p.side * p.side;
   }
 
   A* const tile = reinterpret_cast<A*>(memory);
@@ -140,11 +157,15 @@ cudaError_t run(const AttentionGradient& p, cudaStream_t stream) {
   using Tile = TileOf<wide_t<T>>;
   const int64_t down = (p.longest + Tile::kRows - 1) / Tile::kRows;
   const int64_t across = (p.longest + Tile::kColumns - 1) / Tile::kColumns;
+  if (p.side > INT32_MAX / Tile::kRows) return cudaErrorInvalidValue;
   const bool wide = p.size % kPack<T> == 0 && on_16_bytes(p.gradient) && on_16_bytes(p.qkv);
   const bool wide_map = p.longest % kPack<wide_t<T>> == 0 && on_16_bytes(p.maps);
-  const auto kernel = wide ? wide_map ? make_tile<T, kPrecision, true, true> : make_tile<T, kPrecision, true, false>
-                      : wide_map ? make_tile<T, kPrecision, false, true>
-                                 : make_tile<T, kPrecision, false, false>;
+  auto kernel = wide ? make_tile<T, kPrecision, true, false, false> : make_tile<T, kPrecision, false, false, false>;
+  if (wide_map)
+    kernel = wide ? make_tile<T, kPrecision, true, true, false> : make_tile<T, kPrecision, false, true, false>;
+  // one width of the map's writes will do: all heads' bias, which is read, is the larger part
+  if (p.bias)
+    kernel = wide ? make_tile<T, kPrecision, true, false, true> : make_tile<T, kPrecision, false, false, true>;
   return launch(kernel, dim3(static_cast<unsigned>(p.segments * down * across)), dim3(kThreads), stream, p, down,
                 across);
 }

@@ -21,6 +21,8 @@ struct AttentionGradient {
   const void* lse;         // [H, rows], f64 for f64, else f32
   const int64_t* offsets;  // [segments + 1]
   void* maps;              // [segments, longest, longest], the type of lse
+  const void* bias;        // [H, side, side], added to the scaled logits, the type of lse; null for none
+  int64_t side;
 };
 
 cudaError_t attention_gradient_cuda(const AttentionGradient& problem, cudaStream_t stream);

@@ -1,5 +1,8 @@
 #include <torch/library.h>
 
+#include <algorithm>
+#include <optional>
+
 #if defined(CALIG_WITH_CUDA)
 #include <ATen/ops/empty.h>
 #include <c10/cuda/CUDAException.h>
@@ -21,7 +24,7 @@ void check(const at::Tensor& tensor, const at::Tensor& like, const char* name, a
 // That the offsets fit the rows is looked at nowhere: it would wait for the device.
 at::Tensor attention_gradient_on_cuda(const at::Tensor& gradient, const at::Tensor& qkv, const at::Tensor& lse,
                                       const at::Tensor& offsets, int64_t longest, double scale, bool positive,
-                                      bool tf32) {
+                                      bool tf32, const std::optional<at::Tensor>& bias) {
   TORCH_CHECK(qkv.dim() == 4 && qkv.size(1) == 3, "qkv: expected [rows, 3, H, E], got ", qkv.sizes());
   TORCH_CHECK(offsets.dim() == 1 && offsets.numel() > 0, "offsets: expected [S+1], got ", offsets.sizes());
   TORCH_CHECK(longest >= 0, "longest: expected a number of rows, got ", longest);
@@ -30,9 +33,12 @@ at::Tensor attention_gradient_on_cuda(const at::Tensor& gradient, const at::Tens
   check(gradient, qkv, "gradient", {rows, heads, size}, qkv.scalar_type());
   check(lse, qkv, "lse", {heads, rows}, wide);
   check(offsets, qkv, "offsets", {segments + 1}, at::kLong);
+  const int64_t side = bias && bias->dim() == 3 ? std::max(longest, bias->size(1)) : longest;
+  if (bias) check(*bias, qkv, "bias", {heads, side, side}, wide);
   const c10::cuda::CUDAGuard guard(qkv.device());
   const at::Tensor g = gradient.contiguous(), x = qkv.contiguous(), sums = lse.contiguous();
   const at::Tensor places = offsets.contiguous();
+  const at::Tensor added = bias ? bias->contiguous() : at::Tensor();
   at::Tensor maps = at::empty({segments, longest, longest}, sums.options());
   const AttentionGradient problem{scalar_of(x, "qkv"),
                                   rows,
@@ -47,7 +53,9 @@ at::Tensor attention_gradient_on_cuda(const at::Tensor& gradient, const at::Tens
                                   x.const_data_ptr(),
                                   sums.const_data_ptr(),
                                   places.const_data_ptr<int64_t>(),
-                                  maps.mutable_data_ptr()};
+                                  maps.mutable_data_ptr(),
+                                  bias ? added.const_data_ptr() : nullptr,
+                                  side};
   C10_CUDA_CHECK(attention_gradient_cuda(problem, c10::cuda::getCurrentCUDAStream()));
   return maps;
 }

@@ -137,6 +137,31 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
         (ops.attention_gradient, MAPS, {"gradient": torch.zeros(5, 8)}, ValueError, r"gradient: expected shape \[5,"),
         (ops.attention_gradient, MAPS, {"lse": torch.zeros(2, 5).double()}, TypeError, "lse: expected float32, got"),
         (ops.attention_gradient, MAPS, {"longest": 2}, ValueError, "longest: expected at least 3, .* got 2"),
+        *(
+            (op, base, {"bias": bias}, kind, message)
+            for op, base in (
+                (ops.attention_forward, ATTENTION),
+                (ops.attention_backward, BACK),
+                (ops.attention_gradient, MAPS),
+            )
+            for bias, kind, message in (
+                (0.5, TypeError, r"bias: expected a tensor \[2, N, N\], got float"),
+                (torch.zeros(2, 3, 3).double(), TypeError, r"bias: expected float32, got torch.float64; convert"),
+                (torch.zeros(3, 3), ValueError, r"bias: expected shape \[2, N, N\], got \[3, 3\]"),
+                (
+                    torch.zeros(2, 2, 2),
+                    ValueError,
+                    r"bias: expected \[H, N, N\] with N at least 3, which .* got \[2, 2, 2\]",
+                ),
+                (
+                    torch.zeros(2, 3, 4),
+                    ValueError,
+                    r"bias: expected \[H, N, N\] with N at least 3, which .* got \[2, 3, 4\]",
+                ),
+                (torch.zeros(1, 3, 3), ValueError, r"bias: expected shape \[2, N, N\], got \[1, 3, 3\]"),
+                (torch.zeros(2, 3, 3, device="meta"), ValueError, "bias: expected it on cpu as qkv, got meta"),
+            )
+        ),
         (ops.activation_backward, ACTIVATION, {"gated": True}, ValueError, r"inner: expected shape \[5, 8\], got"),
         (ops.activation_backward, ACTIVATION, {"inner": LONG}, TypeError, "inner: expected float32, got torch.int64"),
         (ops.activation_backward, ACTIVATION, {"gradient": LONG}, TypeError, "gradient: expected float32 or float64"),

@@ -28,19 +28,21 @@ def packed(lengths: tuple[int, ...], heads: int, size: int) -> tuple[Tensor, Ten
 
 @pytest.mark.parametrize("size", [1, 16, 24, 32, 64, 80, 128])
 @pytest.mark.parametrize("positive", [False, True])
-def test_every_length_about_a_tile_keeps_the_rule(size: int, positive: bool) -> None:
+@pytest.mark.parametrize("side", [0, 257, 260])
+def test_every_length_about_a_tile_keeps_the_rule(size: int, positive: bool, side: int) -> None:
     qkv, gradient, offsets = packed(LENGTHS, 2, size)
+    bias = torch.randn(2, side, side, generator=torch.Generator().manual_seed(1)) if side else None
     where, longest = (offsets, max(LENGTHS), size**-0.5), len(LENGTHS)
-    out, lse = ops.attention_forward(qkv, *where, backend="cpu")
-    args = gradient, qkv, out, lse, *where, longest, positive
+    out, lse = ops.attention_forward(qkv, *where, bias, backend="cpu")
+    args = gradient, qkv, out, lse, *where, longest, positive, bias
     results = {
         "cpu": (out, lse, *ops.attention_backward(*args, backend="cpu")),
         "reference": (
-            *ops.attention_forward(qkv, *where, backend="reference"),
+            *ops.attention_forward(qkv, *where, bias, backend="reference"),
             *ops.attention_backward(*args, backend="reference"),
         ),
     }
-    exact = *forward.exact(qkv, *where), *backward.exact(*args)
+    exact = *forward.exact(qkv, *where, bias), *backward.exact(*args)
     for first, last in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         for i, wanted in enumerate(exact):
             here = (slice(None), slice(first, last)) if i == 1 else slice(first, last)

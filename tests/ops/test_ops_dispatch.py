@@ -257,6 +257,10 @@ def test_the_compiled_operations_check_what_they_read() -> None:
         torch.ops.calig_fast.activation_backward(g, inner, "gelu", True)
     with pytest.raises(RuntimeError, match="kind: unknown activation 'tanh'"):
         torch.ops.calig_fast.activation_backward(g, inner, "tanh")
+    for op in ("attention_forward", "attention_backward"):
+        for bias in (torch.zeros(3, 32, 32), torch.zeros(3, 33, 33).double(), torch.zeros(33, 33)):
+            with pytest.raises(RuntimeError, match="bias: expected"):
+                getattr(torch.ops.calig_fast, op)(*arguments(op), bias=bias)
 
 
 def test_the_sample_cases_cover_every_scale() -> None:

@@ -64,6 +64,21 @@ def test_no_kernel_spills(op: str, arch: str) -> None:
             assert report.stores[0] > 0, report
 
 
+@compiled
+@pytest.mark.parametrize("op", [op for op in OPERATIONS if op != "attention_gradient"])
+def test_every_kernel_compiles_where_all_counts_are_one(op: str) -> None:
+    """A launch makes a number that is 1 a constant, which cannot do all that a number can; the interpreter does not."""
+    from proofs import triton_compile
+
+    seen = set()
+    for variant, constants, config in triton_compile.problems(op, torch.float32, "sm_90"):
+        kernel = triton_compile.kernel_of(op, variant)
+        ones = {n: 1 for n in kernel.arg_names if n in triton_compile.COUNTS or n.startswith("width")}
+        if (kernel, "bias" in variant) not in seen:
+            triton_compile.measure(op, torch.float32, variant, {**ones, **constants}, config, "sm_90")
+        seen.add((kernel, "bias" in variant))
+
+
 @interpreted
 def test_auto_takes_no_interpreted_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = torch.zeros(3, 4)

@@ -22,6 +22,7 @@ def attention_backward(
     scale: float,
     maps: int = 0,
     positive: bool = False,
+    bias: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries, keys and values, and the attention gradient of the first segments.
@@ -39,6 +40,7 @@ def attention_backward(
         scale: factor of the logits.
         maps: M, of how many segments, from the first on, the map is given.
         positive: take the positive part of P dP before the mean.
+        bias: [H,N,N] or None, what `attention_forward` was given; it gets no gradient.
         backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
@@ -49,6 +51,6 @@ def attention_backward(
         ValueError: an argument of another shape, value or device; an unknown backend.
         RuntimeError: the backend asked for cannot run.
     """
-    spec.check(gradient, qkv, out, lse, offsets, longest, maps)
-    found = OPERATION(backend, gradient, qkv, out, lse, offsets, longest, scale, maps, positive)
+    spec.check(gradient, qkv, out, lse, offsets, longest, maps, bias)
+    found = OPERATION(backend, gradient, qkv, out, lse, offsets, longest, scale, maps, positive, bias)
     return cast(tuple[Tensor, Tensor], tuple(found))

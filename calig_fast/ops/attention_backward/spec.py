@@ -13,18 +13,27 @@ from ..samples import Case, numbers, strided
 
 SCHEMA = (
     "(Tensor gradient, Tensor qkv, Tensor out, Tensor lse, Tensor offsets, int longest, float scale, int maps=0,"
-    " bool positive=False) -> (Tensor, Tensor)"
+    " bool positive=False, Tensor? bias=None) -> (Tensor, Tensor)"
 )
 DTYPES = forward.DTYPES
 
 
-def check(gradient: Tensor, qkv: Tensor, out: Tensor, lse: Tensor, offsets: Tensor, longest: int, maps: int) -> None:
+def check(
+    gradient: Tensor,
+    qkv: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    offsets: Tensor,
+    longest: int,
+    maps: int,
+    bias: Tensor | None,
+) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
-    forward.check(qkv, offsets, longest)
+    forward.check(qkv, offsets, longest, bias)
     rows, _, heads, size = qkv.shape
     check_tensor("gradient", gradient, [rows, heads, size], [qkv.dtype])
     check_tensor("out", out, [rows, heads, size], [qkv.dtype])
-    check_tensor("lse", lse, [heads, rows], [torch.promote_types(qkv.dtype, torch.float32)])
+    check_tensor("lse", lse, [heads, rows], [forward.wide(qkv.dtype)])
     check_same_device({"gradient": gradient, "qkv": qkv, "out": out, "lse": lse, "offsets": offsets})
     if not 0 <= maps < max(len(offsets), 1):
         raise ValueError(f"maps: expected a number of segments, 0 to {len(offsets) - 1}, got {maps}")
@@ -40,6 +49,7 @@ def fake(
     scale: float,
     maps: int = 0,
     positive: bool = False,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The results' shapes and dtypes."""
     return torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device), lse.new_empty((maps, longest, longest))
@@ -55,13 +65,15 @@ def exact(
     scale: float,
     maps: int = 0,
     positive: bool = False,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The formulas, segment by segment, in float64, from q, k and v alone."""
     g, x = gradient.double(), qkv.double()
     found, kept = torch.zeros_like(x), x.new_zeros(maps, longest, longest)
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
         (q, k, v), mine = x[first:last].permute(1, 2, 0, 3), g[first:last].transpose(0, 1)
-        p = (scale * q @ k.mT).softmax(-1)
+        logits = scale * q @ k.mT
+        p = (logits if bias is None else logits + bias[:, : last - first, : last - first].double()).softmax(-1)
         dp = mine @ v.mT
         ds = scale * p * (dp - (dp * p).sum(-1, keepdim=True))
         found[first:last] = torch.stack([ds @ k, ds.mT @ q, p.mT @ mine]).permute(2, 0, 1, 3)
@@ -77,8 +89,13 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
         segments = len(offsets) - 1
         g = numbers((len(qkv), *qkv.shape[2:]), dtype, 2)
         out, lse = forward.exact(qkv, offsets, longest, 0.25)
-        kept = out.to(dtype), lse.to(torch.promote_types(dtype, torch.float32))
+        kept = out.to(dtype), lse.to(forward.wide(dtype))
         cases.append(Case(name, (g, qkv, *kept, offsets, longest, 0.25, segments, i % 2 == 1)))
         apart = map(strided, (g, qkv, *kept, offsets))
         cases.append(Case(f"{name}, strided, no map", (*apart, longest + 3, 0.25)))
+        for bias in forward.bias_for(name, qkv.shape[2], longest, dtype):
+            out, lse = forward.exact(qkv, offsets, longest, 0.25, bias)
+            kept = out.to(dtype), lse.to(forward.wide(dtype))
+            where = offsets, longest, 0.25, segments, i % 2 == 0
+            cases.append(Case(f"{name}, bias", (g, qkv, *kept, *where, bias)))
     return cases

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..attention_forward.triton import product, put_rows, rows_of, sizes, supports, tiles
+from ..attention_forward.triton import added, bias_of, product, put_rows, rows_of, sizes, supports, tiles
 from ..triton import launch
 
 __all__ = ["attention_backward", "supports"]
@@ -35,6 +35,8 @@ def queries_kernel(
     width,
     longest,
     scale,
+    bias,
+    side,
     SIZE: tl.constexpr,
     PADDED: tl.constexpr,
     PRODUCT: tl.constexpr,
@@ -60,6 +62,8 @@ def queries_kernel(
             k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
             v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
             logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+            if bias is not None:
+                logits += bias_of(bias, head, t[:, None], u[None, :], count, side)
             p = tl.where((u < count)[None, :], tl.exp2(logits - total[:, None]), 0.0)
             ds = p * (product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT) - share[:, None])
             dq += product(ds, k, qkv.dtype.element_ty, PRODUCT)
@@ -78,6 +82,8 @@ def keys_kernel(
     width,
     longest,
     scale,
+    bias,
+    side,
     SIZE: tl.constexpr,
     PADDED: tl.constexpr,
     PRODUCT: tl.constexpr,
@@ -101,6 +107,8 @@ def keys_kernel(
             g = rows_of(gradient + here, t, count, width, SIZE, PADDED, PRODUCT)
             total = tl.load(lse + sums, mask=t < count, other=0) * 1.4426950408889634
             logits = product(k, tl.trans(q), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+            if bias is not None:
+                logits += bias_of(bias, head, t[None, :], u[:, None], count, side)
             p = tl.where((t < count)[None, :], tl.exp2(logits - total[None, :]), 0.0)
             dv += product(p, g, qkv.dtype.element_ty, PRODUCT)
             share = tl.load(delta + sums, mask=t < count, other=0)
@@ -122,6 +130,8 @@ def maps_kernel(
     longest,
     heads,
     scale,
+    bias,
+    side,
     POSITIVE: tl.constexpr,
     SIZE: tl.constexpr,
     PADDED: tl.constexpr,
@@ -135,13 +145,17 @@ def maps_kernel(
     t, u = start + tl.arange(0, HELD), tl.program_id(1) * MET + tl.arange(0, MET)
     mean = tl.zeros((HELD, MET), tl.float32)
     for head in range(heads):
+        if bias is not None:  # asked for between the products it would spill
+            more = bias_of(bias, head, t[:, None], u[None, :], count, side)
         base = qkv + first * stride + head * SIZE
         q = rows_of(base, t, count, stride, SIZE, PADDED, PRODUCT)
         k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
         v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
         g = rows_of(gradient + first * width + head * SIZE, t, count, width, SIZE, PADDED, PRODUCT)
-        total = tl.load(lse + head * rows.to(tl.int64) + first + t, mask=t < count, other=0) * 1.4426950408889634
+        total = tl.load(lse + head * tl.cast(rows, tl.int64) + first + t, mask=t < count, other=0) * 1.4426950408889634
         logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+        if bias is not None:
+            logits += more
         found = tl.exp2(logits - total[:, None]) * product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT)
         mean += tl.maximum(found, 0.0) if POSITIVE else found
     inside = (t < count)[:, None] & (u < count)[None, :]
@@ -151,9 +165,16 @@ def maps_kernel(
 
 
 def launch_maps(
-    gradient: Tensor, qkv: Tensor, lse: Tensor, offsets: Tensor, kept: Tensor, scale: float, positive: bool
+    gradient: Tensor,
+    qkv: Tensor,
+    lse: Tensor,
+    offsets: Tensor,
+    kept: Tensor,
+    scale: float,
+    positive: bool,
+    bias: Tensor | None,
 ) -> None:
-    """Fill `kept` [M,longest,longest] with the maps of the first M segments; all tensors are contiguous."""
+    """Fill `kept` [M,longest,longest] with the maps of the first M segments; but for the bias all are contiguous."""
     rows, _, heads, size = qkv.shape
     maps, longest = kept.shape[:2]
     if kept.numel():
@@ -161,7 +182,7 @@ def launch_maps(
             maps_kernel,
             tiles(qkv.dtype, size),
             lambda meta: (maps * int(triton.cdiv(longest, meta["HELD"])), triton.cdiv(longest, meta["MET"])),
-            *(gradient, qkv, lse, offsets, kept, rows, heads * size, longest, heads, scale),
+            *(gradient, qkv, lse, offsets, kept, rows, heads * size, longest, heads, scale, *added(bias)),
             POSITIVE=positive,
             **sizes(size, qkv.dtype),
         )
@@ -177,6 +198,7 @@ def attention_backward(
     scale: float,
     maps: int = 0,
     positive: bool = False,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """No map is held but those asked for."""
     rows, _, heads, size = qkv.shape
@@ -184,12 +206,12 @@ def attention_backward(
     found, kept = torch.empty_like(qkv), lse.new_empty((maps, longest, longest))
     delta = torch.empty_like(lse)
     segments, configs, constants = len(offsets) - 1, tiles(qkv.dtype, size), sizes(size, qkv.dtype)
-    shape = rows, heads * size, longest
+    rest = rows, heads * size, longest, scale, *added(bias)
 
     if qkv.numel():
         grid = lambda meta: (segments * int(triton.cdiv(longest, meta["HELD"])), heads)  # noqa: E731
-        inputs = gradient, qkv, out.contiguous(), lse, offsets, delta, found, *shape, scale
+        inputs = gradient, qkv, out.contiguous(), lse, offsets, delta, found, *rest
         launch(queries_kernel, tiles(qkv.dtype, size, fewer=True), grid, *inputs, **constants)
-        launch(keys_kernel, configs, grid, gradient, qkv, lse, offsets, delta, found, *shape, scale, **constants)
-    launch_maps(gradient, qkv, lse, offsets, kept, scale, positive)
+        launch(keys_kernel, configs, grid, gradient, qkv, lse, offsets, delta, found, *rest, **constants)
+    launch_maps(gradient, qkv, lse, offsets, kept, scale, positive, bias)
     return found, kept

@@ -13,18 +13,25 @@ OPERATION = Operation(__name__, spec.SCHEMA, spec.fake, spec.DTYPES)
 
 
 def attention_forward(
-    qkv: Tensor, offsets: Tensor, longest: int, scale: float, backend: str = "auto"
+    qkv: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    bias: Tensor | None = None,
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Every segment's rows attend to each other.
 
-    With z[h,t,u] = scale <q[t,h], k[u,h]> over the rows u of t's segment: lse[h,t] = log sum_u exp z[h,t,u],
-    out[t,h] = sum_u exp(z[h,t,u] - lse[h,t]) v[u,h].
+    With z[h,t,u] = scale <q[t,h], k[u,h]> + bias[h,t',u'] over the rows u of t's segment, t' and u' their places in it:
+    lse[h,t] = log sum_u exp z[h,t,u], out[t,h] = sum_u exp(z[h,t,u] - lse[h,t]) v[u,h].
 
     Args:
         qkv: [rows,3,H,E] float32, float64, float16 or bfloat16 (both summed in float32); queries, keys, values.
         offsets: [S+1] int64; segment s has the rows offsets[s] .. offsets[s+1].
         longest: no segment has more rows.
         scale: factor of the logits.
+        bias: [H,N,N], N at least `longest`, finite, dtype of `lse`; None for none. It is of relative positions in
+            BEiT, Swin, MPNet and T5; no family of ours passes one yet.
         backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
@@ -35,5 +42,5 @@ def attention_forward(
         ValueError: an argument of another shape, value or device; an unknown backend.
         RuntimeError: the backend asked for cannot run.
     """
-    spec.check(qkv, offsets, longest)
-    return cast(tuple[Tensor, Tensor], tuple(OPERATION(backend, qkv, offsets, longest, scale)))
+    spec.check(qkv, offsets, longest, bias)
+    return cast(tuple[Tensor, Tensor], tuple(OPERATION(backend, qkv, offsets, longest, scale, bias)))

@@ -10,33 +10,48 @@ from torch import Tensor
 from ..packed import check_offsets, check_same_device, check_tensor, readable
 from ..samples import Case, layouts, numbers, strided
 
-SCHEMA = "(Tensor qkv, Tensor offsets, int longest, float scale) -> (Tensor, Tensor)"
+SCHEMA = "(Tensor qkv, Tensor offsets, int longest, float scale, Tensor? bias=None) -> (Tensor, Tensor)"
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
-def check(qkv: Tensor, offsets: Tensor, longest: int) -> None:
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of the log-sums, the maps and the bias: float64 for float64, else float32."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def check(qkv: Tensor, offsets: Tensor, longest: int, bias: Tensor | None) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
     check_tensor("qkv", qkv, ["rows", 3, "H", "E"], DTYPES)
     check_offsets(offsets, qkv.shape[0])
     check_same_device({"qkv": qkv, "offsets": offsets})
     if readable(offsets) and (found := max((b - a for a, b in pairwise(offsets.tolist())), default=0)) > longest:
         raise ValueError(f"longest: expected at least {found}, the longest segment's rows, got {longest}")
+    if bias is not None:
+        _, *sides = check_tensor("bias", bias, [qkv.shape[2], "N", "N"], [wide(qkv.dtype)]).shape
+        if sides[0] != sides[1] or sides[0] < longest:
+            raise ValueError(
+                f"bias: expected [H, N, N] with N at least {longest}, which is longest, got {[*bias.shape]}"
+            )
+        check_same_device({"qkv": qkv, "bias": bias})
 
 
-def fake(qkv: Tensor, offsets: Tensor, longest: int, scale: float) -> tuple[Tensor, Tensor]:
+def fake(qkv: Tensor, offsets: Tensor, longest: int, scale: float, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The results' shapes and dtypes."""
     rows, _, heads, size = qkv.shape
-    wide = torch.promote_types(qkv.dtype, torch.float32)
-    return qkv.new_empty((rows, heads, size)), qkv.new_empty((heads, rows), dtype=wide)
+    return qkv.new_empty((rows, heads, size)), qkv.new_empty((heads, rows), dtype=wide(qkv.dtype))
 
 
-def exact(qkv: Tensor, offsets: Tensor, longest: int, scale: float) -> tuple[Tensor, Tensor]:
+def exact(
+    qkv: Tensor, offsets: Tensor, longest: int, scale: float, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The formula, segment by segment, in float64."""
     q, k, v = qkv.double().unbind(1)
     out, lse = torch.zeros_like(q), q.new_zeros(q.shape[1], len(q))
     for first, last in pairwise(offsets.tolist()):
         here = slice(first, last)
         logits = scale * torch.einsum("the,uhe->htu", q[here], k[here])
+        if bias is not None:
+            logits += bias[:, : last - first, : last - first].double()
         out[here] = torch.einsum("htu,uhe->the", logits.softmax(-1), v[here])
         lse[:, here] = logits.logsumexp(-1)
     return out, lse
@@ -55,10 +70,21 @@ def problems(dtype: torch.dtype) -> list[tuple[str, Tensor, Tensor, int]]:
     return found
 
 
+def bias_for(name: str, heads: int, longest: int, dtype: torch.dtype) -> list[Tensor]:
+    """A bias for some of the problems, by their names: no wider than it must be, or wider and strided."""
+    if not name.startswith(("one token", "no inputs", "ragged, 3", "ragged, 2", "long, 1")):
+        return []
+    side = longest if heads == 3 else longest + heads
+    bias = numbers((heads, side, side), wide(dtype), 7) / 128  # or logits grow, and with them what their rounding does
+    return [bias if heads == 3 else strided(bias)]
+
+
 def sample_cases(dtype: torch.dtype) -> list[Case]:
     """Small problems that have gone wrong in kernels before."""
     cases = []
     for name, qkv, offsets, longest in problems(dtype):
         cases.append(Case(name, (qkv, offsets, longest, 0.25)))
         cases.append(Case(f"{name}, strided", (strided(qkv), strided(offsets), longest + 3, 0.125)))
+        for bias in bias_for(name, qkv.shape[2], longest, dtype):
+            cases.append(Case(f"{name}, bias", (qkv, offsets, longest, 0.25, bias)))
     return cases

@@ -15,11 +15,12 @@ LARGEST = 128  # columns of a head
 
 def supports(*tensors: Tensor) -> str | None:
     """Tensors of a GPU, no float64, heads that fit into registers."""
-    heads = [t.shape[-1] for t in tensors if t.ndim in (3, 4)]
-    if tensors[0].dtype == torch.float64 and heads:
-        return "the triton kernels of the attention do not take torch.float64"
-    if heads and max(heads) > LARGEST:
-        return f"heads of {max(heads)}, the triton kernels hold at most {LARGEST}"
+    rows = tensors[0]
+    if rows.ndim in (3, 4):
+        if rows.dtype == torch.float64:
+            return "the triton kernels of the attention do not take torch.float64"
+        if rows.shape[-1] > LARGEST:
+            return f"heads of {rows.shape[-1]}, the triton kernels hold at most {LARGEST}"
     return refusal(tensors)
 
 
@@ -54,6 +55,11 @@ def sizes(size: int, dtype: torch.dtype) -> dict[str, object]:
     }
 
 
+def added(bias: Tensor | None) -> tuple[Tensor | None, int | None]:
+    """The bias and its rows as the kernels take them; of none they are compiled without it."""
+    return (None, None) if bias is None else (bias.contiguous(), bias.shape[1])
+
+
 @triton.jit
 def rows_of(base, t, count, width, SIZE: tl.constexpr, PADDED: tl.constexpr, PRODUCT: tl.constexpr):
     """Some rows [.,PADDED] of one head, zeros outside the segment and the head."""
@@ -77,6 +83,13 @@ def product(x, y, own, PRODUCT: tl.constexpr):
 
 
 @triton.jit
+def bias_of(bias, head, t, u, count, side):
+    """What a tile of logits gets, times log2 e; zeros outside the segment. Of t and u one is [.,1], the other [1,.]."""
+    at = (head * side + t).to(tl.int64) * side + u
+    return tl.load(bias + at, mask=(t < count) & (u < count), other=0) * 1.4426950408889634
+
+
+@triton.jit
 def kernel(
     qkv,
     out,
@@ -86,6 +99,8 @@ def kernel(
     width,
     longest,
     scale,
+    bias,
+    side,
     SIZE: tl.constexpr,
     PADDED: tl.constexpr,
     PRODUCT: tl.constexpr,
@@ -109,6 +124,8 @@ def kernel(
             u = met + tl.arange(0, MET)
             k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
             logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+            if bias is not None:
+                logits += bias_of(bias, head, t[:, None], u[None, :], count, side)
             logits = tl.where((u < count)[None, :], logits, float("-inf"))
             above = tl.maximum(top, tl.max(logits, 1))
             p = tl.exp2(logits - above[:, None])
@@ -122,7 +139,9 @@ def kernel(
         tl.store(lse + head.to(tl.int64) * rows + first + t, sums, mask=t < count)
 
 
-def attention_forward(qkv: Tensor, offsets: Tensor, longest: int, scale: float) -> tuple[Tensor, Tensor]:
+def attention_forward(
+    qkv: Tensor, offsets: Tensor, longest: int, scale: float, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Each query is read once; a segment's keys and values once per tile of its queries."""
     rows, _, heads, size = qkv.shape
     out, lse = qkv.new_empty((rows, heads, size)), qkv.new_empty((heads, rows), dtype=torch.float32)
@@ -140,6 +159,7 @@ def attention_forward(qkv: Tensor, offsets: Tensor, longest: int, scale: float) 
             heads * size,
             longest,
             scale,
+            *added(bias),
             **sizes(size, qkv.dtype),
         )
     return out, lse

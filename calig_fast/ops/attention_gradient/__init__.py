@@ -21,6 +21,7 @@ def attention_gradient(
     scale: float,
     positive: bool = False,
     tf32: bool = False,
+    bias: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
     """Attention times its gradient, element by element, in the mean of the heads.
@@ -37,6 +38,7 @@ def attention_gradient(
         scale: factor of the logits.
         positive: take the positive part of P dP before the mean.
         tf32: let the products of float32 have ten bits of mantissa, where the backend has such ('cuda').
+        bias: [H,N,N] or None, what `attention_forward` was given.
         backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
@@ -47,5 +49,5 @@ def attention_gradient(
         ValueError: an argument of another shape, value or device; an unknown backend.
         RuntimeError: the backend asked for cannot run.
     """
-    spec.check(gradient, qkv, lse, offsets, longest)
-    return cast(Tensor, OPERATION(backend, gradient, qkv, lse, offsets, longest, scale, positive, tf32))
+    spec.check(gradient, qkv, lse, offsets, longest, bias)
+    return cast(Tensor, OPERATION(backend, gradient, qkv, lse, offsets, longest, scale, positive, tf32, bias))

@@ -13,17 +13,17 @@ from ..samples import Case, numbers, strided
 
 SCHEMA = (
     "(Tensor gradient, Tensor qkv, Tensor lse, Tensor offsets, int longest, float scale, bool positive=False,"
-    " bool tf32=False) -> Tensor"
+    " bool tf32=False, Tensor? bias=None) -> Tensor"
 )
 DTYPES = forward.DTYPES
 
 
-def check(gradient: Tensor, qkv: Tensor, lse: Tensor, offsets: Tensor, longest: int) -> None:
+def check(gradient: Tensor, qkv: Tensor, lse: Tensor, offsets: Tensor, longest: int, bias: Tensor | None) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
-    forward.check(qkv, offsets, longest)
+    forward.check(qkv, offsets, longest, bias)
     rows, _, heads, size = qkv.shape
     check_tensor("gradient", gradient, [rows, heads, size], [qkv.dtype])
-    check_tensor("lse", lse, [heads, rows], [torch.promote_types(qkv.dtype, torch.float32)])
+    check_tensor("lse", lse, [heads, rows], [forward.wide(qkv.dtype)])
     check_same_device({"gradient": gradient, "qkv": qkv, "lse": lse, "offsets": offsets})
 
 
@@ -36,6 +36,7 @@ def fake(
     scale: float,
     positive: bool = False,
     tf32: bool = False,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """The result's shape and dtype."""
     return lse.new_empty((len(offsets) - 1, longest, longest))
@@ -50,13 +51,16 @@ def exact(
     scale: float,
     positive: bool = False,
     tf32: bool = False,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor]:
     """The formula, segment by segment, in float64, from q, k and v alone."""
     g, x = gradient.double(), qkv.double()
     maps = x.new_zeros(len(offsets) - 1, longest, longest)
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
         (q, k, v), here = x[first:last].permute(1, 2, 0, 3), slice(0, last - first)
-        product = (scale * q @ k.mT).softmax(-1) * (g[first:last].transpose(0, 1) @ v.mT)
+        logits = scale * q @ k.mT
+        p = (logits if bias is None else logits + bias[:, here, here].double()).softmax(-1)
+        product = p * (g[first:last].transpose(0, 1) @ v.mT)
         maps[s, here, here] = (product.clamp_min(0) if positive else product).mean(0)
     return (maps,)
 
@@ -66,8 +70,11 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
     cases = []
     for i, (name, qkv, offsets, longest) in enumerate(forward.problems(dtype)):
         g = numbers((len(qkv), *qkv.shape[2:]), dtype, 2)
-        lse = forward.exact(qkv, offsets, longest, 0.25)[1].to(torch.promote_types(dtype, torch.float32))
+        lse = forward.exact(qkv, offsets, longest, 0.25)[1].to(forward.wide(dtype))
         cases.append(Case(name, (g, qkv, lse, offsets, longest, 0.25, i % 2 == 1)))
         apart = map(strided, (g, qkv, lse, offsets))
         cases.append(Case(f"{name}, strided", (*apart, longest + 3, 0.25, i % 2 == 0)))
+        for bias in forward.bias_for(name, qkv.shape[2], longest, dtype):
+            lse = forward.exact(qkv, offsets, longest, 0.25, bias)[1].to(forward.wide(dtype))
+            cases.append(Case(f"{name}, bias", (g, qkv, lse, offsets, longest, 0.25, i % 2 == 0, False, bias)))
     return cases

@@ -18,9 +18,10 @@ def attention_gradient(
     scale: float,
     positive: bool = False,
     tf32: bool = False,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """No map is held but those asked for; float32 is multiplied exactly."""
     gradient, qkv, lse, offsets = (x.contiguous() for x in (gradient, qkv, lse, offsets))
     maps = lse.new_empty((len(offsets) - 1, longest, longest))
-    launch_maps(gradient, qkv, lse, offsets, maps, scale, positive)
+    launch_maps(gradient, qkv, lse, offsets, maps, scale, positive, bias)
     return maps
