@@ -76,7 +76,7 @@ def explain(
         tolerance: relative error of r_l (norm over tokens) that counts as converged.
         certify: what meets the tolerance: "layers", every r_l; or "scores", the final scores, for which the layers that
             move them most are refined first; the layers' own errors are reported all the same.
-        lam: weight of the relevance in the fusion, 0 to 1; None for 0.5 with text and 0.97 with images.
+        lam: weight of the relevance in the fusion, 0 to 1; None for 0.8 with text and 0.97 with images.
         dtype: dtype to compute in; None for the model's own (float32 for half precision that the processor lacks).
         memory_budget: bytes a wave of path points may hold; None for 56 MiB (512 MiB on the oracle).
         engine: "auto" (native where the family can, else the oracle), "native", or "reference" (the oracle: autograd

@@ -66,7 +66,48 @@ def test_a_case_is_judged_and_the_searched_lam_is_the_best_of_its_choices(task):
     records = measures.of_case(task, task.tune[0], "tune")
     named = {record["method"]: record["score"] for record in records}
     assert len(named) == len(records) > 45
-    assert named["lam searched for each input"] == max(named[f"lam {lam:g}"] for lam in measures.CHOICES)
+    assert named["lam of each input, searched"] == max(named[f"lam {lam:g}"] for lam in measures.CHOICES)
+    assert named["lam of each input, by random removals"] in [named[f"lam {lam:g}"] for lam in measures.CHOICES]
+    also = {r["method"] for r in records if "score_delete" in r and "each input" not in r["method"]}
+    assert also == (set(measures.ALSO) if task.kind == "text" else set())
+
+
+def test_random_removals_choose_the_scores_that_add_up(task):
+    case = task.tune[0]
+    signals = read(task, case)
+    noise = torch.rand(signals.mask.shape, generator=torch.Generator().manual_seed(3))
+    candidates = {
+        "noise": noise,
+        "ig": signals.relevance[:, 0].float(),
+        "its opposite": -signals.relevance[:, 0].float(),
+    }
+    assert measures.tried_on_random_sets(task, case, signals.target, candidates) == "ig"
+
+
+def test_sanity_tells_how_alike_scores_stay_as_weights_become_random(task):
+    (record,) = measures.of_case(task, task.held[0], "sanity")
+    assert record["stages"][0] == "head"
+    assert record["stages"][-1] == "embeddings"
+    assert len(record["similarities"]) == len(record["stages"])
+    assert record["similarities"][-1] < 0.9
+
+
+def test_the_summary_tells_removals_and_randomised_weights(tmp_path):
+    (tmp_path / "a.facts.json").write_text('{"title": "t", "kind": "text", "accuracy": 1.0, "accuracy_on": 2}')
+    for name, by in ((summary.START, 0.0), ("ig", 0.5)):
+        with (tmp_path / "a.tune.jsonl").open("a") as lines:
+            for k in range(2):
+                record = {"case": k, "method": name, "score": k + by, "score_pad": k - by, "score_delete": k}
+                lines.write(json.dumps(record) + "\n")
+    (tmp_path / "a.held.jsonl").write_text('{"case": 0, "method": "calig", "score": 1.0}\n')
+    rows = [
+        {"case": k, "method": "calig", "stages": list("abcd"), "similarities": [1, 0.5, 0.2 * k, 0]} for k in (1, 2)
+    ]
+    (tmp_path / "a.sanity.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    found = summary.summarise(tmp_path, ["a"], {})["tasks"]["a"]
+    assert found["removals"]["ig"]["pad"]["difference"] == pytest.approx(-0.5)
+    assert found["removals"]["ig"]["mask"]["difference"] == pytest.approx(0.5)
+    assert found["randomised"] == {"inputs": 2, "head": 1.0, "half": pytest.approx(0.3), "everything": 0.0}
 
 
 def test_records_are_read_back_but_for_a_line_that_was_cut(tmp_path):

@@ -56,6 +56,7 @@ def test_its_faithfulness_is_the_committed_one():
     told = README.replace("*", "")
     for name, method in (("calig, default", "calig"), ("IG at the embeddings", "ig"), ("random", "random")):
         scores = [
-            tasks[t]["methods"][method]["score"]["mean"] for t in ("sentences", "news", "hate", "fashion", "planted")
+            tasks[t]["methods"][method]["score"]["mean"]
+            for t in ("sentences", "reviews", "news", "hate", "fashion", "vit", "planted")
         ]
         assert f"| {name} | {' | '.join(f'{s:.2f}' for s in scores)} |" in told

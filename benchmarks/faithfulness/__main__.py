@@ -16,7 +16,7 @@ WORDS = Path(__file__).parent / "words.md"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="+", choices=list(run.TASKS), default=list(run.TASKS))
-    parser.add_argument("--splits", nargs="+", choices=["tune", "held"], default=["tune", "held"])
+    parser.add_argument("--splits", nargs="+", choices=run.SPLITS, default=run.SPLITS)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data", help="data that is not shipped")
     parser.add_argument("--cache", type=Path, default=ROOT / ".faithfulness", help="trained weights and records")
     parser.add_argument("--jobs", type=int, default=2)

@@ -15,20 +15,37 @@ from benchmarks.faithfulness import methods
 from benchmarks.faithfulness.signals import read
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast import metrics
+from calig_fast.metrics.probe import probe
 
 FEW = (0.1, 0.3, 0.5)  # fractions of the ablation
-CHOICES = (0.25, 0.5, 0.75, 0.97)
+CHOICES = (0.25, 0.5, 0.8, 0.97)
+REMOVALS = ("pad", "delete")  # besides the mask token
+ALSO = (
+    *("lam 0.8", "lam 0.5", "lam 0.97", "ig", "layer_ig_mean"),
+    *(f"reference {r}{what}" for r in ("mask", "zero_embedding") for what in ("", ", ig")),
+)
+SETS = 64
+SHARES = (0.1, 0.2, 0.3, 0.5)
 
 
 def of_case(task: Task, case: Case, split: str) -> list[dict[str, Any]]:
     """A record of every method (held-out split) or variant (tuning split)."""
     begun = time.monotonic()
-    found = [
-        {"method": name, **judge(task, case, target, scores, few=split == "tune")}
-        for name, target, scores in _scored(task, case, split)
-    ]
+    if split == "sanity":
+        return [randomised(task, case)]
+    found, by_lam = [], {}
+    for name, target, scores in _scored(task, case, split):
+        found.append({"method": name, **judge(task, case, target, scores, few=split == "tune")})
+        if split == "tune" and task.kind == "text" and name in ALSO:
+            found[-1] |= {f"score_{removal}": erased(task, case, target, scores, removal) for removal in REMOVALS}
+        if name in (f"lam {lam:g}" for lam in CHOICES):
+            by_lam[name] = scores
     if split == "tune":
-        found.append({"method": "lam searched for each input", **_searched(found)})
+        named = {record["method"]: record for record in found}
+        searched = max(by_lam, key=lambda name: named[name]["score"])
+        tried = tried_on_random_sets(task, case, target, by_lam)
+        for name, choice in (("searched", searched), ("by random removals", tried)):
+            found.append({**named[choice], "method": f"lam of each input, {name}"})
     print(f"{task.name}, {split}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     return found
 
@@ -41,14 +58,43 @@ def _scored(task: Task, case: Case, split: str) -> Iterator[tuple[str, int, Tens
     for part in (methods.cheap(signals), methods.dear(task, case, signals)):
         for name, scores in part:
             yield name, signals.target, scores
-    yield "ig", signals.target, methods.explainer(task, method="ig")(case.call, target=signals.target).scores
 
 
-def _searched(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """The best of four lams by the measure itself: what an oracle for lam would reach."""
-    named = {record["method"]: record for record in found}
-    best = max((named[f"lam {lam:g}"] for lam in CHOICES), key=lambda record: record["score"])
-    return {key: value for key, value in best.items() if key != "method"}
+def tried_on_random_sets(task: Task, case: Case, target: int, candidates: dict[str, Tensor]) -> str:
+    """The candidate whose sums over random sets of tokens go best with what removing those sets costs.
+
+    The logit of the class, 64 sets of 10 to 50 % of the tokens, which become the path's own reference; by correlation.
+    """
+    any_scores = next(iter(candidates.values()))
+    removal = "blur" if task.kind == "image" else "pad"
+    p = probe(task.model, case.call, any_scores, target, task.processor, removal, "logit", 64)
+    places = p.removable[0].nonzero().flatten()
+    generator = torch.Generator().manual_seed(0)
+    sets = torch.zeros(SETS + 1, p.removable.shape[1], dtype=torch.bool)
+    for k in range(SETS):
+        size = max(1, round(SHARES[k % len(SHARES)] * len(places)))
+        sets[k + 1, places[torch.randperm(len(places), generator=generator)[:size]]] = True
+    answers = p.answers(sets[None])[0].double()
+    drops = answers[0] - answers[1:]
+
+    def fit(name: str) -> float:
+        sums = sets[1:].double() @ candidates[name][0].double()
+        return float(torch.corrcoef(torch.stack([sums, drops]))[0, 1].nan_to_num(-1.0))
+
+    return max(candidates, key=fit)
+
+
+def randomised(task: Task, case: Case) -> dict[str, Any]:
+    """Rank correlation of calig's scores with those of the model as its weights become random, from the head down."""
+    call = {name: value for name, value in case.call.items() if value is not None}
+    found = metrics.model_randomisation(task.model, call, tokenizer=task.processor)
+    return {"method": "calig", "stages": list(found.stages), "similarities": found.similarities[0].tolist()}
+
+
+def erased(task: Task, case: Case, target: int, scores: Tensor, removal: str) -> float | None:
+    """Comprehensiveness minus sufficiency where removed tokens become something else than the mask token."""
+    options: dict[str, Any] = {"target": target, "tokenizer": task.processor, "fractions": FEW}
+    return _one(metrics.erasure(task.model, case.call, scores, removal=removal, **options).difference)
 
 
 def judge(task: Task, case: Case, target: int, scores: Tensor, few: bool = False) -> dict[str, Any]:

@@ -13,22 +13,23 @@ from benchmarks.faithfulness.signals import Signals, explainer, heads, integrate
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast.method.fusion import Fusion
 
-PRESETS = ("ig", "rollout", "chefer", "attcat", "attention_gradient", "gradient_x_input")
-METHODS = ("calig", "layer_ig_mean", "captum_ig", *PRESETS, "random")
+PRESETS = ("rollout", "chefer", "attcat", "attention_gradient", "gradient_x_input")
+METHODS = ("calig", "layer_ig_mean", "ig", "captum_ig", *PRESETS, "random")
 CAPTUM_STEPS = 20
 
 
 def compared(task: Task, case: Case) -> Iterator[tuple[str, int, Tensor]]:
-    """Every method's name, target and scores [1,T] of an input."""
-    signals = read(task, case)
-    chosen = explainer(task)(case.call, target=signals.target)
-    yield "calig", signals.target, chosen.scores
-    yield "layer_ig_mean", signals.target, signals.relevance.mean(1).float()
-    yield "captum_ig", signals.target, captum_ig(task, case, signals.target)
+    """Every method's name, target and scores [1,T] of an input; IG and the layers' mean use calig's integrals."""
+    chosen = explainer(task)(case.call)
+    target = int(chosen.target)
+    yield "calig", target, chosen.scores
+    yield "layer_ig_mean", target, chosen.layer_scores.mean(1).float()
+    yield "ig", target, chosen.layer_scores[:, 0].float()
+    yield "captum_ig", target, captum_ig(task, case, target)
     for name in PRESETS:
-        yield name, signals.target, explainer(task, method=name)(case.call, target=signals.target).scores
+        yield name, target, explainer(task, method=name)(case.call, target=target).scores
     seed = zlib.crc32(b"".join(v.numpy().tobytes() for v in case.call.values()))
-    yield "random", signals.target, torch.rand(signals.mask.shape, generator=torch.Generator().manual_seed(seed))
+    yield "random", target, torch.rand(chosen.scores.shape, generator=torch.Generator().manual_seed(seed))
 
 
 def captum_ig(task: Task, case: Case, target: int) -> Tensor:
@@ -58,8 +59,8 @@ def captum_ig(task: Task, case: Case, target: int) -> Tensor:
 def fusions() -> dict[str, Fusion]:
     """The variants that are options of `Fusion`, each one step away from a starting point."""
     start, split = Fusion(), Fusion(sign="split")
-    found = {f"lam {lam:g}": replace(start, lam=lam) for lam in (0.0, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0)}
-    found |= {f"split, lam {lam:g}": replace(split, lam=lam) for lam in (0.25, 0.5, 0.75, 0.9, 0.97)}
+    found = {f"lam {lam:g}": replace(start, lam=lam) for lam in (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.97, 1.0)}
+    found |= {f"split, lam {lam:g}": replace(split, lam=lam) for lam in (0.5, 0.8, 0.97)}
     found["positive"] = replace(start, sign="positive")
     for scale in ("max", "sum"):
         for lam in (0.5, 0.9):
@@ -81,7 +82,7 @@ def cheap(signals: Signals) -> Iterator[tuple[str, Tensor]]:
         "all but the last": slice(0, -1),
     }
     for name, part in parts.items():
-        for lam in (0.5, 1.0):
+        for lam in (0.8, 1.0):
             yield f"layers: {name}, lam {lam:g}", signals.fuse(Fusion(lam=lam), part)
     content = (signals.mask & ~signals.special).double()
     yield "readout: mean of content", signals.fuse(Fusion(), readout=content / content.sum(1, keepdim=True))
@@ -91,9 +92,26 @@ def cheap(signals: Signals) -> Iterator[tuple[str, Tensor]]:
     )
     yield "lam by concentration", _adaptive(signals, Fusion())
     yield "split, lam by concentration", _adaptive(signals, Fusion(sign="split"))
+    for part in (0.5, 0.8):
+        yield f"relevance carried down, {part:g} straight", carried(signals, part)
+    yield "ig", signals.relevance[:, 0].float()
     yield "layer_ig_mean", signals.relevance.mean(1).float()
     sizes = signals.relevance.abs().sum(2, keepdim=True).clamp_min(1e-30)
     yield "layers' mean, each over its sum of |r|", (signals.relevance / sizes).mean(1).float()
+
+
+def carried(signals: Signals, straight: float) -> Tensor:
+    """Every layer's relevance, over its largest, carried down to the input through the blocks below it.
+
+    c_l = straight c_{l+1} + (1 - straight) c_{l+1} P_l + r_l / max|r_l|, P_l the rows of |G_l| over their sums.
+    """
+    flow = signals.maps.abs() / signals.maps.abs().sum(-1, keepdim=True).clamp_min(1e-30)
+    relevance = signals.relevance / signals.relevance.abs().amax(-1, keepdim=True).clamp_min(1e-30)
+    found = torch.zeros_like(relevance[:, 0])
+    for layer in reversed(range(relevance.shape[1])):
+        below = (found[:, None] @ flow[:, layer])[:, 0]
+        found = straight * found + (1 - straight) * below + relevance[:, layer]
+    return found.float()
 
 
 def _adaptive(signals: Signals, fusion: Fusion) -> Tensor:
@@ -114,17 +132,13 @@ def _entropy(weights: Tensor) -> Tensor:
 
 def dear(task: Task, case: Case, signals: Signals) -> Iterator[tuple[str, Tensor]]:
     """Variants that ask the model again: other references, outputs, heads and paths."""
-    lams = (0.5, 0.9)
     others = ("mean", "black") if task.kind == "image" else ("mask", "zero_embedding")
     for reference in others:
         again = read(task, case, baselines=reference)
         yield f"reference {reference}, ig", again.relevance[:, 0].float()
-        for lam in lams:
-            yield f"reference {reference}, lam {lam:g}", again.fuse(Fusion(lam=lam))
-    for output in ("log_prob", "prob"):
-        again = read(task, case, output=output)
-        for lam in lams:
-            yield f"output {output}, lam {lam:g}", again.fuse(Fusion(lam=lam))
+        yield f"reference {reference}", again.fuse(Fusion())
+    for output in ("log_prob", "prob", "contrast"):
+        yield f"output {output}", read(task, case, output=output).fuse(Fusion())
     weights, slopes = heads(task, case, signals.target)
     reductions: dict[str, Callable[[Tensor], Tensor]] = {
         "mean of positive parts": lambda g: g.clamp_min(0).mean(1),
@@ -134,7 +148,7 @@ def dear(task: Task, case: Case, signals: Signals) -> Iterator[tuple[str, Tensor
     for name, reduce in reductions.items():
         yield f"heads: {name}", replace(signals, maps=reduce(weights * slopes)[None]).fuse(Fusion())
     path = integrated_slopes(task, case, signals.target)
-    for lam in (0.0, 0.5):
+    for lam in (0.0, 0.8):
         yield (
             f"attention along the path, lam {lam:g}",
             replace(signals, maps=(weights * path).mean(1)[None]).fuse(Fusion(lam=lam)),

@@ -49,7 +49,7 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
     parts = [words.rstrip(), "", "![Scores of every method](images/faithfulness.png)", "", *_overview(tasks), ""]
     for name, task in tasks.items():
         parts += [*_task(name, task), ""]
-    parts += ["## The ablation", "", *_ablation(tasks), ""]
+    parts += ["## The ablation", "", *_ablation(tasks), "", *_removals(tasks), "", *_randomised(tasks), ""]
     gone = [f"- {name}: {task['missing']}." for name, task in summary["tasks"].items() if "missing" in task]
     parts += ["## Not run here", "", *gone, ""] if gone else []
     size = summary["geometry"]
@@ -127,6 +127,47 @@ def _ablation(tasks: dict[str, Any]) -> list[str]:
             told = "-" if d is None else f"{d['difference']:+.3f}"
             cells.append(f"**{told}**" if d and (d["low"] > 0 or d["high"] < 0) else told)
         lines.append(row_of([variant.replace("|", "\\|"), *cells]))
+    return lines
+
+
+def _removals(tasks: dict[str, Any]) -> list[str]:
+    """A few variants by three kinds of removal: does a reference do well only where removal is by it?"""
+    texts = {name: task["removals"] for name, task in tasks.items() if task["removals"]}
+    if not texts:
+        return []
+    variants = list(dict.fromkeys(v for found in texts.values() for v in found))
+    removals = list(dict.fromkeys(r for found in texts.values() for cells in found.values() for r in cells))
+    lines = [
+        "## Tuning inputs by other removals",
+        "",
+        f"Score less that of {START} where a removed token becomes {', '.join(removals[:-1])}, or is deleted, in that "
+        "order; first row: the starting point's own.",
+        "",
+        row_of(["variant", *texts]),
+        ruler(1 + len(texts)),
+    ]
+    for variant in variants:
+        key, form = ("mean", ".3f") if variant == START else ("difference", "+.3f")
+        cells = [" / ".join(format(found[variant][r][key], form) for r in removals) for found in texts.values()]
+        lines.append(row_of([f"{variant} itself" if variant == START else variant, *cells]))
+    return lines
+
+
+def _randomised(tasks: dict[str, Any]) -> list[str]:
+    """The model-randomisation check, from the head down."""
+    lines = [
+        "## The model-randomisation check",
+        "",
+        "Rank correlation of calig's scores with those of the same model as its weights are drawn at random, from the "
+        "head down (Adebayo et al. 2018); the explained class stays.",
+        "",
+        row_of(["task", "inputs", "head random", "half of the parts", "everything"]),
+        ruler(5),
+    ]
+    for name, task in tasks.items():
+        if found := task["randomised"]:
+            stages = (f"{found[stage]:+.2f}" for stage in ("head", "half", "everything"))
+            lines.append(row_of([name, str(found["inputs"]), *stages]))
     return lines
 
 

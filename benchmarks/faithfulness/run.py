@@ -26,14 +26,15 @@ TASKS = {
     "planted": planted.planted,
 }
 SIZES = {
-    "sentences": {"tune": 30, "held": 80},
-    "reviews": {"tune": 8, "held": 20},
-    "news": {"tune": 8, "held": 20},
-    "hate": {"tune": 30, "held": 80},
-    "fashion": {"tune": 50, "held": 70},
-    "vit": {"tune": 6, "held": 16},
-    "planted": {"tune": 0, "held": 60},
+    "sentences": {"tune": 30, "held": 80, "sanity": 10},
+    "reviews": {"tune": 8, "held": 20, "sanity": 2},
+    "news": {"tune": 12, "held": 24, "sanity": 2},
+    "hate": {"tune": 30, "held": 80, "sanity": 10},
+    "fashion": {"tune": 50, "held": 70, "sanity": 10},
+    "vit": {"tune": 6, "held": 16, "sanity": 2},
+    "planted": {"tune": 20, "held": 60, "sanity": 10},
 }
+SPLITS = ("tune", "held", "sanity")  # the last: the first of the held-out inputs, through random weights
 
 LONGEST = ("reviews", "news", "vit", "hate")
 
@@ -50,7 +51,7 @@ def run(names: list[str], splits: list[str], data: Path, folder: Path, jobs: int
 
     Args:
         names: tasks.
-        splits: "tune", "held" or both.
+        splits: of `SPLITS`.
         data: folder of the data that is not shipped.
         folder: where trained weights and records are kept.
         jobs: processes.
@@ -58,23 +59,16 @@ def run(names: list[str], splits: list[str], data: Path, folder: Path, jobs: int
     Returns:
         of each task that cannot run, why.
     """
-    missing, todo = {}, []
-    for name in names:
-        try:
-            task = load(name, data, folder)
-        except MissingDataError as error:
-            missing[name] = str(error)
-            continue
-        facts = folder / f"{name}.facts.json"
-        facts.write_text(json.dumps({"title": task.title, "kind": task.kind, **task.facts}))
-        for split in splits:
-            done = {r["case"] for r in records(folder, name, split)}
-            todo += [(name, split, k) for k in range(len(task.split(split))) if k not in done]
-    # the longest first, so that no process is left alone with one at the end
-    todo.sort(key=lambda item: LONGEST.index(item[0]) if item[0] in LONGEST else len(LONGEST))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        waiting = {pool.submit(_case, *item, data, folder): item for item in todo}
+        missing, sizes = {}, {}
+        preparing = {name: pool.submit(_prepare, name, data, folder) for name in names}
+        for name, future in preparing.items():
+            try:
+                sizes[name] = future.result()
+            except MissingDataError as error:
+                missing[name] = str(error)
+        waiting = {pool.submit(_case, *item, data, folder): item for item in _left(sizes, splits, folder)}
         for count, future in enumerate(as_completed(waiting), 1):
             name, split, k = waiting[future]
             with _file(folder, name, split).open("a") as lines:
@@ -82,8 +76,31 @@ def run(names: list[str], splits: list[str], data: Path, folder: Path, jobs: int
                     lines.write(json.dumps({"case": k, **record}) + "\n")
                 lines.flush()
                 os.fsync(lines.fileno())
-            print(f"{count} of {len(todo)}", file=sys.stderr, flush=True)
+            print(f"{count} of {len(waiting)}", file=sys.stderr, flush=True)
     return missing
+
+
+def _prepare(name: str, data: Path, folder: Path) -> dict[str, int]:
+    """Train what a task needs, keep what is known of it; the inputs of each split."""
+    task = load(name, data, folder)
+    facts = {"title": task.title, "kind": task.kind, **task.facts}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.facts.json").write_text(json.dumps(facts))
+    return {split: min(SIZES[name][split], len(task.split(split))) for split in SPLITS}
+
+
+def _left(sizes: dict[str, dict[str, int]], splits: list[str], folder: Path) -> list[tuple[str, str, int]]:
+    """What has no record yet, the longest first, so that no process is left alone with one at the end."""
+    found = []
+    for name, counts in sizes.items():
+        for split in splits:
+            done = {r["case"] for r in records(folder, name, split)}
+            found += [(name, split, k) for k in range(counts[split]) if k not in done]
+
+    def order(item: tuple[str, str, int]) -> tuple[int, bool]:
+        return (LONGEST.index(item[0]) if item[0] in LONGEST else len(LONGEST), item[1] != "sanity")
+
+    return sorted(found, key=order)
 
 
 def _case(name: str, split: str, k: int, data: Path, folder: Path) -> list[dict[str, Any]]:

@@ -61,7 +61,8 @@ def read(task: Task, case: Case, **options: Any) -> Signals:
     a = explainer(task, method=MAPS, return_maps=True, **options)(case.call)
     if a.maps is None or a.target is None:
         raise RuntimeError("the context maps or the target are missing")
-    return Signals(int(a.target), a.layer_scores.double(), a.maps.double(), a.mask, a.special)
+    target = int(torch.as_tensor(a.target).flatten()[0])  # a contrast has two
+    return Signals(target, a.layer_scores.double(), a.maps.double(), a.mask, a.special)
 
 
 @cache

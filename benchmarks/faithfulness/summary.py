@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from benchmarks.faithfulness import run
+from benchmarks.faithfulness.measures import ALSO, REMOVALS
 from benchmarks.faithfulness.methods import METHODS
 from calig_fast import metrics
 from calig_fast.bench import machine
 
 RIVALS = ("ig", "captum_ig", "layer_ig_mean", "chefer", "attcat", "rollout")
-START = "lam 0.5"
+START = "lam 0.8"
 PARTS = {
     "text": ("score", "comprehensiveness", "sufficiency", "log_odds", "token_f1", "auprc"),
     "image": ("score", "positive", "negative", "black_score", "black_positive", "black_negative"),
@@ -43,6 +44,8 @@ def summarise(folder: Path, names: list[str], missing: dict[str, str]) -> dict[s
             "methods": {m: _means(held[m], PARTS[facts["kind"]]) for m in METHODS if m in held},
             "against": {m: _paired(held["calig"], held[m]) for m in held if m != "calig"},
             "ablation": {m: {"mean": _mean(tune[m], "score"), **_paired(tune[m], tune[START])} for m in tune},
+            "removals": _removals(tune) if facts["kind"] == "text" else {},
+            "randomised": _randomised(run.records(folder, name, "sanity")),
         }
     return {"machine": machine.describe(), "tasks": tasks}
 
@@ -74,10 +77,32 @@ def _means(cases: dict[int, dict[str, Any]], parts: tuple[str, ...]) -> dict[str
     return found
 
 
-def _paired(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]]) -> dict[str, float]:
-    """Mean difference of the score over the inputs that both have, its interval, and the sign-flip p."""
+def _removals(tune: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Variants against the starting point by every kind of removal."""
+    parts = {"mask": "score", **{removal: f"score_{removal}" for removal in REMOVALS}}
+    found = {}
+    for name in (m for m in ALSO if m in tune and START in tune):
+        found[name] = {
+            removal: {"mean": _mean(tune[name], part), **_paired(tune[name], tune[START], part)}
+            for removal, part in parts.items()
+            if _values(tune[name], part)
+        }
+    return found
+
+
+def _randomised(records: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean rank correlation with the model as it is: once its head is random, half of its parts, and all of them."""
+    if not records:
+        return {}
+    table = torch.tensor([r["similarities"] for r in records], dtype=torch.float64)
+    head, half, everything = table[:, (0, table.shape[1] // 2, -1)].nanmean(0).tolist()
+    return {"inputs": len(table), "head": head, "half": half, "everything": everything}
+
+
+def _paired(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]], part: str = "score") -> dict[str, float]:
+    """Mean difference of a measure over the inputs that both have, its interval, and the sign-flip p."""
     both = sorted(set(one) & set(other))
-    a, b = (torch.tensor([x[k]["score"] for k in both], dtype=torch.float64) for x in (one, other))
+    a, b = (torch.tensor([x[k][part] for k in both], dtype=torch.float64) for x in (one, other))
     if len(both) < 2 or torch.equal(a, b):
         return {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
     c = metrics.compare(a, b)

@@ -69,7 +69,7 @@ class Task:
 
     def split(self, name: str) -> list[Case]:
         """The inputs of a split."""
-        return {"tune": self.tune, "held": self.held}[name]
+        return self.tune if name == "tune" else self.held
 
 
 def kept(cache: Path, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

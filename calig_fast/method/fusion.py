@@ -33,7 +33,7 @@ class Fusion:
         ValueError: an option outside its choices.
     """
 
-    lam: float = 0.5
+    lam: float = 0.8
     relevance_scale: str = "max_t"
     attention_scale: str = "sum"
     residual: float = 1.0
