@@ -86,8 +86,7 @@ def tried_on_random_sets(task: Task, case: Case, target: int, candidates: dict[s
 
 def randomised(task: Task, case: Case) -> dict[str, Any]:
     """Rank correlation of calig's scores with those of the model as its weights become random, from the head down."""
-    call = {name: value for name, value in case.call.items() if value is not None}
-    found = metrics.model_randomisation(task.model, call, tokenizer=task.processor)
+    found = metrics.model_randomisation(task.model, case.call, tokenizer=task.processor)
     return {"method": "calig", "stages": list(found.stages), "similarities": found.similarities[0].tolist()}
 
 
