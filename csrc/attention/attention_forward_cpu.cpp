@@ -54,7 +54,7 @@ struct Softmax {
       if (u < keys) above = greater(load_vector(column + u * kPanel<A>), above);
       above = greater(above, other);
       const Vector<A> shrunk = exponential(most[j] - above);
-      Vector<A> sum = total[j] * shrunk;
+      Vector<A> sum{};
       for (u = 0; u < keys; ++u) {
         const Vector<A> p = exponential(load_vector(column + u * kPanel<A>) - above);
         store_vector(column + u * kPanel<A>, p);
@@ -62,7 +62,7 @@ struct Softmax {
       }
       store_vector(factor + j * kWidth, shrunk);
       most[j] = above;
-      total[j] = sum;
+      total[j] = total[j] * shrunk + sum;
     }
   }
 };

@@ -34,12 +34,6 @@ void product_tile(const Product<A>& p, int64_t first, int64_t column) {
   const A* __restrict b = p.b + column;
   A* __restrict c = p.c + first * p.ldc + column;
   Vector<A> sums[kRows][kVectors] = {};
-  if (p.add) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 2
-      for (int j = 0; j < kVectors; ++j) sums[i][j] = load_vector(c + i * p.ldc + j * kWidth);
-  }
   for (int64_t k = 0; k < p.length; ++k) {
     Vector<A> y[kVectors];
 #pragma GCC unroll 2
@@ -52,6 +46,13 @@ void product_tile(const Product<A>& p, int64_t first, int64_t column) {
     }
     a += step;
     b += ldb;
+  }
+  // last: a sum over many blocks is then one of the blocks' sums, which rounds less than one term after another
+  if (p.add) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) sums[i][j] += load_vector(c + i * p.ldc + j * kWidth);
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)

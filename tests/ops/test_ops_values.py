@@ -183,7 +183,8 @@ def test_a_large_problem_agrees(op: str, backend: str) -> None:
 def test_an_input_of_4096_tokens_agrees(op: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if interpreting():  # fewer and larger tiles: a second and a half, not 40 s, for a map
         monkeypatch.setattr("calig_fast.ops.triton._INTERPRETED", {"ROWS": 64, "HELD": 512, "MET": 512})
-    agrees(op, longest(op), backend, LONG_FLOOR if op.startswith("attention") else FLOOR)
+    on_a_gpu = backend in ("triton", "cuda")
+    agrees(op, longest(op), backend, LONG_FLOOR if op.startswith("attention") and on_a_gpu else FLOOR)
 
 
 def agrees(op: str, args: tuple[Any, ...], backend: str, floor: float = FLOOR) -> None:
