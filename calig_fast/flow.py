@@ -280,7 +280,7 @@ class Flow:
         self._traces += [
             Trace(layer, *path.trace, path.gap, path.noise, float(tolerances[k, b, layers.index(layer)]))
             for (k, b, layer), path in paths.items()
-            if isinstance(path, Path)
+            if isinstance(path, Path) and not path.stalled
         ]
         return [(found, harms[k]) for k, found in enumerate(relevance)]
 

@@ -62,10 +62,10 @@ class Rule:
         if not 0 < self.tolerance < float("inf"):
             raise ValueError(f"tolerance: expected a positive number, got {self.tolerance}")
 
-    def path(self, gap: float, noise: float, start: Start, hold: bool = False) -> AnyPath:
+    def path(self, gap: float, noise: float, start: Start, hold: bool = False, eps: float = 0.0) -> AnyPath:
         """A new path under this rule; with "auto" it begins at `start`, and with `hold` waits to be refined."""
         if self.quadrature == "auto":
-            return Path(self.tolerance, self.n_steps or DEFAULT_INTERVALS, gap, noise, *start, hold=hold)
+            return Path(self.tolerance, self.n_steps or DEFAULT_INTERVALS, gap, noise, *start, hold=hold, eps=eps)
         return FixedPath(self.quadrature, self.n_steps or DEFAULT_STEPS, self.tolerance, gap, noise)
 
 
@@ -124,6 +124,7 @@ def layer_paths(
     """
     batch = range(len(ends.slopes[0].value))
     low, at_zero = _low_ends(engine, call, ends, layers)
+    eps = torch.finfo(ends.hidden[0].dtype).eps
     paths: Paths = {}
     gaps = torch.zeros(len(ends.slopes), len(batch), len(layers), dtype=torch.float64)
     for k, slopes in enumerate(ends.slopes):
@@ -133,7 +134,7 @@ def layer_paths(
             noise = _noise(value, at_zero[k, i], ends.hidden[0].dtype)
             for b in batch:
                 gap = float(gaps[k, b, i])
-                path = paths[k, b, layer] = rule.path(gap, noise, starts[i], weigh is not None)
+                path = paths[k, b, layer] = rule.path(gap, noise, starts[i], weigh is not None, eps)
                 path.add([0.0, 1.0], torch.stack([low[k, i, b], slopes.high[layer, b]]))
     while True:
         while wanted := {Point(layer, b, a) for (_, b, layer), path in paths.items() for a in path.pending()}:
