@@ -132,6 +132,14 @@ class Attribution:
         return self.layer_converged.all(dim=1)
 
     @property
+    def probabilities(self) -> Tensor:
+        """[B,C] float64: softmax over the classes; sigmoid of a single logit, or of each of a multi-label model."""
+        logits = self.logits.double()
+        if logits.shape[1] == 1 or self.settings.get("multi_label", False):
+            return logits.sigmoid()
+        return logits.softmax(1)
+
+    @property
     def tokens(self) -> tuple[tuple[str, ...], ...] | None:
         """The token strings of every text input, padding left out; None for images."""
         return None if self.texts is None else tuple(t.tokens for t in self.texts)

@@ -196,7 +196,11 @@ class Flow:
                 images=batch.shown,
                 labels=_labels(self.model, ends),
                 method=method.name,
-                settings={**described, **({"not_native": self.not_native} if self.not_native else {})},
+                settings={
+                    **described,
+                    **({"not_native": self.not_native} if self.not_native else {}),
+                    **({"multi_label": True} if scalar.multi_label else {}),
+                },
                 engine=engine.name,
                 backend=ops.resolve(settings.backend, ends.hidden[0].flatten(0, 1).float()),
                 maps=_context_maps(one, method.fusion) if settings.return_maps and method.fusion else None,

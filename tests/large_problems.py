@@ -9,8 +9,8 @@ from torch import Tensor
 
 from calig_fast import ops
 
-# As FLOOR of test_ops_values.py, of a GPU's attention of 4,096 tokens: what it sums has both signs, and is there ten times
-# as large as the sums that are left, which the floor is a multiple of.
+# As FLOOR of test_ops_values.py, of a GPU's attention of 4,096 tokens: what it sums has both signs, and is there ten
+# times as large as the sums that are left, which the floor is a multiple of.
 LONG_FLOOR = 16
 
 

@@ -176,3 +176,26 @@ def test_a_pretraining_autoencoder_says_where_its_classifier_is():
     )
     with pytest.raises(ValueError, match="ViTForImageClassification"):
         explain(model, torch.zeros(1, 3, 8, 8))
+
+
+def test_blocks_named_in_an_image_model_with_embedded_positions():
+    """CLIP embeds its places with an nn.Embedding, which is no word embedding."""
+    from transformers import CLIPConfig, CLIPForImageClassification, CLIPTextConfig, CLIPVisionConfig
+
+    torch.manual_seed(0)
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+        projection_dim=8,
+    )
+    config = CLIPConfig(text_config=CLIPTextConfig().to_dict(), vision_config=vision.to_dict(), num_labels=3)
+    model = CLIPForImageClassification(config)
+    pictures = {"pixel_values": torch.rand(2, 3, 16, 16)}
+    a = explain(model, pictures, layers="vision_model.encoder.layers", method="layer_ig", baselines="mean")
+    assert a.texts is None
+    torch.testing.assert_close(a.logits, logits(model, pictures), rtol=1e-5, atol=1e-5)
+    assert bool((a.convergence_delta.abs() <= 2e-2 * a.gap.abs()).all())

@@ -8,6 +8,7 @@ that looks like the family cannot be explained, or None.
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -64,9 +65,15 @@ def named(model: nn.Module, layers: Sequence[str]) -> Encoder:
     blocks = tuple(layers)
     if len(blocks) == 1 and isinstance(modules[blocks[0]], nn.ModuleList | nn.Sequential):
         blocks = children(model, blocks[0])
-    word = _embedding(model)
+    word = None if _takes_pixels(model) else _embedding(model)
     pictures = word is None and any(isinstance(m, nn.Conv2d) for m in modules.values())
     return Encoder(family="layers", modality="image" if pictures else "text", blocks=blocks, embedding=word)
+
+
+def _takes_pixels(model: nn.Module) -> bool:
+    """Whether its arguments say so: a picture's encoder may embed its places with an nn.Embedding, as CLIP's does."""
+    accepted = inspect.signature(model.forward).parameters
+    return "pixel_values" in accepted and "input_ids" not in accepted
 
 
 def _embedding(model: nn.Module) -> str | None:

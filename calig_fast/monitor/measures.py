@@ -90,8 +90,7 @@ def measure(
     layers = _shares(np.abs(a.layer_scores[0].double().numpy()[:, plain]).sum(1))
     delta, gap = np.abs(a.convergence_delta[0].numpy()), a.gap[0].numpy()
     worst = int(np.nan_to_num(delta, nan=-1.0).argmax())
-    logits = a.logits[0].double()
-    chances = (logits.softmax(0) if len(logits) > 1 else logits.sigmoid()).numpy()
+    chances = a.probabilities[0].numpy()
     target = None if a.target is None or a.target.dim() > 1 else int(a.target[0])
     look = Look(
         step=step,

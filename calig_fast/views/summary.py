@@ -28,7 +28,7 @@ _VISIBLE: dict[int, str | int] = {
 
 @dataclass(frozen=True)
 class ClassScore:
-    """A class with its probability (softmax over classes, sigmoid of a single logit) and its logit."""
+    """A class with its probability, see `Attribution.probabilities`, and its logit."""
 
     name: str
     probability: float
@@ -241,8 +241,7 @@ def _joined(words: tuple[str, ...]) -> tuple[Segment, ...]:
 
 
 def _classes(attribution: Attribution, index: int) -> list[ClassScore]:
-    logits = attribution.logits[index].double().cpu()
-    chances = torch.softmax(logits, 0) if logits.numel() > 1 else torch.sigmoid(logits)
+    logits, chances = attribution.logits[index], attribution.probabilities[index]
     names = attribution.labels or ()
     return [
         ClassScore(visible(names[i]) if i < len(names) else f"class {i}", float(chances[i]), float(logits[i]))

@@ -42,6 +42,16 @@ def test_the_table(texts):
         assert word in found.stdout
 
 
+def test_an_input_that_is_its_own_reference_has_nothing_to_be_wrong_about(texts):
+    found = run("bench", "--model", texts, "--text", "[PAD] [PAD]", "--rounds", 1, "--nodes", 4, "--json", "-")
+    assert found.exit_code == 0, found.output
+    assert [row["error"] for row in json.loads(found.stdout)["rows"]] == [0.0, 0.0, 0.0]
+    nothing, some = torch.zeros(1, 3), torch.ones(1, 3)
+    assert errors([nothing], [nothing]) == [0.0]
+    with pytest.raises(RedGateError, match="inf is above"):
+        gate("all of nothing", max(errors([some], [nothing])), 1e-5)
+
+
 def test_pictures(pictures):
     found = run(
         "bench", "--model", pictures, "--image", pictures / "noise.png", "--rounds", 1, "--nodes", 8, "--json", "-"
