@@ -1,7 +1,7 @@
 """Explaining one input (or a batch) in full: Captum's loop, our oracle and our native engine, side by side.
 
-    python -m benchmarks.bench_explain [--threads 1] [--work NAME ...] [--rounds 3] [--out FILE] [--times-only]
-        [--without NAME ...]
+    python -m benchmarks.bench_explain [--threads 1] [--work NAME ...] [--rounds 3] [--out FILE] [--without NAME ...]
+        [--times-only | --weigh-only]
 
 Writes benchmarks/results/<machine>.json (works measured earlier stay in it) and docs/performance.md. The contenders
 take turns in one process. Where an answer is wrong, nothing is written and the exit status is 1.
@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import measure, memory, page, results, truth
-from benchmarks.check import Checked, check, errors, say
-from benchmarks.contenders import NAMES, OPTIONS, Answer, Contender, once, prepare
+from benchmarks.check import check, errors, say
+from benchmarks.contenders import NAMES, OPTIONS, Answer, Contender, Tuning, once, prepare
 from benchmarks.works import WORKS, Work
 from calig_fast.bench import machine
 
@@ -48,7 +48,9 @@ def bench(work: Work, rounds: int, times_only: bool) -> dict[str, Any]:
         row["errors"], row["gradients"] = reached[name], answers[name].gradients
         row["score_error"] = truth.score_error(work, answers[name], checked.exact)
         row["rank_correlation"] = truth.rank_correlation(work, answers[name], checked.exact)
-        weigh(row, work, contender, checked, peak, times_only)
+        share(row, contender, peak)
+        if not times_only:
+            weigh(row, work, contender, checked.tuning)
         rows.append(row)
     return {
         "title": work.title,
@@ -107,23 +109,40 @@ def summary(name: str, seconds: dict[str, list[tuple[float, float]]], base: str)
     return row
 
 
-def weigh(
-    row: dict[str, Any], work: Work, contender: Contender, checked: Checked, peak: float, times_only: bool
-) -> None:
-    """Add the share of peak of ours, and unless `times_only` memory and operator calls."""
+def share(row: dict[str, Any], contender: Contender, peak: float) -> None:
+    """Add the share of peak of ours."""
     name = row["contender"]
     if name in OPTIONS and not name.startswith("bf16"):
         contender.reset()
         row["flops"] = measure.matrix_flops(contender.run)
         row["share_of_peak"] = row["flops"] / row["cpu_seconds"]["median"] / peak
-    if times_only:
-        return
+
+
+def weigh(row: dict[str, Any], work: Work, contender: Contender, tuning: Tuning) -> None:
+    """Add memory and operator calls."""
+    name = row["contender"]
     if name != NO_MEMORY:
-        row["extra_bytes"] = memory.extra(work.name, name, checked.tuning)
+        row["extra_bytes"] = memory.extra(work.name, name, tuning)
     if not once(name):
         contender.reset()
         row["operator_calls"] = measure.operator_calls(contender.run)
     say(f"weighed {name}")
+
+
+def weigh_timed(name: str, out: Path | None) -> dict[str, Any]:
+    """Add memory and operator calls to what a work was found to take before.
+
+    Raises:
+        ValueError: it was not timed.
+    """
+    timed = results.read(out).get("works", {}).get(name)
+    if timed is None:
+        raise ValueError(f"--weigh-only: {name} was not timed yet; leave the option out")
+    tuning = Tuning(timed["internal_batch_size"], tuple(timed["fewest_nodes"]), timed["single_nodes"])
+    work = WORKS[name]()
+    for row in timed["rows"]:
+        weigh(row, work, prepare(row["contender"], work, tuning), tuning)
+    return dict(timed)
 
 
 def only(work: Work, without: list[str]) -> Work:
@@ -149,14 +168,19 @@ def main() -> None:
     parser.add_argument("--work", nargs="+", choices=WORKS, default=["minilm_128"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="the JSON; the default is named after the machine")
-    parser.add_argument("--times-only", action="store_true", help="no memory and no operator calls")
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument("--times-only", action="store_true", help="no memory and no operator calls")
+    parts.add_argument("--weigh-only", action="store_true", help="memory and operator calls of works timed before")
     parser.add_argument("--without", nargs="+", default=[], choices=set(NAMES) - {"captum", "native"}, metavar="NAME")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     for name in args.work:
         try:
-            found = bench(only(WORKS[name](), args.without), args.rounds, args.times_only)
-        except truth.RedGateError as error:
+            if args.weigh_only:
+                found = weigh_timed(name, args.out)
+            else:
+                found = bench(only(WORKS[name](), args.without), args.rounds, args.times_only)
+        except (truth.RedGateError, ValueError) as error:
             sys.exit(str(error))
         results.add(args.out, "works", {name: found})
         show(name, found)

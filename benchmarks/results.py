@@ -21,6 +21,16 @@ def default_path() -> Path:
     return FOLDER / f"{words}-{about['threads']}-thread{'s' if about['threads'] > 1 else ''}.json"
 
 
+def read(out: Path | None) -> dict[str, Any]:
+    """What the file holds; nothing where there is none.
+
+    Args:
+        out: the file; None for this machine's.
+    """
+    path = out or default_path()
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
 def add(out: Path | None, part: str, found: dict[str, Any]) -> None:
     """Write what was measured beside what the file holds already, and the page.
 
@@ -30,7 +40,7 @@ def add(out: Path | None, part: str, found: dict[str, Any]) -> None:
         found: results by name of the work.
     """
     path = out or default_path()
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = read(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     merged = {**known, "names": NAMES, part: {**known.get(part, {}), **found}}
     path.write_text(json.dumps(merged, indent=1) + "\n")

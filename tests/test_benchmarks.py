@@ -110,6 +110,28 @@ def test_a_red_gate_ends_the_benchmark_without_a_file(tmp_path, monkeypatch):
     assert not out.exists()
 
 
+def test_what_was_timed_is_weighed_later(tmp_path, monkeypatch):
+    out = tmp_path / "result.json"
+    monkeypatch.setitem(bench_explain.WORKS, "minilm_128", bert)
+    monkeypatch.setattr(sys, "argv", ["b", "--weigh-only", "--work", "minilm_128", "--out", str(out)])
+    with pytest.raises(SystemExit, match="minilm_128 was not timed yet"):
+        bench_explain.main()
+    asked = []
+    monkeypatch.setattr(memory, "extra", lambda name, contender, tuning: asked.append((contender, tuning)) or 2**20)
+    timed = {"contender": "native", "cpu_seconds": measure.spread([1.5]), "ratio": measure.spread([8.0])}
+    kept = {"internal_batch_size": 4, "fewest_nodes": [3, 2], "single_nodes": 3, "title": "a work"}
+    out.write_text(json.dumps({"works": {"minilm_128": {**kept, "rows": [timed]}, "other": {"rows": []}}}))
+    monkeypatch.setattr(bench_explain, "show", lambda *_: None)
+    bench_explain.main()
+    found = json.loads(out.read_text())["works"]
+    row = found["minilm_128"]["rows"][0]
+    assert asked == [("native", Tuning(4, (3, 2), 3))]
+    assert row["extra_bytes"] == 2**20
+    assert row["operator_calls"] > 100
+    assert row["cpu_seconds"]["median"] == 1.5
+    assert found["other"] == {"rows": []}
+
+
 def test_errors_are_the_worst_of_the_inputs_at_each_layer():
     wanted = [torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 2.0]])]
     got = [wanted[0] + torch.tensor([[0.0, 1.0], [0.0, 0.0]]), wanted[1] + torch.tensor([[0.1, 0, 0], [0, 0, 1.0]])]
