@@ -55,7 +55,6 @@ process that lets them take turns. Written by `make bench` from `benchmarks/resu
   call its memory is put back to what those taught: it never learns from an input that is timed. The end points alone
   need no such knowledge.
 - certify="scores" holds the final scores to the tolerance, not each layer: its true error of r_l is larger by design.
-  `ragged` was taken with lam 0.5, where that takes fewer points than with 0.8, the default of text.
 - Losses are here too: (e) loses wherever the processor has no bfloat16 instructions.
 
 Nothing is written where the native engine differs from the oracle by more than 1e-5 at equal nodes (or, where the model
