@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from .output import probabilities
+
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
@@ -134,10 +136,7 @@ class Attribution:
     @property
     def probabilities(self) -> Tensor:
         """[B,C] float64: softmax over the classes; sigmoid of a single logit, or of each of a multi-label model."""
-        logits = self.logits.double()
-        if logits.shape[1] == 1 or self.settings.get("multi_label", False):
-            return logits.sigmoid()
-        return logits.softmax(1)
+        return probabilities(self.logits, self.settings.get("multi_label", False))
 
     @property
     def tokens(self) -> tuple[tuple[str, ...], ...] | None:

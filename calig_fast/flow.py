@@ -25,7 +25,7 @@ from .engine.workspace import Workspace
 from .inputs import Inputs
 from .method.fusion import Fusion, context_map
 from .method.presets import Signals, allowed, combined, score_errors
-from .output import Scalar, per_input, scalars
+from .output import Scalar, is_multi_label, per_input, scalars
 from .progress import ticker
 from .references import Reference, reference, take
 from .settings import Settings
@@ -199,7 +199,7 @@ class Flow:
                 settings={
                     **described,
                     **({"not_native": self.not_native} if self.not_native else {}),
-                    **({"multi_label": True} if scalar.multi_label else {}),
+                    **({"multi_label": True} if is_multi_label(engine.tap.model) else {}),
                 },
                 engine=engine.name,
                 backend=ops.resolve(settings.backend, ends.hidden[0].flatten(0, 1).float()),
@@ -219,9 +219,7 @@ class Flow:
     ) -> Ends:
         """The ends of all paths, for the scalars after the first `done`, as many as one pass takes."""
         engine = self.engine
-        several = (
-            getattr(getattr(engine.tap.model, "config", None), "problem_type", None) == "multi_label_classification"
-        )
+        several = is_multi_label(engine.tap.model)
         other = None if compared is None else compared.call
         words = None
         if compared is not None and other is not None and compared.words is not None:

@@ -25,6 +25,17 @@ def logits_of(output: Any) -> Tensor | None:
     return found if isinstance(found, Tensor) else None
 
 
+def is_multi_label(model: Any) -> bool:
+    """Whether the model says that its classes are independent of each other."""
+    return getattr(getattr(model, "config", None), "problem_type", None) == "multi_label_classification"
+
+
+def probabilities(logits: Tensor, multi_label: bool) -> Tensor:
+    """Of logits [...,C], float64: softmax over the classes; sigmoid of a single logit, or of each of `multi_label`."""
+    wide = logits.double()
+    return wide.sigmoid() if multi_label or wide.shape[-1] == 1 else wide.softmax(-1)
+
+
 @dataclass(frozen=True)
 class Scalar:
     """F as a function of the model's output.

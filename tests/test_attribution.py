@@ -254,3 +254,23 @@ def test_figures(make):
     for index in (0, 1):
         assert isinstance(make().plot(index), Figure)
         assert isinstance(make().plot_layers(index), Figure)
+
+
+def test_probabilities_are_the_models_kind(tmp_path):
+    from calig_fast.views.summary import summarise
+
+    model, call = copy.deepcopy(tiny("bert")), ids(9, 6)
+    with torch.no_grad():
+        z = model(**call).logits.double()
+    one = explain(model, call, n_steps=1)
+    torch.testing.assert_close(one.probabilities, z.softmax(1), rtol=1e-5, atol=1e-6)
+    model.config.problem_type = "multi_label_classification"
+    several = explain(model, call, n_steps=1)
+    own = explain(model, call, output=lambda out: out.logits[:, 0], n_steps=1)
+    torch.testing.assert_close(own.probabilities, several.probabilities)
+    several.save(tmp_path / "kept")
+    kept = Attribution.load(tmp_path / "kept")
+    for a in (several, kept, several[1:]):
+        torch.testing.assert_close(a.probabilities[-1], z[-1].sigmoid(), rtol=1e-5, atol=1e-6)
+    shown = summarise(kept, 1).explained[0]
+    assert shown.probability == pytest.approx(float(z[1, int(kept.target[1])].sigmoid()), rel=1e-4)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..attribution import Attribution, Grid
 from ..inputs import Inputs
-from ..output import Output, Scalar, logits_of, scalars
+from ..output import Output, Scalar, is_multi_label, logits_of, scalars
 from . import scored
 from .removal import Answer, Remover, ready, run
 
@@ -93,7 +93,7 @@ def _explained(attribution: Attribution, output: Output) -> Any:
 
 def _answer(remover: Remover, output: Output, target: Any, none: Tensor, grid: Grid | None, batch_size: int) -> Answer:
     """What is read off the model's output."""
-    several = _several(remover.model)
+    several = is_multi_label(remover.model)
     if callable(output):
         return scalars(output, target, None, several)[0]
     if output not in (*OUTPUTS, "contrast"):
@@ -150,14 +150,8 @@ def explained_classes(model: nn.Module, batch: Inputs, target: Any) -> Tensor:
     running, batch = ready(model, batch)
     with torch.inference_mode(False), torch.no_grad():
         logits = _logits(run(running, batch.call), torch.arange(len(batch))).cpu()
-    found = scalars("logit", target.cpu() if isinstance(target, Tensor) else target, logits, _several(model))
+    found = scalars("logit", target.cpu() if isinstance(target, Tensor) else target, logits, is_multi_label(model))
     return _only(found)
-
-
-def _several(model: nn.Module) -> bool:
-    """Whether the model's classes are independent of each other."""
-    config = getattr(model, "config", None)
-    return getattr(config, "problem_type", None) == "multi_label_classification"
 
 
 def _only(found: list[Scalar]) -> Tensor:

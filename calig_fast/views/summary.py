@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..attribution import Attribution, Text
+from ..output import probabilities
 from .colours import PERCENTILE, normalise, robust_scale
 
 Floats = NDArray[np.float64]
@@ -241,7 +242,8 @@ def _joined(words: tuple[str, ...]) -> tuple[Segment, ...]:
 
 
 def _classes(attribution: Attribution, index: int) -> list[ClassScore]:
-    logits, chances = attribution.logits[index], attribution.probabilities[index]
+    logits = attribution.logits[index]
+    chances = probabilities(logits, attribution.settings.get("multi_label", False))  # of this input alone
     names = attribution.labels or ()
     return [
         ClassScore(visible(names[i]) if i < len(names) else f"class {i}", float(chances[i]), float(logits[i]))
