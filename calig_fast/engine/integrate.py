@@ -206,6 +206,7 @@ def input_paths(oracle: Oracle, call: Call, ends: Ends, layers: Sequence[int], r
             'baselines: "conductance" integrates along one path in input space, and a zero hidden state at each layer '
             'is no such path; use baselines="pad" or another reference input'
         )
+    eps = torch.finfo(ends.hidden[0].dtype).eps
     out = []
     for k, (scalar, slopes) in enumerate(zip(ends.scalars, ends.slopes, strict=True)):
         low_value = slopes.low_value
@@ -214,7 +215,11 @@ def input_paths(oracle: Oracle, call: Call, ends: Ends, layers: Sequence[int], r
         known: dict[tuple[int, float], Tensor] = {}
         gap = (slopes.value - low_value).cpu()
         noise = _noise(slopes.value, low_value, ends.hidden[0].dtype)
-        paths = {(k, b, layer): rule.path(float(gap[b]), noise, Start()) for layer in layers for b in range(len(gap))}
+        paths = {
+            (k, b, layer): rule.path(float(gap[b]), noise, Start(), eps=eps)
+            for layer in layers
+            for b in range(len(gap))
+        }
         while wanted := sorted({(b, layer, a) for (_, b, layer), path in paths.items() for a in path.pending()}):
             new = sorted({(b, a) for b, _, a in wanted} - known.keys())
             for wave in (new[i : i + WAVE] for i in range(0, len(new), WAVE)):

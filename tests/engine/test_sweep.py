@@ -232,6 +232,9 @@ def test_the_error_is_never_below_what_the_dtype_rounds():
     fine = explain(tiny("bert"), ids(9, 6), dtype=torch.bfloat16, tolerance=eps / 2)
     assert not bool(fine.layer_converged.any())
     assert int(fine.n_steps.max()) < 128
+    along = explain(tiny("bert"), ids(9, 6, seed=2), dtype=torch.bfloat16, method="conductance")
+    assert not bool(along.layer_converged.any())
+    assert int(along.n_steps.max()) < 128
 
 
 def test_a_wave_too_large_for_the_device_is_halved_and_nothing_is_lost(monkeypatch):
