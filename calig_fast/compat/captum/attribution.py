@@ -41,6 +41,7 @@ class GradientAttribution:
     allow_native = True
     engine = ""
     not_native = ""
+    _multiply_by_inputs = True
 
     def __init__(self, forward_func: Forward) -> None:
         if not callable(forward_func):
@@ -60,7 +61,7 @@ class GradientAttribution:
     @property
     def multiplies_by_inputs(self) -> bool:
         """Whether gradients are multiplied by the difference between input and baseline."""
-        return True
+        return self._multiply_by_inputs
 
     def compute_convergence_delta(
         self,

@@ -48,11 +48,6 @@ class IntegratedGradients(GradientAttribution):
         super().__init__(forward_func)
         self._multiply_by_inputs = multiply_by_inputs
 
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        """Whether gradients are multiplied by the difference between input and baseline."""
-        return self._multiply_by_inputs
-
     @wrapped
     def attribute(
         self,

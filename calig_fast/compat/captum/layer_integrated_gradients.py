@@ -54,11 +54,6 @@ class LayerIntegratedGradients(LayerAttribution):
         if isinstance(layer, list) and len(layer) > 1:
             warn("layer: several are moved together, so none of them should depend on another's output alone")
 
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        """Whether gradients are multiplied by the difference between input and baseline."""
-        return self._multiply_by_inputs
-
     @wrapped
     def attribute(
         self,
