@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -110,15 +110,20 @@ def needs(trace: Trace) -> tuple[float, ...]:
 def _rules(nodes: tuple[float, ...]) -> tuple[list[tuple[float, int]], Tensor]:
     """Rules (bend, m), and the weights [2 rules, n] on a table at `nodes` of each and of its coarser one."""
     rules = [(bend, m) for bend in BENDS for m in MENU if m <= 1.5 * (len(nodes) - 1)]
-    weights = []
-    for bend, m in rules:
-        u = torch.arange(m + 1, dtype=torch.float64) / m
-        places, stretch = bent(u, bend)
-        table = spline(nodes, places) * stretch[:, None]
-        coarse = torch.zeros(m + 1, dtype=torch.float64)
-        coarse[::2] = corrected_trapezoid(m // 2)
-        weights += [corrected_trapezoid(m) @ table, coarse @ table]
-    return rules, torch.stack(weights) if weights else torch.zeros(0, len(nodes), dtype=torch.float64)
+    if not rules:
+        return [], torch.zeros(0, len(nodes), dtype=torch.float64)
+    grids = [_grid(m, bend) for bend, m in rules]
+    tables = spline(nodes, torch.cat([places for places, _ in grids])).split_with_sizes([m + 1 for _, m in rules])
+    return rules, torch.cat([weights @ table for (_, weights), table in zip(grids, tables, strict=True)])
+
+
+@cache
+def _grid(m: int, bend: float) -> tuple[Tensor, Tensor]:
+    """Places [m+1] of a bent rule, and the weights [2,m+1] there of it and of its coarser one."""
+    places, stretch = bent(torch.arange(m + 1, dtype=torch.float64) / m, bend)
+    weights = torch.zeros(2, m + 1, dtype=torch.float64)
+    weights[0], weights[1, ::2] = corrected_trapezoid(m), corrected_trapezoid(m // 2)
+    return places, weights * stretch
 
 
 def spline(nodes: tuple[float, ...], places: Tensor) -> Tensor:
@@ -132,19 +137,19 @@ def spline(nodes: tuple[float, ...], places: Tensor) -> Tensor:
         [k,n] float64.
     """
     x = torch.tensor(nodes, dtype=torch.float64)
-    n, h = len(nodes), x.diff()
-    # its second derivatives M: h_{i-1} M_{i-1} + 2 (h_{i-1} + h_i) M_i + h_i M_{i+1} = 6 (slope_i - slope_{i-1})
-    system, jumps = torch.eye(n, dtype=torch.float64), torch.zeros(n, n, dtype=torch.float64)
-    for i in range(1, n - 1):
-        system[i, i - 1], system[i, i], system[i, i + 1] = h[i - 1], 2 * (h[i - 1] + h[i]), h[i]
-        jumps[i, i - 1], jumps[i, i + 1] = 6 / h[i - 1], 6 / h[i]
-        jumps[i, i] = -6 / h[i - 1] - 6 / h[i]
+    n, h, eye = len(nodes), x.diff(), torch.eye(len(nodes), dtype=torch.float64)
+    # its second derivatives M: h_{i-1} M_{i-1} + 2 (h_{i-1} + h_i) M_i + h_i M_{i+1} = 6 (slope_i - slope_{i-1}), in
+    # every row but the first and the last, where M is 0
+    system, jumps = eye.clone(), torch.zeros(n, n, dtype=torch.float64)
+    below, middle, above = (system[1:-1].diagonal(i) for i in range(3))
+    below.copy_(h[:-1]), middle.copy_(2 * (h[:-1] + h[1:])), above.copy_(h[1:])
+    slopes = eye.diff(dim=0) / h[:, None]
+    jumps[1:-1] = 6 * slopes.diff(dim=0)
     bends = torch.linalg.solve(system, jumps)
     left = (torch.searchsorted(x, places, right=True) - 1).clamp(0, n - 2)
     width = h[left]
     b = (places - x[left]) / width
     a = 1 - b
-    eye = torch.eye(n, dtype=torch.float64)
     curve = (a**3 - a)[:, None] * bends[left] + (b**3 - b)[:, None] * bends[left + 1]
     out: Tensor = a[:, None] * eye[left] + b[:, None] * eye[left + 1] + curve * (width**2 / 6)[:, None]
     return out
