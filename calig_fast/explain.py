@@ -78,7 +78,8 @@ def explain(
             move them most are refined first; the layers' own errors are reported all the same.
         lam: weight of the relevance in the fusion, 0 to 1; None for 0.8 with text and 0.97 with images.
         dtype: dtype to compute in; None for the model's own (float32 for half precision that the processor lacks).
-        memory_budget: bytes a wave of path points may hold; None for 56 MiB (512 MiB on the oracle).
+        memory_budget: bytes a wave of path points may hold; None for 56 MiB (512 MiB on the oracle),
+            on a GPU a 64th of its memory where that is more.
         engine: "auto" (native where the family can, else the oracle), "native", or "reference" (the oracle: autograd
             through the model's own modules).
         backend: backend of the fused operations: "auto", "reference", "cpu", "triton", "cuda"; an operation that it has

@@ -14,6 +14,7 @@ from .. import ops
 from ..encoder import Encoder
 from ..output import Scalar, gradients, logits_of
 from .attention import MapKind, Plain
+from .budget import default_budget
 from .points import Ends, Point, Resolve, Slopes, along, joined
 from .tap import Call, Record, Tap
 
@@ -27,7 +28,8 @@ class Oracle:
         model: the user's model; not touched.
         encoder: where its blocks are.
         dtype: dtype to run in, None for the model's own.
-        memory_budget: bytes that the graph of one wave of path points may hold, None for 512 MiB.
+        memory_budget: bytes that the graph of one wave of path points may hold, None for
+            `default_budget`'s, 512 MiB on a CPU.
         backend: backend of the fused operations.
     """
 
@@ -37,7 +39,8 @@ class Oracle:
         self, model: nn.Module, encoder: Encoder, dtype: torch.dtype | None, memory_budget: int | None, backend: str
     ) -> None:
         self.tap = Tap(model, encoder, dtype)
-        self.budget = DEFAULT_BUDGET if memory_budget is None else memory_budget
+        device = next(self.tap.model.parameters()).device
+        self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
         self.backend = backend
         self.row_bytes = 0
         self._weights = {

@@ -29,6 +29,7 @@ from . import block as blocks
 from . import first_row, verify
 from .attend import attention_map
 from .attention import MapKind
+from .budget import default_budget
 from .graphs import recorder_for
 from .packed import Packed, Segments
 from .points import Ends, Point, Resolve, Scalars, Slopes, joined
@@ -36,8 +37,8 @@ from .tap import Call, Layout, Record, Tap
 from .wave import Climbed, Lines, Shape, Way, sent
 from .workspace import Workspace
 
-# Bytes a wave takes. Half of it costs a ViT-S/14 of 65 tokens 15 % more time, as each wave reads all weights again;
-# twice as much gains 2 % (Zen 4, 1 thread).
+# Bytes a wave takes on a CPU. Half of it costs a ViT-S/14 of 65 tokens 15 % more time, as each wave reads all weights
+# again; twice as much gains 2 % (Zen 4, 1 thread).
 DEFAULT_BUDGET = 56 * 2**20
 
 
@@ -48,7 +49,7 @@ class Native:
         model: the user's model; not touched.
         encoder: where its blocks are, and how their weights are read.
         dtype: dtype of the blocks, None for the model's own; embeddings and head keep the model's where that is wider.
-        memory_budget: bytes a wave may keep, None for 56 MiB.
+        memory_budget: bytes a wave may keep, None for `default_budget`'s, 56 MiB on a CPU.
         backend: backend of the fused operations.
         known: kinds of calls that were held against the model's own forward; this one adds to it.
         workspace: what a call before left; used unless the blocks run in a wider dtype than the model's, a copy of all.
@@ -81,14 +82,14 @@ class Native:
             raise ValueError(f'the family "{encoder.family}" knows where its blocks are, not their weights')
         self._workspace = Workspace() if workspace is None or wider != own else workspace
         self._distinct = self._workspace.blocks(map(encoder.read, self.tap.blocks), self.dtype, model)
-        self.budget = DEFAULT_BUDGET if memory_budget is None else memory_budget
         self.backend = backend
         self.row_bytes = 0
         self._known = {} if known is None else known
         self._prune, self._linear = prune, linear
         one = self._distinct[0]
-        head = len(one.qkv.weight) // (3 * one.heads)
-        recorder = recorder_for(one.qkv.weight.device, self.dtype, backend, head)
+        device, head = one.qkv.weight.device, len(one.qkv.weight) // (3 * one.heads)
+        self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
+        recorder = recorder_for(device, self.dtype, backend, head)
         self._workspace.begin((asked(backend), prune, linear), recorder)
         self._lines = Lines(torch.zeros(1, dtype=torch.int64), (), (), (), ())
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ...encoder import Block
 from ...engine import verify
+from ...engine.budget import default_budget
 from ...engine.packed import Packed
 from ...engine.stack import Stack
 from ...engine.sweep import DEFAULT_BUDGET
@@ -134,7 +135,7 @@ class Shortcut:
         tokens, width = int(hidden.shape[1]), int(hidden.shape[2])
         passed = range(max(self._start, self._plain_until), len(self._watch.runs))
         row = stack.bytes_a_row(passed) + 4 * width * hidden.element_size()  # what the layers around them hold
-        return min(at_once, max(least, DEFAULT_BUDGET // (row * tokens * rows)))
+        return min(at_once, max(least, default_budget(hidden.device, DEFAULT_BUDGET) // (row * tokens * rows)))
 
     def __enter__(self) -> None:
         self._done, self._held = 0, None
