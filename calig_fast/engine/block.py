@@ -165,12 +165,13 @@ def activate(block: Block, inner: Tensor) -> Tensor:
 
 def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, backend: str) -> Tensor:
     """From the gradient of W2 f(u) to that of the rows W1 was applied to."""
-    da = pulled(block.down, g)
+    return pulled(block.up, _activation_vjp(block, pulled(block.down, g), inner, backend))
+
+
+def _activation_vjp(block: Block, da: Tensor, inner: Tensor, backend: str) -> Tensor:
     if _fused(da, activation_spec.DTYPES) and not (_is_one_pass(block, da) and asked(backend) == "auto"):
-        du = ops.activation_backward(da, inner, block.activation, block.gated, backend)
-    else:
-        du = plain_activation.activation_backward(da, inner, block.activation, block.gated)
-    return pulled(block.up, du)
+        return ops.activation_backward(da, inner, block.activation, block.gated, backend)
+    return plain_activation.activation_backward(da, inner, block.activation, block.gated)
 
 
 def _fused(g: Tensor, dtypes: tuple[torch.dtype, ...]) -> bool:
