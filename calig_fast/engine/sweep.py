@@ -40,8 +40,8 @@ from .workspace import Workspace
 # Bytes a wave takes on a CPU. Half of it costs a ViT-S/14 of 65 tokens 15 % more time, as each wave reads all weights
 # again; twice as much gains 2 % (Zen 4, 1 thread).
 DEFAULT_BUDGET = 56 * 2**20
-# What the memory of a wave takes in pages: counted in tensors alone, a ViT-S/14 of 65 tokens grew 5 MiB above the budget
-# and a MiniLM at 128 MiB 12 (malloc of glibc 2.36).
+# What the memory of a wave takes in pages: counted in tensors alone, a ViT-S/14 of 65 tokens grew 5 MiB above the
+# budget, and a MiniLM at 128 MiB 12 (malloc of glibc 2.36).
 PAGES = 1.1
 
 
