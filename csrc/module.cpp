@@ -31,6 +31,7 @@ pybind11::dict build_info() {
   out["architectures"] = CALIG_CUDA_ARCHITECTURES;
   out["instruction_sets"] = instruction_sets();
   out["isa"] = calig_fast::isa_name();
+  out["intel"] = calig_fast::is_intel();
   return out;
 }
 

@@ -33,6 +33,8 @@ def large(
     if op == "norm_backward":
         statistics = torch.randn(rows, 1), torch.rand(rows, 1) + 0.5
         return (*torch.randn(2, rows, width), *statistics, torch.randn(width), torch.randn(rows, width))
+    if op == "linear":
+        return torch.randn(rows, width), torch.randn(2 * width, width), torch.randn(2 * width)
     if op == "activation_backward":
         return torch.randn(rows, width), torch.randn(rows, 2 * width), "gelu", True
     if op.startswith("attention"):

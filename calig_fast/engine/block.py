@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import ops
-from ..encoder import Block, Norm
+from ..encoder import Affine, Block, Norm
 from ..ops.activation_backward import reference as plain_activation
 from ..ops.activation_backward import spec as activation_spec
 from ..ops.dispatch import asked
@@ -45,7 +45,7 @@ class Kept:
     inner: Tensor
 
 
-def project(block: Block, x: Tensor) -> tuple[Tensor, Parts | None]:
+def project(block: Block, x: Tensor, backend: str = "auto") -> tuple[Tensor, Parts | None]:
     """Queries, keys and values of rows x [R,D].
 
     Returns:
@@ -53,8 +53,8 @@ def project(block: Block, x: Tensor) -> tuple[Tensor, Parts | None]:
     """
     if block.pre_norm:
         normed, *kept = norm(block.norm1, x)
-        return affine(block.qkv, normed), (x, kept[0], kept[1])
-    return affine(block.qkv, x), None
+        return affine(block.qkv, normed, backend=backend), (x, kept[0], kept[1])
+    return affine(block.qkv, x, backend=backend), None
 
 
 def forward(
@@ -74,10 +74,12 @@ def forward(
         [R,D], and what the way back needs.
     """
     mixed, attended = attend(qkv, block.heads, block.scale, segments, backend)
-    return finish(block, mixed, x, normed, attended)
+    return finish(block, mixed, x, normed, attended, backend)
 
 
-def finish(block: Block, mixed: Tensor, x: Tensor, normed: Parts | None, attended: Any) -> tuple[Tensor, Kept]:
+def finish(
+    block: Block, mixed: Tensor, x: Tensor, normed: Parts | None, attended: Any, backend: str = "auto"
+) -> tuple[Tensor, Kept]:
     """What comes after the attention.
 
     Args:
@@ -86,21 +88,22 @@ def finish(block: Block, mixed: Tensor, x: Tensor, normed: Parts | None, attende
         x: [R,D], the rows of the input that it is added to.
         normed: what norm 1 kept, from `project`.
         attended: what the attention kept, for its own way back.
+        backend: backend of the fused operations.
 
     Returns:
         [R,D], and what the way back needs.
     """
     if not block.pre_norm:
-        y = affine(block.out, mixed).add_(x)
+        y = affine(block.out, mixed, x, backend)
         h, mean1, deviation1 = norm(block.norm1, y)
-        inner = affine(block.up, h)
-        z = affine(block.down, activate(block, inner)).add_(h)
+        inner = affine(block.up, h, backend=backend)
+        z = affine(block.down, activate(block, inner), h, backend)
         out, mean2, deviation2 = norm(block.norm2, z)
         return out, Kept(attended, (y, mean1, deviation1), (z, mean2, deviation2), inner)
-    y = _scaled_add(x, affine(block.out, mixed), block.scale1)
+    y = _onto(x, block.out, mixed, block.scale1, backend)
     h, mean2, deviation2 = norm(block.norm2, y)
-    inner = affine(block.up, h)
-    out = _scaled_add(y, affine(block.down, activate(block, inner)), block.scale2)
+    inner = affine(block.up, h, backend=backend)
+    out = _onto(y, block.down, activate(block, inner), block.scale2, backend)
     if normed is None:
         raise RuntimeError("a pre-norm block was given no norm")
     return out, Kept(attended, normed, (y, mean2, deviation2), inner)
@@ -120,13 +123,13 @@ def vjp(block: Block, g: Tensor, kept: Kept, backend: str = "auto") -> tuple[Ten
     """
     if not block.pre_norm:
         dz = norm_vjp(block.norm2, g, kept.second, None, backend)
-        dh = _mlp_vjp(block, dz, kept.inner, backend).add_(dz)
+        dh = _mlp_vjp(block, dz, kept.inner, dz, backend)
         dy = norm_vjp(block.norm1, dh, kept.first, None, backend)
-        return dy, pulled(block.out, dy)
-    dh = _mlp_vjp(block, g if block.scale2 is None else g * block.scale2, kept.inner, backend)
+        return dy, pulled(block.out, dy, backend=backend)
+    dh = _mlp_vjp(block, g if block.scale2 is None else g * block.scale2, kept.inner, None, backend)
     dy = norm_vjp(block.norm2, dh, kept.second, g, backend)
     mixed = dy if block.scale1 is None else dy * block.scale1
-    return dy, pulled(block.out, mixed)
+    return dy, pulled(block.out, mixed, backend=backend)
 
 
 def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept, backend: str = "auto") -> Tensor:
@@ -142,10 +145,9 @@ def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept, backend: str 
     Returns:
         [R,D].
     """
-    through = pulled(block.qkv, dqkv)
     if block.pre_norm:
-        return norm_vjp(block.norm1, through, kept.first, residual, backend)
-    return through.add_(residual)
+        return norm_vjp(block.norm1, pulled(block.qkv, dqkv, backend=backend), kept.first, residual, backend)
+    return pulled(block.qkv, dqkv, residual, backend)
 
 
 def row_bytes(block: Block, dtype: torch.dtype) -> int:
@@ -163,9 +165,10 @@ def activate(block: Block, inner: Tensor) -> Tensor:
     return plain_activation.FUNCTIONS[block.activation](gate) * value
 
 
-def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, backend: str) -> Tensor:
-    """From the gradient of W2 f(u) to that of the rows W1 was applied to."""
-    return pulled(block.up, _activation_vjp(block, pulled(block.down, g), inner, backend))
+def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, residual: Tensor | None, backend: str) -> Tensor:
+    """From the gradient of W2 f(u) to that of the rows W1 was applied to, the residual added."""
+    du = _activation_vjp(block, pulled(block.down, g, backend=backend), inner, backend)
+    return pulled(block.up, du, residual, backend)
 
 
 def _activation_vjp(block: Block, da: Tensor, inner: Tensor, backend: str) -> Tensor:
@@ -197,5 +200,8 @@ def norm_vjp(n: Norm, g: Tensor, kept: Parts, residual: Tensor | None, backend: 
     return plain_norm.norm_backward(g, *kept, n.weight, residual)
 
 
-def _scaled_add(x: Tensor, y: Tensor, scale: Tensor | None) -> Tensor:
-    return y.add_(x) if scale is None else torch.addcmul(x, y, scale)
+def _onto(x: Tensor, layer: Affine, rows: Tensor, scale: Tensor | None, backend: str) -> Tensor:
+    """x + scale (W rows + b)."""
+    if scale is None:
+        return affine(layer, rows, x, backend)
+    return torch.addcmul(x, affine(layer, rows, backend=backend), scale)

@@ -30,13 +30,14 @@ class Pooled:
     parts: tuple[tuple[Tensor, Tensor, Tensor], ...]
 
 
-def forward(block: Block, x: Tensor, segments: Segments) -> tuple[Tensor, blocks.Kept]:
+def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") -> tuple[Tensor, blocks.Kept]:
     """The block's output at the first row of each segment.
 
     Args:
         block: the block.
         x: [R,D], its input.
         segments: whose rows these are.
+        backend: backend of the fused operations.
 
     Returns:
         [S,D], and what the way back needs.
@@ -60,7 +61,7 @@ def forward(block: Block, x: Tensor, segments: Segments) -> tuple[Tensor, blocks
         mixed.append(p @ rows)
     out = torch.einsum("shw,hdw->shd", torch.cat(mixed), wv)
     out = (out if bv is None else out + bv).flatten(1)
-    return blocks.finish(block, out, x[firsts], normed, Pooled(firsts, tuple(parts)))
+    return blocks.finish(block, out, x[firsts], normed, Pooled(firsts, tuple(parts)), backend)
 
 
 def vjp(block: Block, g: Tensor, kept: blocks.Kept, backend: str = "auto") -> tuple[Tensor, Tensor]:

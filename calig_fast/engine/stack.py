@@ -56,8 +56,8 @@ class Stack:
         """Packed rows through block `layer`, and what its way back needs."""
         block = self.way.stack[layer]
         if self.way.is_pooled(layer):
-            return first_row.forward(block, x, packed.segments)
-        qkv, normed = blocks.project(block, x)
+            return first_row.forward(block, x, packed.segments, self.way.backend)
+        qkv, normed = blocks.project(block, x, self.way.backend)
         return blocks.forward(block, x, qkv, normed, packed.segments, self.way.backend)
 
     def bytes_a_row(self, layers: range) -> int:

@@ -220,9 +220,9 @@ class Native:
         for layer, block in enumerate(self._way.stack):
             hidden.append(x)
             if self._way.is_pooled(layer):
-                x, keep = first_row.forward(block, x, segments)
+                x, keep = first_row.forward(block, x, segments, self.backend)
             else:
-                qkv, normed = blocks.project(block, x)
+                qkv, normed = blocks.project(block, x, self.backend)
                 qkvs.append(qkv)
                 x, keep = blocks.forward(block, x, qkv, normed, segments, self.backend)
             kept.append(keep)
@@ -325,7 +325,7 @@ class Native:
             tuple((h[tokens:] if propagated else torch.zeros_like(h)).to(wide) for h in hidden),
             tuple(h[:tokens].to(wide) for h in hidden),
             tuple(
-                (q[tokens:] if propagated else blocks.project(block, torch.zeros_like(h))[0]).to(wide)
+                (q[tokens:] if propagated else blocks.project(block, torch.zeros_like(h), self.backend)[0]).to(wide)
                 for q, block, h in zip(qkvs, self._way.stack, hidden, strict=False)  # a pooled block has no projection
             ),
             tuple(q[:tokens].to(wide) for q in qkvs),

@@ -204,13 +204,13 @@ class Way:
         new = path(lines.low[layer], lines.high[layer]) if joins else None
         rows = torch.cat([t for t in (x, new) if t is not None]) if x is None or joins else x
         if self.is_pooled(layer):
-            return first_row.forward(block, rows, segments)
+            return first_row.forward(block, rows, segments, self.backend)
         if block.pre_norm or not self.linear or not joins:
-            qkv, normed = blocks.project(block, rows)
+            qkv, normed = blocks.project(block, rows, self.backend)
             return blocks.forward(block, rows, qkv, normed, segments, self.backend)
         qkv = path(lines.qkv_low[layer], lines.qkv_high[layer])
         if x is not None:
-            qkv = torch.cat([blocks.project(block, x)[0], qkv])
+            qkv = torch.cat([blocks.project(block, x, self.backend)[0], qkv])
         return blocks.forward(block, rows, qkv, None, segments, self.backend)
 
     def back(

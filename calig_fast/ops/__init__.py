@@ -9,6 +9,7 @@ from .dispatch import backends, resolve
 from .extension import extension
 from .fuse_rollout import fuse_rollout
 from .interpolate_path import interpolate_path
+from .linear import linear
 from .norm_backward import norm_backward
 
 extension()
@@ -23,6 +24,7 @@ __all__ = [
     "extension",
     "fuse_rollout",
     "interpolate_path",
+    "linear",
     "norm_backward",
     "resolve",
 ]

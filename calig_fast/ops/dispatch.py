@@ -72,10 +72,18 @@ class Operation:
         schema: arguments and results, in PyTorch's schema language.
         fake: shapes and dtypes of the results without computing them.
         dtypes: floating dtypes that the operation is defined for.
+        fused: whether it is more than PyTorch has a kernel of its own for; `resolve` asks those alone.
     """
 
-    def __init__(self, package: str, schema: str, fake: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> None:
-        self.package, self.name, self.dtypes = package, package.rpartition(".")[2], dtypes
+    def __init__(
+        self,
+        package: str,
+        schema: str,
+        fake: Callable[..., Any],
+        dtypes: tuple[torch.dtype, ...],
+        fused: bool = True,
+    ) -> None:
+        self.package, self.name, self.dtypes, self.fused = package, package.rpartition(".")[2], dtypes, fused
         reference = self._module("reference").__dict__[self.name]
         _library.define(self.name + schema)  # type: ignore[no-untyped-call]
         _library.impl(self.name, reference, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
@@ -155,7 +163,7 @@ def backends() -> dict[str, str | None]:
 
 
 def resolve(backend: str, *tensors: Tensor) -> str:
-    """The backend that the operations run on for such tensors, for the record.
+    """The backend that the fused operations run on for such tensors, for the record.
 
     Args:
         backend: 'auto' or a backend's name, as the operations take it.
@@ -169,7 +177,7 @@ def resolve(backend: str, *tensors: Tensor) -> str:
         RuntimeError: the backend asked for cannot run.
     """
     floating = {t.dtype for t in tensors if t.is_floating_point()}
-    able = [operation for operation in _operations.values() if floating <= set(operation.dtypes)]
+    able = [operation for operation in _operations.values() if operation.fused and floating <= set(operation.dtypes)]
     if not able:
         raise ValueError(f"tensors: no operation takes {', '.join(sorted(map(str, floating)))}; convert to float32")
     chosen = {operation.resolve(backend, tensors) for operation in able}

@@ -1,9 +1,9 @@
 // The map is computed again from the log-sums, a block of queries and keys at a time, and each block is used for all
 // three gradients while it is in cache.
 #include "../common/exponential.h"
+#include "../common/product.h"
 #include "attention.h"
 #include "pack.h"
-#include "product.h"
 
 namespace calig_fast::CALIG_ISA {
 namespace {

@@ -1,9 +1,9 @@
 // A panel of queries at a time, which lie along the vectors: S^T [keys, queries] = k q^T, so that the softmax's maxima
 // and sums are plain vector operations and the map needs no padding but of queries.
 #include "../common/exponential.h"
+#include "../common/product.h"
 #include "attention.h"
 #include "pack.h"
-#include "product.h"
 
 namespace calig_fast::CALIG_ISA {
 namespace {

@@ -1,15 +1,12 @@
 // One head's rows, copied to lie side by side in the type of the arithmetic.
 #pragma once
 
+#include "../common/product.h"
 #include "../common/scalar.h"
 #include "../common/simd.h"
 #include "../common/vector.h"
 
 namespace calig_fast::CALIG_ISA {
-
-// Rows of a panel, the columns of a transposed one: a tile of two vectors.
-template <typename A>
-constexpr int64_t kPanel = 2 * kLanes<A>;
 
 constexpr int64_t rounded_up(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;

@@ -18,6 +18,14 @@ Isa isa() {
 #endif
 }
 
+bool is_intel() {
+#if defined(CALIG_HAVE_X86)
+  return __builtin_cpu_is("intel") != 0;
+#else
+  return false;
+#endif
+}
+
 const char* isa_name() {
   switch (isa()) {
     case Isa::avx512:

@@ -9,6 +9,8 @@ enum class Isa { generic, avx2, avx512 };
 // The best compiled instruction set that at::get_cpu_capability() allows; decided once a process.
 Isa isa();
 const char* isa_name();
+// Whether the processor is Intel's: MKL takes AVX-512 on those alone.
+bool is_intel();
 
 }  // namespace calig_fast
 

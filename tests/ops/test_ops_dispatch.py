@@ -24,6 +24,7 @@ OPERATIONS = (
     "accumulate_gradients",
     "fuse_rollout",
     "norm_backward",
+    "linear",
     "activation_backward",
     "attention_forward",
     "attention_backward",

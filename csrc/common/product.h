@@ -1,7 +1,7 @@
 // Small matrix products in cache: C [rows, columns] (+)= A B, a tile of C in registers at a time.
 #pragma once
 
-#include "../common/vector.h"
+#include "vector.h"
 
 namespace calig_fast::CALIG_ISA {
 
@@ -11,6 +11,10 @@ constexpr int kTileRows = 12;
 #else
 constexpr int kTileRows = 6;
 #endif
+
+// Rows of a panel, the columns of a transposed one: a tile of two vectors.
+template <typename A>
+constexpr int64_t kPanel = 2 * kLanes<A>;
 
 // Element (i, k) of A is a[i row + k step]: A may be a matrix or the transpose of one. B and C have their rows `ldb`
 // and `ldc` apart, and columns that are a multiple of a vector's lanes.

@@ -1,0 +1,61 @@
+"""What linear is: schema, checks, fake, float64 reference, sample cases."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..packed import check_same_device, check_tensor
+from ..samples import Case, numbers, strided
+
+SCHEMA = "(Tensor x, Tensor weight, Tensor? bias=None, Tensor? residual=None, bool backward=False) -> Tensor"
+DTYPES = (torch.float32, torch.float64)
+
+
+def check(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, backward: bool) -> None:
+    """Raise TypeError or ValueError where the arguments do not fit."""
+    check_tensor("x", x, ["R", "K"], DTYPES)
+    (rows, length), dtype = x.shape, x.dtype
+    tensors = {"x": x, "weight": check_tensor("weight", weight, [length, "N"] if backward else ["N", length], [dtype])}
+    columns = weight.shape[1 if backward else 0]
+    if bias is not None:
+        tensors["bias"] = check_tensor("bias", bias, [columns], [dtype])
+    if residual is not None:
+        tensors["residual"] = check_tensor("residual", residual, [rows, columns], [dtype])
+    check_same_device(tensors)
+
+
+def fake(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, residual: Tensor | None = None, backward: bool = False
+) -> Tensor:
+    """The result's shape and dtype."""
+    return x.new_empty((x.shape[0], weight.shape[1 if backward else 0]))
+
+
+def exact(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, residual: Tensor | None = None, backward: bool = False
+) -> tuple[Tensor]:
+    """The formula in float64."""
+    found = x.double() @ (weight if backward else weight.T).double()
+    found = found if bias is None else found + bias.double()
+    return (found if residual is None else found + residual.double(),)
+
+
+def sample_cases(dtype: torch.dtype) -> list[Case]:
+    """Small problems: sums and widths below, at and beside those of a vector, a panel and a block."""
+    cases = []
+    for name, rows in (("one row", 1), ("ragged", 37), ("no rows", 0), ("many rows", 1037)):
+        for length, columns in ((1, 1), (7, 19), (64, 48), (131, 100), (400, 32), (0, 5), (8, 0)):
+            x, residual, bias = (
+                numbers(shape, dtype, seed)
+                for seed, shape in enumerate([(rows, length), (rows, columns), (columns,)], start=1)
+            )
+            for backward in (False, True):
+                weight = numbers((length, columns) if backward else (columns, length), dtype, 4)
+                where = f"{name}, {length} to {columns}{', backward' if backward else ''}"
+                cases.append(Case(where, (x, weight, bias, residual, backward)))
+                cases.append(Case(f"{where}, bare", (x, weight, None, None, backward)))
+                cases.append(Case(f"{where}, bias", (x, weight, bias, None, backward)))
+                apart = tuple(map(strided, (x, weight)))
+                cases.append(Case(f"{where}, strided", (*apart, None, strided(residual), backward)))
+    return cases
