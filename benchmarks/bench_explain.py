@@ -39,7 +39,7 @@ def bench(work: Work, rounds: int, times_only: bool) -> dict[str, Any]:
     say("warming up")
     ready = {name: prepare(name, work, checked.tuning) for name in work.contenders}
     errors(work, "native", ready["native"].run(), checked)  # a red gate should not come after an hour
-    peak = measure.product_peak()
+    peaks = measure.product_peaks()
     seconds, answers = take_turns(ready, rounds)
     reached = {name: errors(work, name, found, checked) for name, found in answers.items()}
     rows = []
@@ -48,7 +48,7 @@ def bench(work: Work, rounds: int, times_only: bool) -> dict[str, Any]:
         row["errors"], row["gradients"] = reached[name], answers[name].gradients
         row["score_error"] = truth.score_error(work, answers[name], checked.exact)
         row["rank_correlation"] = truth.rank_correlation(work, answers[name], checked.exact)
-        share(row, contender, peak)
+        share(row, contender, peaks)
         if not times_only:
             weigh(row, work, contender, checked.tuning)
         rows.append(row)
@@ -67,7 +67,7 @@ def bench(work: Work, rounds: int, times_only: bool) -> dict[str, Any]:
         "internal_batch_size": checked.tuning.batch_size,
         "fewest_nodes": list(checked.tuning.fewest),
         "single_nodes": checked.tuning.single,
-        "product_peak_flops": peak,
+        "product_peak_flops": peaks,
         "rows": rows,
     }
 
@@ -109,13 +109,13 @@ def summary(name: str, seconds: dict[str, list[tuple[float, float]]], base: str)
     return row
 
 
-def share(row: dict[str, Any], contender: Contender, peak: float) -> None:
+def share(row: dict[str, Any], contender: Contender, peaks: dict[str, float]) -> None:
     """Add the share of peak of ours."""
     name = row["contender"]
     if name in OPTIONS and not name.startswith("bf16"):
         contender.reset()
         row["flops"] = measure.matrix_flops(contender.run)
-        row["share_of_peak"] = row["flops"] / row["cpu_seconds"]["median"] / peak
+        row["share_of_peak"] = row["flops"] / row["cpu_seconds"]["median"] / max(peaks.values())
 
 
 def weigh(row: dict[str, Any], work: Work, contender: Contender, tuning: Tuning) -> None:

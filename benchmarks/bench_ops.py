@@ -1,7 +1,7 @@
 """Each operation at BERT-base sizes, reference beside cpu: `pytest benchmarks/bench_ops.py`.
 
-8 inputs of 128 tokens (and one of 512), 768 wide, 8 path points each; the MLP's rows 3072 wide, and attention of 12
-heads of 64, one point each. No time is reported unless the backend's answer agrees with the reference's in float64.
+8 inputs of 128 tokens (and one of 512), 768 wide, 8 path points each; the MLP's rows 3072 wide, its products, and
+attention of 12 heads of 64, one point each. No time is reported unless the backend's answer agrees with the reference's in float64.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ OPERATIONS = (
     "accumulate_gradients",
     "accumulate_gradients_lig",
     "norm_backward",
+    "linear",
+    "linear_back",
     "activation_backward",
     "activation_backward_gated",
     "attention_forward",
@@ -29,7 +31,12 @@ OPERATIONS = (
     "fuse_rollout",
 )
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PROBLEMS = [(op, name) for op in OPERATIONS for name in DTYPES if (op, name) != ("fuse_rollout", "bfloat16")]
+PROBLEMS = [
+    (op, name)
+    for op in OPERATIONS
+    for name in DTYPES
+    if name == "float32" or op not in ("fuse_rollout", "linear", "linear_back")
+]
 
 
 def problem(op: str, lengths: list[int], dtype: torch.dtype) -> tuple[Any, ...]:
@@ -55,6 +62,10 @@ def problem(op: str, lengths: list[int], dtype: torch.dtype) -> tuple[Any, ...]:
         x, weight = draw(rows, WIDTH), draw(WIDTH)
         _, mean, deviation = torch.ops.aten.native_layer_norm(x, (WIDTH,), weight, None, 1e-5)
         return draw(rows, WIDTH), x, mean, deviation, weight, draw(rows, WIDTH)
+    if op.startswith("linear"):
+        back = op == "linear_back"
+        weight = draw(4 * WIDTH, WIDTH)
+        return draw(tokens, 4 * WIDTH if back else WIDTH), weight, None if back else draw(4 * WIDTH), None, back
     if op == "activation_backward":
         return draw(tokens, 4 * WIDTH), draw(tokens, 4 * WIDTH), "gelu"
     if op == "activation_backward_gated":
@@ -71,12 +82,14 @@ def problem(op: str, lengths: list[int], dtype: torch.dtype) -> tuple[Any, ...]:
 
 def operation(op: str) -> Callable[..., Any]:
     """The operation that one of `OPERATIONS` times."""
-    found: Callable[..., Any] = getattr(ops, op.removesuffix("_lig").removesuffix("_gated"))
+    found: Callable[..., Any] = getattr(ops, op.removesuffix("_lig").removesuffix("_gated").removesuffix("_back"))
     return found
 
 
 def products(op: str, lengths: list[int]) -> int:
     """Floating-point operations of the operation's matrix products."""
+    if op.startswith("linear"):
+        return 2 * sum(lengths) * WIDTH * 4 * WIDTH
     each = {"attention_forward": 2, "attention_backward": 5, "attention_gradient": 2}.get(op, 0)
     return each * 2 * WIDTH * sum(n * n for n in lengths)
 

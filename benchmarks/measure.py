@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from benchmarks.contenders import Answer, Contender
+from calig_fast import ops
 
 _aten = torch.ops.aten
 # fused attention of the CPU: matrix products a head (the way back computes the map again), and which argument is q
@@ -20,6 +23,12 @@ ATTENTION = {
     _aten._scaled_dot_product_flash_attention_for_cpu: (2, 0),
     _aten._scaled_dot_product_flash_attention_for_cpu_backward: (5, 1),
 }
+# our own, over the segments' pairs of rows: as many, and which arguments are qkv and the offsets
+PACKED = {
+    torch.ops.calig_fast.attention_forward: (2, 0, 1),
+    torch.ops.calig_fast.attention_backward: (5, 1, 4),
+}
+OPERATORS = ("aten::", "calig_fast::")
 
 
 def timed(contender: Contender) -> tuple[Answer, float, float]:
@@ -36,14 +45,14 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def operator_calls(run: Callable[[], Any]) -> int:
-    """Calls of `aten::` operators, those made inside others counted too."""
+    """Calls of PyTorch's operators and ours, those made inside others counted too."""
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         run()
-    return sum(event.count for event in profiler.key_averages() if event.key.startswith("aten::"))
+    return sum(event.count for event in profiler.key_averages() if event.key.startswith(OPERATORS))
 
 
 def matrix_flops(run: Callable[[], Any]) -> int:
-    """Floating-point operations of matrix products, convolutions and fused attention, by PyTorch's own formulas."""
+    """Floating-point operations of matrix products, convolutions and fused attention, PyTorch's and ours."""
     with FlopCount() as counter:
         run()
     return counter.total
@@ -69,19 +78,29 @@ class FlopCount(TorchDispatchMode):
             products, at = ATTENTION[packet]
             n, heads, asking, dim = args[at].shape
             self.total += products * 2 * n * heads * asking * args[at + 1].shape[2] * dim
+        elif packet in PACKED:
+            products, at, where = PACKED[packet]
+            pairs = sum((end - start) ** 2 for start, end in pairwise(args[where].tolist()))
+            self.total += products * 2 * pairs * args[at].shape[2] * args[at].shape[3]
+        elif packet is torch.ops.calig_fast.linear:
+            self.total += 2 * args[0].numel() * out.shape[1]
         elif packet in flop_registry:
             self.total += flop_registry[packet](*args, **kwargs, out_val=out)
         return out
 
 
-def product_peak() -> float:
-    """FLOP per CPU second of the best float32 product of two square matrices, 768 to 2048 rows."""
-    best = 0.0
+def product_peaks() -> dict[str, float]:
+    """FLOP per CPU second of the best float32 product of two square matrices, 768 to 2048 rows: PyTorch's and ours."""
+    best = {"PyTorch": 0.0, "ours": 0.0}
     for side in (768, 1024, 1536, 2048):
         a, b = torch.rand(2, side, side)
-        out = torch.empty(side, side)
         for _ in range(6):
-            started = time.process_time()
-            torch.mm(a, b, out=out)
-            best = max(best, 2 * side**3 / (time.process_time() - started))
+            for name, product in (("PyTorch", torch.mm), ("ours", _own_product)):
+                started = time.process_time()
+                product(a, b)
+                best[name] = max(best[name], 2 * side**3 / (time.process_time() - started))
     return best
+
+
+def _own_product(a: Tensor, b: Tensor) -> Tensor:
+    return ops.linear(a, b, backward=True)

@@ -24,6 +24,7 @@ from benchmarks.works import WORKS, Work
 from calig_fast import Explainer
 from calig_fast.attribution import Attribution
 from calig_fast.bench import machine
+from calig_fast.engine import product
 from calig_fast.engine.sweep import Native
 from calig_fast.method import presets
 from calig_fast.method.fusion import Fusion, context_map
@@ -37,6 +38,7 @@ SWITCHES: dict[str, dict[str, bool]] = {
     "the last block for all rows, not the readout row alone": {"prune": False},
     "the first projection computed at every path point, not interpolated": {"linear": False},
     "both of these": {"prune": False, "linear": False},
+    "matrix products by PyTorch, not by our own where that is faster": {"own_product": False},
 }
 ROLLOUT = "the rollout (that part alone) by products of [T,T] matrices, not a vector at a time"
 
@@ -50,7 +52,10 @@ def explainer(work: Work) -> Explainer:
 
 def call(ready: Explainer, work: Work, switches: dict[str, bool]) -> Attribution:
     """Explain the first input with some work not left out."""
-    with mock.patch("calig_fast.flow.Native", functools.partial(Native, **switches)):
+    options = dict(switches)
+    own = options.pop("own_product", True) and product._mkl_is_narrow()
+    native = functools.partial(Native, **options)
+    with mock.patch("calig_fast.flow.Native", native), mock.patch.object(product, "_mkl_is_narrow", lambda: own):
         return ready(work.calls[0], target=work.targets[0])
 
 
@@ -75,14 +80,14 @@ def matrix_rollout(relevance: Tensor, maps: Tensor, readout: Tensor, fusion: Fus
         fusion: the options, with sign="signed".
     """
     size = relevance.shape[1]
-    product = torch.eye(size, dtype=torch.float64)
+    found = torch.eye(size, dtype=torch.float64)
     identity = torch.ones(size, dtype=torch.float64)
     for r, g in zip(relevance.double(), maps.double(), strict=True):
         mixed = context_map(r, g, fusion) + fusion.residual * torch.eye(size, dtype=torch.float64)
         rows = mixed.abs().sum(1) if fusion.normalise else torch.ones(size, dtype=torch.float64)
-        product = (mixed / rows[:, None]) @ product
+        found = (mixed / rows[:, None]) @ found
         identity = identity * fusion.residual / rows
-    return readout @ product - readout * identity
+    return readout @ found - readout * identity
 
 
 def rollouts(ready: Explainer, work: Work) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:

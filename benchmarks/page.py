@@ -39,11 +39,11 @@ process that lets them take turns. Written by `make bench` from `benchmarks/resu
   is given all inputs as one padded batch, as a loop over the layers does, and in a second column one at a time.
 - **Gradients**: path points at which a gradient was taken, all layers and inputs, end points included.
 - **Extra MiB**: growth of a fresh process during its first run, by the kernel's high-water mark. **Operator calls**:
-  `aten::` operators, nested ones too.
+  operators of PyTorch and of ours, nested ones too.
 - **Rho of scores**: Spearman's rank correlation of the final scores to the converged ones, special tokens left out,
   the mean over inputs.
 - **Of peak**: floating-point operations of our own call a CPU second, over those of the machine's best square float32
-  matrix product measured in the same run.
+  matrix product measured in the same run, PyTorch's or ours.
 - (a), (c) and (c') are Captum's LayerIntegratedGradients in a loop over the layers, Gauss-Legendre nodes, with the best
   of four values of internal_batch_size, and one eager pass (on a copy prepared beforehand) for attention gradients.
   Captum cannot integrate at the inputs of these blocks, so it integrates at the output of the module before: the same
@@ -151,7 +151,7 @@ def _section(name: str, work: dict[str, Any]) -> str:
         "",
         f"{about['processor']} ({about['instruction_set']}), {about['threads']} thread{'s' * (about['threads'] > 1)}, "
         f"{about['date']}, torch {about['torch']}, transformers {about['transformers']}, captum {about['captum']}; "
-        f"float32 product peak {work['product_peak_flops'] / 1e9:.0f} GFLOP a CPU second.",
+        f"best float32 product, GFLOP a CPU second: {_peaks(work)}.",
         "",
         row_of(head),
         ruler(len(head)),
@@ -167,6 +167,10 @@ def _section(name: str, work: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _peaks(work: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {flops / 1e9:.0f}" for name, flops in work["product_peak_flops"].items())
 
 
 def _rounded(work: dict[str, Any]) -> str:

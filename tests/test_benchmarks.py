@@ -12,6 +12,7 @@ from real_models import seeded
 from benchmarks import bench_explain, contenders, measure, memory, not_done, page, results, truth
 from benchmarks.contenders import NAMES, Answer, Contender, Tuning, prepare
 from benchmarks.works import Work
+from calig_fast import ops
 from calig_fast.method.fusion import Fusion
 from calig_fast.method.rollout import rollout
 
@@ -47,7 +48,7 @@ def result_file(rows, **more):
         "internal_batch_size": 8,
         "fewest_nodes": [12, 8],
         "single_nodes": 14,
-        "product_peak_flops": 9e10,
+        "product_peak_flops": {"PyTorch": 9e10, "ours": 2e11},
         "rows": rows,
     }
     return {"names": NAMES, "works": {"a_work": work}, **more}
@@ -144,6 +145,25 @@ def test_operations_of_a_product_and_of_fused_attention():
     q = torch.rand(2, 4, 6, 8)
     fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     assert measure.matrix_flops(lambda: fused(q, q, q)) == 2 * 2 * 2 * 4 * 6 * 6 * 8
+
+
+@pytest.mark.skipif(ops.backends()["cpu"] is not None, reason=f"cpu: {ops.backends()['cpu']}")
+def test_operations_of_ours():
+    a, b = torch.rand(5, 7), torch.rand(3, 7)
+    assert measure.matrix_flops(lambda: ops.linear(a, b, backend="cpu")) == 2 * 5 * 7 * 3
+    assert measure.matrix_flops(lambda: ops.linear(a, b.T, backward=True, backend="cpu")) == 2 * 5 * 7 * 3
+    qkv, offsets = torch.rand(9, 3, 4, 8), torch.tensor([0, 6, 9])
+    out, lse = ops.attention_forward(qkv, offsets, 6, 1.0, backend="cpu")
+    pairs = 6 * 6 + 3 * 3
+    assert measure.matrix_flops(lambda: ops.attention_forward(qkv, offsets, 6, 1.0, backend="cpu")) == 4 * pairs * 32
+    back = (out, qkv, out, lse, offsets, 6, 1.0)
+    assert measure.matrix_flops(lambda: ops.attention_backward(*back, backend="cpu")) == 10 * pairs * 32
+
+
+def test_the_peak_is_of_both_products():
+    peaks = measure.product_peaks()
+    assert set(peaks) == {"PyTorch", "ours"}
+    assert min(peaks.values()) > 1e9
 
 
 def test_operator_calls_are_counted():

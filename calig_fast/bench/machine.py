@@ -16,13 +16,9 @@ PACKAGES = ("torch", "transformers", "timm", "captum", "numpy")
 
 def describe() -> dict[str, Any]:
     """Processor, cores, threads, versions (None for what is not installed) and today's date, as plain values."""
-    model = next(
-        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
     return {
         "date": datetime.date.today().isoformat(),
-        "processor": model,
+        "processor": _processor(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -30,6 +26,15 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
     }
+
+
+def _processor() -> str:
+    """Its name, and the numbers that tell generations of one name apart."""
+    lines = [line.partition(":") for line in _lines("/proc/cpuinfo")]
+    told = {key.strip(): value.strip() for key, _, value in lines}
+    name = told.get("model name", platform.processor())
+    numbers = [f"{key.removeprefix('cpu ')} {told[key]}" for key in ("cpu family", "model") if key in told]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def _version(name: str) -> str | None:

@@ -35,7 +35,7 @@ def pulled(a: Affine, g: Tensor, residual: Tensor | None = None, backend: str = 
 
 def _by_ours(x: Tensor, backend: str) -> bool:
     """Whether our own product is the fastest that there is, or the one that is asked for."""
-    if x.device.type != "cpu" or x.dtype not in DTYPES:
+    if x.device.type != "cpu" or x.dtype not in DTYPES or torch.is_grad_enabled():
         return False
     wanted = asked(backend)
     return wanted == "cpu" or (wanted == "auto" and _mkl_is_narrow())

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from calig_fast import ops
 from calig_fast.encoder import Affine
 from calig_fast.engine import product
 
+needs_cpu = pytest.mark.skipif(ops.backends()["cpu"] is not None, reason=f"cpu: {ops.backends()['cpu']}")
 ROWS = (0, 1, 3, product.TILE - 1, product.TILE, product.TILE + 1, 3 * product.TILE + 77)
 
 
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("apart", [False, True], ids=["dense", "strided"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
-def test_products_are_as_near_as_pytorch_s(rows: int, bias: bool, apart: bool, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("around", [False, True], ids=["alone", "residual"])
+@pytest.mark.parametrize(
+    ("dtype", "backend"),
+    [
+        (torch.float32, "reference"),
+        pytest.param(torch.float32, "cpu", marks=needs_cpu),
+        pytest.param(torch.float64, "cpu", marks=needs_cpu),
+        (torch.float64, "auto"),
+        (torch.bfloat16, "auto"),
+        (torch.float16, "auto"),
+    ],
+)
+def test_products_are_as_near_as_pytorch_s(
+    rows: int, bias: bool, apart: bool, around: bool, dtype: torch.dtype, backend: str
+) -> None:
     torch.manual_seed(0)
     a = Affine(torch.randn(24, 40).to(dtype), torch.randn(24).to(dtype) if bias else None)
     x, g = torch.randn(rows, 80).to(dtype)[:, :: 2 if apart else 1][:, :40], torch.randn(rows, 24).to(dtype)
+    over, under = (torch.randn(rows, width).to(dtype) if around else None for width in (24, 40))
     with torch.no_grad():
-        found = product.affine(a, x), product.pulled(a, g)
+        found = product.affine(a, x, over, backend), product.pulled(a, g, under, backend)
         plain = torch.nn.functional.linear(x, a.weight, a.bias), g @ a.weight
+        plain = tuple(p if r is None else p + r for p, r in zip(plain, (over, under), strict=True))
     wide = x.double() @ a.weight.double().T + (0 if a.bias is None else a.bias.double()), g.double() @ a.weight.double()
+    wide = tuple(w if r is None else w + r.double() for w, r in zip(wide, (over, under), strict=True))
     for ours, theirs, exact in zip(found, plain, wide, strict=True):
         assert ours.dtype == dtype
         assert ours.shape == exact.shape
@@ -58,8 +77,39 @@ def test_half_precision_meets_few_sizes_whatever_the_rows() -> None:
     assert sizes.seen == whole | {2**n for n in range(7)}
 
 
-def test_gradients_flow_where_they_are_recorded() -> None:
-    a, x = Affine(torch.randn(24, 40).bfloat16(), None), torch.randn(60, 40).bfloat16().requires_grad_()
+@needs_cpu
+@pytest.mark.parametrize(
+    ("isa", "intel", "mkl", "backend", "ours"),
+    [
+        ("avx512", False, True, "auto", True),
+        ("avx512", True, True, "auto", False),
+        ("avx512", False, False, "auto", False),
+        ("avx2", False, True, "auto", False),
+        ("avx512", False, True, "reference", False),
+        ("avx512", False, True, "triton", False),
+        ("avx2", True, False, "cpu", True),
+    ],
+)
+def test_our_own_product_is_taken_where_mkl_s_is_narrow(
+    isa: str, intel: bool, mkl: bool, backend: str, ours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = SimpleNamespace(build_info=lambda: {"isa": isa, "intel": intel})
+    monkeypatch.setattr(ops, "extension", lambda: SimpleNamespace(module=module))
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: mkl)
+    monkeypatch.setattr(product, "_mkl_is_narrow", product._mkl_is_narrow.__wrapped__)
+    called = []
+    monkeypatch.setattr(ops, "linear", lambda x, *args, **options: called.append(x) or x)
+    a, x = Affine(torch.randn(40, 40), None), torch.randn(3, 40)
+    with torch.no_grad():
+        product.affine(a, x, backend=backend)
+        product.pulled(a, x, backend=backend)
+        product.affine(Affine(a.weight.bfloat16(), None), x.bfloat16(), backend="auto")
+    assert len(called) == 2 * ours
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_flow_where_they_are_recorded(dtype: torch.dtype) -> None:
+    a, x = Affine(torch.randn(24, 40).to(dtype), None), torch.randn(60, 40).to(dtype).requires_grad_()
     product.affine(a, x).sum().backward()
     assert x.grad is not None
     assert x.grad.any()

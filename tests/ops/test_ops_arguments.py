@@ -32,6 +32,12 @@ ROLLOUT: dict[str, Any] = {
     "identity": torch.zeros(5),
     "lam": 0.5,
 }
+LINEAR: dict[str, Any] = {
+    "x": torch.zeros(5, 4),
+    "weight": torch.zeros(3, 4),
+    "bias": torch.zeros(3),
+    "residual": torch.zeros(5, 3),
+}
 NORM: dict[str, Any] = {
     "gradient": torch.zeros(5, 4),
     "x": torch.zeros(5, 4),
@@ -116,6 +122,19 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
             ValueError,
             "residual: expected it on",
         ),
+        (ops.linear, LINEAR, {"x": torch.zeros(4)}, ValueError, r"x: expected shape \[R, K\], got \[4\]"),
+        (ops.linear, LINEAR, {"x": torch.zeros(5, 4).bfloat16()}, TypeError, "x: expected float32 or float64, got"),
+        (
+            ops.linear,
+            LINEAR,
+            {"weight": torch.zeros(4, 3)},
+            ValueError,
+            r"weight: expected shape \[N, 4\], got \[4, 3\]",
+        ),
+        (ops.linear, LINEAR, {"backward": True}, ValueError, r"weight: expected shape \[4, N\], got \[3, 4\]"),
+        (ops.linear, LINEAR, {"weight": torch.zeros(3, 4).double()}, TypeError, "weight: expected float32, got"),
+        (ops.linear, LINEAR, {"bias": torch.zeros(4)}, ValueError, r"bias: expected shape \[3\], got \[4\]"),
+        (ops.linear, LINEAR, {"residual": torch.zeros(5, 4)}, ValueError, r"residual: expected shape \[5, 3\], got"),
         (
             ops.activation_backward,
             ACTIVATION,

@@ -160,6 +160,15 @@ def test_a_nan_that_is_read_is_not_lost(backend: str) -> None:
 
 
 @pytest.mark.skipif("cpu" not in USABLE, reason=f"cpu: {ops.backends()['cpu']}")
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_row_of_a_product_depends_on_no_other(backward: bool) -> None:
+    x, weight = torch.randn(1500, 500), torch.randn(500, 500)
+    whole = ops.linear(x, weight, backward=backward, backend="cpu")
+    for rows in (slice(0, 1), slice(3, 16), slice(700, 1300)):
+        assert torch.equal(ops.linear(x[rows], weight, backward=backward, backend="cpu"), whole[rows])
+
+
+@pytest.mark.skipif("cpu" not in USABLE, reason=f"cpu: {ops.backends()['cpu']}")
 @pytest.mark.parametrize("op", OPERATIONS)
 def test_threads_change_no_bit(op: str) -> None:
     before, case, found = torch.get_num_threads(), Case("large", large(op)), []
