@@ -55,7 +55,8 @@ def call(ready: Explainer, work: Work, switches: dict[str, bool]) -> Attribution
     options = dict(switches)
     own = options.pop("own_product", True) and product._mkl_is_narrow()
     native = functools.partial(Native, **options)
-    with mock.patch("calig_fast.flow.Native", native), mock.patch.object(product, "_mkl_is_narrow", lambda: own):
+    narrow = mock.patch.object(product, "_mkl_is_narrow", return_value=own)
+    with mock.patch("calig_fast.flow.Native", native), narrow:
         return ready(work.calls[0], target=work.targets[0])
 
 
