@@ -1,9 +1,9 @@
 """Which backend runs an operation: discovered by file, chosen once a call, never changed by an exception.
 
 "auto" takes the first backend of `ORDER` that has the operation and takes the tensors. On a GPU that is Triton where it
-is installed, since it has every operation, the attention's too; then CUDA; the reference last. That Triton comes before
-CUDA is a rule, not a measurement: the two have not been timed against each other on a GPU. On a CPU it is the compiled
-module, then the reference.
+is installed, since it has every fused operation, the attention's too; then CUDA; the reference last. That Triton comes
+before CUDA is a rule, not a measurement: the two have not been timed against each other on a GPU. On a CPU it is the
+compiled module, then the reference.
 """
 
 from __future__ import annotations
