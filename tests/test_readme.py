@@ -60,3 +60,19 @@ def test_its_faithfulness_is_the_committed_one():
             for t in ("sentences", "reviews", "news", "hate", "fashion", "vit", "planted")
         ]
         assert f"| {name} | {' | '.join(f'{s:.2f}' for s in scores)} |" in told
+
+
+def _told(row):
+    ratios = [row[key]["median"] for key in ("ratio", "ratio_one_by_one") if key in row]
+    return f"{row['cpu_seconds']['median']:.1f} s: {' and '.join(f'{r:.1f}' for r in ratios)}"
+
+
+def test_its_times_are_committed_ones():
+    files = (json.loads(path.read_text()) for path in (ROOT / "benchmarks/results").glob("*-thread*.json"))
+    names = "native", "scores", "bf16", "ends"
+    works = [file["works"] for file in files if {"minilm_128", "ragged"} <= file["works"].keys()]
+    told = []
+    for found in works:
+        few, many = ({r["contender"]: r for r in found[name]["rows"]} for name in ("minilm_128", "ragged"))
+        told.append([_told(rows[name]) for rows in (few, many) for name in names])
+    assert any(all(line in README for line in lines) for lines in told)

@@ -37,11 +37,11 @@ from .tap import Call, Layout, Record, Tap
 from .wave import Climbed, Lines, Shape, Way, sent
 from .workspace import Workspace
 
-# Bytes a wave takes on a CPU. Half of it costs a ViT-S/14 of 65 tokens 15 % more time, as each wave reads all weights
-# again; twice as much gains 2 % (Zen 4, 1 thread).
+# Bytes a wave takes on a CPU. A ViT-S/14 of 65 tokens takes 10 % more time at 32 MiB than at 64, as each wave reads all
+# weights again, and 3 % less at 96 (Zen 5, 1 thread).
 DEFAULT_BUDGET = 56 * 2**20
 # What the memory of a wave takes in pages: counted in tensors alone, a ViT-S/14 of 65 tokens grew 5 MiB above the
-# budget, and a MiniLM at 128 MiB 12 (malloc of glibc 2.36).
+# budget, and a MiniLM at 128 MiB 12 (malloc of glibc 2.36, products by MKL, which has buffers of its own).
 PAGES = 1.1
 
 
