@@ -19,7 +19,7 @@ from benchmarks import bench_ops, captum_loop
 from calig_fast import explain
 
 from .kernels_page import table
-from .tally import BANDWIDTH, PEAKS, Tally
+from .tally import BANDWIDTH, PEAKS, Tally, as_on_a_gpu
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, DATA = ROOT / "docs" / "roofline.md", ROOT / "proofs" / "roofline.json"
@@ -93,7 +93,7 @@ WORKS: dict[str, Callable[[], Any]] = {
 
 def ours(model: Any, key: str, value: torch.Tensor) -> dict[str, Any]:
     """A whole explanation by the native engine at `NODES` nodes of every layer."""
-    with torch.backends.mkldnn.flags(enabled=False):  # whose products the mode cannot count
+    with as_on_a_gpu():
         for _ in range(2):  # the first call on a model looks at it more closely
             with Tally(skip=True) as tally:
                 explain(model, {key: value}, target=0, engine="native", quadrature=captum_loop.RULE, n_steps=NODES)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -12,6 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from benchmarks.measure import ATTENTION
+from calig_fast.engine import product
 
 BANDWIDTH = 3.35e12
 # of an H100 SXM: name, operations a second of matrix products, bytes of a number
@@ -95,6 +99,14 @@ class Tally(TorchDispatchMode):
             "others": sum(c.others for c in self.calls),
             "seconds": {name: sum(c.seconds(peak, size) for c in self.calls) for name, peak, size in PEAKS},
         }
+
+
+@contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """The engine's products are PyTorch's, and those the ones that can be counted: neither ours nor oneDNN's."""
+    narrow = mock.patch.object(product, "_mkl_is_narrow", return_value=False)
+    with torch.backends.mkldnn.flags(enabled=False), narrow:
+        yield
 
 
 def _zeros(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
