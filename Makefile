@@ -10,8 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHARE := $(VENV)/share/calig_fast
 CSRC := $(shell find csrc -type f)
-CPP := $(filter %.cpp %.h %.cu %.cuh,$(CSRC) $(shell find emulation proofs -type f))
-PY := $(wildcard calig_fast tests benchmarks docs examples proofs setup.py)
+CPP := $(filter %.cpp %.h %.cu %.cuh,$(CSRC) $(shell find tools -type f))
+PY := $(wildcard calig_fast tests benchmarks docs examples tools setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
@@ -42,7 +42,7 @@ $(VENV)/.packages: constraints.txt Makefile
 $(VENV)/.built: $(VENV)/.packages pyproject.toml setup.py CMakeLists.txt $(CSRC)
 	$(SAY) "calig_fast in place, with what its models, demo and tests need ($(MAX_JOBS) compile jobs)"
 	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[models,plots,demo,test,dev,docs,corpus]"
-	$(BIN)/python -c "from calig_fast.build import build_info; print(build_info())"
+	$(BIN)/python -c "from calig_fast.ops.build_info import build_info; print(build_info())"
 	@touch $@
 
 demo: setup ## explanations of real texts and images, in demo/
@@ -67,16 +67,17 @@ faithfulness: setup ## the faithfulness tasks, their ablation and the page docs/
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faithfulness
 
 kernels: setup ## what is proven of the GPU kernels without a GPU, in docs/kernels.md, docs/roofline.md (CHECK=1 writes nothing)
-	OMP_NUM_THREADS=1 $(BIN)/python -m proofs.check $(if $(CHECK),--check)
-	$(if $(CHECK),,OMP_NUM_THREADS=1 $(BIN)/python -m proofs.roofline)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.kernel_checks.check $(if $(CHECK),--check)
+	$(if $(CHECK),,OMP_NUM_THREADS=1 $(BIN)/python -m tools.kernel_checks.roofline)
 
 gpu: setup ## on a machine with a GPU: tests and times of the kernels on it, in benchmarks/results/; says so where there is none
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu
 
-lint: setup ## ruff, mypy, clang-format: says what is wrong, changes nothing
+lint: setup ## ruff, mypy, import contracts, clang-format: says what is wrong, changes nothing
 	$(BIN)/ruff check $(PY)
 	$(BIN)/ruff format --check $(PY)
 	$(BIN)/mypy --strict calig_fast
+	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
 
 format: setup ## ruff and clang-format, in place

@@ -1,4 +1,4 @@
-"""calig_fast.compat.captum beside Captum itself: LayerIntegratedGradients at each block input, the same call to both.
+"""calig_fast.captum beside Captum itself: LayerIntegratedGradients at each block input, the same call to both.
 
     python -m benchmarks.bench_captum [--threads 1] [--rounds 5] [--out FILE]
 
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from benchmarks import captum_loop, measure
 from benchmarks.results import FOLDER
 from benchmarks.works import Work, minilm_128
+from calig_fast import captum as ours
 from calig_fast.bench import machine
-from calig_fast.compat import captum as ours
 
 LIMIT = 1e-5  # the largest relative difference
 Run = Callable[[], Tensor]

@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from benchmarks.works import Work
-from calig_fast.bench.captum_loop import BATCH_SIZES, RULE, layer_relevance
+from calig_fast.bench.captum_loop import BATCH_SIZES, RULE, attention_gradients, layer_relevance
 
-__all__ = ["BATCH_SIZES", "RULE"]
+__all__ = ["BATCH_SIZES", "RULE", "attention_gradients"]
 
 
 def modules_before(work: Work) -> list[nn.Module]:
@@ -78,14 +77,6 @@ def eager_copy(model: Any) -> Any:
     eager = copy.deepcopy(model)
     eager.set_attn_implementation("eager")
     return eager
-
-
-def attention_gradients(eager: Any, call: dict[str, Tensor], targets: list[int]) -> list[Tensor]:
-    """G_l = mean over heads of A (.) dF/dA, [B,T,T] of every block."""
-    out = eager(**call, output_attentions=True)
-    value = out.logits[torch.arange(len(targets)), torch.tensor(targets)].sum()
-    slopes = torch.autograd.grad(value, out.attentions)
-    return [(a.detach() * g).mean(1) for a, g in zip(out.attentions, slopes, strict=True)]
 
 
 def best_batch_size(work: Work) -> int:

@@ -62,7 +62,7 @@ def _last_line(command: list[str], seconds: int) -> str:
 
 def page(results: dict[str, Any]) -> str:
     """The tables."""
-    from proofs.kernels_page import table
+    from calig_fast.bench.markdown import table
 
     about, left_out = results["machine"], results["left_out"]
     head = ("operation", "dtype", "layout", "backend", "median, µs", "p20", "p80", "GB/s", "of peak")

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from benchmarks import bench_ops, truth
+from benchmarks import truth
 from benchmarks.contenders import NAMES, Contender, Tuning, prepare
 from benchmarks.works import Work, minilm_128
 from calig_fast import ops
+from calig_fast.bench import operations as sized
 
 BACKENDS = ("reference", "triton", "cuda")
 FLUSH_BYTES = 512 * 2**20  # no GPU's L2 is near
@@ -106,10 +107,10 @@ def operations(gpu: str, until: float, device: str = "cuda", repeats: int = 30) 
     flush = torch.empty(FLUSH_BYTES, dtype=torch.uint8, device=device)
     peak = next((peak for name, peak in PEAKS.items() if name in gpu), None)
     rows, left_out = [], 0
-    for op, dtype in bench_ops.PROBLEMS:
-        run = bench_ops.operation(op)
-        for layout, lengths in bench_ops.LAYOUTS.items():
-            problem = bench_ops.problem(op, lengths, bench_ops.DTYPES[dtype])
+    for op, dtype in sized.PROBLEMS:
+        run = sized.operation(op)
+        for layout, lengths in sized.LAYOUTS.items():
+            problem = sized.problem(op, lengths, sized.DTYPES[dtype])
             args = tree_map_only(Tensor, lambda t: t.to(device), problem)
             for backend in BACKENDS:
                 tensors = [t for t in tree_leaves(args) if isinstance(t, Tensor)]
@@ -118,14 +119,14 @@ def operations(gpu: str, until: float, device: str = "cuda", repeats: int = 30) 
                 if time.monotonic() > until:
                     left_out += 1
                     continue
-                if not bench_ops.agree(run, args, backend, bench_ops.DTYPES[dtype]):
+                if not sized.agree(run, args, backend, sized.DTYPES[dtype]):
                     where = f"{op} {dtype} {layout} on {backend}"
                     raise truth.RedGateError(f"{where}: the answer is wrong, no time is reported")
                 out = run(*args, backend=backend)
                 moved = sum(t.numel() * t.element_size() for t in tree_leaves((args, out)) if isinstance(t, Tensor))
                 found = spread(lambda b=backend, a=args, r=run: r(*a, backend=b), repeats, device, flush.zero_)
                 seconds = found["median"] / 1e3
-                least = peak.seconds(moved, bench_ops.products(op, lengths), dtype) if peak else None
+                least = peak.seconds(moved, sized.products(op, lengths), dtype) if peak else None
                 where = {"op": op, "dtype": dtype, "layout": layout, "backend": backend}
                 times = {key: 1e3 * value for key, value in found.items()}
                 share = least / seconds if least else None

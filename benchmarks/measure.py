@@ -16,13 +16,8 @@ from torch.utils.flop_counter import flop_registry
 
 from benchmarks.contenders import Answer, Contender
 from calig_fast import ops
+from calig_fast.bench.products import ATTENTION
 
-_aten = torch.ops.aten
-# fused attention of the CPU: matrix products a head (the way back computes the map again), and which argument is q
-ATTENTION = {
-    _aten._scaled_dot_product_flash_attention_for_cpu: (2, 0),
-    _aten._scaled_dot_product_flash_attention_for_cpu_backward: (5, 1),
-}
 # our own, over the segments' pairs of rows: as many, and which arguments are qkv and the offsets
 PACKED = {
     torch.ops.calig_fast.attention_forward: (2, 0, 1),

@@ -24,7 +24,7 @@ from benchmarks import results
 from benchmarks.contenders import STEPS, Tuning, prepare
 from benchmarks.works import WORKS
 from calig_fast.bench import machine
-from calig_fast.engine.sweep import DEFAULT_BUDGET
+from calig_fast.engines.native.engine import DEFAULT_BUDGET
 
 MEASURED = ("minilm_128", "minilm_512", "vit_s14", "vit_s14_224")
 BUDGETS = (8, 32, DEFAULT_BUDGET // 2**20, 128)  # MiB

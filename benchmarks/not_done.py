@@ -22,13 +22,13 @@ from torch import Tensor
 from benchmarks import measure, results, truth
 from benchmarks.works import WORKS, Work
 from calig_fast import Explainer
-from calig_fast.attribution import Attribution
 from calig_fast.bench import machine
-from calig_fast.engine import product
-from calig_fast.engine.sweep import Native
-from calig_fast.method import presets
-from calig_fast.method.fusion import Fusion, context_map
-from calig_fast.method.rollout import rollout
+from calig_fast.engines.native import linear as product
+from calig_fast.engines.native.engine import Native
+from calig_fast.methods import presets
+from calig_fast.methods.fusion import Fusion, context_map
+from calig_fast.methods.rollout import rollout
+from calig_fast.results.attribution import Attribution
 
 WORK = "minilm_128"
 STEPS = 8
@@ -56,7 +56,7 @@ def call(ready: Explainer, work: Work, switches: dict[str, bool]) -> Attribution
     own = options.pop("own_product", True) and product._mkl_is_narrow()
     native = functools.partial(Native, **options)
     narrow = mock.patch.object(product, "_mkl_is_narrow", return_value=own)
-    with mock.patch("calig_fast.flow.Native", native), narrow:
+    with mock.patch("calig_fast._pipeline.Native", native), narrow:
         return ready(work.calls[0], target=work.targets[0])
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from calig_fast.demo import load
-from calig_fast.references import blur
+from calig_fast.inputs.baseline import blur
 
 BF16 = ("bf16", "bf16_scores")
 ALL = ("captum", "oracle", "captum_single_n", "captum_min", "native", "scores", "ends", *BF16)

@@ -1,9 +1,9 @@
-"""A call for each error that `calig_fast.compat.captum` raises of its own."""
+"""A call for each error that `calig_fast.captum` raises of its own."""
 
 import torch
 from torch import nn
 
-from calig_fast.compat.captum import IntegratedGradients, LayerConductance, LayerIntegratedGradients
+from calig_fast.captum import IntegratedGradients, LayerConductance, LayerIntegratedGradients
 
 X = torch.ones(2, 3)
 

@@ -7,7 +7,7 @@ from real_models import as_distilbert, as_roberta, minilm_tokenizer, minilm_topi
 from slow import attention_maps
 
 from calig_fast import explain
-from calig_fast.references import blur
+from calig_fast.inputs.baseline import blur
 
 TEXT = "The striker scored twice in extra time as the visitors won the cup final; shares in the club rose sharply."
 

@@ -11,7 +11,7 @@ import torch
 from tiny_models import ids, pixels, tiny
 
 from calig_fast import Attribution, Text, Word, explain
-from calig_fast.attribution import concatenate
+from calig_fast.results.attribution import concatenate
 
 
 @cache

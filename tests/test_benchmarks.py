@@ -13,8 +13,8 @@ from benchmarks import bench_explain, contenders, measure, memory, not_done, pag
 from benchmarks.contenders import NAMES, Answer, Contender, Tuning, prepare
 from benchmarks.works import Work
 from calig_fast import ops
-from calig_fast.method.fusion import Fusion
-from calig_fast.method.rollout import rollout
+from calig_fast.methods.fusion import Fusion
+from calig_fast.methods.rollout import rollout
 
 
 def row(name, cpu, **more):

@@ -17,7 +17,7 @@ from tiny_models import PICTURE, inputs, tiny
 from calig_fast import explain, ops
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from proofs import backend, build, compile, emulate, problems, traffic
+from tools.kernel_checks import backend, build, compile, emulate, problems, traffic
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or build.compiler() is None, reason="needs Linux and g++")
 needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")

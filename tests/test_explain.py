@@ -9,8 +9,9 @@ import torch
 from tiny_models import CLS, PAD, SEP, ids, pixels, tiny
 from torch import nn
 
-from calig_fast import Explainer, checks, explain
-from calig_fast.shadow import twin, unwrap
+from calig_fast import Explainer, explain
+from calig_fast.model import checks
+from calig_fast.model.clone import twin, unwrap
 
 X = ids(9, 6)
 

@@ -12,7 +12,7 @@ from benchmarks.faithfulness.signals import heads, integrated_slopes, read
 from benchmarks.faithfulness.task import Case, Task, kept
 from calig_fast import explain
 from calig_fast.demo import MissingPackageError, load
-from calig_fast.method.fusion import Fusion
+from calig_fast.methods.fusion import Fusion
 
 ROOT = Path(__file__).parent.parent
 

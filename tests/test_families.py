@@ -8,8 +8,9 @@ from real_models import small_timm_mae
 from slow import attention_maps, layer_relevance
 from tiny_models import CLS, IMAGE, PAD, SEP, TEXT, Linear, ids, inputs, pixels, tiny
 
-from calig_fast import Explainer, explain, families
-from calig_fast.engine.rules import nodes_and_weights
+from calig_fast import Explainer, explain
+from calig_fast.model import families
+from calig_fast.quadrature.rules import nodes_and_weights
 
 REPEATED = {"albert": 4}
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from calig_fast import Explainer, explain, ops
-from calig_fast.method import presets
+from calig_fast.methods import presets
 
 DEVICE = os.environ.get("CALIG_FAST_TEST_DEVICE", "cuda")
 BACKENDS = [name for name in ("reference", "triton", "cuda") if ops.backends()[name] is None]

@@ -9,7 +9,8 @@ from PIL import Image
 from real_models import seeded
 from tiny_models import PICTURE, pixels, tiny
 
-from calig_fast import Explainer, Grid, explain, images
+from calig_fast import Explainer, Grid, explain
+from calig_fast.inputs import image as images
 
 QUICK = "gradient_x_input"
 

@@ -14,9 +14,10 @@ import pytest
 import torch
 from test_benchmarks import bert
 
-from benchmarks import bench_ops, gpu, gpu_times, page, truth
+from benchmarks import gpu, gpu_times, page, truth
 from calig_fast import ops
 from calig_fast.bench import machine
+from calig_fast.bench import operations as sized
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,7 +37,7 @@ def test_without_a_gpu_nothing_is_run_and_nothing_written(tmp_path: Path) -> Non
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_times, "FLUSH_BYTES", 64)
-    monkeypatch.setattr(bench_ops, "LAYOUTS", {"small": [3, 5]})
+    monkeypatch.setattr(sized, "LAYOUTS", {"small": [3, 5]})
 
 
 @pytest.fixture
@@ -58,8 +59,8 @@ def later() -> float:
 def test_every_operation_is_timed_and_related_to_the_peak(small: None) -> None:
     rows, left_out = gpu_times.operations("NVIDIA H100 80GB HBM3", later(), "cpu", 2)
     assert left_out == 0
-    assert {(r["op"], r["dtype"]) for r in rows} == set(bench_ops.PROBLEMS)
-    assert {bench_ops.operation(r["op"]).__name__ for r in rows} == set(ops.dispatch._operations)
+    assert {(r["op"], r["dtype"]) for r in rows} == set(sized.PROBLEMS)
+    assert {sized.operation(r["op"]).__name__ for r in rows} == set(ops.dispatch._operations)
     for r in rows:
         assert r["backend"] == "reference"
         assert 0 < r["p20"] <= r["median"] <= r["p80"]
@@ -72,19 +73,19 @@ def test_a_share_is_of_what_bounds_the_operation() -> None:
     assert peak.seconds(3_350_000, 0, "float32") == pytest.approx(1e-6)
     assert peak.seconds(3_350_000, 67_000_000_000, "float32") == pytest.approx(1e-3)
     assert peak.seconds(3_350_000, 67_000_000_000, "bfloat16") == pytest.approx(67 / 989 * 1e-3)
-    assert bench_ops.products("attention_forward", [2, 3]) == 2 * 2 * bench_ops.WIDTH * 13
-    assert bench_ops.products("norm_backward", [2, 3]) == 0
+    assert sized.products("attention_forward", [2, 3]) == 2 * 2 * sized.WIDTH * 13
+    assert sized.products("norm_backward", [2, 3]) == 0
 
 
 def test_a_wrong_operation_is_not_timed(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_ops, "agree", lambda *args: False)
+    monkeypatch.setattr(sized, "agree", lambda *args: False)
     with pytest.raises(truth.RedGateError, match=r"interpolate_path float32 small on reference: the answer is wrong"):
         gpu_times.operations("H100", later(), "cpu", 1)
 
 
 def test_what_there_is_no_time_for_is_counted(small: None) -> None:
     rows, left_out = gpu_times.operations("H100", time.monotonic() - 1, "cpu", 1)
-    assert (rows, left_out) == ([], len(bench_ops.PROBLEMS))
+    assert (rows, left_out) == ([], len(sized.PROBLEMS))
     rows, left_out = gpu_times.explanations(time.monotonic() - 1, "cpu", 1, bert)
     assert (rows, left_out) == ([], len(gpu_times.WAYS))
 

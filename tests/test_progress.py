@@ -6,7 +6,7 @@ from rich.progress import Progress
 from tiny_models import ids, tiny
 
 from calig_fast import explain
-from calig_fast.progress import ticker
+from calig_fast._utils.progress import ticker
 
 
 def test_a_function_is_told_every_step():

@@ -16,11 +16,11 @@ from tiny_models import inputs, tiny
 from calig_fast import explain
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from proofs import gates, kernels_page, roofline, tally
-from proofs.occupancy import occupancy
+from tools.kernel_checks import gates, kernels_page, roofline, tally
+from tools.kernel_checks.occupancy import occupancy
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = json.loads((ROOT / "proofs" / "results.json").read_text())
+RESULTS = json.loads((ROOT / "tools" / "kernel_checks" / "results.json").read_text())
 
 
 def first(part: str, **wanted: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -99,7 +99,7 @@ def test_occupancy(arch: str, threads: int, registers: int, shared: int, share: 
 
 
 def test_the_roofline_is_what_its_numbers_say() -> None:
-    results = json.loads((ROOT / "proofs" / "roofline.json").read_text())
+    results = json.loads((ROOT / "tools" / "kernel_checks" / "roofline.json").read_text())
     assert (ROOT / "docs" / "roofline.md").read_text() == roofline.page(results)
 
 

@@ -8,7 +8,7 @@ from slow import hidden_into
 from tiny_models import CLS, PAD, SEP, ids, pixels, tiny
 
 from calig_fast import Explainer, explain
-from calig_fast.references import blur
+from calig_fast.inputs.baseline import blur
 
 X = ids(9, 6)
 P = pixels(2)

@@ -72,8 +72,7 @@ def test_nothing_is_loaded_from_another_host(site):
 
 def test_the_reference_holds_what_is_public(site):
     import calig_fast
-    from calig_fast import metrics, monitor
-    from calig_fast.compat import captum
+    from calig_fast import captum, metrics, monitor
 
     said = "".join(p.read_text(encoding="utf-8") for p in (site / "api").glob("*.html"))
     for module in (calig_fast, metrics, monitor, captum):

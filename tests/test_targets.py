@@ -5,9 +5,9 @@ import torch
 from tiny_models import ids, pixels, tiny
 
 from calig_fast import Attribution, explain
-from calig_fast.engine.reference import Oracle
-from calig_fast.engine.sweep import Native
-from calig_fast.flow import SEVERAL
+from calig_fast._pipeline import SEVERAL
+from calig_fast.engines.autograd import Oracle
+from calig_fast.engines.native.engine import Native
 
 NODES = {"quadrature": "corrected_trapezoid", "n_steps": 6}
 

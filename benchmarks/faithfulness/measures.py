@@ -15,7 +15,7 @@ from benchmarks.faithfulness import methods
 from benchmarks.faithfulness.signals import read
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast import metrics
-from calig_fast.metrics.probe import probe
+from calig_fast.perturbation import perturbation_runner
 
 FEW = (0.1, 0.3, 0.5)  # fractions of the ablation
 CHOICES = (0.25, 0.5, 0.8, 0.97)
@@ -67,7 +67,7 @@ def tried_on_random_sets(task: Task, case: Case, target: int, candidates: dict[s
     """
     any_scores = next(iter(candidates.values()))
     removal = "blur" if task.kind == "image" else "pad"
-    p = probe(task.model, case.call, any_scores, target, task.processor, removal, "logit", 64)
+    p = perturbation_runner(task.model, case.call, any_scores, target, task.processor, removal, "logit", 64)
     places = p.removable[0].nonzero().flatten()
     generator = torch.Generator().manual_seed(0)
     sets = torch.zeros(SETS + 1, p.removable.shape[1], dtype=torch.bool)

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..encoder import Encoder
-from ..inputs import Inputs
-from ..output import logits_of
-from ..references import reference
+from ..inputs.baseline import reference
+from ..inputs.prepare import Inputs
+from ..inputs.target import logits_of
+from ..model.encoder import Encoder
 
 BATCH_SIZES = (4, 8, 16, 32)
 RULE = "gausslegendre"
@@ -184,3 +184,11 @@ def modules_before(model: nn.Module, blocks: Sequence[str], run: Callable[[], An
             )
         found.append(modules[0])
     return tuple(found)
+
+
+def attention_gradients(eager: Any, call: dict[str, Tensor], targets: list[int]) -> list[Tensor]:
+    """G_l = mean over heads of A (.) dF/dA, [B,T,T] of every block."""
+    out = eager(**call, output_attentions=True)
+    value = out.logits[torch.arange(len(targets)), torch.tensor(targets)].sum()
+    slopes = torch.autograd.grad(value, out.attentions)
+    return [(a.detach() * g).mean(1) for a, g in zip(out.attentions, slopes, strict=True)]

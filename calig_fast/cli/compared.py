@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from .. import metrics
-from ..attribution import Attribution
-from ..explain import Explainer
+from .._explain import Explainer
 from ..metrics import Agreement, Comparison, Erasure, Interval
+from ..results.attribution import Attribution
 from .loading import Loaded
 
 RANDOM = "random order"

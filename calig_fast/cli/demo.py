@@ -22,8 +22,8 @@ def demo(
     with plain_errors(debug):
         from rich.console import Console
 
+        from .._explain import Explainer
         from ..demo import load
-        from ..explain import Explainer
         from ..views.terminal import render
 
         console = Console()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..attribution import Attribution
+from ..results.attribution import Attribution
 
 
 def document(attribution: Attribution) -> dict[str, Any]:

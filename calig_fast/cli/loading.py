@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ..texts import has_vocabulary
+from ..inputs.text import has_vocabulary
 
 
 @dataclass(frozen=True)

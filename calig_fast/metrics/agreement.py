@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from . import scored
+from ..perturbation import rankings
 from .measure import Measure
 
 
@@ -78,8 +78,8 @@ def top_k_overlap(a: Any, b: Any, *, k: int | float = 0.2, mask: Any = None, abs
 
     def overlap(x: Tensor, y: Tensor) -> float:
         every = torch.ones(1, len(x), dtype=torch.bool)
-        size = scored.size(k, every)
-        both = (scored.places(x[None], every) < size[:, None]) & (scored.places(y[None], every) < size[:, None])
+        size = rankings.size(k, every)
+        both = (rankings.places(x[None], every) < size[:, None]) & (rankings.places(y[None], every) < size[:, None])
         return float(both.sum() / size)
 
     return _each("top-k overlap", overlap, a, b, mask, absolute)
@@ -123,12 +123,12 @@ def similarity_of(name: str, argument: str) -> Callable[..., Measure]:
 
 
 def _each(name: str, of: Callable[[Tensor, Tensor], float], a: Any, b: Any, mask: Any, absolute: bool) -> Measure:
-    left, right = scored.table(a, "a"), scored.table(b, "b")
+    left, right = rankings.table(a, "a"), rankings.table(b, "b")
     if left.shape != right.shape:
         raise ValueError(
             f"b: expected scores {list(left.shape)} as in a, got {list(right.shape)}; both must explain the same inputs"
         )
-    ranked = scored.content(a, mask, left.shape) & scored.content(b, mask, left.shape)
+    ranked = rankings.content(a, mask, left.shape) & rankings.content(b, mask, left.shape)
     if absolute:
         left, right = left.abs(), right.abs()
     values = [of(x[r], y[r]) for x, y, r in zip(left, right, ranked, strict=True)]

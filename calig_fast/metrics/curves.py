@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..output import Output
-from . import scored
+from ..perturbation import Output, PerturbationRunner, perturbation_runner, rankings
 from .measure import Curve
-from .probe import Probe, probe
 
 WHOLE = tuple(i / 10 for i in range(11))
 CHEFER = tuple(i / 10 for i in range(1, 10))
@@ -44,8 +42,8 @@ def deletion_auc(
     Raises:
         ValueError, TypeError: see `erasure`.
     """
-    shares = scored.fractions_of(fractions, rising=True)
-    p = probe(model, inputs, scores, target, tokenizer, removal, output, batch_size)
+    shares = rankings.fractions_of(fractions, rising=True)
+    p = perturbation_runner(model, inputs, scores, target, tokenizer, removal, output, batch_size)
     return _area("deletion AUC", p, p.top(shares), shares, higher=False)
 
 
@@ -76,8 +74,8 @@ def insertion_auc(
     Raises:
         ValueError, TypeError: see `erasure`.
     """
-    shares = scored.fractions_of(fractions, rising=True)
-    p = probe(model, inputs, scores, target, tokenizer, removal, output, batch_size)
+    shares = rankings.fractions_of(fractions, rising=True)
+    p = perturbation_runner(model, inputs, scores, target, tokenizer, removal, output, batch_size)
     return _area("insertion AUC", p, p.removable[:, None] & ~p.top(shares), shares, higher=True)
 
 
@@ -115,13 +113,13 @@ def perturbation_auc(
     """
     if order not in {"positive", "negative"}:
         raise ValueError(f'order: expected "positive" or "negative", got {order!r}')
-    shares = scored.fractions_of(fractions, rising=True)
-    p = probe(model, inputs, scores, target, tokenizer, removal, output, batch_size)
+    shares = rankings.fractions_of(fractions, rising=True)
+    p = perturbation_runner(model, inputs, scores, target, tokenizer, removal, output, batch_size)
     positive = order == "positive"
     return _area(f"{order} perturbation AUC", p, p.top(shares, largest=positive), shares, higher=not positive)
 
 
-def _area(name: str, p: Probe, removed: Tensor, fractions: Tensor, higher: bool) -> Curve:
+def _area(name: str, p: PerturbationRunner, removed: Tensor, fractions: Tensor, higher: bool) -> Curve:
     none = torch.zeros_like(p.removable)[:, None]
     found = p.answers(torch.cat([none, removed], 1))
     curve = found[:, 1:]

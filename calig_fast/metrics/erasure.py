@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..output import Output
-from . import scored
+from ..perturbation import Output, perturbation_runner, rankings
 from .measure import Curve, Measure
-from .probe import probe
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.5)
 
@@ -82,9 +80,11 @@ def erasure(
     Raises:
         ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
     """
-    shares = scored.fractions_of(fractions)
+    shares = rankings.fractions_of(fractions)
     logs = output == "prob"  # a probability is read off its logarithm, which log-odds need
-    p = probe(model, inputs, scores, target, tokenizer, removal, "log_prob" if logs else output, batch_size)
+    p = perturbation_runner(
+        model, inputs, scores, target, tokenizer, removal, "log_prob" if logs else output, batch_size
+    )
     top, k = p.top(shares), len(shares)
     ends = torch.stack([torch.zeros_like(p.removable), p.removable], 1)
     raw = p.answers(torch.cat([ends[:, : 1 + normalised], top, p.removable[:, None] & ~top], 1))

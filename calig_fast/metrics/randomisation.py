@@ -9,14 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import families
-from ..encoder import Encoder
-from ..explain import explain
-from ..shadow import twin
+from .._explain import explain
+from ..perturbation import explained_classes, model_parts, opened, random_weights, with_weights
 from .agreement import similarity_of
 from .measure import Measure
-from .probe import explained_classes
-from .removal import opened
 from .sensitivity import Explain
 
 
@@ -82,64 +78,18 @@ def model_randomisation(
     if mode not in {"cascading", "independent"}:
         raise ValueError(f'mode: expected "cascading" or "independent", got {mode!r}')
     alike = similarity_of(similarity, "similarity")
-    inner, encoder, batch = opened(model, inputs, tokenizer)
-    if layers is not None:
-        encoder = families.named(inner, (layers,) if isinstance(layers, str) else layers)
+    inner, encoder, batch = opened(model, inputs, tokenizer, layers)
     classes = explained_classes(inner, batch, target)
-    original = explainer(twin(inner), inputs, target=classes, tokenizer=tokenizer)
-    parts = _stages(inner, encoder)
-    drawn = _draw(inner, seed)
+    original = explainer(with_weights(inner, {}), inputs, target=classes, tokenizer=tokenizer)
+    parts = model_parts(inner, encoder)
+    drawn = random_weights(inner, seed)
     names: list[str] = []
     found = []
     for part in parts.values():
         names = [*names, *part] if mode == "cascading" else part
-        changed = _randomised(inner, {name: drawn[name] for name in names})
+        changed = with_weights(inner, {name: drawn[name] for name in names})
         scores = explainer(changed, inputs, target=classes, tokenizer=tokenizer)
         found.append(alike(original, scores, absolute=absolute).values)
     table = torch.stack(found, 1)
     values = table[:, -1] if mode == "cascading" else table.nanmean(1)
     return Randomisation(f"{mode} randomisation", values, False, tuple(parts), table)
-
-
-def _stages(model: nn.Module, encoder: Encoder) -> dict[str, list[str]]:
-    """Names of the parameters of each part, from the head down.
-
-    What comes before the first block's parameters is the embeddings', what comes after them the head's.
-
-    Raises:
-        ValueError: blocks that are not known.
-    """
-    if not encoder.blocks:
-        raise ValueError(
-            f'model: no family knows {type(model).__name__}; name its blocks, as in layers="encoder.layers"'
-        )
-    parts: dict[str, list[str]] = {"head": [], **{block: [] for block in reversed(encoder.blocks)}, "embeddings": []}
-    above = False
-    for name, _ in model.named_parameters(remove_duplicate=False):
-        block = next((b for b in encoder.blocks if name.startswith(f"{b}.")), None)
-        above = above or block is not None
-        parts[block or ("head" if above else "embeddings")].append(name)
-    return {part: names for part, names in parts.items() if names}
-
-
-def _draw(model: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Random weights by name, the same object where the model's parameters are one."""
-    generator = torch.Generator().manual_seed(seed)
-    known: dict[int, Tensor] = {}
-    out = {}
-    for name, weight in model.named_parameters(remove_duplicate=False):
-        if id(weight) not in known:
-            value = weight.detach().double().cpu()
-            fresh = torch.randn(value.shape, generator=generator, dtype=torch.float64)
-            known[id(weight)] = (value.mean() + value.std(correction=0) * fresh).to(weight)
-        out[name] = known[id(weight)]
-    return out
-
-
-def _randomised(model: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
-    """A twin of the model with some of its weights others."""
-    changed = twin(model)
-    for name, value in weights.items():
-        owner, _, leaf = name.rpartition(".")
-        changed.get_submodule(owner)._parameters[leaf] = nn.Parameter(value, requires_grad=False)
-    return changed

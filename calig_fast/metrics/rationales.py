@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..attribution import Attribution
-from . import scored
+from ..perturbation import rankings
+from ..results.attribution import Attribution
 from .measure import Measure
 
 Spans = Sequence[Sequence[tuple[int, int]]]
@@ -170,7 +170,7 @@ def average_ratio(rationales: Any, mask: Any = None) -> float:
     marked = torch.as_tensor(rationales).cpu() != 0
     if marked.dim() != 2:
         raise ValueError(f"rationales: expected [B,W] bools, got {list(marked.shape)}")
-    counted = scored.content(None, mask, marked.shape)
+    counted = rankings.content(None, mask, marked.shape)
     return float(((marked & counted).sum(1) / counted.sum(1)).mean())
 
 
@@ -201,7 +201,7 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
         raise ValueError(
             "attribution: its words know no place in the text, as the tokenizer keeps none; take a fast tokenizer"
         )
-    table = scored.table(attribution)
+    table = rankings.table(attribution)
     longest = max(map(len, spans), default=0)
     out, mask = (
         torch.zeros(len(spans), longest, dtype=torch.float64),
@@ -219,16 +219,16 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
 
 def _marked(scores: Any, rationales: Any, mask: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Scores, marks and what counts, each [B,W]."""
-    table = scored.table(scores)
-    counted = scored.content(scores, mask, table.shape)
-    return table, scored.flags(rationales, table.shape, "rationales") & counted, counted
+    table = rankings.table(scores)
+    counted = rankings.content(scores, mask, table.shape)
+    return table, rankings.flags(rationales, table.shape, "rationales") & counted, counted
 
 
 def _hard(scores: Any, rationales: Any, k: int | float | None, mask: Any) -> tuple[Tensor, Tensor, Tensor]:
     """[B,W] bools: what the scores predict, what is marked, what counts."""
     table, marked, counted = _marked(scores, rationales, mask)
-    size = marked.sum(1) if k is None else scored.size(k, counted)
-    return scored.places(table, counted) < size[:, None], marked, counted
+    size = marked.sum(1) if k is None else rankings.size(k, counted)
+    return rankings.places(table, counted) < size[:, None], marked, counted
 
 
 def _f1(precision: Tensor, recall: Tensor) -> Tensor:

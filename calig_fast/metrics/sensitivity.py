@@ -8,14 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..explain import explain
-from ..inputs import Inputs
-from ..output import Output
-from ..shadow import twin
-from . import scored
+from .._explain import explain
+from ..perturbation import (
+    Output,
+    continuous,
+    explained_classes,
+    noise,
+    opened,
+    perturbation_runner,
+    rankings,
+    with_weights,
+)
 from .measure import Measure
-from .probe import explained_classes, probe
-from .removal import opened
 
 Explain = Callable[..., Any]
 
@@ -60,7 +64,7 @@ def infidelity(
         raise ValueError(f"samples: expected an int of at least 1, got {samples!r}")
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction: expected a probability above 0, at most 1, got {fraction}")
-    p = probe(model, inputs, scores, target, tokenizer, removal, output, batch_size)
+    p = perturbation_runner(model, inputs, scores, target, tokenizer, removal, output, batch_size)
     if removed is None:
         sets = torch.stack([_drawn(row, samples, fraction, seed) for row in p.removable])
     else:
@@ -125,23 +129,23 @@ def max_sensitivity(
             raise ValueError(f"{name}: expected an int of at least 1, got {value!r}")
     inner, encoder, batch = opened(model, inputs, tokenizer)
     classes = explained_classes(inner, batch, target)
-    running = twin(inner)
-    call, moving = _continuous(running, encoder.embedding, batch)
+    running = with_weights(inner, {})
+    call, moving = continuous(running, encoder.embedding, batch)
 
-    def explained(owners: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+    def explained(owners: Tensor, added: Tensor | None) -> tuple[Tensor, Tensor]:
         some = {k: v[owners.to(v.device)] for k, v in call.items()}
-        if noise is not None:
-            some[moving] = some[moving] + noise.to(some[moving])
+        if added is not None:
+            some[moving] = some[moving] + added.to(some[moving])
         found = explainer(running, some.get("", some), target=classes[owners], tokenizer=tokenizer)
-        table = scored.table(found, "explainer")
-        return table, scored.content(found, None, table.shape)
+        table = rankings.table(found, "explainer")
+        return table, rankings.content(found, None, table.shape)
 
     every = torch.arange(len(batch))
     parts = [explained(rows, None) for rows in torch.split(every, batch_size)]
     original, ranked = torch.cat([t for t, _ in parts]), torch.cat([r for _, r in parts])
     owners, numbers = every.repeat_interleave(samples), torch.arange(samples).repeat(len(batch))
     moved = [
-        explained(owners[rows], _noise(call[moving], batch, owners[rows], numbers[rows], radius, seed))[0]
+        explained(owners[rows], noise(call[moving], batch, owners[rows], numbers[rows], radius, seed))[0]
         for rows in torch.split(torch.arange(len(owners)), batch_size)
     ]
     change = ((torch.cat(moved) - original[owners]) * ranked[owners]).norm(dim=1).reshape(-1, samples).amax(1)
@@ -158,39 +162,3 @@ def _drawn(removable: Tensor, samples: int, fraction: float, seed: int) -> Tenso
     out = torch.zeros(samples, len(removable), dtype=torch.bool)
     out[:, removable] = chosen
     return out
-
-
-def _continuous(model: nn.Module, embedding: str | None, batch: Inputs) -> tuple[dict[str, Tensor], str]:
-    """The inputs with embeddings in the place of ids, and the name of what is perturbed.
-
-    Raises:
-        ValueError: a model of text without word embeddings.
-    """
-    if batch.texts is None:
-        return dict(batch.call), batch.pixels[0]
-    call = {**batch.call, "special_tokens_mask": batch.special.long()}
-    if batch.embeds is not None:
-        return call, batch.embeds
-    if embedding is None or batch.ids is None:
-        raise ValueError("model: it has no word embeddings to perturb; max_sensitivity of text needs them")
-    with torch.no_grad():
-        words = model.get_submodule(embedding)(batch.ids)
-    kept = {k: v for k, v in call.items() if v is not batch.ids}
-    return {**kept, "inputs_embeds": words}, "inputs_embeds"
-
-
-def _noise(like: Tensor, batch: Inputs, owners: Tensor, numbers: Tensor, radius: float, seed: int) -> Tensor:
-    """[N,...] uniform noise for the inputs `owners` [N], of each the draw of that number; zeros at padding."""
-    out = torch.zeros(len(owners), *like.shape[1:])
-    for b in sorted(set(owners.tolist())):
-        mine = owners == b
-        # each input has its own draws, begun anew, so that they depend on neither the batch nor batch_size
-        generator = torch.Generator().manual_seed(seed)
-        count = int(numbers[mine].max()) + 1
-        if batch.texts is None:
-            out[mine] = torch.rand(count, *like.shape[1:], generator=generator)[numbers[mine]] * 2 - 1
-            continue
-        real = batch.mask[b].cpu()
-        drawn = torch.rand(count, int(real.sum()), like.shape[2], generator=generator) * 2 - 1
-        out[mine.nonzero(), real.nonzero().flatten()] = drawn[numbers[mine]]
-    return radius * out

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..attribution import Attribution, Grid
+from ..results.attribution import Attribution
+from ..results.tokens import Grid
 from ..views.summary import Summary, summarise
 from .measures import Floats, Look, measure
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..attribution import Attribution
+from ..results.attribution import Attribution
 
 Floats = NDArray[np.float64]
 TOP = 5

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import checks
-from ..attribution import Attribution
-from ..explain import Explainer
-from ..inputs import read
-from ..shadow import unwrap
-from ..warn import warn
+from .._explain import Explainer
+from .._utils.warn import warn
+from ..inputs.prepare import read
+from ..model import checks
+from ..model.clone import unwrap
+from ..results.attribution import Attribution
 from .budget import Budget
 from .history import History
 from .logs import Record, writers

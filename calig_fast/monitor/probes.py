@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..images import is_image
+from ..inputs.image import is_image
 
 Target = int | tuple[int, int] | None
 

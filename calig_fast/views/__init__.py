@@ -1,1 +1,31 @@
-"""Pictures of an attribution: in the terminal, as an HTML page, as figures. They know the result type alone."""
+"""Views of a result: terminal, HTML, figures; registered here, loaded at their first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from ..results.rendering import register_renderer
+
+_VIEWS = {
+    "page": ("html", "page"),
+    "fragment": ("html", "fragment"),
+    "plot": ("plots", "plot"),
+    "plot_layers": ("plots", "plot_layers"),
+    "compare_page": ("html", "compare_page"),
+    "compare_fragment": ("html", "compare_fragment"),
+    "compare_plot": ("side_by_side", "plot_comparison"),
+    "compare_terminal": ("terminal", "render_comparison"),
+}
+
+
+def _at_first_use(module: str, function: str) -> Callable[..., Any]:
+    def view(*args: Any) -> Any:
+        return getattr(import_module(f"{__name__}.{module}"), function)(*args)
+
+    return view
+
+
+for _name, (_module, _function) in _VIEWS.items():
+    register_renderer(_name, _at_first_use(_module, _function))

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..attribution import Attribution
+from ..results.attribution import Attribution
+from ..results.comparison import Comparison
 from . import colours, context
-from .comparison import Comparison
 from .pictures import heat, photograph
 from .summary import Floats, Summary, percent, signed, strongest_of, summarise, visible
 

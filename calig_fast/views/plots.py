@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..attribution import Attribution
+from ..results.attribution import Attribution
 from . import colours
 from .figures import (
     GREY,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..results.comparison import Comparison
 from .colours import PERCENTILE
-from .comparison import Comparison
 from .figures import (
     GREY,
     INK,

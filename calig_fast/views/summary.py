@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..attribution import Attribution, Text
-from ..output import probabilities
+from ..results.attribution import Attribution
+from ..results.probabilities import probabilities
+from ..results.tokens import Text
 from .colours import PERCENTILE, normalise, robust_scale
 
 Floats = NDArray[np.float64]

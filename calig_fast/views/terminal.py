@@ -13,9 +13,10 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from ..attribution import Attribution, Grid
+from ..results.attribution import Attribution
+from ..results.comparison import Comparison
+from ..results.tokens import Grid
 from . import colours
-from .comparison import Comparison
 from .summary import Floats, Summary, percent, signed, strongest_of, summarise
 
 Pixels = NDArray[np.uint8]

@@ -1,6 +1,6 @@
 // What the CUDA kernels share: element types, packs of 16 bytes, global memory, and sums over warps and blocks.
-// Kernels reach global memory through load and store alone, so that the emulator (emulation/) can count what they do;
-// a lane with nothing to do calls them too, with active = false.
+// Kernels reach global memory through load and store alone, so that the emulator (tools/cuda_emulator/) can count what
+// they do; a lane with nothing to do calls them too, with active = false.
 #pragma once
 
 #include <cuda_bf16.h>

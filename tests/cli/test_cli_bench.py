@@ -13,7 +13,7 @@ from calig_fast.bench import RedGateError, bench
 from calig_fast.bench import run as running
 from calig_fast.bench.captum_loop import loop, modules_before
 from calig_fast.bench.gates import errors, gate, same
-from calig_fast.inputs import read
+from calig_fast.inputs.prepare import read
 
 pytest.importorskip("captum")
 TEXT = "A dull film about nothing at all"

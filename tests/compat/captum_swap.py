@@ -2,7 +2,7 @@
 
 import importlib
 
-from calig_fast.compat import captum as ours
+from calig_fast import captum as ours
 
 importlib.import_module("captum.attr")  # all of Captum's own modules, which keep what they have
 WHERE = {

@@ -9,8 +9,8 @@ from tiny_models import tiny
 from torch import nn
 from toys import alike
 
-from calig_fast import families
-from calig_fast.compat import captum as ours
+from calig_fast import captum as ours
+from calig_fast.model import families
 
 STEPS = 4
 

@@ -13,7 +13,7 @@ from captum.attr import LayerActivation, NoiseTunnel
 from torch import Tensor, nn
 from toys import draw, flat, same
 
-from calig_fast.compat.captum import IntegratedGradients, LayerConductance, LayerIntegratedGradients
+from calig_fast.captum import IntegratedGradients, LayerConductance, LayerIntegratedGradients
 
 NOISE = ("smoothgrad", "smoothgrad_sq", "vargrad")
 METHODS = ("gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid")

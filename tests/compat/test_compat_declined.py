@@ -10,7 +10,7 @@ from tiny_models import inputs
 from torch import nn
 from toys import same
 
-from calig_fast.compat import captum as ours
+from calig_fast import captum as ours
 
 
 def declined(forward, layer, reason, kind="bert", model=None, **options):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from toys import ROWS, Toy, Words, alike, draw, made, same
 
-from calig_fast.compat import captum as ours
+from calig_fast import captum as ours
 
 pytestmark = pytest.mark.filterwarnings("ignore:layer. several", "ignore:Multiple layers")
 

@@ -10,7 +10,7 @@ from real_models import minilm_tokenizer, minilm_topics
 from tiny_models import IMAGE, PAD, TEXT, ids, inputs, tiny
 from toys import same
 
-from calig_fast.compat import captum as ours
+from calig_fast import captum as ours
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -124,7 +124,7 @@ def test_waves_are_cut_to_the_memory_budget(monkeypatch):
         sizes.append(len(i))
         return text(model)(i, mask)
 
-    monkeypatch.setattr("calig_fast.compat.captum.native.DEFAULT_BUDGET", 2**17)
+    monkeypatch.setattr("calig_fast.captum.native.DEFAULT_BUDGET", 2**17)
     lig = ours.LayerIntegratedGradients(forward, blocks_of(model)[0])
     found = lig.attribute(x["input_ids"], target=0, additional_forward_args=x["attention_mask"], n_steps=9)
     assert lig.engine == "native"

@@ -5,7 +5,7 @@ import inspect
 import captum.attr as captums
 import pytest
 
-from calig_fast.compat import captum as ours
+from calig_fast import captum as ours
 
 NAMES = ("IntegratedGradients", "LayerIntegratedGradients", "LayerConductance")
 

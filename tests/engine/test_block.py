@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from calig_fast.encoder import Affine, Block, Norm
-from calig_fast.engine import block as blocks
-from calig_fast.engine import first_row
-from calig_fast.engine.attend import attend, attend_vjp, attention_map
-from calig_fast.engine.packed import Run, Segments
+from calig_fast.engines.native import block as blocks
+from calig_fast.engines.native import first_token_block as first_row
+from calig_fast.engines.native.attention import attend, attend_vjp, attention_map
+from calig_fast.model.encoder import Affine, Block, Norm
+from calig_fast.ops.packing import Run, Segments
 
 D, E, F, H = 12, 8, 20, 2
 LENGTHS = (5, 5, 1, 3, 3, 3)

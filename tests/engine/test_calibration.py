@@ -7,8 +7,8 @@ import torch
 from tiny_models import ids, tiny
 
 from calig_fast import Explainer, explain
-from calig_fast.engine.calibration import BENDS, MEMORY, MENU, Calibration, Start, Trace, needs, spline
-from calig_fast.engine.quadrature import FIRST, Path
+from calig_fast.quadrature.adaptive import FIRST, Path
+from calig_fast.quadrature.warm_start import BENDS, MEMORY, MENU, Calibration, Start, Trace, needs, spline
 
 
 def trace(layer, f, gap, tolerance=2e-2, nodes=33):

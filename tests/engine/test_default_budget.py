@@ -8,10 +8,10 @@ import pytest
 import torch
 from tiny_models import tiny
 
-from calig_fast.engine.budget import default_budget
-from calig_fast.engine.reference import Oracle
-from calig_fast.engine.sweep import Native
-from calig_fast.families import find
+from calig_fast.engines.autograd import Oracle
+from calig_fast.engines.budget import default_budget
+from calig_fast.engines.native.engine import Native
+from calig_fast.model.families import find
 
 GPU = torch.device("cuda", 0)
 

@@ -13,8 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from calig_fast import Explainer, explain, ops
-from calig_fast.engine import graphs, sweep
-from calig_fast.engine.graphs import Replay
+from calig_fast.engines.native import cuda_graphs as graphs
+from calig_fast.engines.native import engine as sweep
+from calig_fast.engines.native.cuda_graphs import Replay
 
 needs_cpu = pytest.mark.skipif(ops.backends()["cpu"] is not None, reason="the reference reads values, on the CPU too")
 

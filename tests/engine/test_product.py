@@ -10,8 +10,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from calig_fast import ops
-from calig_fast.encoder import Affine
-from calig_fast.engine import product
+from calig_fast.engines.native import linear as product
+from calig_fast.model.encoder import Affine
 
 needs_cpu = pytest.mark.skipif(ops.backends()["cpu"] is not None, reason=f"cpu: {ops.backends()['cpu']}")
 ROWS = (0, 1, 3, product.TILE - 1, product.TILE, product.TILE + 1, 3 * product.TILE + 77)

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from calig_fast.engine.fixed import FixedPath
-from calig_fast.engine.quadrature import Path
-from calig_fast.engine.rules import FIXED, corrected_trapezoid, nodes_and_weights
+from calig_fast.quadrature.adaptive import Path
+from calig_fast.quadrature.fixed import FixedPath
+from calig_fast.quadrature.rules import FIXED, corrected_trapezoid, nodes_and_weights
 
 
 def integrate(f, truth, tolerance=2e-2, budget=128, gap=None):

@@ -7,8 +7,8 @@ import torch
 from tiny_models import IMAGE, TEXT, ids, pixels, tiny
 
 from calig_fast import Explainer, explain, ops
-from calig_fast.engine.sweep import Native
-from calig_fast.method.presets import PRESETS
+from calig_fast.engines.native.engine import Native
+from calig_fast.methods.presets import PRESETS
 
 NATIVE = [name for name, method in PRESETS.items() if method.integral != "input"]
 SAME_NODES = {"quadrature": "corrected_trapezoid", "n_steps": 5}

@@ -16,12 +16,12 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTenso
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from calig_fast import explain
-from calig_fast.engine import sweep
-from calig_fast.engine.packed import Packed
-from calig_fast.engine.points import Point
-from calig_fast.engine.sweep import Native
-from calig_fast.engine.wave import Way
+from calig_fast.engines.base import Point
+from calig_fast.engines.native import engine as sweep
+from calig_fast.engines.native.engine import Native
+from calig_fast.engines.native.path_batch import Way
 from calig_fast.ops import dispatch
+from calig_fast.ops.packing import Packed
 
 KINDS = ["bert", "vit", "dinov2", "dinov2-gated", "timm-avg"]
 POINTS = [Point(layer, row, node) for layer in (0, 1, 2) for row in (0, 1) for node in (0.25, 0.5, 0.75)]

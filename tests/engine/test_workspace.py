@@ -15,9 +15,9 @@ from tiny_models import ids, pixels, tiny
 from torch import Tensor, nn
 
 from calig_fast import Explainer, explain, ops
-from calig_fast.attribution import Attribution
-from calig_fast.engine import sweep
-from calig_fast.engine.workspace import Workspace
+from calig_fast.engines.native import engine as sweep
+from calig_fast.engines.native.workspace import Workspace
+from calig_fast.results.attribution import Attribution
 
 needs_cpu = pytest.mark.skipif(ops.backends()["cpu"] is not None, reason="the reference reads values, on the CPU too")
 NODES: dict[str, Any] = {"engine": "native", "target": 1, "quadrature": "gausslegendre", "n_steps": 4}

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from calig_fast.method.fusion import ATTENTION_SCALES, RELEVANCE_SCALES, Fusion, context_map
-from calig_fast.method.rollout import rollout
+from calig_fast.methods.fusion import ATTENTION_SCALES, RELEVANCE_SCALES, Fusion, context_map
+from calig_fast.methods.rollout import rollout
 
 
 def dense(relevance, maps, readout, fusion):

@@ -9,7 +9,7 @@ from slow import attention_maps
 from tiny_models import ids, pixels, tiny
 
 from calig_fast import Fusion, explain
-from calig_fast.method.presets import PRESETS
+from calig_fast.methods.presets import PRESETS
 
 DOUBLE = {"dtype": torch.float64, "target": 1}
 

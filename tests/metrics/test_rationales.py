@@ -6,15 +6,7 @@ from tiny_models import tiny
 
 from benchmarks.peers import inputs as sentences
 from calig_fast import Explainer, explain
-from calig_fast.metrics import (
-    auprc,
-    average_precision,
-    average_ratio,
-    iou_f1,
-    span_scores,
-    token_f1,
-    token_iou,
-)
+from calig_fast.metrics import auprc, average_precision, average_ratio, iou_f1, span_scores, token_f1, token_iou
 
 SCORES = torch.tensor([[0.9, 0.8, 0.1, 0.7, 0.2, 0.0], [0.1, 0.2, 0.3, 0.4, 9.0, 9.0]])
 MARKED = torch.tensor([[1, 0, 0, 1, 1, 0], [1, 1, 0, 0, 0, 0]]).bool()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from calig_fast.attribution import Attribution
 from calig_fast.monitor.measures import measure, rank_correlation
+from calig_fast.results.attribution import Attribution
 
 
 def attribution(scores, special, layers, **changes):

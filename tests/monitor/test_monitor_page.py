@@ -9,11 +9,12 @@ import pytest
 import torch
 from tiny_models import ids, pixels, tiny
 
-from calig_fast.attribution import Attribution, Text, Word
 from calig_fast.monitor import Monitor
 from calig_fast.monitor.curves import HEIGHT, WIDTH, curve
 from calig_fast.monitor.history import History
 from calig_fast.monitor.page import DRAWN, SHOWN, page, spread
+from calig_fast.results.attribution import Attribution
+from calig_fast.results.tokens import Text, Word
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'it' & שלום \u202eabc e\u0301 🎬"
 VOID = {"meta", "img", "br"}

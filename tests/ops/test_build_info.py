@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from calig_fast import ops
-from calig_fast.build import BuildInfo, build_info
 from calig_fast.ops import sources
+from calig_fast.ops.build_info import BuildInfo, build_info
 from calig_fast.ops.extension import ROOT, _built, extension
 
 WORK = """
 import torch
 from calig_fast import ops
-from calig_fast.build import build_info
+from calig_fast.ops.build_info import build_info
 h = torch.arange(6.0).reshape(3, 2)
 where = torch.tensor([0, 3]), torch.tensor([0]), torch.tensor([0.5])
 assert torch.equal(ops.interpolate_path(h, h + 1, *where), h + 0.5)

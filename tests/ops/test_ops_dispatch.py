@@ -15,8 +15,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from calig_fast import ops
-from calig_fast.build import build_info
 from calig_fast.ops import dispatch
+from calig_fast.ops.build_info import build_info
 from calig_fast.ops.fuse_rollout import spec as fuse
 
 OPERATIONS = (
@@ -225,7 +225,7 @@ def test_every_instruction_set_gives_the_values(capability: str) -> None:
     if capability not in order or order.index(capability) > order.index(info.instruction_set or "default"):
         pytest.skip(f"{capability}: this machine runs {info.instruction_set}, compiled are {', '.join(order)}")
     code = (
-        "import sys, pytest; from calig_fast.build import build_info; used = build_info().instruction_set; "
+        "import sys, pytest; from calig_fast.ops.build_info import build_info; used = build_info().instruction_set; "
         f"assert used == {capability!r}, used; "
         "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'cpu or threads', sys.argv[1]]))"
     )

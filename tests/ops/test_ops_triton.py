@@ -54,7 +54,7 @@ def test_importing_the_package_imports_no_triton() -> None:
 @pytest.mark.parametrize("op", [op for op in OPERATIONS if op != "attention_gradient"])  # its is attention_backward's
 @pytest.mark.parametrize("arch", ["sm_90", "gfx942"])
 def test_no_kernel_spills(op: str, arch: str) -> None:
-    from proofs.triton_compile import reports
+    from tools.kernel_checks.triton_compile import reports
 
     for report in reports((op,), (arch,)):
         assert (report.stack, report.spills) == (0, 0), report
@@ -68,7 +68,7 @@ def test_no_kernel_spills(op: str, arch: str) -> None:
 @pytest.mark.parametrize("op", [op for op in OPERATIONS if op != "attention_gradient"])
 def test_every_kernel_compiles_where_all_counts_are_one(op: str) -> None:
     """A launch makes a number that is 1 a constant, which cannot do all that a number can; the interpreter does not."""
-    from proofs import triton_compile
+    from tools.kernel_checks import triton_compile
 
     seen = set()
     for variant, constants, config in triton_compile.problems(op, torch.float32, "sm_90"):

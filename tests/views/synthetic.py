@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import torch
 
-from calig_fast.attribution import Attribution, Grid, Text, Word
+from calig_fast.results.attribution import Attribution
+from calig_fast.results.tokens import Grid, Text, Word
 
 REVIEW = (
     "Shares in the chipmaker climbed sharply on Tuesday after it raised its full-year profit forecast, "

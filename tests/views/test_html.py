@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
 
-from calig_fast.attribution import Attribution
+from calig_fast.results.attribution import Attribution
 from calig_fast.views.html import NOTEBOOK_INPUTS, fragment, page
 from calig_fast.views.pictures import heat, photograph, smooth
 from calig_fast.views.summary import visible

@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from synthetic import cases, of_texts, read
 
-from calig_fast.attribution import Attribution
+from calig_fast.results.attribution import Attribution
 from calig_fast.views.terminal import WORDS, render
 
 CASES = cases()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..packed import segments
+from ..checks import segments
 
 
 def supports(*tensors: Tensor) -> str | None:

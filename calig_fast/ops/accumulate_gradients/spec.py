@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..packed import check_inputs, check_offsets, check_rows, check_same_device, check_tensor
+from ..checks import check_inputs, check_offsets, check_rows, check_same_device, check_tensor
 from ..samples import Case, layouts, numbers, strided
 
 SCHEMA = (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..packed import check_same_device, check_tensor
+from ..checks import check_same_device, check_tensor
 from ..samples import Case, numbers, strided
 
 SCHEMA = "(Tensor gradient, Tensor inner, str kind, bool gated=False) -> Tensor"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..attention_forward import spec as forward
-from ..packed import check_same_device, check_tensor
+from ..checks import check_same_device, check_tensor
 from ..samples import Case, numbers, strided
 
 SCHEMA = (

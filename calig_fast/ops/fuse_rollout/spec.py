@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..packed import check_offsets, check_same_device, check_tensor, readable
+from ..checks import check_offsets, check_same_device, check_tensor, readable
 from ..samples import Case, layouts, numbers, strided
 
 SCHEMA = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..packed import segments
+from ..checks import segments
 
 
 def supports(*tensors: Tensor) -> str | None:

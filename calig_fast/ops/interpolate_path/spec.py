@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..packed import check_inputs, check_offsets, check_rows, check_same_device, check_tensor
+from ..checks import check_inputs, check_offsets, check_rows, check_same_device, check_tensor
 from ..samples import Case, layouts, numbers, strided
 
 SCHEMA = "(Tensor start, Tensor end, Tensor offsets, Tensor inputs, Tensor nodes, int? rows=None) -> Tensor"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..packed import check_same_device, check_tensor
+from ..checks import check_same_device, check_tensor
 from ..samples import Case, numbers, strided
 
 SCHEMA = "(Tensor x, Tensor weight, Tensor? bias=None, Tensor? residual=None, bool backward=False) -> Tensor"

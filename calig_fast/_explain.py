@@ -1,0 +1,197 @@
+"""What the user calls: `explain`, and `Explainer` for many inputs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ._options import Settings
+from ._pipeline import Flow, Memory
+from ._utils.progress import Progress
+from .engines.native.workspace import Workspace
+from .inputs.prepare import read
+from .inputs.target import Output
+from .methods.fusion import Fusion
+from .model import checks, families
+from .model.clone import unwrap
+from .results.attribution import Attribution
+
+
+def explain(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    target: Any = None,
+    baselines: Any = None,
+    method: str | Fusion = "calig",
+    output: Output = "logit",
+    layers: int | str | Sequence[int | str] | None = None,
+    n_steps: int | None = None,
+    quadrature: str = "auto",
+    tolerance: float = 2e-2,
+    certify: str = "layers",
+    lam: float | None = None,
+    dtype: torch.dtype | None = None,
+    memory_budget: int | None = None,
+    engine: str = "auto",
+    backend: str = "auto",
+    tokenizer: Any = None,
+    progress: Progress = None,
+    return_maps: bool = False,
+) -> Attribution:
+    """Signed relevance of every token or patch for what `model` decided about `inputs`, layer by layer.
+
+    r_l[t] = sum_d (h_l - h'_l)[t,d] * integral over a of dF_l/dh_l[t,d] at h'_l + a (h_l - h'_l), fused with the
+    attention gradients G_l = mean_h A (.) dF/dA into M_l = lam r^_l + (1 - lam) G^_l, and rolled out over the layers.
+    A documented reconstruction of CA-LIG (Mersha and Kalita, arXiv 2602.16608).
+
+    The model is explained in evaluation mode, in whatever mode it is, and is not touched.
+
+    Args:
+        model: a Hugging Face or timm classifier, or any model with `layers=` naming its blocks.
+        inputs: a tokenizer's output, a dict of tensors, ids [T] or [B,T], pixels [C,H,W] or [B,C,H,W]; with a
+            tokenizer or processor also text, a list of texts, a pair (a tuple), a list of pairs, PIL images.
+        tokenizer: tokenizer or image processor; names tokens and words, finds special tokens, takes text and pictures.
+        target: class to explain: None (the predicted one), an int, or B of them; pairs for output="contrast". Several
+            of each input, [[0, 3], [1, 2]], or "all" for every class, share one way up and give one row each, those of
+            one input side by side; `source` says which input a row explains.
+        baselines: the reference. Text: "pad" (default), "mask", "unk", "zero_embedding", an id or embeddings, in the
+            place of content; ids in the place of everything; "zeros", a zero hidden state at each layer. Images: "blur"
+            (default), "mean", "black", "zeros", pixels.
+        method: "calig", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat", "attention_gradient",
+            "gradient_x_input", or a `Fusion` of options for CA-LIG.
+        output: the scalar F: "logit", "log_prob", "prob", "contrast", or a function of the model's output (and, if it
+            takes two arguments, of the [N] int64 input each row belongs to) that returns one scalar a row.
+        layers: indices of the blocks used, or dotted names of the blocks (or of their list) of an unknown model.
+        n_steps: steps of a fixed rule (default 50); with quadrature="auto" the most intervals a path may use (default
+            128), 1 meaning the end points alone.
+        quadrature: "auto" (to `tolerance`), "corrected_trapezoid", "gausslegendre", "riemann_left", "riemann_right",
+            "riemann_middle", "riemann_trapezoid".
+        tolerance: relative error of r_l (norm over tokens) that counts as converged.
+        certify: what meets the tolerance: "layers", every r_l; or "scores", the final scores, for which the layers that
+            move them most are refined first; the layers' own errors are reported all the same.
+        lam: weight of the relevance in the fusion, 0 to 1; None for 0.8 with text and 0.97 with images.
+        dtype: dtype to compute in; None for the model's own (float32 for half precision that the processor lacks).
+        memory_budget: bytes a wave of path points may hold; None for 56 MiB (512 MiB on the oracle),
+            on a GPU a 64th of its memory where that is more.
+        engine: "auto" (native where the family can, else the oracle), "native", or "reference" (the oracle: autograd
+            through the model's own modules).
+        backend: backend of the fused operations: "auto", "reference", "cpu", "triton", "cuda"; an operation that it has
+            no kernel of takes another, and the result's `backend` names both.
+        progress: True for a progress bar, or a function of (done, total).
+        return_maps: keep the context maps M_l [B,L,T,U].
+
+    Returns:
+        the attribution.
+
+    Raises:
+        ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
+    """
+    return Explainer(
+        model,
+        tokenizer,
+        target=target,
+        baselines=baselines,
+        method=method,
+        output=output,
+        layers=layers,
+        n_steps=n_steps,
+        quadrature=quadrature,
+        tolerance=tolerance,
+        certify=certify,
+        lam=lam,
+        dtype=dtype,
+        memory_budget=memory_budget,
+        engine=engine,
+        backend=backend,
+        progress=progress,
+        return_maps=return_maps,
+    )(inputs)
+
+
+class Explainer:
+    """A model with its tokenizer or processor and the options of `explain`, ready for many inputs.
+
+    It learns from call to call how finely each layer's paths are best begun; the tolerance holds all the same. The
+    model may be trained between calls: each reads its weights.
+
+    Kept between calls, beside the model, are its projections of queries, keys and values side by side, where the model
+    has them apart (85 MB for a BERT base in float32); with a `dtype` narrower than the model's, all weights of the
+    blocks in it; and on a GPU up to 8 recorded waves, each of about `memory_budget` bytes, and both ends of the last
+    paths. Weights that are replaced, not changed in place, are held until the next call.
+
+    Args:
+        model: see `explain`.
+        processor: tokenizer or image processor, or None.
+        **options: the options of `explain`.
+
+    Raises:
+        ValueError, TypeError: see `explain`.
+    """
+
+    def __init__(self, model: nn.Module, processor: Any = None, **options: Any) -> None:
+        checks.model(model)
+        self.model = model
+        self.processor = processor
+        self.settings = _settings(Settings(), options)
+        self._inner = unwrap(model)
+        names = self.settings.block_names()
+        found = families.named(self._inner, names) if names else families.find(self._inner)
+        if found is None:
+            raise ValueError(
+                f"model: no family knows {type(self._inner).__name__} (known: {', '.join(families.names())}); name its "
+                'blocks, as in layers=["encoder.layers"] or layers=["blocks.0", "blocks.1"]'
+            )
+        self.encoder = found
+        self._memory = Memory()
+        self._workspaces: deque[Workspace] = deque(maxlen=1)
+
+    def __call__(self, inputs: Any, **options: Any) -> Attribution:
+        """Explain `inputs`; options given here hold for this call only.
+
+        Returns:
+            the attribution.
+
+        Raises:
+            ValueError, TypeError: see `explain`.
+        """
+        if "layers" in options and Settings(layers=options["layers"]).block_names() is not None:
+            raise ValueError("layers: names of blocks belong to the Explainer's constructor; a call takes indices")
+        settings = _settings(self.settings, options)
+        with _calm(self._inner):
+            batch = read(inputs, self._inner, self.encoder, self.processor)
+            suited = settings.suited(images=batch.texts is None)
+            with self._workspace() as workspace:
+                return Flow(self._inner, self.encoder, suited, self._memory, workspace).explain(batch)
+
+    @contextlib.contextmanager
+    def _workspace(self) -> Iterator[Workspace]:
+        """That of the call before; a call beside another has one of its own, and none is left by an error."""
+        try:
+            mine = self._workspaces.pop()
+        except IndexError:
+            mine = Workspace()
+        yield mine
+        self._workspaces.append(mine)
+
+
+def _settings(base: Settings, options: dict[str, Any]) -> Settings:
+    known = {f.name for f in fields(Settings)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise TypeError(f"unknown option {unknown}; expected some of {sorted(known)}")
+    return replace(base, **options)
+
+
+@contextlib.contextmanager
+def _calm(model: nn.Module) -> Iterator[None]:
+    """Gradients on, inference mode and autocast off, whatever the caller is in the middle of."""
+    device = next(model.parameters()).device.type
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False):
+        yield

@@ -1,0 +1,347 @@
+"""One call, from inputs that the model takes to an `Attribution`: which engine, which signals, what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import ops
+from ._options import Settings
+from ._utils.progress import ticker
+from .engines.autograd import Oracle
+from .engines.base import Ends, Engine, Slopes
+from .engines.layer_paths import Harm, Relevance, input_paths, layer_paths
+from .engines.native.engine import Native
+from .engines.native.verify import ReadsPaddingError
+from .engines.native.workspace import Workspace
+from .inputs.baseline import Reference, reference, take
+from .inputs.prepare import Inputs
+from .inputs.target import Scalar, is_multi_label, per_input, scalars
+from .methods.fusion import Fusion, context_map
+from .methods.presets import Signals, allowed, combined, score_errors
+from .model.checks import compute_dtype
+from .model.encoder import Encoder
+from .model.instrumented import Layout
+from .quadrature.adaptive import Path
+from .quadrature.warm_start import Calibration, Trace
+from .results.attribution import Attribution, concatenate
+
+SEVERAL = 16  # targets in one pass: the attention maps of each are held until its scores are made
+
+
+@dataclass
+class Memory:
+    """What an Explainer keeps from call to call.
+
+    Args:
+        calibration: where each layer's paths are best begun.
+        known: kinds of calls whose blocks were held against the model's own forward.
+    """
+
+    calibration: Calibration = field(default_factory=Calibration)
+    known: dict[Hashable, Layout] = field(default_factory=dict)
+
+
+class Flow:
+    """One call's model, options and engine.
+
+    Args:
+        model: the module that computes.
+        encoder: where its blocks are.
+        settings: the options.
+        memory: what earlier calls learned; this one adds to it.
+        workspace: what the engine of an earlier call left; this one fills it anew.
+
+    Raises:
+        ValueError: the engine asked for cannot run this.
+    """
+
+    def __init__(
+        self, model: nn.Module, encoder: Encoder, settings: Settings, memory: Memory, workspace: Workspace
+    ) -> None:
+        self.model, self.encoder, self.settings, self.memory = model, encoder, settings, memory
+        self._workspace = workspace
+        self.engine, self.not_native = self._choose()
+        self._traces: list[Trace] = []
+        self._kind = ""
+        self._targets = 1
+        # every product rounds, so an answer is no better than the dtype; what is left of the tolerance is the rule's
+        self._rounding = torch.finfo(self.engine.dtype).eps
+        self._rule = replace(settings.rule, tolerance=max(settings.tolerance - self._rounding, self._rounding))
+
+    def explain(self, batch: Inputs) -> Attribution:
+        """Explain a few inputs at a time, as many as their end points leave in the memory budget."""
+        parts: list[Attribution] = []
+        first, size = 0, 1
+        with ticker(self.settings.progress, len(batch)) as tick:
+            while first < len(batch):
+                parts.append(self._group(batch, slice(first, first + size)))
+                for _ in range(min(size, len(batch) - first)):
+                    tick()
+                first += size
+                size = max(1, min(32, self.engine.budget // (2 * self.engine.row_bytes)))
+        self.memory.calibration.learn(self._kind, self._traces)
+        # a head that reads padding is found at the first padded group; the record tells of the engine from there on
+        return replace(concatenate(parts), engine=parts[-1].engine, settings=parts[-1].settings)
+
+    def _choose(self) -> tuple[Engine, str]:
+        """The engine asked for; with "auto" the native one where it can be, else the oracle, and why."""
+        settings = self.settings
+        if settings.engine == "reference":
+            return self._oracle(), ""
+        why = 'method "conductance" runs on the reference engine' if settings.resolved.integral == "input" else ""
+        if not why:
+            try:
+                dtype, kept = compute_dtype(settings.dtype, self.model), (self.memory.known, self._workspace)
+                return Native(self.model, self.encoder, dtype, settings.memory_budget, settings.backend, *kept), ""
+            except ValueError as error:
+                why = str(error)
+        if settings.engine == "native":
+            raise ValueError(f'engine: "native" cannot run this: {why}; use engine="reference"')
+        return self._oracle(), why
+
+    def _oracle(self) -> Oracle:
+        settings = self.settings
+        dtype = compute_dtype(settings.dtype, self.model)
+        return Oracle(self.model, self.encoder, dtype, settings.memory_budget, settings.backend)
+
+    def _group(self, batch: Inputs, rows: slice) -> Attribution:
+        settings = replace(
+            self.settings,
+            target=per_input(self.settings.output, self.settings.target, len(batch), rows),
+            baselines=take(self.settings.baselines, batch, rows),
+        )
+        try:
+            return self._explain(batch.take(rows), settings, rows.start)
+        except ReadsPaddingError as error:
+            if settings.engine == "native":
+                raise
+            self.engine, self.not_native = self._oracle(), str(error)
+            return self._explain(batch.take(rows), settings, rows.start)
+
+    def _explain(self, batch: Inputs, settings: Settings, first: int) -> Attribution:
+        engine = self.engine
+        call = engine.tap.cast(batch.call)
+        compared = (
+            None if settings.resolved.integral == "none" else reference(settings.baselines, replace(batch, call=call))
+        )
+        parts: list[Attribution] = []
+        while not parts or len(parts) < self._targets:
+            ends = self._ends(call, compared, batch, settings, first, len(parts))
+            parts += self._attributions(call, compared, batch, settings, ends)
+        if len(parts) == 1:
+            return parts[0]
+        # the targets of one input side by side
+        n = len(batch)
+        order = [k * n + b for b in range(n) for k in range(len(parts))]
+        source = torch.arange(first, first + n).repeat_interleave(len(parts))
+        return replace(concatenate(parts)[order], source=source)
+
+    def _attributions(
+        self, call: dict[str, Tensor], compared: Reference | None, batch: Inputs, settings: Settings, ends: Ends
+    ) -> list[Attribution]:
+        """One of the batch for each scalar."""
+        method, engine, encoder = settings.resolved, self.engine, self.encoder
+        layers = settings.chosen(ends.layers)
+        mask, special = _tokens(batch, encoder, ends)
+        described = _described(settings, layers, compared, encoder, engine)
+        signals = [
+            Signals(
+                relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64),
+                maps=None if slopes.maps is None else torch.stack([slopes.maps[i].cpu() for i in layers], 1),
+                product=slopes.product[layers].transpose(0, 1).cpu() * mask[:, None],
+                mask=mask,
+                readout=_readout(encoder, slopes, mask),
+                backend=settings.backend,
+            )
+            for slopes in ends.slopes
+        ]
+        kind = "|".join(str(described[name]) for name in ("baselines", "output", "tolerance", "dtype"))
+        found = self._integrate(call, ends, layers, settings, kind, signals)
+        out = []
+        for scalar, one, integrated in zip(ends.scalars, signals, found, strict=True):
+            relevance, score_error = None, torch.full((len(batch),), torch.nan)
+            if integrated is not None:
+                relevance, harms = integrated
+                one = replace(one, relevance=relevance.r * mask[:, None])
+                score_error = (combined(harms) + self._rounding).float()
+            scores, layer_scores = method.read(one)
+            unknown = torch.full((len(batch), len(layers)), torch.nan)
+            error = unknown if relevance is None else relevance.column("error", torch.float64) + self._rounding
+            attribution = Attribution(
+                scores=scores.float(),
+                layer_scores=layer_scores.float(),
+                gap=unknown if relevance is None else relevance.gap.float(),
+                convergence_delta=unknown if relevance is None else relevance.column("delta", torch.float32),
+                error=error.float(),
+                score_error=score_error,
+                n_steps=torch.ones(error.shape, dtype=torch.int64)
+                if relevance is None
+                else relevance.column("nodes", torch.int64),
+                layer_converged=torch.ones(error.shape, dtype=torch.bool)
+                if relevance is None
+                else error <= settings.tolerance,
+                target=None if scalar.target is None else scalar.target.cpu(),
+                logits=torch.zeros(len(batch), 0)
+                if ends.logits is None or ends.logits.dim() != 2
+                else ends.logits.float().cpu(),
+                mask=mask,
+                special=special,
+                texts=batch.texts,
+                grid=batch.grid(encoder, mask.shape[1]),
+                images=batch.shown,
+                labels=_labels(self.model, ends),
+                method=method.name,
+                settings={
+                    **described,
+                    **({"not_native": self.not_native} if self.not_native else {}),
+                    **({"multi_label": True} if is_multi_label(engine.tap.model) else {}),
+                },
+                engine=engine.name,
+                backend=ops.resolve(settings.backend, ends.hidden[0].flatten(0, 1).float()),
+                maps=_context_maps(one, method.fusion) if settings.return_maps and method.fusion else None,
+            )
+            out.append(attribution)
+        return out
+
+    def _ends(
+        self,
+        call: dict[str, Tensor],
+        compared: Reference | None,
+        batch: Inputs,
+        settings: Settings,
+        first: int,
+        done: int,
+    ) -> Ends:
+        """The ends of all paths, for the scalars after the first `done`, as many as one pass takes."""
+        engine = self.engine
+        several = is_multi_label(engine.tap.model)
+        other = None if compared is None else compared.call
+        words = None
+        if compared is not None and other is not None and compared.words is not None:
+            make, rows = compared.words, len(batch)
+            if batch.embeds is not None:
+                other = {**other, batch.embeds: make(call[batch.embeds], engine.tap.lookup)}
+            else:
+
+                def words(out: Tensor) -> Tensor:
+                    batch.check_tokens(out.shape[1])
+                    return torch.cat([out[:rows], make(out[:rows], engine.tap.lookup)])
+
+        def resolve(z: Tensor | None) -> list[Scalar]:
+            found = scalars(settings.output, settings.target, z, several, first)
+            self._targets = len(found)
+            return found[done : done + SEVERAL]
+
+        mask = batch.mask if batch.texts is not None else None
+        return engine.ends(call, other, words, resolve, settings.resolved.maps, mask)
+
+    def _integrate(
+        self,
+        call: dict[str, Tensor],
+        ends: Ends,
+        layers: list[int],
+        settings: Settings,
+        kind: str,
+        signals: list[Signals],
+    ) -> list[tuple[Relevance, Tensor] | None]:
+        """For each scalar the relevance and what the layers' errors do to the scores; None where there is none."""
+        integral, engine, rule = settings.resolved.integral, self.engine, self._rule
+        if integral == "none":
+            return [None] * len(signals)
+        harms: dict[int, Tensor] = {}
+
+        def harm(k: int, found: Relevance) -> Tensor:
+            now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
+            likely, disagreement = (found.column(name, torch.float64) for name in ("likely", "disagreement"))
+            harms[k] = score_errors(settings.resolved, now, found.coarse, likely, disagreement)
+            return harms[k]
+
+        def weigh(k: int, found: Relevance) -> Harm:
+            return Harm(harm(k, found), lambda row: combined(row) > rule.tolerance)
+
+        if isinstance(engine, Oracle) and integral == "input":
+            relevance = input_paths(engine, call, ends, layers, rule)
+            return [(found, harm(k, found)) for k, found in enumerate(relevance)]
+        kind = f"{kind}|{settings.certify}"
+        starts = [self.memory.calibration.start(kind, layer) for layer in layers]
+        scores = settings.certify == "scores"
+        relevance, paths = layer_paths(engine, call, ends, layers, rule, starts, weigh if scores else None)
+        tolerances = torch.full((len(relevance), *relevance[0].gap.shape), rule.tolerance, dtype=torch.float64)
+        costs = torch.tensor([ends.layers - layer - 0.5 for layer in layers], dtype=torch.float64)
+        for k, found in enumerate(relevance):
+            if scores:  # the last that was weighed
+                tolerances[k] = allowed(harms[k], found.column("error", torch.float64), rule.tolerance, costs)
+            else:
+                harm(k, found)
+        self._kind = kind
+        self._traces += [
+            Trace(layer, *path.trace, path.gap, path.noise, float(tolerances[k, b, layers.index(layer)]))
+            for (k, b, layer), path in paths.items()
+            if isinstance(path, Path) and not path.stalled
+        ]
+        return [(found, harms[k]) for k, found in enumerate(relevance)]
+
+
+def _tokens(batch: Inputs, encoder: Encoder, ends: Ends) -> tuple[Tensor, Tensor]:
+    """Mask and special tokens [B,T] of the tokens that the blocks really saw."""
+    tokens = ends.hidden[0].shape[1]
+    if batch.texts is None:
+        grid = batch.grid(encoder, tokens)
+        special = torch.zeros(len(batch), tokens, dtype=torch.bool)
+        special[:, : grid.prefix if grid else 0] = True
+        return torch.ones_like(special), special
+    batch.check_tokens(tokens)
+    return batch.mask.cpu(), batch.special.cpu()
+
+
+def _readout(encoder: Encoder, slopes: Slopes, mask: Tensor) -> Tensor:
+    """Weights [B,T] of the rows of the last hidden state that the head reads, summing to 1."""
+    if encoder.readout is not None:
+        return encoder.readout(mask)
+    rows = slopes.readout.cpu() & mask
+    rows = torch.where(rows.any(1, keepdim=True), rows, mask).double()
+    return rows / rows.sum(1, keepdim=True)
+
+
+def _context_maps(signals: Signals, fusion: Fusion) -> Tensor:
+    """M_l [B,L,T,U], zeros at padding."""
+    maps = signals.maps
+    if maps is None:
+        raise RuntimeError("context maps were asked of a method without attention maps")
+    out = torch.zeros(maps.shape)
+    for b, mask in enumerate(signals.mask):
+        real = mask.nonzero().flatten()
+        for layer in range(maps.shape[1]):
+            found = context_map(signals.relevance[b, layer, real], maps[b, layer][real][:, real].double(), fusion)
+            out[b, layer, real[:, None], real] = found.float()
+    return out
+
+
+def _labels(model: nn.Module, ends: Ends) -> tuple[str, ...] | None:
+    names = getattr(getattr(model, "config", None), "id2label", None)
+    if not names or ends.logits is None or len(names) != ends.logits.shape[-1]:
+        return None
+    return tuple(str(names[i]) for i in sorted(names))
+
+
+def _described(
+    settings: Settings, layers: list[int], compared: Reference | None, encoder: Encoder, engine: Engine
+) -> dict[str, Any]:
+    fusion = settings.resolved.fusion
+    return {
+        "family": encoder.family,
+        "baselines": None if compared is None else compared.name,
+        "output": getattr(settings.output, "__name__", str(settings.output)),
+        "layers": layers,
+        "quadrature": settings.quadrature,
+        "n_steps": settings.n_steps,
+        "tolerance": settings.tolerance,
+        "certify": settings.certify,
+        "fusion": None if fusion is None else asdict(fusion),
+        "dtype": str(engine.dtype).removeprefix("torch."),
+    }

@@ -1,0 +1,90 @@
+"""The straight path from baselines to inputs, and sums of gradients along it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from .._utils.warn import warn
+from .arguments import Baseline, Tensors
+
+Gradient = Callable[[Tensors, int], Tensors]
+
+
+def points(low: Sequence[Baseline], high: Tensors, nodes: Sequence[float]) -> Tensors:
+    """low + a (high - low) at every node a, one batch after another."""
+    return tuple(torch.cat([x0 + a * (x - x0) for a in nodes]) for x0, x in zip(low, high, strict=True))
+
+
+def steps_at_once(internal_batch_size: int | None, rows: int, n: int, least: int = 1) -> int:
+    """How many of n nodes go through the model at once.
+
+    Args:
+        internal_batch_size: rows the caller allows, None for all of them.
+        rows: of the batch.
+        n: nodes.
+        least: nodes that are needed at once.
+
+    Raises:
+        TypeError, ValueError: no positive number of rows.
+    """
+    if internal_batch_size is None:
+        return n
+    if isinstance(internal_batch_size, bool) or not isinstance(internal_batch_size, int):
+        raise TypeError(f"internal_batch_size: expected None or an int, got {type(internal_batch_size).__name__}")
+    if internal_batch_size < 1:
+        raise ValueError(f"internal_batch_size: expected at least 1, got {internal_batch_size}")
+    if internal_batch_size < least * rows:
+        warn(
+            f"internal_batch_size {internal_batch_size} is less than the {least * rows} rows that are needed at once, "
+            f"so {least * rows} are taken"
+        )
+    return max(least, internal_batch_size // rows)
+
+
+def integral(
+    gradient: Gradient,
+    low: Sequence[Baseline],
+    high: Tensors,
+    nodes: Sequence[float],
+    weights: Sequence[float],
+    at_once: int,
+) -> Tensors:
+    """sum_s w_s dF/dx at low + a_s (high - low), a few nodes at a time.
+
+    Args:
+        gradient: dF/dx at points of so many nodes, one batch after another.
+        low: baselines.
+        high: inputs [B,...].
+        nodes: a_s.
+        weights: w_s, rounded to float32 as Captum does.
+        at_once: nodes at a time.
+
+    Returns:
+        one tensor for each input, of its shape.
+    """
+    total: list[Tensor] = []
+    for start in range(0, len(nodes), at_once):
+        part = slice(start, start + at_once)
+        at = tuple(p.detach().requires_grad_() for p in points(low, high, nodes[part]))
+        steps = len(nodes[part])
+        found = [_weighed(g, weights[part], steps) for g in gradient(at, steps)]
+        total = [t + f for t, f in zip(total, found, strict=True)] if total else found
+    return tuple(total)
+
+
+def overlapping(n: int, at_once: int) -> Iterator[slice]:
+    """Parts of n nodes, each beginning with the last node of the one before."""
+    start = 0
+    while start < n - 1:
+        stop = min(start + at_once, n)
+        yield slice(start, stop)
+        start = stop - 1
+
+
+def _weighed(gradient: Tensor, weights: Sequence[float], steps: int) -> Tensor:
+    w = torch.tensor(weights, dtype=torch.float32, device=gradient.device).view(steps, 1)
+    table = gradient.contiguous().view(steps, -1) * w
+    return table.sum(0).view(len(gradient) // steps, *gradient.shape[1:])

@@ -1,1 +1,0 @@
-"""Other libraries' signatures, over the native engine where it can be."""

@@ -1,0 +1,1 @@
+"""Endpoints and integrands of a model's paths."""

@@ -1,0 +1,202 @@
+"""The oracle: autograd through the user's own modules, one layer's path at a time.
+
+It is the check that faster engines are held to, and the engine for models that no family knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .. import ops
+from ..inputs.target import Scalar, gradients, logits_of
+from ..model.attention_capture import MapKind, Plain
+from ..model.encoder import Encoder
+from ..model.instrumented import Call, Record, Tap
+from .base import Ends, Point, Resolve, Slopes, along, joined
+from .budget import default_budget
+
+DEFAULT_BUDGET = 512 * 2**20
+
+
+class Oracle:
+    """The reference engine over one batch.
+
+    Args:
+        model: the user's model; not touched.
+        encoder: where its blocks are.
+        dtype: dtype to run in, None for the model's own.
+        memory_budget: bytes that the graph of one wave of path points may hold, None for
+            `default_budget`'s, 512 MiB on a CPU.
+        backend: backend of the fused operations.
+    """
+
+    name = "reference"
+
+    def __init__(
+        self, model: nn.Module, encoder: Encoder, dtype: torch.dtype | None, memory_budget: int | None, backend: str
+    ) -> None:
+        self.tap = Tap(model, encoder, dtype)
+        device = next(self.tap.model.parameters()).device
+        self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
+        self.backend = backend
+        self.row_bytes = 0
+        self._weights = {
+            t.untyped_storage().data_ptr() for t in (*self.tap.model.parameters(), *self.tap.model.buffers())
+        }
+
+    def ends(
+        self,
+        call: Call,
+        reference: Call | None,
+        words: Callable[[Tensor], Tensor] | None,
+        resolve: Resolve,
+        maps: MapKind | None,
+        mask: Tensor | None = None,
+    ) -> Ends:
+        """See `Engine.ends`; padding is the model's own affair here, so the mask is not needed.
+
+        Raises:
+            ValueError: what `Tap.record` and `resolve` raise; no gradient reaches the blocks.
+        """
+        batch = next(iter(call.values())).shape[0]
+        saved: dict[int, int] = {}
+
+        def pack(t: Tensor) -> Tensor:
+            storage = t.untyped_storage()
+            if storage.data_ptr() not in self._weights:
+                saved[storage.data_ptr()] = storage.nbytes()
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            record = self.tap.record(joined(call, reference), maps is not None, words)
+            z = logits_of(record.output)
+            z = None if z is None else z[:batch].detach()
+            scalars = resolve(z)
+            index = torch.arange(batch, device=record.hidden[0].device)
+            rows = index if reference is None else torch.cat([index, index])
+            values = [scalar(record.output, rows) for scalar in scalars]
+        self.row_bytes = max(1, sum(saved.values()) // max(1, len(rows)))
+        hidden = [h[:batch].detach() for h in record.hidden[:-1]]
+        low = None if reference is None else [h[batch:].detach() for h in record.hidden[:-1]]
+        slopes = [
+            _slopes(record, value, hidden, low, maps, keep_graph=k < len(values) - 1) for k, value in enumerate(values)
+        ]
+        return Ends(hidden=hidden, reference=low, logits=z, scalars=scalars, slopes=slopes)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the model runs in."""
+        return self.tap.dtype
+
+    def phi(self, call: Call, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+        """See `Engine.phi`; the points of each layer are run from its block on, a wave at a time."""
+        rows = torch.zeros(len(ends.scalars), len(points), ends.hidden[0].shape[1], dtype=torch.float64)
+        values = torch.zeros(len(ends.scalars), len(points), dtype=torch.float64)
+        for layer in {p.layer for p in points}:
+            mine = [i for i, p in enumerate(points) if p.layer == layer]
+            share = max(0.1, 1 - layer / self.tap.depth)
+            wave = max(1, int(self.budget / (self.row_bytes * share)))
+            for start in range(0, len(mine), wave):
+                part = mine[start : start + wave]
+                phi, value = self._along_layer(call, ends, layer, [points[i] for i in part])
+                rows[:, part], values[:, part] = phi.cpu(), value.cpu()
+        return rows, values
+
+    def _along_layer(self, call: Call, ends: Ends, layer: int, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+        """phi [K,n,T] and F [K,n] at points of one layer's paths."""
+        high = ends.hidden[layer]
+        low = torch.zeros_like(high) if ends.reference is None else ends.reference[layer]
+        if high.dtype == torch.float16:  # its range is too small for sums over tokens; the blocks get it back
+            low, high = low.float(), high.float()
+        tokens, width = high.shape[1:]
+        offsets = torch.arange(high.shape[0] + 1, device=high.device) * tokens
+        index = torch.tensor([p.row for p in points], device=high.device)
+        a = torch.tensor([p.node for p in points], device=high.device, dtype=torch.float64)
+        path = ops.interpolate_path(
+            low.reshape(-1, width), high.reshape(-1, width), offsets, index, a, backend=self.backend
+        )
+        leaf = path.view(len(index), tokens, width).to(self.tap.dtype).requires_grad_()
+        output = self.tap.run({k: v[index] for k, v in call.items()}, layer, leaf)
+        direction = (high - low).reshape(-1, width)
+        phis, values = [], []
+        for k, scalar in enumerate(ends.scalars):
+            value = scalar(output, index)
+            found = gradients(value, [leaf], keep_graph=k < len(ends.scalars) - 1)[0]
+            slope = found.reshape(-1, width).to(high.dtype)
+            phi, _, _ = ops.accumulate_gradients(
+                [slope], [direction], offsets, index, torch.ones_like(a), backend=self.backend
+            )
+            phis.append(phi.view(len(index), tokens).double())
+            values.append(value.detach().double())
+        return torch.stack(phis), torch.stack(values)
+
+    def along_input(
+        self, call: Call, scalar: Scalar, low: Tensor, high: Tensor, points: Sequence[tuple[int, float]]
+    ) -> Tensor:
+        """phi of every layer at points of the path in embedding space.
+
+        phi_l[t] = <dF/dh_l[t], dh_l[t]/da>, h_l being what block l receives when block 0 receives h' + a (h - h').
+
+        Args:
+            call: the model's arguments, B rows.
+            scalar: F.
+            low: h'_0 [B,T,D].
+            high: h_0 [B,T,D].
+            points: (input, a) of each point.
+
+        Returns:
+            [L,n,T] float64.
+        """
+        index = torch.tensor([row for row, _ in points], device=high.device)
+        a = torch.tensor([node for _, node in points], device=high.device, dtype=high.dtype)[:, None, None]
+        direction = (high - low)[index]
+        point = (low[index] + a * direction).requires_grad_()
+        picked = {k: v[index] for k, v in call.items()}
+        with Plain():
+            record = self.tap.trace(picked, point)
+        hidden = record.hidden[:-1]
+        slopes = gradients(scalar(record.output, index), hidden, keep_graph=True)
+        # the gradient of <sum_l J_l^T v_l, direction> to v_l is J_l direction: derivatives of every h_l along the path
+        dummies = [torch.zeros_like(h, requires_grad=True) for h in hidden]
+        pulled = torch.autograd.grad(hidden, point, dummies, create_graph=True)[0]
+        moved = torch.autograd.grad(pulled, dummies, direction)
+        return torch.stack([(g.double() * m.double()).sum(-1) for g, m in zip(slopes, moved, strict=True)])
+
+
+def _slopes(
+    record: Record,
+    value: Tensor,
+    hidden: list[Tensor],
+    low: list[Tensor] | None,
+    maps: MapKind | None,
+    keep_graph: bool,
+) -> Slopes:
+    """What one scalar's gradients say at the ends of all paths."""
+    watched = [a.watched for a in record.attention] if maps in {"gradient", "positive_gradient"} else []
+    grads = gradients(value, [*record.hidden, *watched], keep_graph)
+    layers, batch = len(hidden), len(hidden[0])
+    slopes, last, of_maps = grads[:layers], grads[layers], grads[layers + 1 :]
+    directions = hidden if low is None else [h.double() - r.double() for h, r in zip(hidden, low, strict=True)]
+    value = value.detach().double()
+    return Slopes(
+        value=value[:batch],
+        low_value=None if low is None else value[batch:],
+        high=along([g[:batch] for g in slopes], directions),
+        low=None if low is None else along([g[batch:] for g in slopes], directions),
+        product=along([g[:batch] for g in slopes], hidden),
+        maps=_maps(record, of_maps, batch, maps),
+        readout=(last[:batch] != 0).any(-1),
+    )
+
+
+def _maps(record: Record, found: list[Tensor], batch: int, kind: MapKind | None) -> list[Tensor] | None:
+    if kind is None:
+        return None
+    slopes: list[Tensor | None] = list(found) if found else [None] * len(record.attention)
+    return [
+        torch.stack([attention.map(row, slope, kind) for row in range(batch)])
+        for attention, slope in zip(record.attention, slopes, strict=True)
+    ]

@@ -1,0 +1,141 @@
+"""What engines are asked and what they answer: points on paths, and the ends of all paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..inputs.target import Scalar
+from ..model.attention_capture import MapKind
+from ..model.instrumented import Call, Tap
+
+Scalars = Sequence[Scalar]
+Resolve = Callable[[Tensor | None], Scalars]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of one path: h'_l + a (h_l - h'_l) of one input.
+
+    Args:
+        layer: l, the block that receives it.
+        row: the input.
+        node: a, from 0 to 1.
+    """
+
+    layer: int
+    row: int
+    node: float
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """What one explained scalar's gradients say at the ends of all paths, contracted over the width.
+
+    Args:
+        value: F(x) [B] float64.
+        low_value: F(x') [B] float64, or None where no reference was propagated.
+        high: <dF/dh_l, h_l - h'_l> at the input, token by token, [L,B,T] float64.
+        low: the same at the reference, or None.
+        product: <dF/dh_l, h_l> at the input, [L,B,T] float64.
+        maps: per layer [B,T,U], or None.
+        readout: [B,T] bool, rows of the last hidden state that F has a gradient at.
+    """
+
+    value: Tensor
+    low_value: Tensor | None
+    high: Tensor
+    low: Tensor | None
+    product: Tensor
+    maps: list[Tensor] | None
+    readout: Tensor
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What one pass of [input; reference] up, and one pass down for each scalar, give for all layers at once.
+
+    Args:
+        hidden: h_l [B,T,D] at the input, l = 0..L-1.
+        reference: h'_l [B,T,D], or None where no reference was propagated.
+        logits: [B,C], or None.
+        scalars: the explained scalars, K of them.
+        slopes: what each says.
+    """
+
+    hidden: list[Tensor]
+    reference: list[Tensor] | None
+    logits: Tensor | None
+    scalars: Scalars
+    slopes: list[Slopes]
+
+    @property
+    def layers(self) -> int:
+        """L, the number of blocks run."""
+        return len(self.hidden)
+
+
+class Engine(Protocol):
+    """What computes gradients: the oracle, or the native sweep.
+
+    Attributes:
+        name: "reference" or "native".
+        tap: the model's twin, for its embeddings and its head.
+        dtype: what the blocks run in.
+        budget: bytes a wave of path points may hold.
+        row_bytes: bytes that the last pass held for each of its rows.
+    """
+
+    name: str
+    tap: Tap
+    budget: int
+    row_bytes: int
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def ends(
+        self,
+        call: Call,
+        reference: Call | None,
+        words: Callable[[Tensor], Tensor] | None,
+        resolve: Resolve,
+        maps: MapKind | None,
+        mask: Tensor | None,
+    ) -> Ends:
+        """One pass of the inputs, and of their reference with them, up and down.
+
+        Args:
+            call: the model's arguments, B rows.
+            reference: the same for the reference, or None for none.
+            words: what turns the word embeddings of the doubled batch into the reference's, see `Tap.record`.
+            resolve: makes the scalars from the logits of the inputs alone.
+            maps: which attention maps are wanted, None for none.
+            mask: [B,T] bool, real tokens; None where all are real.
+        """
+
+    def phi(self, call: Call, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+        """phi[t] = <dF_l/dh[t], (h_l - h'_l)[t]> at points of the straight paths into the blocks.
+
+        Args:
+            call: the model's arguments, B rows.
+            ends: what `ends` gave.
+            points: which.
+
+        Returns:
+            phi [K,n,T] float64, zeros at padding, and F [K,n] float64, both on the CPU.
+        """
+
+
+def joined(call: Call, reference: Call | None) -> dict[str, Any]:
+    """The arguments of the inputs with those of their reference after them."""
+    return dict(call) if reference is None else {k: torch.cat([v, reference[k]]) for k, v in call.items()}
+
+
+def along(slopes: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
+    """<slope, direction> of every token and layer, [L,B,T] float64 on the CPU."""
+    return torch.stack([(s.double() * d.double()).sum(-1).cpu() for s, d in zip(slopes, directions, strict=True)])

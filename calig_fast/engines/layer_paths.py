@@ -1,0 +1,238 @@
+"""Layer relevance r_l of a batch: which paths are integrated, how far, and with what error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..model.instrumented import Call
+from ..quadrature.adaptive import Estimate, Path
+from ..quadrature.fixed import FixedPath
+from ..quadrature.rules import FIXED
+from ..quadrature.warm_start import Start
+from .autograd import Oracle
+from .base import Ends, Engine, Point
+
+DEFAULT_INTERVALS = 128
+DEFAULT_STEPS = 50
+WAVE = 8  # points of a path in embedding space at a time: the graph of their second derivatives is large
+AnyPath = Path | FixedPath
+Paths = dict[tuple[int, int, int], AnyPath]
+Weigh = Callable[[int, "Relevance"], "Harm"]
+
+
+class Harm(NamedTuple):
+    """What the layers' errors do to the scores.
+
+    Args:
+        each: [B,L], relative error of the scores that each layer's error makes.
+        too_much: harms [L] of one input to whether together they are more than the tolerance.
+    """
+
+    each: Tensor
+    too_much: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a path is integrated.
+
+    Args:
+        quadrature: "auto" (to a tolerance) or a fixed rule, see `rules.FIXED`.
+        n_steps: the fixed rule's steps (None for 50); with "auto", the most intervals a path may use (None for 128),
+            1 meaning the two end points alone.
+        tolerance: relative error at which a path is converged.
+    """
+
+    quadrature: str = "auto"
+    n_steps: int | None = None
+    tolerance: float = 2e-2
+
+    def __post_init__(self) -> None:
+        if self.quadrature not in {"auto", *FIXED}:
+            raise ValueError(f'quadrature: {self.quadrature!r} is not "auto" nor one of {FIXED}')
+        if self.n_steps is not None and (isinstance(self.n_steps, bool) or not isinstance(self.n_steps, int)):
+            raise TypeError(f"n_steps: expected an int of at least 1 or None, got {type(self.n_steps).__name__}")
+        if self.n_steps is not None and self.n_steps < 1:
+            raise ValueError(f"n_steps: expected at least 1, got {self.n_steps}")
+        if not 0 < self.tolerance < float("inf"):
+            raise ValueError(f"tolerance: expected a positive number, got {self.tolerance}")
+
+    def path(self, gap: float, noise: float, start: Start, hold: bool = False, eps: float = 0.0) -> AnyPath:
+        """A new path under this rule; with "auto" it begins at `start`, and with `hold` waits to be refined."""
+        if self.quadrature == "auto":
+            return Path(self.tolerance, self.n_steps or DEFAULT_INTERVALS, gap, noise, *start, hold=hold, eps=eps)
+        return FixedPath(self.quadrature, self.n_steps or DEFAULT_STEPS, self.tolerance, gap, noise)
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """r_l of every chosen layer.
+
+    Args:
+        estimates: [B][L] the paths' answers.
+        gap: [B,L] float64, F(x) - F(x').
+    """
+
+    estimates: list[list[Estimate]]
+    gap: Tensor
+
+    @property
+    def r(self) -> Tensor:
+        """[B,L,T] float64."""
+        return torch.stack([torch.stack([e.r for e in row]) for row in self.estimates])
+
+    @property
+    def coarse(self) -> Tensor:
+        """[B,L,T] float64, the coarser answers."""
+        return torch.stack([torch.stack([e.coarse for e in row]) for row in self.estimates])
+
+    def column(self, name: str, dtype: torch.dtype) -> Tensor:
+        """One number of every estimate, [B,L]."""
+        return torch.tensor([[getattr(e, name) for e in row] for row in self.estimates], dtype=dtype)
+
+
+def layer_paths(
+    engine: Engine,
+    call: Call,
+    ends: Ends,
+    layers: Sequence[int],
+    rule: Rule,
+    starts: Sequence[Start],
+    weigh: Weigh | None = None,
+) -> tuple[list[Relevance], Paths]:
+    """r_l by the straight path into each block; a zero hidden state is the reference where none was propagated.
+
+    A point is evaluated for all scalars at once: the way up is the same for all of them.
+
+    Args:
+        engine: what evaluates the integrand.
+        call: the model's arguments.
+        ends: what the end points gave.
+        layers: blocks whose inputs are integrated at.
+        rule: how.
+        starts: how each layer's paths begin.
+        weigh: where the scores are to meet the tolerance and not every layer: what each layer's error does to them,
+            from the number of the scalar and its relevance so far.
+
+    Returns:
+        the relevance for each scalar, and the paths by (scalar, input, layer).
+    """
+    batch = range(len(ends.slopes[0].value))
+    low, at_zero = _low_ends(engine, call, ends, layers)
+    eps = torch.finfo(ends.hidden[0].dtype).eps
+    paths: Paths = {}
+    gaps = torch.zeros(len(ends.slopes), len(batch), len(layers), dtype=torch.float64)
+    for k, slopes in enumerate(ends.slopes):
+        value = slopes.value.cpu()
+        for i, layer in enumerate(layers):
+            gaps[k, :, i] = value - at_zero[k, i]
+            noise = _noise(value, at_zero[k, i], ends.hidden[0].dtype)
+            for b in batch:
+                gap = float(gaps[k, b, i])
+                path = paths[k, b, layer] = rule.path(gap, noise, starts[i], weigh is not None, eps)
+                path.add([0.0, 1.0], torch.stack([low[k, i, b], slopes.high[layer, b]]))
+    while True:
+        while wanted := {Point(layer, b, a) for (_, b, layer), path in paths.items() for a in path.pending()}:
+            points = sorted(wanted, key=lambda p: (p.layer, p.row, p.node))
+            _hand_out(paths, points, engine.phi(call, ends, points)[0])
+        found = [
+            Relevance([[paths[k, b, layer].estimate for layer in layers] for b in batch], gaps[k])
+            for k in range(len(gaps))
+        ]
+        if weigh is None:
+            return found, paths
+        asked = [_refine(paths, k, layers, ends.layers, weigh(k, r), r) for k, r in enumerate(found)]
+        if not any(asked):
+            return found, paths
+
+
+def _refine(paths: Paths, k: int, layers: Sequence[int], depth: int, harm: Harm, found: Relevance) -> bool:
+    """Ask for finer nodes where an input's scores are not good enough yet; False where nothing was asked.
+
+    Twice the intervals bring a path's error e to about e^2 / 4 (4 is what rough beginnings add), and so its harm h to
+    about e h / 4. The layers are taken in the order of harm taken away per gradient, a gradient costing what it passes
+    of blocks, until that would do.
+    """
+    asked = False
+    errors = found.column("error", torch.float64)
+    for b, row in enumerate(harm.each):
+        left, open_ = row.clone(), list(range(len(row)))
+        while open_ and bool(harm.too_much(left)):
+            gains = {i: float(left[i] ** 2) / (paths[k, b, layers[i]].more * (depth - layers[i] - 0.5)) for i in open_}
+            i = max(open_, key=gains.__getitem__)
+            open_.remove(i)
+            if paths[k, b, layers[i]].refine():
+                asked = True
+                left[i] *= errors[b, i].clamp_max(0.5) / 4
+    return asked
+
+
+def _low_ends(engine: Engine, call: Call, ends: Ends, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """phi at a = 0 of every layer [K,L,B,T], and F there [K,L,B]."""
+    first = ends.slopes[0]
+    if first.low is not None and first.low_value is not None:
+        low = [s.low[list(layers)] for s in ends.slopes if s.low is not None]
+        values = [s.low_value.cpu().expand(len(layers), -1) for s in ends.slopes if s.low_value is not None]
+        return torch.stack(low), torch.stack(values)
+    batch = len(first.value)
+    rows, values_at_zero = engine.phi(call, ends, [Point(layer, b, 0.0) for layer in layers for b in range(batch)])
+    shape = (len(ends.slopes), len(layers), batch)
+    return rows.view(*shape, -1), values_at_zero.view(shape)
+
+
+def _hand_out(paths: Paths, points: Sequence[Point], rows: Tensor) -> None:
+    """Give each path the values at the points it waits for, all of them at once.
+
+    Args:
+        rows: [K,n,T].
+    """
+    where: dict[tuple[int, int], dict[float, int]] = {}
+    for i, point in enumerate(points):
+        where.setdefault((point.row, point.layer), {})[point.node] = i
+    for (k, b, layer), path in paths.items():
+        if wanted := path.pending():
+            path.add(wanted, rows[k, [where[b, layer][a] for a in wanted]])
+
+
+def input_paths(oracle: Oracle, call: Call, ends: Ends, layers: Sequence[int], rule: Rule) -> list[Relevance]:
+    """Layer conductance: the path runs in embedding space, and every layer is integrated along its image."""
+    if ends.reference is None:
+        raise ValueError(
+            'baselines: "conductance" integrates along one path in input space, and a zero hidden state at each layer '
+            'is no such path; use baselines="pad" or another reference input'
+        )
+    eps = torch.finfo(ends.hidden[0].dtype).eps
+    out = []
+    for k, (scalar, slopes) in enumerate(zip(ends.scalars, ends.slopes, strict=True)):
+        low_value = slopes.low_value
+        if low_value is None:
+            raise RuntimeError("a propagated reference without its scalar")
+        known: dict[tuple[int, float], Tensor] = {}
+        gap = (slopes.value - low_value).cpu()
+        noise = _noise(slopes.value, low_value, ends.hidden[0].dtype)
+        paths = {
+            (k, b, layer): rule.path(float(gap[b]), noise, Start(), eps=eps)
+            for layer in layers
+            for b in range(len(gap))
+        }
+        while wanted := sorted({(b, layer, a) for (_, b, layer), path in paths.items() for a in path.pending()}):
+            new = sorted({(b, a) for b, _, a in wanted} - known.keys())
+            for wave in (new[i : i + WAVE] for i in range(0, len(new), WAVE)):
+                found = oracle.along_input(call, scalar, ends.reference[0], ends.hidden[0], wave).cpu()
+                known.update({key: found[:, i] for i, key in enumerate(wave)})
+            for (_, b, layer), path in paths.items():
+                if pending := path.pending():
+                    path.add(pending, torch.stack([known[b, a][layer] for a in pending]))
+        estimates = [[paths[k, b, layer].estimate for layer in layers] for b in range(len(gap))]
+        out.append(Relevance(estimates, gap[:, None].expand(-1, len(layers))))
+    return out
+
+
+def _noise(value: Tensor, other: Tensor, dtype: torch.dtype) -> float:
+    """Rounding of the scalars that a gap is taken from: a unit in the last place of the larger one."""
+    return float(torch.finfo(dtype).eps * torch.cat([value, other]).abs().max())

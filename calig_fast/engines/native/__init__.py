@@ -1,0 +1,1 @@
+"""The native engine: packed rows through hand-derived blocks."""

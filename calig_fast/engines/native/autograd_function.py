@@ -1,0 +1,94 @@
+"""The native blocks as one differentiable function of hidden states, for code that runs autograd around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ...model.encoder import Block
+from ...ops.packing import Packed
+from . import block as blocks
+from . import first_token_block as first_row
+from .path_batch import Way
+from .verify import STRANGE
+
+
+class Stack:
+    """Blocks that run one after another, their way back the hand-derived one.
+
+    Args:
+        run: the blocks in the order that they are run, in the dtype of the hidden states.
+        first_only: the last block computes the first row of each input alone; the others come out as NaN.
+        backend: backend of the fused operations.
+    """
+
+    def __init__(self, run: Sequence[Block], first_only: bool = False, backend: str = "auto") -> None:
+        self.way = Way(tuple(run), first_only, False, backend, run[0].qkv.weight.dtype)
+
+    def __call__(self, hidden: Tensor, mask: Tensor, layers: range) -> Tensor:
+        """Some of the blocks, as a function that autograd differentiates once.
+
+        Args:
+            hidden: what the first of them receives, [N,T,D].
+            mask: [N,T] bool, real tokens, at least one a row; padding is left out.
+            layers: which blocks, side by side.
+
+        Returns:
+            [N,T,D], the output of the last of them; a large number at padding, so that who reads it gives himself away.
+        """
+        out: Tensor = _Through.apply(hidden, Packed.of(mask), self, layers)
+        return out
+
+    @torch.no_grad()
+    def outputs(self, hidden: Tensor, packed: Packed) -> list[Tensor]:
+        """The output of every block, packed rows."""
+        x, found = packed.pack(hidden), list[Tensor]()
+        for layer in range(len(self.way.stack)):
+            x, _ = self.up(layer, x, packed)
+            found.append(x)
+        return found
+
+    def up(self, layer: int, x: Tensor, packed: Packed) -> tuple[Tensor, blocks.Kept]:
+        """Packed rows through block `layer`, and what its way back needs."""
+        block = self.way.stack[layer]
+        if self.way.is_pooled(layer):
+            return first_row.forward(block, x, packed.segments, self.way.backend)
+        qkv, normed = blocks.project(block, x, self.way.backend)
+        return blocks.forward(block, x, qkv, normed, packed.segments, self.way.backend)
+
+    def bytes_a_row(self, layers: range) -> int:
+        """Bytes that one row leaves in some of the blocks for its way back."""
+        return sum(blocks.row_bytes(self.way.stack[i], self.way.dtype) for i in layers)
+
+
+class _Through(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, packed: Packed, stack: Stack, layers: range) -> Tensor:
+        x, ctx.kept = packed.pack(hidden), []
+        for layer in layers:
+            x, kept = stack.up(layer, x, packed)
+            if ctx.needs_input_grad[0]:
+                ctx.kept.append(kept)
+        ctx.packed, ctx.way, ctx.layers = packed, stack.way, layers
+        if stack.way.is_pooled(layers[-1]):
+            out = torch.full_like(hidden, torch.nan)
+            out[:, 0] = x
+            return out
+        if len(x) == hidden.shape[0] * hidden.shape[1]:
+            return x.view(hidden.shape)
+        out = torch.full_like(hidden, STRANGE)
+        out.flatten(0, 1)[packed.positions] = x
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
+        packed: Packed = ctx.packed
+        rows = g[:, 0].contiguous() if ctx.way.is_pooled(ctx.layers[-1]) else packed.pack(g)
+        for layer in reversed(ctx.layers):
+            rows = ctx.way.back(layer, rows, ctx.kept[layer - ctx.layers.start])[0]
+        return packed.unpack(rows), None, None, None

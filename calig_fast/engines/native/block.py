@@ -1,0 +1,207 @@
+"""A transformer block over packed rows, and its vector-Jacobian product with respect to the input alone.
+
+Post-norm: h = LN1(x + Wo attend(x Wqkv)), out = LN2(h + W2 f(W1 h)).
+Pre-norm: y = x + s1 Wo attend(LN1(x) Wqkv), out = y + s2 W2 f(W1 LN2(y)).
+
+No weight gradients and no autograd graph: what the way back needs is kept, nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ... import ops
+from ...model.encoder import Affine, Block, Norm
+from ...ops.activation_backward import reference as plain_activation
+from ...ops.activation_backward import spec as activation_spec
+from ...ops.dispatch import asked
+from ...ops.norm_backward import reference as plain_norm
+from ...ops.norm_backward import spec as norm_spec
+from ...ops.packing import Segments
+from .attention import attend
+from .linear import affine, pulled
+
+Parts = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a block's way up left for its way back.
+
+    Args:
+        attended: what the attention kept, `attend.Attended` or `first_row.Pooled`.
+        first: (input, mean, reciprocal deviation) of norm 1.
+        second: the same of norm 2.
+        inner: the MLP's hidden rows before the activation.
+    """
+
+    attended: Any
+    first: Parts
+    second: Parts
+    inner: Tensor
+
+
+def project(block: Block, x: Tensor, backend: str = "auto") -> tuple[Tensor, Parts | None]:
+    """Queries, keys and values of rows x [R,D].
+
+    Returns:
+        [R,3E], and what norm 1 keeps where it comes before the projection.
+    """
+    if block.pre_norm:
+        normed, *kept = norm(block.norm1, x)
+        return affine(block.qkv, normed, backend=backend), (x, kept[0], kept[1])
+    return affine(block.qkv, x, backend=backend), None
+
+
+def forward(
+    block: Block, x: Tensor, qkv: Tensor, normed: Parts | None, segments: Segments, backend: str = "auto"
+) -> tuple[Tensor, Kept]:
+    """The block's output.
+
+    Args:
+        block: the block.
+        x: [R,D], its input.
+        qkv: [R,3E], what `project` gave.
+        normed: what norm 1 kept, from `project`.
+        segments: whose rows these are.
+        backend: backend of the fused operations.
+
+    Returns:
+        [R,D], and what the way back needs.
+    """
+    mixed, attended = attend(qkv, block.heads, block.scale, segments, backend)
+    return finish(block, mixed, x, normed, attended, backend)
+
+
+def finish(
+    block: Block, mixed: Tensor, x: Tensor, normed: Parts | None, attended: Any, backend: str = "auto"
+) -> tuple[Tensor, Kept]:
+    """What comes after the attention.
+
+    Args:
+        block: the block.
+        mixed: [R,E], what the attention gave.
+        x: [R,D], the rows of the input that it is added to.
+        normed: what norm 1 kept, from `project`.
+        attended: what the attention kept, for its own way back.
+        backend: backend of the fused operations.
+
+    Returns:
+        [R,D], and what the way back needs.
+    """
+    if not block.pre_norm:
+        y = affine(block.out, mixed, x, backend)
+        h, mean1, deviation1 = norm(block.norm1, y)
+        inner = affine(block.up, h, backend=backend)
+        z = affine(block.down, activate(block, inner), h, backend)
+        out, mean2, deviation2 = norm(block.norm2, z)
+        return out, Kept(attended, (y, mean1, deviation1), (z, mean2, deviation2), inner)
+    y = _onto(x, block.out, mixed, block.scale1, backend)
+    h, mean2, deviation2 = norm(block.norm2, y)
+    inner = affine(block.up, h, backend=backend)
+    out = _onto(y, block.down, activate(block, inner), block.scale2, backend)
+    if normed is None:
+        raise RuntimeError("a pre-norm block was given no norm")
+    return out, Kept(attended, normed, (y, mean2, deviation2), inner)
+
+
+def vjp(block: Block, g: Tensor, kept: Kept, backend: str = "auto") -> tuple[Tensor, Tensor]:
+    """The gradient, back to the attention: `attend.attend_vjp` takes it from there.
+
+    Args:
+        block: the block.
+        g: gradient of the output rows.
+        kept: what `forward` kept.
+        backend: backend of the fused operations.
+
+    Returns:
+        the gradients of the residual [*,D] and of the attention's rows [*,E], both of the output rows.
+    """
+    if not block.pre_norm:
+        dz = norm_vjp(block.norm2, g, kept.second, None, backend)
+        dh = _mlp_vjp(block, dz, kept.inner, dz, backend)
+        dy = norm_vjp(block.norm1, dh, kept.first, None, backend)
+        return dy, pulled(block.out, dy, backend=backend)
+    dh = _mlp_vjp(block, g if block.scale2 is None else g * block.scale2, kept.inner, None, backend)
+    dy = norm_vjp(block.norm2, dh, kept.second, g, backend)
+    mixed = dy if block.scale1 is None else dy * block.scale1
+    return dy, pulled(block.out, mixed, backend=backend)
+
+
+def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept, backend: str = "auto") -> Tensor:
+    """The gradient of the block's input rows.
+
+    Args:
+        block: the block.
+        residual: gradient of the residual [R,D], from `vjp`.
+        dqkv: gradients of q, k and v side by side [R,3E], from `attend.attend_vjp`.
+        kept: what `forward` kept; read where norm 1 comes before the projection.
+        backend: backend of the fused operations.
+
+    Returns:
+        [R,D].
+    """
+    if block.pre_norm:
+        return norm_vjp(block.norm1, pulled(block.qkv, dqkv, backend=backend), kept.first, residual, backend)
+    return pulled(block.qkv, dqkv, residual, backend)
+
+
+def row_bytes(block: Block, dtype: torch.dtype) -> int:
+    """Bytes that one row leaves in a block for its way back, but for a few numbers."""
+    weight, inner = block.qkv.weight, block.up.weight.shape[0]
+    attended = len(weight) * 4 // 3  # q, k, v and what they made
+    return (2 * weight.shape[1] + inner + attended) * dtype.itemsize
+
+
+def activate(block: Block, inner: Tensor) -> Tensor:
+    """The MLP's activation; a gated one multiplies the activated first half by the second."""
+    if not block.gated:
+        return plain_activation.FUNCTIONS[block.activation](inner)
+    gate, value = inner.chunk(2, -1)
+    return plain_activation.FUNCTIONS[block.activation](gate) * value
+
+
+def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, residual: Tensor | None, backend: str) -> Tensor:
+    """From the gradient of W2 f(u) to that of the rows W1 was applied to, the residual added."""
+    du = _activation_vjp(block, pulled(block.down, g, backend=backend), inner, backend)
+    return pulled(block.up, du, residual, backend)
+
+
+def _activation_vjp(block: Block, da: Tensor, inner: Tensor, backend: str) -> Tensor:
+    if _fused(da, activation_spec.DTYPES) and not (_is_one_pass(block, da) and asked(backend) == "auto"):
+        return ops.activation_backward(da, inner, block.activation, block.gated, backend)
+    return plain_activation.activation_backward(da, inner, block.activation, block.gated)
+
+
+def _fused(g: Tensor, dtypes: tuple[torch.dtype, ...]) -> bool:
+    """Whether the fused operations take such rows: of float16 on a CPU PyTorch takes care, whatever the backend."""
+    return g.dtype in dtypes and not (g.dtype == torch.float16 and g.device.type == "cpu")
+
+
+def _is_one_pass(block: Block, g: Tensor) -> bool:
+    """Whether torch's own kernel has nothing left to fuse, and is the faster: relu on a CPU, save in bfloat16."""
+    # float32: 0.41 ms, the operation's 0.47, at [1024, 1536] on one thread of a Zen 4; every other kind gains
+    return block.activation == "relu" and not block.gated and g.dtype != torch.bfloat16 and g.device.type == "cpu"
+
+
+def norm(n: Norm, x: Tensor) -> Parts:
+    out, mean, deviation = torch.ops.aten.native_layer_norm(x, x.shape[-1:], n.weight, n.bias, n.eps)
+    return out, mean, deviation
+
+
+def norm_vjp(n: Norm, g: Tensor, kept: Parts, residual: Tensor | None, backend: str) -> Tensor:
+    """The gradient of the norm's input, the residual's added."""
+    if _fused(g, norm_spec.DTYPES):
+        return ops.norm_backward(g, *kept, n.weight, residual, backend)
+    return plain_norm.norm_backward(g, *kept, n.weight, residual)
+
+
+def _onto(x: Tensor, layer: Affine, rows: Tensor, scale: Tensor | None, backend: str) -> Tensor:
+    """x + scale (W rows + b)."""
+    if scale is None:
+        return affine(layer, rows, x, backend)
+    return torch.addcmul(x, affine(layer, rows, backend=backend), scale)

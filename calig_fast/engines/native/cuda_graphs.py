@@ -1,0 +1,171 @@
+"""Kernels that come again in the same order and sizes: recorded as a CUDA graph the second time, replayed from then on.
+
+A recording reads and writes the same addresses each time. So its inputs are copied into buffers of its own before it
+runs, and its result is copied out after; what else it leaves stays where it is, until it runs again. `Replay` keeps
+`KEEP` recordings, each with all the memory that its function took: for a wave of path points about the memory budget on
+the way up, and as much on the way down. One makes room for another once it has been idle for `IDLE` runs, so that more
+shapes than are kept, coming by turns, do not drive each other out.
+
+CALIG_FAST_GRAPHS=0 in the environment switches it off.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ... import ops
+
+KEEP = 4
+IDLE = 64
+SEEN = 256  # shapes remembered as having come once
+VARIABLE = "CALIG_FAST_GRAPHS"
+Run = Callable[..., tuple[Tensor, Any]]
+
+
+class Recorder(Protocol):
+    """What records."""
+
+    def record(self, run: Callable[[], tuple[Tensor, Any]]) -> tuple[tuple[Tensor, Any], Callable[[], None]]:
+        """What `run` gives, which need not be computed yet, and what computes it anew, in the same places.
+
+        Raises:
+            RuntimeError: it does something that cannot be recorded.
+        """
+
+
+class CudaRecorder:
+    """Records by CUDA's stream capture."""
+
+    def record(self, run: Callable[[], tuple[Tensor, Any]]) -> tuple[tuple[Tensor, Any], Callable[[], None]]:
+        """See `Recorder.record`."""
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            # thread_local: other threads of the program may go on using the GPU
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                found = run()
+        finally:
+            torch.cuda.set_stream(stream)  # a capture that fails leaves its own
+        return found, graph.replay
+
+
+def recorder_for(device: torch.device, dtype: torch.dtype, backend: str, head: int) -> Recorder | None:
+    """What records the engine's sweeps, or None: no GPU, switched off, or operations that wait for the device.
+
+    Args:
+        device: where the engine runs.
+        dtype: what its blocks run in.
+        backend: backend of the fused operations.
+        head: columns of an attention head.
+    """
+    if device.type != "cuda" or os.environ.get(VARIABLE) == "0":
+        return None
+    taken = ops.resolve(backend, torch.empty(0, 1, head, dtype=dtype, device=device))
+    return None if "reference" in taken else CudaRecorder()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a function gave.
+
+    Args:
+        out: its result, the caller's own.
+        kept: what else it gave.
+        fixed: `kept` is the recording's: the same object each time, its values valid until the recording runs again.
+    """
+
+    out: Tensor
+    kept: Any
+    fixed: bool
+
+
+@dataclass
+class _Recording:
+    inputs: tuple[Tensor, ...]
+    out: Tensor
+    kept: Any
+    replay: Callable[[], None]
+    within: Any
+    last: int = 0
+
+    def run(self, inputs: tuple[Tensor, ...]) -> Ran:
+        for mine, theirs in zip(self.inputs, inputs, strict=True):
+            mine.copy_(theirs, non_blocking=True)
+        self.replay()
+        return Ran(self.out.clone(), self.kept, True)
+
+
+class Replay:
+    """Runs functions; the second time that one comes it is recorded, where it can be.
+
+    Args:
+        recorder: what records, or None to run each as it is.
+        keep: recordings held.
+        idle: runs after which one that was not used is let go for another.
+    """
+
+    def __init__(self, recorder: Recorder | None, keep: int = KEEP, idle: int = IDLE) -> None:
+        self.recorder, self._keep, self._idle, self._runs = recorder, keep, idle, 0
+        self._recordings: OrderedDict[Hashable, _Recording] = OrderedDict()
+        self._seen: OrderedDict[Hashable, None] = OrderedDict()
+
+    def __call__(self, key: Hashable, run: Run, inputs: tuple[Tensor, ...], within: Any = None) -> Ran:
+        """run(*inputs), or what it recorded on them.
+
+        Args:
+            key: what decides, beside the inputs' shapes and dtypes, which kernels `run` starts.
+            run: gives a tensor, and anything else; may be recorded, so it must not wait for the device.
+            inputs: tensors that differ from time to time.
+            within: what `run` reads beside them; a recording is good for this one object, whose tensors may have
+                changed their values, not their places.
+        """
+        if self.recorder is None:
+            return Ran(*run(*inputs), fixed=False)
+        self._runs += 1
+        key = (key, *((t.shape, t.dtype, t.device) for t in inputs))
+        recording = self._recordings.pop(key, None)
+        if recording is not None and recording.within is not within:
+            recording = None
+            self._seen.pop(key, None)
+        if recording is None and key in self._seen:
+            recording = self._record(run, inputs, within)
+        self._seen[key] = None
+        while len(self._seen) > SEEN:
+            self._seen.popitem(last=False)
+        if recording is None:
+            return Ran(*run(*inputs), fixed=False)
+        self._recordings[key], recording.last = recording, self._runs
+        return recording.run(inputs)
+
+    @property
+    def withins(self) -> list[Any]:
+        """What the recordings read beside their inputs."""
+        return [recording.within for recording in self._recordings.values()]
+
+    def clear(self) -> None:
+        """Let go of all recordings, and their memory."""
+        self._recordings.clear()
+        self._seen.clear()
+
+    def _record(self, run: Run, inputs: tuple[Tensor, ...], within: Any) -> _Recording | None:
+        if self.recorder is None:
+            return None
+        if len(self._recordings) >= self._keep:
+            oldest = next(iter(self._recordings))
+            if self._runs - self._recordings[oldest].last < self._idle:
+                return None
+            del self._recordings[oldest]
+        mine = tuple(t.clone(memory_format=torch.contiguous_format) for t in inputs)
+        try:
+            (out, kept), replay = self.recorder.record(lambda: run(*mine))
+        except RuntimeError:  # no memory for it is one too; what failed once would fail each time
+            self.clear()
+            self.recorder = None
+            return None
+        return _Recording(mine, out, kept, replay, within)

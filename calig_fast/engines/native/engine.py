@@ -1,0 +1,355 @@
+"""The native engine: all layers' path points in waves, up through the blocks and back down, nothing padded.
+
+Points of layer l join the wave at block l; on the way back each leaves it there (`wave`).
+
+On a GPU the host runs ahead: a round of points is as many transfers there as it has waves, none of them waited for,
+and one copy back, of the phi and F of all of them together. Between the two nothing is asked of the device: no value is
+read, no rows are chosen by a mask, no index is made on the host. The model's head and the explained scalar are the
+user's, and may wait, and so do the operations of the backend "reference". `ends` reads a few numbers, once a batch.
+What lies before the head, and what after it, is recorded and replayed where waves of one shape come again (`graphs`).
+
+The blocks run in the dtype that is asked for. Products of float32 are cuBLAS's on a GPU, and exact there unless the
+caller allows TF32 (torch.backends.cuda.matmul.allow_tf32, or torch.set_float32_matmul_precision), which keeps 10 bits
+of each factor; the attention's kernels stay exact. Those of bfloat16 and float16 run on the tensor cores. Paths, and
+the sums over them, are float32 at least in any case, phi and F float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...inputs.target import gradients, logits_of
+from ...model.attention_capture import MapKind
+from ...model.encoder import Encoder
+from ...model.instrumented import Call, Layout, Record, Tap
+from ...ops.dispatch import asked
+from ...ops.packing import Packed, Segments
+from ..base import Ends, Point, Resolve, Scalars, Slopes, joined
+from ..budget import default_budget
+from . import block as blocks
+from . import first_token_block as first_row
+from . import verify
+from .attention import attention_map
+from .cuda_graphs import recorder_for
+from .path_batch import Climbed, Lines, Shape, Way, sent
+from .workspace import Workspace
+
+# Bytes a wave takes on a CPU. A ViT-S/14 of 65 tokens takes 10 % more time at 32 MiB than at 64, as each wave reads all
+# weights again, and 3 % less at 96 (Zen 5, 1 thread).
+DEFAULT_BUDGET = 56 * 2**20
+# What the memory of a wave takes in pages: counted in tensors alone, a ViT-S/14 of 65 tokens grew 5 MiB above the
+# budget, and a MiniLM at 128 MiB 12 (malloc of glibc 2.36, products by MKL, which has buffers of its own).
+PAGES = 1.1
+
+
+class Native:
+    """The native engine over one batch.
+
+    Args:
+        model: the user's model; not touched.
+        encoder: where its blocks are, and how their weights are read.
+        dtype: dtype of the blocks, None for the model's own; embeddings and head keep the model's where that is wider.
+        memory_budget: bytes a wave may keep, None for `default_budget`'s, 56 MiB on a CPU.
+        backend: backend of the fused operations.
+        known: kinds of calls that were held against the model's own forward; this one adds to it.
+        workspace: what a call before left; used unless the blocks run in a wider dtype than the model's, a copy of all.
+        prune: compute the last block for the first row alone where the head reads no other.
+        linear: interpolate the first projection of a path where it is linear.
+
+    Raises:
+        ValueError: the family cannot read the blocks' weights; the message says why.
+    """
+
+    name = "native"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        encoder: Encoder,
+        dtype: torch.dtype | None,
+        memory_budget: int | None,
+        backend: str,
+        known: dict[Hashable, Layout] | None = None,
+        workspace: Workspace | None = None,
+        prune: bool = True,
+        linear: bool = True,
+    ) -> None:
+        own = next(model.parameters()).dtype
+        self.dtype = own if dtype is None else dtype
+        wider = torch.promote_types(own, self.dtype)
+        self.tap = Tap(model, encoder, None if wider == own else wider)
+        if encoder.read is None:
+            raise ValueError(f'the family "{encoder.family}" knows where its blocks are, not their weights')
+        self._workspace = Workspace() if workspace is None or wider != own else workspace
+        self._distinct = self._workspace.blocks(map(encoder.read, self.tap.blocks), self.dtype, model)
+        self.backend = backend
+        self.row_bytes = 0
+        self._known = {} if known is None else known
+        self._prune, self._linear = prune, linear
+        one = self._distinct[0]
+        device, head = one.qkv.weight.device, len(one.qkv.weight) // (3 * one.heads)
+        self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
+        recorder = recorder_for(device, self.dtype, backend, head)
+        self._workspace.begin((asked(backend), prune, linear), recorder)
+        self._lines = Lines(torch.zeros(1, dtype=torch.int64), (), (), (), ())
+
+    @torch.no_grad()
+    def ends(
+        self,
+        call: Call,
+        reference: Call | None,
+        words: Callable[[Tensor], Tensor] | None,
+        resolve: Resolve,
+        maps: MapKind | None,
+        mask: Tensor | None,
+    ) -> Ends:
+        """See `Engine.ends`.
+
+        The model's own forward is run where a call is the first of its kind, and the blocks held against it.
+
+        Raises:
+            ValueError: what `Tap.record` and `resolve` raise; the model computes something else than its family says.
+        """
+        batch = next(iter(call.values())).shape[0]
+        kind = verify.kind(call, mask)
+        record = None if kind in self._known else self.tap.record(call, False)
+        layout = self._known.get(kind) or self.tap.layout
+        first, guess = self.tap.embed(joined(call, reference), layout, words)
+        mask = first.new_ones(first.shape[:2], dtype=torch.bool)[:batch] if mask is None else mask.to(first.device)
+        self._packed = Packed.of(mask)
+        everything = self._packed if reference is None else self._packed.twice()
+        # which rows the head reads can be told from any hidden state, so before anything is run
+        reads = self._reader(call, resolve(_first(guess, batch)))
+        first_only = self._prune and maps != "attention" and verify.reads_first_alone(reads, first[:1])
+        run = tuple(self._distinct[i] for i in layout.order)
+        self._order = layout.order
+        self._way = Way(run, first_only, self._linear, self.backend, self.dtype)
+        hidden, qkvs, kept, out = self._up(everything, first.to(self.dtype))
+        self._check(record, [*hidden[1:], out], mask, reads)
+        index = torch.arange(batch, device=first.device)
+        rows = index if reference is None else torch.cat([index, index])
+        output, leaf = self._head(call, out, rows, everything.positions)
+        z = _first(output, batch)
+        if record is not None:
+            verify.same_logits(_first(record.output, batch), z, self.dtype)
+        scalars = resolve(z)
+        self._keep_ends(hidden, qkvs, reference is not None)
+        self.row_bytes = max(1, everything.shape[1] * self._bytes_a_row() * len(run))
+        slopes = []
+        for k, scalar in enumerate(scalars):
+            last = k == len(scalars) - 1
+            with torch.enable_grad():
+                value = scalar(output, rows)
+                g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], everything.positions)
+            slopes.append(self._down(everything, kept, value.detach().double(), g, maps, free=last))
+        self._known[kind] = layout
+        unpack, tokens = self._packed.unpack, len(self._packed.positions)
+        return Ends(
+            hidden=[unpack(h[:tokens]) for h in hidden],
+            reference=None if reference is None else [unpack(h[tokens:]) for h in hidden],
+            logits=z,
+            scalars=scalars,
+            slopes=slopes,
+        )
+
+    @torch.no_grad()
+    def phi(self, call: Call, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+        """See `Engine.phi`; the points of all layers go in waves that fit the budget."""
+        order = sorted(range(len(points)), key=lambda i: (points[i].layer, points[i].row, points[i].node))
+        a_row, wave, held, found = self._bytes_a_row(), list[Point](), 0, list[Tensor]()
+        for i in [*order, -1]:
+            # one block more, for what the block at work takes and lets go of
+            passed = 0 if i < 0 else len(self._way.stack) - points[i].layer + 1
+            size = 0 if i < 0 else round(PAGES * a_row * self._packed.lengths[points[i].row] * passed)
+            if wave and (i < 0 or held + size > self.budget):
+                found.append(self._halving(call, ends.scalars, wave))
+                wave, held = [], 0
+            wave, held = [*wave, points[i]], held + size
+        if not found:
+            return torch.zeros(len(ends.scalars), 0, self._packed.shape[1]).double(), torch.zeros(len(ends.scalars), 0)
+        back = torch.empty(len(points), dtype=torch.int64)
+        back[order] = torch.arange(len(points))
+        rows = torch.cat(found, 1).cpu()[:, back]  # the one place that waits for the device
+        return rows[..., :-1], rows[..., -1]
+
+    def _halving(self, call: Call, scalars: Scalars, points: list[Point]) -> Tensor:
+        """A wave; where the device has no memory for it, its halves, and the budget is halved for what comes."""
+        try:
+            return self._wave(call, scalars, points)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            short = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+            if not short or len(points) == 1:
+                raise
+        self.budget = max(1, self.budget // 2)
+        self._workspace.clear()
+        half = len(points) // 2
+        return torch.cat([self._halving(call, scalars, part) for part in (points[:half], points[half:])], 1)
+
+    def _wave(self, call: Call, scalars: Scalars, points: list[Point]) -> Tensor:
+        """phi and F of points in order of their layers, [K,n,T+1]: once up, and down for each scalar."""
+        shape = Shape.of(points, self._packed)
+        table = sent(points, shape, self._lines.offsets.device)
+        way, lines = self._way, self._lines
+        key = (shape, lines.sizes, self._order, way.first_only)
+        risen = self._workspace.rise(key, lambda table: way.up(shape, table, lines), (table,), lines)
+        climbed: Climbed = risen.kept
+        index = climbed.inputs
+        where = self._packed.where(index, Segments(table[2].long(), shape.lengths))
+        output, leaf = self._head(call, risen.out, index, where)
+        found = []
+        for k, scalar in enumerate(scalars):
+            last = k == len(scalars) - 1
+            with torch.enable_grad():
+                value = scalar(output, index)
+                g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], where)
+            if risen.fixed:
+                phi = self._workspace.fall(key, lambda g: (way.down(g, climbed, free=False), None), (g,), climbed).out
+            else:
+                phi = way.down(g, climbed, free=last)
+            phi = self._packed.spread(phi.double(), where, len(points))
+            found.append(torch.cat([phi, value.detach().double()[:, None]], 1))
+        return torch.stack(found)
+
+    def _up(self, packed: Packed, first: Tensor) -> tuple[list[Tensor], list[Tensor], list[blocks.Kept], Tensor]:
+        """Whole inputs up through all blocks: block inputs, projections, what the way back needs, and the output."""
+        segments, x = packed.segments, packed.pack(first)
+        hidden, qkvs, kept = [], [], []
+        for layer, block in enumerate(self._way.stack):
+            hidden.append(x)
+            if self._way.is_pooled(layer):
+                x, keep = first_row.forward(block, x, segments, self.backend)
+            else:
+                qkv, normed = blocks.project(block, x, self.backend)
+                qkvs.append(qkv)
+                x, keep = blocks.forward(block, x, qkv, normed, segments, self.backend)
+            kept.append(keep)
+        return hidden, qkvs, kept, x
+
+    def _down(
+        self, packed: Packed, kept: list[blocks.Kept], value: Tensor, g: Tensor, maps: MapKind | None, free: bool
+    ) -> Slopes:
+        """Whole inputs back down: what the slopes at every block input say, and the attention maps of the inputs."""
+        batch, tokens, unpack = self._packed.shape[0], len(self._packed.positions), self._packed.unpack
+        reads = (g != 0).any(-1)
+        if self._way.first_only:
+            marks = reads.new_zeros(len(packed.positions))
+            marks[packed.segments.firsts] = reads
+            reads = marks
+        found: dict[str, list[Tensor]] = {"high": [], "low": [], "product": [], "maps": []}
+        slopes = 0 if maps is None or maps == "attention" else batch  # maps that fall off on the way back
+        for layer in range(len(self._way.stack) - 1, -1, -1):
+            keep = kept.pop() if free else kept[layer]
+            g, dmixed, gradient_maps = self._way.back(layer, g, keep, slopes, maps or "gradient")
+            if maps is not None:
+                found["maps"].append(self._maps(layer, keep, dmixed, gradient_maps, maps))
+            high_end = self._lines.high[layer]
+            direction = high_end - self._lines.low[layer]
+            found["high"].append(unpack(_along(g[:tokens], direction)))
+            found["low"].append(unpack(_along(g[tokens:], direction)) if len(g) > tokens else direction.new_zeros(0))
+            found["product"].append(unpack(_along(g[:tokens], high_end)))
+        high, low, product = (torch.stack(found[name][::-1]).cpu() for name in ("high", "low", "product"))
+        propagated = len(value) > batch
+        return Slopes(
+            value=value[:batch],
+            low_value=value[batch:] if propagated else None,
+            high=high,
+            low=low if propagated else None,
+            product=product,
+            maps=None if maps is None else found["maps"][::-1],
+            readout=unpack(reads[:tokens]),
+        )
+
+    def _maps(self, layer: int, kept: blocks.Kept, dmixed: Tensor, found: Tensor | None, kind: MapKind) -> Tensor:
+        """[B,T,U], zeros at padding."""
+        (batch, t), wide = self._packed.shape, torch.promote_types(dmixed.dtype, torch.float32)
+        out = dmixed.new_zeros(batch, t, t, dtype=wide)
+        for b, tokens in enumerate(self._packed.lengths):
+            real = self._packed.places(b)
+            if found is None:
+                mine = first_row.attention_map(self._way.stack[layer], kept, b, dmixed, kind)
+            elif kind == "attention":
+                mine = attention_map(kept.attended, b)
+            else:
+                mine = found[b, :tokens, :tokens]
+            out[b, real[:, None], real] = mine.to(wide)
+        return out
+
+    def _head(self, call: Call, out: Tensor, rows: Tensor, where: Tensor) -> tuple[Any, Tensor]:
+        """What the model makes of segments whose last hidden rows are `out`, and the leaf it was made from.
+
+        Args:
+            call: the model's arguments.
+            out: the rows, or the first row of each segment alone.
+            rows: [S] int64, the input that each segment is of.
+            where: the places of the rows in [S,T].
+        """
+        hidden = out[:, None] if self._way.first_only else self._packed.spread(out, where, len(rows))
+        leaf = hidden.detach().to(self.tap.dtype)
+        with torch.enable_grad():
+            return self.tap.head(_picked(call, rows), leaf.requires_grad_()), leaf
+
+    def _rows_of(self, g: Tensor, where: Tensor) -> Tensor:
+        """The gradient of a leaf as the segments' own rows."""
+        return (g[:, 0] if self._way.first_only else g.flatten(0, 1)[where]).to(self.dtype).contiguous()
+
+    def _reader(self, call: Call, scalars: Scalars) -> verify.Head:
+        """What is explained, as a function of the last hidden state."""
+
+        def reads(hidden: Tensor, rows: Tensor) -> Tensor:
+            output = self.tap.head(_picked(call, rows), hidden)
+            return torch.stack([scalar(output, rows) for scalar in scalars])
+
+        return reads
+
+    def _check(self, record: Record | None, ours: list[Tensor], mask: Tensor, reads: verify.Head) -> None:
+        """Hold a first call of its kind against the model's own forward, and every padded one against itself."""
+        packed, tokens = self._packed, len(self._packed.positions)
+        first = ours[-1][: packed.shape[0]] if self._way.first_only else ours[-1][:tokens]
+        if record is not None:
+            verify.same_outputs(record.hidden[1:], [*(h[:tokens] for h in ours[:-1]), first], packed)
+        if bool(mask.all()):
+            return
+        if self._way.first_only and not bool(mask[:, 0].all()):
+            raise verify.reads_padding()
+        if not self._way.first_only:
+            verify.heeds_padding(reads, packed.unpack(first).to(self.tap.dtype), mask)
+
+    def _keep_ends(self, hidden: list[Tensor], qkvs: list[Tensor], propagated: bool) -> None:
+        tokens = len(self._packed.positions)
+        wide = torch.promote_types(self.dtype, torch.float32)  # paths and their sums; the blocks get their own back
+        lines = Lines(
+            self._packed.offsets,
+            tuple((h[tokens:] if propagated else torch.zeros_like(h)).to(wide) for h in hidden),
+            tuple(h[:tokens].to(wide) for h in hidden),
+            tuple(
+                (q[tokens:] if propagated else blocks.project(block, torch.zeros_like(h), self.backend)[0]).to(wide)
+                for q, block, h in zip(qkvs, self._way.stack, hidden, strict=False)  # a pooled block has no projection
+            ),
+            tuple(q[:tokens].to(wide) for q in qkvs),
+        )
+        self._lines = self._workspace.lines(lines)
+
+    def _bytes_a_row(self) -> int:
+        """Bytes that one row leaves in one block for its way back."""
+        return blocks.row_bytes(self._way.stack[0], self.dtype)
+
+
+def _first(output: Any, batch: int) -> Tensor | None:
+    """The logits of the first rows, or None where the model returned none."""
+    z = logits_of(output)
+    return None if z is None else z[:batch].detach()
+
+
+def _along(slopes: Tensor, directions: Tensor) -> Tensor:
+    """<slope, direction> of every row, float64."""
+    return (slopes * directions).sum(-1, dtype=torch.float64)
+
+
+def _picked(call: Call, rows: Tensor) -> dict[str, Tensor]:
+    """The arguments of some rows; pixels, which the head never reads, are not copied."""
+    one = {k: v[:1].expand(len(rows), *v.shape[1:]) for k, v in call.items() if v.dim() == 4}
+    return {**{k: v[rows] for k, v in call.items() if v.dim() != 4}, **one}

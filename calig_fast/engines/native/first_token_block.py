@@ -1,0 +1,133 @@
+"""The last block where the head reads the first row alone: one query a segment, and no key or value is ever projected.
+
+q.k_u = (Wk^T q).x_u and sum_u p_u v_u = Wv (sum_u p_u x_u) + bv: with one query it is the query and the mixture that go
+through the projections, not every row. The key's bias adds the same to every logit, which softmax does not see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...model.attention_capture import MapKind, over_heads
+from ...model.encoder import Block
+from ...ops.packing import Segments
+from . import block as blocks
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """What the way back needs of the first row's attention.
+
+    Args:
+        firsts: [S] the first row of each segment.
+        parts: per run (rows [n,T,D], absorbed query [n,H,D], probabilities [n,H,T]).
+    """
+
+    firsts: Tensor
+    parts: tuple[tuple[Tensor, Tensor, Tensor], ...]
+
+
+def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") -> tuple[Tensor, blocks.Kept]:
+    """The block's output at the first row of each segment.
+
+    Args:
+        block: the block.
+        x: [R,D], its input.
+        segments: whose rows these are.
+        backend: backend of the fused operations.
+
+    Returns:
+        [S,D], and what the way back needs.
+    """
+    normed, source, firsts = None, x, segments.firsts
+    if block.pre_norm:
+        source, mean, deviation = blocks.norm(block.norm1, x)
+        normed = (x, mean, deviation)
+    wq, wk, wv = _weights(block)
+    q = (source[firsts] @ wq.flatten(0, 1).T).view(len(firsts), *wq.shape[:2])
+    bq, bv = _bias(block, 0), _bias(block, 2)
+    q = (q if bq is None else q + bq) * block.scale
+    absorbed = torch.einsum("shd,hdw->shw", q, wk)
+    mixed, parts, done = [], [], 0
+    for run in segments.runs:
+        rows = source[run.start : run.stop].view(run.count, run.tokens, -1)
+        mine = absorbed[done : done + run.count]
+        done += run.count
+        p = torch.softmax(mine @ rows.transpose(1, 2), -1)
+        parts.append((rows, mine, p))
+        mixed.append(p @ rows)
+    out = torch.einsum("shw,hdw->shd", torch.cat(mixed), wv)
+    out = (out if bv is None else out + bv).flatten(1)
+    return blocks.finish(block, out, x[firsts], normed, Pooled(firsts, tuple(parts)), backend)
+
+
+def vjp(block: Block, g: Tensor, kept: blocks.Kept, backend: str = "auto") -> tuple[Tensor, Tensor]:
+    """The gradient of the block's input rows.
+
+    Args:
+        block: the block.
+        g: [S,D], gradient of the output.
+        kept: what `forward` kept.
+        backend: backend of the fused operations.
+
+    Returns:
+        [R,D], and the gradient of the attention's rows [S,E], for the maps.
+    """
+    pooled: Pooled = kept.attended
+    residual, dmixed = blocks.vjp(block, g, kept, backend)
+    wq, wk, wv = _weights(block)
+    through_v = torch.einsum("shd,hdw->shw", dmixed.view(len(dmixed), *wv.shape[:2]), wv)
+    found, queries, done = [], [], 0
+    for rows, absorbed, p in pooled.parts:
+        dm = through_v[done : done + len(rows)]
+        done += len(rows)
+        dp = dm @ rows.transpose(1, 2)
+        ds = p * (dp - (dp * p).sum(-1, keepdim=True))
+        found.append((p.transpose(1, 2) @ dm + ds.transpose(1, 2) @ absorbed).flatten(0, 1))
+        queries.append(ds @ rows)
+    dq = torch.einsum("shw,hdw->shd", torch.cat(queries), wk) * block.scale
+    out = torch.cat(found)
+    out.index_add_(0, pooled.firsts, dq.flatten(1) @ wq.flatten(0, 1))
+    if block.pre_norm:
+        out = blocks.norm_vjp(block.norm1, out, kept.first, None, backend)
+    return out.index_add_(0, pooled.firsts, residual), dmixed
+
+
+def attention_map(block: Block, kept: blocks.Kept, segment: int, dmixed: Tensor, kind: MapKind) -> Tensor:
+    """One segment's map of gradients [T,T]: its first row, zeros elsewhere, where the gradients are zero.
+
+    Args:
+        block: the block.
+        kept: what `forward` kept.
+        segment: which.
+        dmixed: gradient of the attention's rows [S,E], from `vjp`.
+        kind: "gradient" or "positive_gradient", see `attention.Attention.map`.
+    """
+    _, _, wv = _weights(block)
+    mine = dmixed[segment].view(*wv.shape[:2])
+    for rows, _, p in kept.attended.parts:
+        if segment >= len(rows):
+            segment -= len(rows)
+            continue
+        dp = torch.einsum("hd,hdw->hw", mine, wv) @ rows[segment].T
+        bias = _bias(block, 2)
+        if bias is not None:
+            dp = dp + (mine * bias).sum(1, keepdim=True)
+        out: Tensor = dp.new_zeros(rows.shape[1], rows.shape[1])
+        out[0] = over_heads(p[segment] * dp, kind)
+        return out
+    raise IndexError(f"segment {segment} is outside the attention's segments")
+
+
+def _weights(block: Block) -> tuple[Tensor, Tensor, Tensor]:
+    """Wq, Wk and Wv by head, [H,E/H,D] each."""
+    q, k, v = block.qkv.weight.view(3, block.heads, -1, block.qkv.weight.shape[1])
+    return q, k, v
+
+
+def _bias(block: Block, which: int) -> Tensor | None:
+    """The bias of queries (0) or values (2) by head, [H,E/H]."""
+    return None if block.qkv.bias is None else block.qkv.bias.view(3, block.heads, -1)[which]

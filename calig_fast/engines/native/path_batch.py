@@ -1,0 +1,264 @@
+"""A wave of path points through the blocks: up, where each joins at its block, and down, where it leaves there.
+
+What need not be computed is not: with a head that reads the first row alone the last block computes that row alone
+(`first_row`), and in a post-norm block the first projection of a path is linear in a, so it is interpolated on the way
+up and never undone on the way down.
+
+Nothing here waits for the device: what depends on values is computed there, and how many rows there are is known
+beforehand. So either way can be recorded and replayed (`graphs`); `Shape` and the sizes of `Lines` decide which kernels
+run, the table that is sent and the lines' values decide on what.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ... import ops
+from ...model.attention_capture import MapKind
+from ...model.encoder import Block
+from ...ops.packing import Packed, Segments
+from ..base import Point
+from . import block as blocks
+from . import first_token_block as first_row
+from .attention import attend_vjp
+
+
+class Shape(NamedTuple):
+    """All that decides which kernels a wave runs.
+
+    Args:
+        layers: of its points, in rising order.
+        lengths: rows of each.
+    """
+
+    layers: tuple[int, ...]
+    lengths: tuple[int, ...]
+
+    @classmethod
+    def of(cls, points: Sequence[Point], packed: Packed) -> Shape:
+        """That of points in order of their layers."""
+        return cls(tuple(p.layer for p in points), tuple(packed.lengths[p.row] for p in points))
+
+    def until(self, layer: int) -> int:
+        """Points that have joined by block `layer`."""
+        return bisect_right(self.layers, layer)
+
+    def at(self, layer: int) -> slice:
+        """Points that join at block `layer`."""
+        return slice(bisect_left(self.layers, layer), self.until(layer))
+
+    def rows(self, points: slice) -> int:
+        """Rows of some points."""
+        return sum(self.lengths[points])
+
+
+def sent(points: Sequence[Point], shape: Shape, device: torch.device) -> Tensor:
+    """All that a device is told of a wave, in one transfer that the host does not wait for.
+
+    Returns:
+        [3,n+1] float64: the points' inputs, their nodes, and the first row of each, then of none.
+    """
+    table = torch.zeros(3, len(points) + 1, dtype=torch.float64)
+    table[0, :-1] = torch.tensor([p.row for p in points], dtype=torch.float64)
+    table[1, :-1] = torch.tensor([p.node for p in points], dtype=torch.float64)
+    table[2, 1:] = torch.tensor(shape.lengths, dtype=torch.float64).cumsum(0)
+    # from memory that the system may move, a transfer is waited for
+    return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table.to(device)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Both ends of all paths, packed, in float32 at least.
+
+    Args:
+        offsets: [B+1] int64, the first token of each input.
+        low: h'_l [tokens,D] of every block.
+        high: h_l, likewise.
+        qkv_low: their first projections [tokens,3E], of every block that is not pooled.
+        qkv_high: likewise.
+    """
+
+    offsets: Tensor
+    low: tuple[Tensor, ...]
+    high: tuple[Tensor, ...]
+    qkv_low: tuple[Tensor, ...]
+    qkv_high: tuple[Tensor, ...]
+
+    def refilled(self, new: Lines) -> bool:
+        """Take over the values of other lines, each in its place; False where they are of other sizes."""
+        mine, theirs = self._all, new._all
+        if [(t.shape, t.dtype, t.device) for t in mine] != [(t.shape, t.dtype, t.device) for t in theirs]:
+            return False
+        for place, values in zip(mine, theirs, strict=True):
+            place.copy_(values)
+        return True
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Inputs, and tokens of all of them."""
+        return len(self.offsets) - 1, len(self.high[0])
+
+    @property
+    def _all(self) -> list[Tensor]:
+        return [self.offsets, *self.low, *self.high, *self.qkv_low, *self.qkv_high]
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What the way up leaves for the way down.
+
+    Args:
+        shape: the wave's.
+        inputs: [n] int64, the input of each point.
+        lines: the ends of the paths.
+        kept: what each block left, from the lowest on; the way down takes it away where it is told to.
+    """
+
+    shape: Shape
+    inputs: Tensor
+    lines: Lines
+    kept: list[blocks.Kept]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How rows go through the blocks.
+
+    Args:
+        stack: the blocks in the order that they are run.
+        first_only: the last block computes the first row of each segment alone.
+        linear: interpolate the first projection of a path where it is linear.
+        backend: backend of the fused operations.
+        dtype: of the rows.
+    """
+
+    stack: tuple[Block, ...]
+    first_only: bool
+    linear: bool
+    backend: str
+    dtype: torch.dtype
+
+    def is_pooled(self, layer: int) -> bool:
+        """Whether block `layer` computes first rows alone."""
+        return self.first_only and layer == len(self.stack) - 1
+
+    def up(self, shape: Shape, table: Tensor, lines: Lines) -> tuple[Tensor, Climbed]:
+        """The last hidden rows of all points [rows,D], or their first rows [n,D], and what the way down needs.
+
+        Args:
+            shape: the wave's.
+            table: what `sent` gave.
+            lines: the ends of the paths.
+        """
+        inputs, nodes = table[0, :-1].long(), table[1, :-1]
+        segments = Segments(table[2].long(), shape.lengths)
+        x, kept = None, list[blocks.Kept]()
+        for layer in range(shape.layers[0], len(self.stack)):
+            x, keep = self._climb(layer, x, shape, segments.until(shape.until(layer)), (inputs, nodes), lines)
+            kept.append(keep)
+        if x is None:
+            raise RuntimeError("a wave without blocks")
+        return x, Climbed(shape, inputs, lines, kept)
+
+    def down(self, g: Tensor, climbed: Climbed, free: bool) -> Tensor:
+        """phi of all points' rows, [rows].
+
+        Args:
+            g: gradient of the last hidden rows.
+            climbed: what the way up left.
+            free: let go of what each block left, once it is used.
+        """
+        shape, kept, found = climbed.shape, climbed.kept, list[Tensor]()
+        for layer in range(len(self.stack) - 1, shape.layers[0] - 1, -1):
+            keep = kept.pop() if free else kept[layer - shape.layers[0]]
+            g, phi = self._leave(layer, g, keep, climbed)
+            found.append(phi)
+        return torch.cat(found[::-1])
+
+    def _climb(
+        self,
+        layer: int,
+        x: Tensor | None,
+        shape: Shape,
+        segments: Segments,
+        where: tuple[Tensor, Tensor],
+        lines: Lines,
+    ) -> tuple[Tensor, blocks.Kept]:
+        """Through block `layer`: the rows from below with those of the points that join here."""
+        block, here = self.stack[layer], shape.at(layer)
+        joins = here.start < here.stop
+
+        def path(low: Tensor, high: Tensor) -> Tensor:
+            inputs, nodes = (t[here] for t in where)
+            found = ops.interpolate_path(
+                low, high, lines.offsets, inputs, nodes, rows=shape.rows(here), backend=self.backend
+            )
+            return found.to(self.dtype)
+
+        new = path(lines.low[layer], lines.high[layer]) if joins else None
+        rows = torch.cat([t for t in (x, new) if t is not None]) if x is None or joins else x
+        if self.is_pooled(layer):
+            return first_row.forward(block, rows, segments, self.backend)
+        if block.pre_norm or not self.linear or not joins:
+            qkv, normed = blocks.project(block, rows, self.backend)
+            return blocks.forward(block, rows, qkv, normed, segments, self.backend)
+        qkv = path(lines.qkv_low[layer], lines.qkv_high[layer])
+        if x is not None:
+            qkv = torch.cat([blocks.project(block, x, self.backend)[0], qkv])
+        return blocks.forward(block, rows, qkv, None, segments, self.backend)
+
+    def back(
+        self, layer: int, g: Tensor, kept: blocks.Kept, maps: int = 0, kind: MapKind = "gradient"
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Down through block `layer`, all of it.
+
+        Args:
+            layer: the block.
+            g: gradient of its output.
+            kept: what its way up left.
+            maps: of how many segments, from the first on, the map of gradients is wanted.
+            kind: of those maps.
+
+        Returns:
+            the gradients of its input and of the attention's rows, and the maps as `attend_vjp` gives them, None where
+            the block is pooled.
+        """
+        block = self.stack[layer]
+        if self.is_pooled(layer):
+            return *first_row.vjp(block, g, kept, self.backend), None
+        residual, dmixed = blocks.vjp(block, g, kept, self.backend)
+        dqkv, found = attend_vjp(dmixed, kept.attended, self.backend, maps, kind)
+        return blocks.pull(block, residual, dqkv, kept, self.backend), dmixed, found
+
+    def _leave(self, layer: int, g: Tensor, kept: blocks.Kept, climbed: Climbed) -> tuple[Tensor, Tensor]:
+        """Down through block `layer`: the gradient for those that go on, and phi of the points that end here."""
+        block, lines, shape = self.stack[layer], climbed.lines, climbed.shape
+        here = shape.at(layer)
+        split = shape.rows(slice(0, here.start))
+        if here.start == here.stop:
+            return self.back(layer, g, kept)[0], g.new_zeros(0)
+        direction = lines.high[layer] - lines.low[layer]
+        if self.is_pooled(layer) or block.pre_norm or not self.linear:
+            below = self.back(layer, g, kept)[0]
+            return below[:split], self._integrand([below[split:]], [direction], climbed, here)
+        residual, dmixed = blocks.vjp(block, g, kept, self.backend)
+        dqkv, _ = attend_vjp(dmixed, kept.attended, self.backend)
+        below = g.new_zeros(0)
+        if split:
+            below = blocks.pull(block, residual[:split], dqkv[:split], kept, self.backend)
+        # the projection is not undone: <dqkv W, h - h'> = <dqkv, W (h - h')>, and W (h - h') is known
+        projected = lines.qkv_high[layer] - lines.qkv_low[layer]
+        return below, self._integrand([residual[split:], dqkv[split:]], [direction, projected], climbed, here)
+
+    def _integrand(self, gradients: list[Tensor], directions: list[Tensor], climbed: Climbed, here: slice) -> Tensor:
+        """phi of the rows of some points: gradients times directions, summed over the width."""
+        inputs = climbed.inputs[here]
+        wide = [g.to(d.dtype) for g, d in zip(gradients, directions, strict=True)]
+        ones = torch.ones_like(inputs, dtype=torch.float64)
+        return ops.accumulate_gradients(wide, directions, climbed.lines.offsets, inputs, ones, backend=self.backend)[0]

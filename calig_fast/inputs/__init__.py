@@ -1,0 +1,1 @@
+"""From what the user passed to what the model takes: text, images, baselines, targets."""

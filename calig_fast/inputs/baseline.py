@@ -1,0 +1,142 @@
+"""The reference x': what an input is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .prepare import Inputs
+
+TEXT = ("pad", "mask", "unk", "zero_embedding", "zeros")
+IMAGE = ("blur", "mean", "black", "zeros")
+BLUR = 10 / 112  # standard deviation over the shorter side: the sigma at which paths were measured to be smooth
+Lookup = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How the reference enters the model.
+
+    Args:
+        name: what was asked for, "ids", "embeddings" or "pixels" for the caller's own.
+        call: the model's arguments for the reference; None where a zero hidden state stands at every layer instead.
+        words: turns word embeddings [N,T,E] into the reference's, given the embedding as a function of ids [N,T]; None
+            for images. Ids, positions, segments and mask stay the input's own.
+    """
+
+    name: str
+    call: dict[str, Tensor] | None
+    words: Callable[[Tensor, Lookup], Tensor] | None = None
+
+
+def reference(baselines: Any, inputs: Inputs) -> Reference:
+    """The reference for a batch.
+
+    Args:
+        baselines: None (pad for text, blur for images), a name, an id, or a tensor: ids [T] or [B,T], embeddings [E],
+            [T,E] or [B,T,E], pixels [C,H,W] or [B,C,H,W].
+        inputs: what is explained.
+
+    Raises:
+        ValueError: an unknown name, a name that needs what is not known, a tensor of another shape or with NaN.
+        TypeError: something else.
+    """
+    names = TEXT if inputs.ids is not None or inputs.embeds is not None else IMAGE
+    if baselines is None:
+        baselines = names[0]
+    if isinstance(baselines, str) and baselines not in names:
+        kind = "text" if names is TEXT else "images"
+        raise ValueError(f"baselines: {baselines!r} is not one of {names} for {kind}, nor a tensor of your own")
+    if isinstance(baselines, str) and baselines == "zeros":
+        return Reference("zeros", None)
+    return _text(baselines, inputs) if names is TEXT else _image(baselines, inputs)
+
+
+def take(baselines: Any, inputs: Inputs, rows: slice) -> Any:
+    """The references of some of the inputs; one that serves them all is left as it is."""
+    if not isinstance(baselines, Tensor):
+        return baselines
+    text = inputs.ids is not None or inputs.embeds is not None
+    one_each = 4 if not text else 3 if baselines.is_floating_point() else 2
+    if baselines.dim() != one_each or len(baselines) == 1:
+        return baselines
+    if len(baselines) != len(inputs):
+        raise ValueError(
+            f"baselines: expected one reference for all inputs or one for each of {len(inputs)}, got {len(baselines)}"
+        )
+    return baselines[rows]
+
+
+def _text(baselines: Any, inputs: Inputs) -> Reference:
+    shape = inputs.mask.shape
+    keep = (inputs.special | ~inputs.mask)[:, :, None]
+
+    def by(name: str, make: Callable[[Tensor, Lookup], Tensor]) -> Reference:
+        return Reference(name, dict(inputs.call), lambda out, look: torch.where(keep, out, make(out, look)))
+
+    if isinstance(baselines, str) and baselines == "zero_embedding":
+        return by("zero_embedding", lambda out, look: torch.zeros_like(out))
+    if isinstance(baselines, str | int) and not isinstance(baselines, bool):
+        token = inputs.token_id(baselines) if isinstance(baselines, str) else baselines
+        inputs.check_ids(torch.tensor(token), "baselines")
+        return by(
+            baselines if isinstance(baselines, str) else "id",
+            lambda out, look: look(torch.full(shape, token, device=out.device)),
+        )
+    if not isinstance(baselines, Tensor):
+        raise TypeError(f"baselines: expected a name, an id or a tensor, got {type(baselines).__name__}")
+    given = baselines
+    if given.is_floating_point():
+        _check_finite(given)
+        return by("embeddings", lambda out, look: _expanded(given.to(out), out.shape))
+    ids = _expanded(given, shape)
+    inputs.check_ids(ids, "baselines")
+    # the caller's ids say what stands at special tokens too
+    padding = ~inputs.mask[:, :, None]
+    return Reference("ids", dict(inputs.call), lambda out, look: torch.where(padding, out, look(ids.to(out.device))))
+
+
+def _image(baselines: Any, inputs: Inputs) -> Reference:
+    name, pixels = inputs.pixels
+    if isinstance(baselines, str):
+        makers: dict[str, Callable[[Tensor], Tensor]] = {
+            "blur": blur,
+            "mean": lambda like: torch.zeros_like(like),
+            "black": inputs.black,
+        }
+        made = makers[baselines](pixels)
+        return Reference(baselines, {**inputs.call, name: made})
+    if isinstance(baselines, bool) or not isinstance(baselines, int | float | Tensor):
+        raise TypeError(f"baselines: expected a name, a number or a tensor, got {type(baselines).__name__}")
+    given = torch.as_tensor(baselines, dtype=pixels.dtype, device=pixels.device)
+    _check_finite(given)
+    return Reference("pixels", {**inputs.call, name: _expanded(given, pixels.shape).clone()})
+
+
+def blur(pixels: Tensor) -> Tensor:
+    """Gaussian blur of [B,C,H,W], standard deviation 10/112 of the shorter side, edges reflected."""
+    sigma = BLUR * min(pixels.shape[-2:])
+    radius = max(1, min(round(3 * sigma), min(pixels.shape[-2:]) - 1))
+    x = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    kernel = torch.exp(-(x**2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).to(pixels)
+    channels = pixels.shape[1]
+    out = torch.nn.functional.pad(pixels, (radius,) * 4, mode="reflect")
+    out = torch.nn.functional.conv2d(out, kernel.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels)
+    return torch.nn.functional.conv2d(out, kernel.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
+
+
+def _check_finite(given: Tensor) -> None:
+    if not bool(torch.isfinite(given).all()):
+        raise ValueError("baselines: the reference holds NaN or infinity")
+
+
+def _expanded(given: Tensor, shape: torch.Size) -> Tensor:
+    try:
+        return given.expand(shape)
+    except RuntimeError as error:
+        raise ValueError(f"baselines: expected a tensor that fits {list(shape)}, got {list(given.shape)}") from error

@@ -1,0 +1,311 @@
+"""What the user passed, as what the model takes: arguments, mask, special tokens, and names for the tokens."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .._utils.warn import warn
+from ..model.encoder import Encoder
+from ..results.tokens import Grid, Text
+from . import image as pictures
+from . import text as writing
+
+_NOT_FOR_THE_MODEL = {"labels", "offset_mapping", "special_tokens_mask", "overflow_to_sample_mapping", "length"}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A batch, ready for the model.
+
+    Args:
+        call: the model's arguments, each [B,...]; a sole unnamed one stands under "".
+        vocabulary: rows of the word embedding, or None.
+        ids: [B,T] token ids, or None.
+        embeds: name of the argument that carries embeddings instead of ids, or None.
+        mask: [B,T] bool, real tokens; [B,0] for images, whose tokens are counted when the model runs.
+        special: [B,T] bool, special tokens.
+        texts: names of the tokens, or None.
+        shown: [B,H,W,3] uint8 for display, or None.
+        normalisation: mean and standard deviation of the pixels, or None.
+        tokenizer: the tokenizer, or None.
+        padding: the model's padding id, or None.
+    """
+
+    call: dict[str, Tensor]
+    vocabulary: int | None
+    ids: Tensor | None
+    embeds: str | None
+    mask: Tensor
+    special: Tensor
+    texts: tuple[Text, ...] | None
+    shown: Tensor | None
+    normalisation: pictures.Normalisation | None
+    tokenizer: Any
+    padding: int | None
+
+    def __len__(self) -> int:
+        return int(next(iter(self.call.values())).shape[0])
+
+    def take(self, rows: slice) -> Inputs:
+        """Some of the inputs."""
+        return replace(
+            self,
+            call={k: v[rows] for k, v in self.call.items()},
+            ids=None if self.ids is None else self.ids[rows],
+            mask=self.mask[rows],
+            special=self.special[rows],
+            texts=None if self.texts is None else self.texts[rows],
+            shown=None if self.shown is None else self.shown[rows],
+        )
+
+    @property
+    def pixels(self) -> tuple[str, Tensor]:
+        """The name of the pixel argument, and the pixels [B,C,H,W]."""
+        return next((k, v) for k, v in self.call.items() if v.is_floating_point() and v.dim() == 4)
+
+    def black(self, pixels: Tensor) -> Tensor:
+        """A black image, as the model's normalisation writes black.
+
+        Raises:
+            ValueError: the normalisation is not known.
+        """
+        return pictures.black(pixels, self.normalisation)
+
+    def token_id(self, name: str) -> int:
+        """The id of "pad", "mask" or "unk".
+
+        Raises:
+            ValueError: neither tokenizer nor model knows it.
+        """
+        found = getattr(self.tokenizer, f"{name}_token_id", None)
+        if found is None and name == "pad":
+            found = self.padding
+        if found is None:
+            has = "the tokenizer has no such token" if self.tokenizer is not None else "no tokenizer was given"
+            raise ValueError(
+                f'baselines: "{name}" needs the id of the {name} token, and {has}; pass tokenizer=, an id, or '
+                'baselines="zero_embedding"'
+            )
+        return int(found)
+
+    def check_ids(self, ids: Tensor, name: str) -> None:
+        """Raise where ids are outside the model's vocabulary.
+
+        Raises:
+            ValueError: naming the largest id.
+        """
+        if self.vocabulary is not None and ids.numel():
+            low, high = int(ids.min()), int(ids.max())
+            if low < 0 or high >= self.vocabulary:
+                raise ValueError(
+                    f"{name}: ids from {low} to {high}, and the model's vocabulary has {self.vocabulary}; ids of "
+                    "another tokenizer do not fit the model: use the tokenizer the model was trained with"
+                )
+
+    def check_tokens(self, tokens: int) -> None:
+        """Raise where the model sees another number of tokens than the text holds.
+
+        Raises:
+            ValueError: naming both.
+        """
+        if self.mask.shape[1] != tokens:
+            raise ValueError(
+                f"model: it sees {tokens} tokens where the inputs hold {self.mask.shape[1]}; models that add or drop "
+                "tokens cannot be explained token by token"
+            )
+
+    def grid(self, encoder: Encoder, tokens: int) -> Grid | None:
+        """Where the tokens of the images lie; None for text."""
+        return None if self.texts is not None else pictures.grid(self.pixels[1], encoder, tokens)
+
+
+def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inputs:
+    """Turn what the user passed into what the model takes.
+
+    Args:
+        inputs: text (str, list of str, a pair as a tuple, a list of pairs), a mapping of tensors, ids [T] or [B,T],
+            pixels [C,H,W] or [B,C,H,W], a PIL image or a list of them.
+        model: the module that computes.
+        encoder: where its blocks are and what it reads.
+        processor: tokenizer or image processor, or None.
+
+    Raises:
+        ValueError: nothing to explain, text too long as ids, ids outside the vocabulary, a mask without real tokens,
+            tensors on another device than the model.
+        TypeError: something that is none of the above.
+    """
+    if encoder.modality == "text":
+        processor = processor or writing.local_tokenizer(model)
+    arguments, texts = _arguments(inputs, model, encoder, processor)
+    device = next(model.parameters()).device
+    for name, value in arguments.items():
+        if value.device != device:
+            raise ValueError(
+                f"inputs: {name or 'the tensor'} is on {value.device}, the model on {device}; move one: "
+                f'inputs.to("{device}")'
+            )
+    arguments = {k: v.clone() if v.is_inference() else v for k, v in arguments.items()}
+    if encoder.modality == "image":
+        return _images(arguments, encoder, processor)
+    return _texts(arguments, texts, inputs, model, encoder, processor)
+
+
+def _arguments(
+    inputs: Any, model: nn.Module, encoder: Encoder, processor: Any
+) -> tuple[dict[str, Tensor], writing.Encoded | None]:
+    accepted = inspect.signature(model.forward).parameters
+    if isinstance(inputs, np.ndarray):
+        inputs = torch.from_numpy(inputs).to(next(model.parameters()).device)
+    if isinstance(inputs, Tensor):
+        text = encoder.modality == "text"
+        if text == inputs.is_floating_point():
+            wanted = "integer ids [B,T]" if text else "pixels [B,C,H,W]"
+            raise TypeError(f"inputs: the model reads {wanted}, got a {inputs.dtype} tensor {list(inputs.shape)}")
+        batched = inputs if inputs.dim() == (2 if text else 4) else inputs[None]
+        if batched.dim() != (2 if text else 4):
+            wanted = "[T] or [B,T]" if text else "[C,H,W] or [B,C,H,W]"
+            raise ValueError(f"inputs: expected a tensor {wanted}, got {list(inputs.shape)}")
+        name = "input_ids" if text else "pixel_values"
+        return {name if name in accepted else "": batched}, None
+    if isinstance(inputs, Mapping) or isinstance(getattr(inputs, "data", None), Mapping):
+        return _mapping(inputs, accepted), None
+    if pictures.is_image(inputs) or (isinstance(inputs, list | tuple) and any(map(pictures.is_image, inputs))):
+        if encoder.modality == "text":
+            raise TypeError("inputs: the model reads integer ids [B,T] or text, got a picture")
+        pixels = pictures.pixels([inputs] if pictures.is_image(inputs) else list(inputs), processor)
+        pixels = pixels.to(next(model.parameters()).device)
+        return {"pixel_values" if "pixel_values" in accepted else "": pixels}, None
+    if isinstance(inputs, str | Sequence):
+        if encoder.modality == "image":
+            raise TypeError(f"inputs: expected pixels [B,C,H,W] or PIL images, got {type(inputs).__name__}")
+        encoded = writing.encode(inputs, processor, encoder.max_length)
+        device = next(model.parameters()).device
+        return _mapping(encoded.encoding.to(device), accepted), encoded
+    raise TypeError(
+        "inputs: expected text, a mapping of tensors, a tensor of ids or pixels, or PIL images, got "
+        f"{type(inputs).__name__}"
+    )
+
+
+def _mapping(inputs: Any, accepted: Mapping[str, inspect.Parameter]) -> dict[str, Tensor]:
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
+    out = {}
+    for name, value in dict(inputs).items():
+        if name in _NOT_FOR_THE_MODEL or value is None:
+            continue
+        try:
+            tensor = torch.as_tensor(value)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise TypeError(
+                f"inputs: {name} is no tensor and cannot be made one ({error}); for a tokenizer pass "
+                'return_tensors="pt", padding=True'
+            ) from error
+        if name not in accepted and not open_ended:
+            raise ValueError(
+                f"inputs: the model's forward takes no {name!r} (it takes {sorted(accepted)}); this tokenizer does not "
+                "fit the model, or the key is not an input: leave it out"
+            )
+        out[name] = tensor[None] if tensor.dim() == 1 else tensor
+    if not out:
+        raise ValueError("inputs: the mapping holds no tensor for the model")
+    batch = {name: v.shape[0] for name, v in out.items()}
+    if len(set(batch.values())) > 1:
+        raise ValueError(f"inputs: every tensor needs the same number of rows, got {batch}")
+    return out
+
+
+def _images(arguments: dict[str, Tensor], encoder: Encoder, processor: Any) -> Inputs:
+    found = [v for v in arguments.values() if v.is_floating_point() and v.dim() == 4]
+    if not found:
+        raise ValueError(f"inputs: expected pixels [B,C,H,W], got { {k: list(v.shape) for k, v in arguments.items()} }")
+    if not len(found[0]):
+        raise ValueError("inputs: the batch is empty; pass at least one image")
+    if not bool(torch.isfinite(found[0]).all()):
+        raise ValueError("inputs: the pixels hold NaN or infinity")
+    normalisation = pictures.normalisation(processor) or encoder.normalisation
+    empty = torch.zeros(len(found[0]), 0, dtype=torch.bool, device=found[0].device)
+    shown = pictures.shown(found[0], normalisation)
+    return Inputs(arguments, None, None, None, empty, empty, None, shown, normalisation, None, None)
+
+
+def _texts(
+    arguments: dict[str, Tensor],
+    encoded: writing.Encoded | None,
+    inputs: Any,
+    model: nn.Module,
+    encoder: Encoder,
+    tokenizer: Any,
+) -> Inputs:
+    ids = next((v for v in arguments.values() if not v.is_floating_point() and v.dim() == 2), None)
+    name = next((k for k, v in arguments.items() if v.is_floating_point() and v.dim() == 3), None)
+    if "input_ids" in arguments:
+        ids = arguments["input_ids"]
+    elif name is not None:
+        ids = None
+    if ids is None and name is None:
+        raise ValueError(f"inputs: expected token ids [B,T], got { {k: list(v.shape) for k, v in arguments.items()} }")
+    shape = ids.shape if ids is not None else arguments[name or ""].shape[:2]
+    if 0 in shape:
+        raise ValueError(f"inputs: the batch or the text is empty (shape {list(shape)}); pass at least one token")
+    if encoder.max_length is not None and shape[1] > encoder.max_length:
+        raise ValueError(
+            f"inputs: {shape[1]} tokens, and the model reads {encoder.max_length}; cut them (truncation=True, "
+            f"max_length={encoder.max_length}), or pass the text itself to an Explainer, which cuts it and says so"
+        )
+    table = model.get_submodule(encoder.embedding) if encoder.embedding else None
+    padding = _padding(model, table)
+    mask = _mask(arguments, shape, ids, padding)
+    special = writing.special(inputs if encoded is None else encoded.encoding, ids, mask, tokenizer)
+    texts = writing.texts(inputs if encoded is None else encoded.encoding, ids, mask, special, tokenizer, encoded)
+    if bool((special | ~mask).all(1).any()):
+        empty = (special | ~mask).all(1).nonzero().flatten().tolist()
+        raise ValueError(f"inputs: input {empty} is empty: it holds special tokens only; pass text with a word in it")
+    out = Inputs(
+        call=arguments,
+        vocabulary=getattr(table, "num_embeddings", None),
+        ids=ids,
+        embeds=name if ids is None else None,
+        mask=mask,
+        special=special,
+        texts=texts,
+        shown=None,
+        normalisation=None,
+        tokenizer=tokenizer,
+        padding=padding,
+    )
+    if ids is not None:
+        out.check_ids(ids, "inputs")
+    return out
+
+
+def _padding(model: nn.Module, table: Any) -> int | None:
+    """The padding id, as a config inside the model or its word embedding tells it."""
+    told = (getattr(getattr(module, "config", None), "pad_token_id", None) for module in model.modules())
+    found = next((value for value in told if isinstance(value, int)), getattr(table, "padding_idx", None))
+    return None if found is None else int(found)
+
+
+def _mask(arguments: dict[str, Tensor], shape: Sequence[int], ids: Tensor | None, padding: int | None) -> Tensor:
+    given = arguments.get("attention_mask")
+    device = next(iter(arguments.values())).device
+    if given is None:
+        if ids is not None and padding is not None and bool((ids == padding).any()):
+            warn(
+                f"inputs hold the padding id {padding} and no attention_mask, so the model reads padding as text; pass "
+                "the tokenizer's attention_mask with them"
+            )
+        return torch.ones(tuple(shape), dtype=torch.bool, device=device)
+    if given.shape != torch.Size(shape):
+        raise ValueError(f"inputs: expected attention_mask {list(shape)}, got {list(given.shape)}")
+    mask = given != 0
+    if not bool(mask.any(1).all()):
+        empty = (~mask.any(1)).nonzero().flatten().tolist()
+        raise ValueError(f"inputs: the attention_mask of input {empty} is all padding; leave these inputs out")
+    return mask

@@ -1,0 +1,245 @@
+"""The explained scalar F: which number of the model's output is explained, one per input."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+OutputFunction = Callable[..., Tensor]
+Output = str | OutputFunction
+KINDS = ("logit", "log_prob", "prob", "contrast")
+
+
+def logits_of(output: Any) -> Tensor | None:
+    """The logits in what a model returned, or None where it holds none."""
+    if isinstance(output, Tensor):
+        return output
+    found = getattr(output, "logits", None)
+    if found is None and isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
+        found = output[0]
+    return found if isinstance(found, Tensor) else None
+
+
+def is_multi_label(model: Any) -> bool:
+    """Whether the model says that its classes are independent of each other."""
+    return getattr(getattr(model, "config", None), "problem_type", None) == "multi_label_classification"
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """F as a function of the model's output.
+
+    Args:
+        kind: "logit" z_c; "log_prob" log softmax(z)_c (log sigmoid(z) with one logit, log sigmoid(z_c) with
+            several labels); "prob" its exponential; "contrast" z_a - z_b; or the caller's function.
+        target: [B] classes, [B,2] pairs for a contrast, or None with the caller's function.
+        multi_label: classes are independent (sigmoid), not exclusive (softmax).
+        first: number of the batch's first input among all the caller's, added to the rows its function is told.
+    """
+
+    kind: Output
+    target: Tensor | None
+    multi_label: bool = False
+    first: int = 0
+
+    def __call__(self, output: Any, rows: Tensor) -> Tensor:
+        """F of every row of a batch.
+
+        Args:
+            output: what the model returned for N rows.
+            rows: [N] int64, which input each row belongs to.
+
+        Returns:
+            [N].
+
+        Raises:
+            ValueError: the caller's function returned another shape.
+        """
+        if callable(self.kind):
+            found = self.kind(output, rows + self.first) if _arity(self.kind) > 1 else self.kind(output)
+            if not isinstance(found, Tensor) or found.shape != rows.shape:
+                came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+                raise ValueError(
+                    f"output: the function must return a tensor [N] = [{len(rows)}], one scalar a row; got {came}"
+                )
+            return found
+        z, target = logits_of(output), self.target
+        if z is None or target is None:
+            raise RuntimeError("a scalar of the logits was asked of a model without logits")
+        if self.kind == "contrast":
+            pair = target[rows]
+            return z.gather(1, pair[:, :1])[:, 0] - z.gather(1, pair[:, 1:])[:, 0]
+        chosen = target[rows][:, None]
+        if self.kind == "logit":
+            return z.gather(1, chosen)[:, 0]
+        if z.shape[1] == 1 or self.multi_label:
+            log = torch.nn.functional.logsigmoid(z).gather(1, chosen)[:, 0]
+        else:
+            log = torch.log_softmax(z, 1).gather(1, chosen)[:, 0]
+        return log.exp() if self.kind == "prob" else log
+
+
+def scalars(kind: Output, target: Any, logits: Tensor | None, multi_label: bool, first: int = 0) -> list[Scalar]:
+    """F for a batch, one for each of its targets, which are resolved against the model's own logits.
+
+    Args:
+        kind: see `Scalar`.
+        target: None (the class with the largest logit; for a contrast, that against the second), an int, a list or
+            tensor of B ints or of [B,K], "all" for every class; for a contrast a pair, B pairs or [B,K] pairs.
+        logits: [B,C] of the inputs, or None where the model returned none.
+        multi_label: see `Scalar`.
+        first: number of the first input, for messages.
+
+    Returns:
+        K of them, 1 but for targets [B,K] and "all".
+
+    Raises:
+        ValueError: an unknown kind, a target the model has no logit for, logits that are not [B,C] or not finite.
+        TypeError: a target that is no int, list or tensor.
+    """
+    if callable(kind):
+        if target is not None:
+            raise ValueError("target: an output function says itself what is explained; leave target at None")
+        return [Scalar(kind, None, first=first)]
+    if kind not in KINDS:
+        raise ValueError(f"output: {kind!r} is not one of {KINDS}, nor a function of the model's output")
+    z = logits
+    if z is None or z.dim() != 2:
+        came = "none" if z is None else list(z.shape)
+        raise ValueError(
+            f"model: needs logits [B,C], got {came}; for token classification or question answering pass "
+            "output=, a function of the model's output that returns one scalar a row"
+        )
+    check_finite(z, first)
+    found = _pairs(target, z) if kind == "contrast" else _classes(target, z)
+    several = found.unbind(1) if found.dim() > (2 if kind == "contrast" else 1) else (found,)
+    return [Scalar(kind, one, multi_label, first) for one in several]
+
+
+def check_finite(z: Tensor, first: int = 0) -> None:
+    """Raise where logits are NaN or infinite.
+
+    Args:
+        z: [B,...].
+        first: number of the first input.
+
+    Raises:
+        ValueError: naming the inputs concerned.
+    """
+    bad = [first + i for i in (~torch.isfinite(z)).flatten(1).any(1).nonzero().flatten().tolist()]
+    if bad:
+        raise ValueError(
+            f"model: its logits for input {bad} are NaN or infinite, so there is nothing to explain; look for NaN in "
+            "the weights or the pixels, or for an overflow in float16 (dtype=torch.float32 helps)"
+        )
+
+
+def gradients(value: Tensor, inputs: list[Tensor], keep_graph: bool = False) -> list[Tensor]:
+    """dF/d input for each, zeros where F does not depend on it.
+
+    Raises:
+        ValueError: F has no gradient at all.
+    """
+    if not value.requires_grad:
+        raise ValueError(
+            "output: the explained scalar has no gradient to the blocks; the model (or the output function) cuts the "
+            "graph, for example with .detach(), .item() or torch.no_grad()"
+        )
+    found = torch.autograd.grad(value.sum(), inputs, allow_unused=True, retain_graph=keep_graph)
+    return [torch.zeros_like(i) if g is None else g.detach() for i, g in zip(inputs, found, strict=True)]
+
+
+def per_input(kind: Output, target: Any, batch: int, rows: slice) -> Any:
+    """The targets of some of the inputs; one for all of them (for a contrast, one pair) is left as it is.
+
+    Raises:
+        ValueError: as many targets as neither one nor one for each input, or more of one input than of another.
+    """
+    shape = target.shape if isinstance(target, Tensor) else _shape(target)
+    one = 1 if kind == "contrast" else 0
+    if target is None or len(shape) <= one:
+        return target
+    if shape[0] != batch:
+        raise ValueError(
+            f"target: expected one for all inputs or one for each of {batch}, got {shape[0]}; several of one input "
+            "are a list in the list, [[0, 3], [1, 2]]"
+        )
+    if not isinstance(target, Tensor) and len({_shape(one)[:1] for one in target}) > 1:
+        raise ValueError(f"target: {target!r} asks for more of one input than of another; give each as many")
+    return target[rows]
+
+
+def _shape(target: Any) -> tuple[int, ...]:
+    """The shape of nested sequences, as far as their first items tell."""
+    if not isinstance(target, Sequence) or isinstance(target, str):
+        return ()
+    return (len(target), *(_shape(target[0]) if len(target) else ()))
+
+
+def _classes(target: Any, z: Tensor) -> Tensor:
+    """[B], or [B,K] where several of each input are asked for."""
+    batch, classes = z.shape
+    if target is None:
+        return z.argmax(1)
+    if isinstance(target, str) and target == "all":
+        return torch.arange(classes, device=z.device).expand(batch, classes)
+    return _in_range(_integers(target, z, (batch,)), classes)
+
+
+def _pairs(target: Any, z: Tensor) -> Tensor:
+    """[B,2], or [B,K,2] where several of each input are asked for."""
+    batch, classes = z.shape
+    if classes < 2:
+        raise ValueError('output: "contrast" needs two classes, and the model has one logit')
+    if target is None:
+        return z.topk(2, dim=1).indices
+    pairs = _integers(target, z, (batch, 2))
+    return _in_range(pairs, classes)
+
+
+def _integers(target: Any, z: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The targets in `shape`, or with an axis of several after the batch's."""
+    if isinstance(target, str):
+        raise TypeError(
+            f'target: expected None, an int, a list or a tensor of ints, or "all" (not with output="contrast"), got '
+            f"{target!r}"
+        )
+    if isinstance(target, bool) or not isinstance(target, int | Sequence | Tensor):
+        raise TypeError(
+            f'target: expected None, an int, a list or a tensor of ints, or "all", got {type(target).__name__}'
+        )
+    try:
+        found = torch.as_tensor(target, device=z.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"target: {target!r} holds something other than ints") from error
+    if found.is_floating_point() or found.dtype == torch.bool:
+        raise TypeError(f"target: expected ints, got {found.dtype}")
+    if found.dim() < len(shape):
+        found = found.expand(shape) if found.shape in {(), shape[1:]} else found
+    several = found.dim() == len(shape) + 1 and (found.shape[0], *found.shape[2:]) == shape and found.shape[1] > 0
+    if found.shape != shape and not several:
+        raise ValueError(
+            f"target: expected shape {list(shape)} for {shape[0]} inputs, or [{shape[0]},K"
+            f"{''.join(f',{n}' for n in shape[1:])}] for several of each, got {list(found.shape)}"
+        )
+    return found.to(torch.int64)
+
+
+def _in_range(target: Tensor, classes: int) -> Tensor:
+    if target.numel() and (int(target.min()) < 0 or int(target.max()) >= classes):
+        raise ValueError(f"target: {target.tolist()} is outside 0..{classes - 1}, the classes the model has logits for")
+    return target
+
+
+def _arity(function: OutputFunction) -> int:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    positional = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return sum(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters)

@@ -1,0 +1,247 @@
+"""Text inputs: tokens from text, and names, words and special tokens from what the tokenizer kept."""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .._utils.warn import warn
+from ..results.tokens import Text, Word
+
+Pair = tuple[str, str]
+_PIECE_STARTS = ("\u2581", "\u0120")  # how sentencepiece and byte-level BPE mark a piece that starts a word
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the tokenizer made of the caller's text.
+
+    Args:
+        encoding: a BatchEncoding of tensors.
+        parts: the text of each input, or the two of a pair.
+        truncated: tokens cut off each.
+    """
+
+    encoding: Any
+    parts: tuple[tuple[str, ...], ...]
+    truncated: tuple[int, ...]
+
+    def original(self, index: int) -> str | None:
+        """The text of one input; None for a pair."""
+        return self.parts[index][0] if len(self.parts[index]) == 1 else None
+
+
+def encode(inputs: str | Sequence[Any], tokenizer: Any, longest: int | None) -> Encoded:
+    """Tokenise text, a list of texts, a pair (a tuple of two), or a list of pairs.
+
+    Args:
+        inputs: the text.
+        tokenizer: a Hugging Face tokenizer.
+        longest: most tokens the model reads; longer text is cut, with a warning, and the cut is reported.
+
+    Raises:
+        TypeError: no tokenizer, something that is no text, or texts mixed with pairs.
+        ValueError: no text at all.
+    """
+    one = isinstance(inputs, str) or (isinstance(inputs, tuple) and len(inputs) == 2)
+    rows: list[Any] = [inputs] if one else list(inputs)
+    for row in rows:
+        pair = isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(part, str) for part in row)
+        if not isinstance(row, str) and not pair:
+            raise TypeError(f"inputs: expected texts or pairs of texts, got {type(row).__name__}")
+    if len({isinstance(row, str) for row in rows}) > 1:
+        raise TypeError("inputs: expected texts or pairs of texts, got both in one list; explain them in two calls")
+    if tokenizer is None or not callable(tokenizer):
+        raise TypeError(
+            'inputs: text needs a tokenizer; pass tokenizer=, or tokenizer(text, return_tensors="pt") instead of text'
+        )
+    if not rows:
+        raise ValueError("inputs: the batch is empty; pass at least one text")
+    blank = [i for i, row in enumerate(rows) if not (row.strip() if isinstance(row, str) else any(map(str.strip, row)))]
+    if blank:
+        raise ValueError(f"inputs: input {blank} is empty; pass text with a word in it")
+    limit = min(longest or 10**9, getattr(tokenizer, "model_max_length", None) or 10**9)
+    parts = tuple((row,) if isinstance(row, str) else tuple(row) for row in rows)
+    first = [part[0] for part in parts]
+    second = None if len(parts[0]) == 1 else [part[1] for part in parts]
+    lengths = [len(ids) for ids in tokenizer(first, second, truncation=False, verbose=False)["input_ids"]]
+    cut = tuple(max(0, n - limit) for n in lengths)
+    if any(cut):
+        which = ", ".join(f"input {i} has {n} tokens" for i, n in enumerate(lengths) if cut[i])
+        warn(f"the model reads {limit} tokens and {which}; the rest is cut")
+    encoding = tokenizer(
+        first, second, return_tensors="pt", padding=True, truncation=any(cut), max_length=limit if any(cut) else None
+    )
+    return Encoded(encoding, parts, cut)
+
+
+def local_tokenizer(model: nn.Module) -> Any:
+    """The tokenizer saved beside a model that was loaded from a folder, or None."""
+    folder = getattr(getattr(model, "config", None), "_name_or_path", "") or ""
+    return _tokenizer_in(folder) if folder and Path(folder).is_dir() else None
+
+
+@functools.lru_cache(maxsize=8)
+def _tokenizer_in(folder: str) -> Any:
+    try:
+        from transformers import AutoTokenizer
+
+        found = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (ImportError, OSError, ValueError):
+        return None
+    return found if has_vocabulary(found) else None
+
+
+def has_vocabulary(tokenizer: Any) -> bool:
+    """Whether a tokenizer knows more than special tokens; transformers makes one that does not of an empty folder."""
+    return len(tokenizer) > len(tokenizer.all_special_ids)
+
+
+def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Tensor:
+    """Special tokens [B,T], from the best witness there is.
+
+    In order: a special_tokens_mask in the inputs, what a fast tokenizer kept, the tokenizer's list, and, with ids
+    alone, the tokens that stand first and last in their text.
+
+    Raises:
+        ValueError: a special_tokens_mask of another shape.
+    """
+    told = None if isinstance(source, Tensor) else source.get("special_tokens_mask")
+    if told is not None:
+        found = torch.as_tensor(told, device=mask.device)
+        found = found[None] if found.dim() == 1 else found
+        if found.shape != mask.shape:
+            raise ValueError(f"inputs: expected special_tokens_mask {list(mask.shape)}, got {list(found.shape)}")
+        return (found != 0) & mask
+    kept = _kept(source, ids)
+    if kept is not None:
+        return (torch.tensor([e.special_tokens_mask for e in kept], device=mask.device) != 0) & mask
+    if ids is None:
+        return torch.zeros_like(mask)
+    if tokenizer is not None and hasattr(tokenizer, "all_special_ids"):
+        content = {tokenizer.unk_token_id, getattr(tokenizer, "mask_token_id", None)}
+        listed = torch.tensor([i for i in tokenizer.all_special_ids if i not in content], device=ids.device)
+        return torch.isin(ids, listed) & mask
+    out = torch.zeros_like(mask)
+    for b in range(len(ids)):
+        real = mask[b].nonzero().flatten()
+        if len(real) > 2:
+            ends = ids[b, real[[0, -1]]]
+            out[b] = torch.isin(ids[b], ends) & mask[b]
+    return out
+
+
+def texts(
+    source: Any, ids: Tensor | None, mask: Tensor, special: Tensor, tokenizer: Any, encoded: Encoded | None
+) -> tuple[Text, ...]:
+    """Names of the tokens of every input, and the words they make up."""
+    kept = _kept(source, ids)
+    out = []
+    for b in range(len(mask)):
+        real = mask[b].nonzero().flatten().tolist()
+        if kept is not None:
+            names = [kept[b].tokens[t] for t in real]
+            words = _words_kept(kept[b], real, encoded.parts[b] if encoded else (), tokenizer)
+        else:
+            names = _names(None if ids is None else ids[b], real, tokenizer)
+            words = _words_by_marks(names, real, special[b].tolist(), tokenizer)
+        original, truncated = (encoded.original(b), encoded.truncated[b]) if encoded else (None, 0)
+        out.append(Text(tuple(names), words, original, truncated))
+    return tuple(out)
+
+
+def _kept(source: Any, ids: Tensor | None) -> list[Any] | None:
+    """What a fast tokenizer kept of each input, where it still belongs to these ids."""
+    kept = getattr(source, "encodings", None)
+    if not kept or ids is None or len(kept) != len(ids):
+        return None
+    same = all(e.ids == row for e, row in zip(kept, ids.tolist(), strict=True))
+    return list(kept) if same else None
+
+
+def _names(ids: Tensor | None, real: list[int], tokenizer: Any) -> list[str]:
+    if ids is None:
+        return [f"[{t}]" for t in real]
+    values = [int(ids[t]) for t in real]
+    if tokenizer is not None and hasattr(tokenizer, "convert_ids_to_tokens"):
+        return [str(name) for name in tokenizer.convert_ids_to_tokens(values)]
+    return [f"#{value}" for value in values]
+
+
+def _words_kept(encoding: Any, real: list[int], parts: tuple[str, ...], tokenizer: Any) -> tuple[Word, ...]:
+    """Words as the tokenizer split them, with their place in the text; the words of a pair have none."""
+    groups: list[tuple[tuple[int, int], list[int]]] = []
+    for t in real:
+        word, sequence = encoding.word_ids[t], encoding.sequence_ids[t]
+        if word is None or encoding.special_tokens_mask[t]:
+            continue
+        if groups and groups[-1][0] == (sequence, word):
+            groups[-1][1].append(t)
+        else:
+            groups.append(((sequence, word), [t]))
+    if not parts:
+        return tuple(
+            Word(_joined([encoding.tokens[t] for t in pieces], tokenizer), tuple(pieces)) for _, pieces in groups
+        )
+    words = []
+    for sequence, text in enumerate(parts):
+        mine = [pieces for (of, _), pieces in groups if of == sequence]
+        kept = [(encoding.offsets[pieces[0]][0], encoding.offsets[pieces[-1]][1]) for pieces in mine]
+        for pieces, (start, end) in zip(mine, _places(text, kept), strict=True):
+            place = (start, end) if len(parts) == 1 else (-1, -1)
+            words.append(Word(text[start:end], tuple(pieces), *place))
+    return tuple(words)
+
+
+def _places(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans of words as they are written: a tokenizer's may hold the space before a word, or leave out its accents."""
+    out = []
+    free = 0
+    for i, (start, end) in enumerate(spans):
+        following = max(end, spans[i + 1][0]) if i + 1 < len(spans) else len(text)
+        if text[start:end].strip():
+            start += len(text[start:end]) - len(text[start:end].lstrip())
+        while start == end and start > free and text[start - 1].isspace():  # spaces alone, trimmed to nothing
+            start -= 1
+        while end < following and unicodedata.combining(text[end]):
+            end += 1
+        out.append((start, end))
+        free = end
+    return out
+
+
+def _words_by_marks(names: list[str], real: list[int], special: list[bool], tokenizer: Any) -> tuple[Word, ...]:
+    """Words put together by the marks that tokenizers put on word pieces; every token a word where there are none."""
+    marked = any(n.startswith(_PIECE_STARTS) for n in names)
+    groups: list[list[int]] = []
+    open_word = False
+    for i, (name, t) in enumerate(zip(names, real, strict=True)):
+        if special[t]:
+            open_word = False
+            continue
+        starts = name.startswith(_PIECE_STARTS) if marked else not name.startswith("##")
+        if open_word and not starts:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+        open_word = True
+    return tuple(Word(_joined([names[i] for i in g], tokenizer), tuple(real[i] for i in g)) for g in groups)
+
+
+def _joined(pieces: list[str], tokenizer: Any) -> str:
+    """Word pieces as one word; the tokenizer knows how byte-level pieces are written."""
+    decode = getattr(tokenizer, "convert_tokens_to_string", None)
+    decoded = decode(pieces).strip().removeprefix("##") if decode else ""
+    if decoded and not any(map(str.isspace, decoded)):
+        return str(decoded)
+    text = "".join(p.removeprefix("##") for p in pieces)
+    for mark in _PIECE_STARTS:
+        text = text.replace(mark, " ")
+    return text.strip() or "".join(pieces)

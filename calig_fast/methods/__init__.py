@@ -1,0 +1,1 @@
+"""Methods: each reads the same signals."""

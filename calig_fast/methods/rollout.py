@@ -1,0 +1,70 @@
+"""The rollout: the readout row carried down through the maps of all layers, a vector at a time.
+
+s = w Abar_{L-1} ... Abar_0 with w the readout row; what reaches a readout token along the identity parts alone says
+nothing of the input and is taken out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from .. import ops
+from ..ops.packing import Packed
+from .fusion import Fusion
+
+
+def rollout(
+    relevance: Tensor,
+    maps: Tensor,
+    mask: Tensor,
+    readout: Tensor,
+    fusion: Fusion,
+    backend: str,
+    keep_identity: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Fuse and roll out.
+
+    Args:
+        relevance: r_l [B,L,T] float64.
+        maps: G_l [B,L,T,U].
+        mask: [B,T] bool, real tokens.
+        readout: [B,T] weights of the rows the head reads, summing to 1.
+        fusion: the options.
+        backend: backend of `fuse_rollout`.
+        keep_identity: leave in what reaches a readout token along the identity parts alone.
+
+    Returns:
+        scores [B,T], and the running row below each layer [B,L,T] (so its first is `scores`).
+    """
+    if fusion.sign == "split":
+        one = replace(fusion, sign="positive")
+        up, rows_up = rollout(relevance, maps, mask, readout, one, backend)
+        down, rows_down = rollout(-relevance, -maps, mask, readout, one, backend)
+        return up - down, rows_up - rows_down
+    if fusion.sign == "positive":
+        relevance, maps = relevance.clamp_min(0), maps.clamp_min(0)
+    packed = Packed.of(mask)
+    row = packed.pack(readout.double())
+    identity = torch.ones_like(row)
+    start, rows = row, []
+    for layer in reversed(range(relevance.shape[1])):
+        row, identity = ops.fuse_rollout(
+            packed.pack(relevance[:, layer].double()),
+            packed.maps(maps[:, layer].double()),
+            packed.offsets,
+            row,
+            identity,
+            fusion.lam,
+            residual=fusion.residual,
+            relevance_scale=fusion.relevance_scale,
+            attention_scale=fusion.attention_scale,
+            normalise=fusion.normalise,
+            backend=backend,
+        )
+        rows.append(packed.unpack(row if keep_identity else row - start * identity))
+    rows.reverse()
+    stacked = torch.stack(rows, 1)
+    return stacked[:, 0], stacked

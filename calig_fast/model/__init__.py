@@ -1,0 +1,1 @@
+"""Models: their encoders, a clone under control, attention maps, families."""

@@ -1,0 +1,115 @@
+"""Scores as a ranking of what can be removed: special tokens, prefix tokens and padding are no part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..results.attribution import Attribution
+
+
+def table(scores: Any, name: str = "scores") -> Tensor:
+    """Scores [B,T] as float64 on the CPU.
+
+    Args:
+        scores: an Attribution, or a tensor (array, nested lists) of numbers.
+        name: of the argument, for messages.
+
+    Raises:
+        TypeError: neither.
+        ValueError: another shape, NaN or infinity.
+    """
+    given = scores.scores if isinstance(scores, Attribution) else scores
+    try:
+        found = torch.as_tensor(given).detach().double().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: expected an Attribution or a tensor [B,T], got {type(scores).__name__}") from error
+    if found.dim() != 2:
+        raise ValueError(f"{name}: expected [B,T], one score a token, got {list(found.shape)}")
+    if not bool(torch.isfinite(found).all()):
+        raise ValueError(f"{name}: they hold NaN or infinity, which cannot be ranked")
+    return found
+
+
+def flags(given: Any, shape: torch.Size, name: str) -> Tensor:
+    """A [B,T] bool tensor on the CPU.
+
+    Raises:
+        ValueError: another shape.
+        TypeError: no bools.
+    """
+    try:
+        found = torch.as_tensor(given).cpu() != 0
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: expected bools {list(shape)}, got something else ({error})") from error
+    if found.shape != shape:
+        raise ValueError(f"{name}: expected {list(shape)}, one for each score, got {list(found.shape)}")
+    return found
+
+
+def content(scores: Any, mask: Any, shape: torch.Size) -> Tensor:
+    """[B,T] bool, what is ranked: `mask` if given, else the real tokens of an Attribution but the special ones, or all.
+
+    Raises:
+        ValueError: a mask of another shape.
+    """
+    if mask is not None:
+        return flags(mask, shape, "mask")
+    if isinstance(scores, Attribution):
+        return (scores.mask & ~scores.special).cpu()
+    return torch.ones(shape, dtype=torch.bool)
+
+
+def places(scores: Tensor, ranked: Tensor) -> Tensor:
+    """[B,T] int64, the place of each token when the largest score comes first; equal scores in reading order.
+
+    What is not ranked comes last.
+    """
+    filled = torch.where(ranked, scores, -torch.inf)
+    order = torch.sort(filled, dim=1, descending=True, stable=True).indices
+    order = order.gather(1, torch.sort(~ranked.gather(1, order), dim=1, stable=True).indices)
+    return order.argsort(1)
+
+
+def counts(fractions: Tensor, ranked: Tensor) -> Tensor:
+    """[B,K] int64, how many tokens a fraction is: rounded half up, at least one unless it is zero."""
+    n = ranked.sum(1)[:, None]
+    found = (fractions * n + 0.5 + 1e-9).floor().long()
+    return torch.where(fractions > 0, found.clamp_min(1), 0).minimum(n)
+
+
+def fractions_of(given: Sequence[float] | Tensor, rising: bool = False) -> Tensor:
+    """The fractions [K] as float64.
+
+    Args:
+        given: shares between 0 and 1.
+        rising: whether they are the axis of a curve, which takes two or more in rising order.
+
+    Raises:
+        ValueError: none, one outside 0 to 1, or an axis that does not rise.
+    """
+    found = torch.as_tensor(given, dtype=torch.float64).cpu().reshape(-1)
+    if not len(found) or not bool(((found >= 0) & (found <= 1)).all()):
+        raise ValueError(f"fractions: expected shares between 0 and 1, got {found.tolist()}")
+    if rising and (len(found) < 2 or not bool((found.diff() > 0).all())):
+        raise ValueError(f"fractions: an area needs two or more in rising order, got {found.tolist()}")
+    return found
+
+
+def size(k: int | float, ranked: Tensor) -> Tensor:
+    """[B] int64, how many of the ranked tokens k stands for: itself, or as a float a share of them; at most all.
+
+    Raises:
+        ValueError: k that is not positive, or a share above 1.
+        TypeError: no number.
+    """
+    if isinstance(k, bool) or not isinstance(k, int | float):
+        raise TypeError(f"k: expected how many as an int or a share as a float, got {type(k).__name__}")
+    if k <= 0 or (isinstance(k, float) and k > 1):
+        raise ValueError(f"k: expected at least 1, or a share between 0 and 1 as a float, got {k}")
+    if isinstance(k, float):
+        return counts(torch.tensor([k], dtype=torch.float64), ranked)[:, 0]
+    return ranked.sum(1).clamp_max(k)

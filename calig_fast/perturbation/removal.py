@@ -1,0 +1,326 @@
+"""How tokens and patches are taken out of an input, and what the model says of what is left."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..inputs import image as pictures
+from ..inputs.baseline import IMAGE, TEXT, Lookup, reference, take
+from ..inputs.prepare import Inputs, read
+from ..model import checks, families
+from ..model.clone import twin, unwrap
+from ..model.encoder import Encoder
+from ..results.tokens import Grid
+
+DELETE = "delete"
+_TEXT = (*(name for name in TEXT if name != "zeros"), DELETE)
+_IMAGE = tuple(name for name in IMAGE if name != "zeros")
+Answer = Callable[[Any, Tensor], Tensor]
+
+
+def opened(
+    model: nn.Module, inputs: Any, tokenizer: Any, layers: Sequence[str] | None = None
+) -> tuple[nn.Module, Encoder, Inputs]:
+    """The module that computes, what is known of it, and the inputs as it takes them.
+
+    Raises:
+        ValueError, TypeError: a model or inputs that `explain` refuses too; a model of no known family is taken.
+    """
+    checks.model(model)
+    inner = unwrap(model)
+    encoder = families.find(inner) or families.named(inner, ())
+    if layers is not None:
+        encoder = families.named(inner, (layers,) if isinstance(layers, str) else layers)
+    with torch.inference_mode(False):
+        return inner, encoder, read(inputs, inner, encoder, tokenizer)
+
+
+def ready(model: nn.Module, batch: Inputs) -> tuple[nn.Module, Inputs]:
+    """A twin in evaluation mode, and the inputs with pixels and embeddings in its dtype."""
+    with torch.inference_mode(False):
+        running = twin(model, checks.compute_dtype(None, model))
+    dtype = next(running.parameters()).dtype
+    call = {k: v.to(dtype) if v.is_floating_point() and v.dim() > 2 else v for k, v in batch.call.items()}
+    return running, replace(batch, call=call)
+
+
+def checked(removal: Any, batch: Inputs, text: bool) -> Any:
+    """The removal that was asked for, "mask" for text and "blur" for images where that is None.
+
+    Raises:
+        ValueError: an unknown name, one that needs what is not known, pixels of another shape.
+        TypeError: something else.
+    """
+    names = _TEXT if text else _IMAGE
+    if removal is None:
+        removal = "mask" if text else "blur"
+    if isinstance(removal, str) and removal not in names:
+        kind = "text" if text else "images"
+        raise ValueError(f"removal: {removal!r} is no removal for {kind}; expected one of {names}")
+    if text and (isinstance(removal, bool) or not isinstance(removal, str | int)):
+        raise TypeError(f"removal: expected a name of {names} or an id, got {type(removal).__name__}")
+    if not isinstance(removal, Tensor) and removal == DELETE:
+        return removal
+    first = torch.zeros(1, dtype=torch.int64)
+    with _named_removal():
+        reference(take(removal, batch, slice(0, 1)), _rows(batch, first))
+    return removal
+
+
+@contextlib.contextmanager
+def _named_removal() -> Iterator[None]:
+    """The errors of a reference, under the name that the argument has here."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise type(error)(str(error).replace("baselines", "removal")) from error
+
+
+class Remover:
+    """A twin of a model that is asked about inputs with parts taken out; the model itself is not touched.
+
+    Args:
+        model: the model, in any mode.
+        inputs: what the user passed.
+        tokenizer: tokenizer or image processor, or None.
+        removal: what takes the place of what is removed.
+
+    Raises:
+        ValueError, TypeError: see `opened`; a removal that cannot be done.
+    """
+
+    def __init__(self, model: nn.Module, inputs: Any, tokenizer: Any, removal: Any) -> None:
+        inner, self.encoder, batch = opened(model, inputs, tokenizer)
+        self.text = self.encoder.modality == "text"
+        self.model, batch = ready(inner, batch)
+        self.batch, self.removal = batch, checked(removal, batch, self.text)
+        accepted = {*inspect.signature(inner.forward).parameters, *batch.call}
+        self._accepts_mask = "attention_mask" in accepted and "" not in batch.call
+        self._words: Callable[[Tensor, Lookup], Tensor] | None = None
+        self._embedding: Lookup | None = None
+        if self.text and self.encoder.embedding is not None:
+            embedding = self.model.get_submodule(self.encoder.embedding)
+            self._embedding = embedding.forward
+            embedding.forward = functools.partial(self._embed, embedding.forward)
+
+    def removable(self, tokens: int, grid: Grid | None) -> Tensor:
+        """[B,T] bool on the CPU, what may be taken out: content tokens, or patches.
+
+        Args:
+            tokens: T of the scores.
+            grid: where the patches lie, None for text.
+
+        Raises:
+            ValueError: the inputs have another number of tokens.
+        """
+        if self.text:
+            if self.batch.mask.shape[1] != tokens:
+                raise ValueError(
+                    f"scores: {tokens} a row, and the inputs have {self.batch.mask.shape[1]} tokens (special tokens "
+                    "and padding counted); pass the scores of these inputs"
+                )
+            return (self.batch.mask & ~self.batch.special).cpu()
+        found = torch.ones(len(self.batch), tokens, dtype=torch.bool)
+        found[:, : grid.prefix if grid else 0] = False
+        return found
+
+    def grid(self, tokens: int) -> Grid | None:
+        """Where the patches of the images lie; None for text.
+
+        Raises:
+            ValueError: no grid of patches has that many tokens.
+        """
+        if self.text:
+            return None
+        found = pictures.grid(self.batch.pixels[1], self.encoder, tokens)
+        if found.columns == tokens > 1:
+            raise ValueError(
+                f"scores: {tokens} a row fit no grid of patches; pass the Attribution, which knows its grid"
+            )
+        return found
+
+    def select(self, rows: Tensor) -> None:
+        """Measure these inputs [N] in place of all, in this order; one may come several times."""
+        self.batch, self.removal = _rows(self.batch, rows), _each(self.removal, rows)
+
+    def answers(self, removed: Tensor, answer: Answer, grid: Grid | None, batch_size: int) -> Tensor:
+        """The answer about every input with each set of parts taken out.
+
+        Args:
+            removed: [B,K,T] bool, what is taken out; K sets for each input.
+            answer: from the model's output and [N] the input each row belongs to, to [N,...].
+            grid: where the patches lie, None for text.
+            batch_size: rows in one forward pass.
+
+        Returns:
+            [B,K,...] float64 on the CPU.
+
+        Raises:
+            ValueError: batch_size below 1, or a deletion that leaves nothing.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size: expected an int of at least 1, got {batch_size!r}")
+        flat = removed.flatten(0, 1)
+        owners = torch.arange(removed.shape[0]).repeat_interleave(removed.shape[1])
+        order, sizes = self._order(flat, owners, batch_size)
+        out: list[Tensor] = []
+        device = next(self.model.parameters()).device
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+            for rows in torch.split(order, sizes):
+                owner = owners[rows].to(device)
+                output = self._forward(flat[rows].to(device), owner, grid)
+                out.append(answer(output, owner).detach().double().cpu())
+        found = torch.cat(out)
+        return found[order.argsort()].reshape(*removed.shape[:2], *found.shape[1:])
+
+    def _order(self, removed: Tensor, owners: Tensor, batch_size: int) -> tuple[Tensor, list[int]]:
+        """Rows in the order they are run, and how many at a time; rows of a like length run together."""
+        if not self.text:
+            return torch.arange(len(removed)), _sizes(len(removed), batch_size)
+        real = self.batch.mask.cpu()[owners]
+        if self.removal != DELETE:
+            last = real.shape[1] - real.flip(1).int().argmax(1)
+            return last.argsort(stable=True), _sizes(len(removed), batch_size)
+        length = (real & ~removed).sum(1)
+        if int(length.min()) == 0:
+            raise ValueError(
+                "removal: deletion leaves nothing of an input that has no special tokens; take another removal, such "
+                'as "mask", or fractions below 1'
+            )
+        order = length.argsort(stable=True)
+        if self._accepts_mask:
+            return order, _sizes(len(removed), batch_size)
+        # without a mask padding would be read as text, so only rows of one length run together
+        return order, [
+            s for _, rows in itertools.groupby(length[order].tolist()) for s in _sizes(len(list(rows)), batch_size)
+        ]
+
+    def _forward(self, removed: Tensor, owners: Tensor, grid: Grid | None) -> Any:
+        rows = _rows(self.batch, owners)
+        if not self.text:
+            return run(self.model, self._images(rows, removed, owners, grid))
+        if self.removal == DELETE:
+            return run(self.model, self._deleted(rows, removed))
+        return self._replaced(_trimmed(rows, int(rows.mask.int().flip(1).argmax(1).min())), removed)
+
+    def _images(self, rows: Inputs, removed: Tensor, owners: Tensor, grid: Grid | None) -> dict[str, Tensor]:
+        name, pixels = rows.pixels
+        # rows of one image share its reference
+        images, place = torch.unique(owners, return_inverse=True)
+        with _named_removal():
+            made = reference(_each(self.removal, images), _rows(self.batch, images)).call
+        if grid is None or made is None:
+            raise RuntimeError("images are perturbed patch by patch, which takes a grid and a reference")
+        patches = removed[:, grid.prefix :].reshape(-1, grid.rows, grid.columns)
+        height, width = self.encoder.patch or (pixels.shape[2] // grid.rows, pixels.shape[3] // grid.columns)
+        down = (torch.arange(pixels.shape[2], device=pixels.device) // height).clamp_max(grid.rows - 1)
+        across = (torch.arange(pixels.shape[3], device=pixels.device) // width).clamp_max(grid.columns - 1)
+        gone = patches[:, down][:, :, across][:, None]
+        return {**rows.call, name: torch.where(gone, made[name][place], pixels)}
+
+    def _deleted(self, rows: Inputs, removed: Tensor) -> dict[str, Tensor]:
+        """The text without the removed tokens: what is kept moves together, to the left."""
+        kept = rows.mask & ~removed
+        length = kept.sum(1)
+        order = torch.sort(~kept, dim=1, stable=True).indices[:, : int(length.max())]
+        there = torch.arange(order.shape[1], device=order.device) < length[:, None]
+        call = {}
+        for name, value in rows.call.items():
+            if name == "position_ids":
+                call[name] = value[:, : order.shape[1]]  # what is kept takes the first places
+            elif _of_tokens(value, rows):
+                index = order.reshape(*order.shape, *(1,) * (value.dim() - 2)).expand(*order.shape, *value.shape[2:])
+                call[name] = value.gather(1, index)
+            else:
+                call[name] = value
+        if rows.ids is not None and rows.padding is not None:
+            name = next(k for k, v in rows.call.items() if v is rows.ids)
+            call[name] = torch.where(there, call[name], rows.padding)
+        if self._accepts_mask:
+            call["attention_mask"] = there.to(rows.call.get("attention_mask", order).dtype)
+        return call
+
+    def _replaced(self, rows: Inputs, removed: Tensor) -> Any:
+        if self._embedding is None:
+            raise ValueError(
+                'removal: the model has no word embedding to put something in a token\'s place; use removal="delete"'
+            )
+        with _named_removal():
+            words = reference(self.removal, rows).words
+        if words is None:
+            raise RuntimeError("a reference of text without words")
+        gone = removed[:, : rows.mask.shape[1], None]
+
+        def replace_words(out: Tensor, lookup: Lookup) -> Tensor:
+            return torch.where(gone, words(out, lookup), out)
+
+        if rows.embeds is not None:
+            made = replace_words(rows.call[rows.embeds], self._embedding)
+            return run(self.model, {**rows.call, rows.embeds: made})
+        self._words = replace_words
+        try:
+            return run(self.model, rows.call)
+        finally:
+            self._words = None
+
+    def _embed(self, forward: Lookup, ids: Tensor) -> Tensor:
+        out = forward(ids)
+        return out if self._words is None else self._words(out, forward)
+
+
+def run(model: nn.Module, call: dict[str, Tensor]) -> Any:
+    """What a model returns for its arguments; a sole unnamed one stands under ""."""
+    return model(call[""]) if "" in call else model(**call)
+
+
+def _sizes(count: int, batch_size: int) -> list[int]:
+    return [min(batch_size, count - first) for first in range(0, count, batch_size)]
+
+
+def _of_tokens(value: Tensor, batch: Inputs) -> bool:
+    return value.dim() >= 2 and value.shape[1] == batch.mask.shape[1]
+
+
+def _each(removal: Any, rows: Tensor) -> Any:
+    """The removal for some of the inputs; one that serves them all is left as it is."""
+    one_each = isinstance(removal, Tensor) and removal.dim() == 4 and len(removal) > 1
+    return removal[rows.to(removal.device)] if one_each else removal
+
+
+def _rows(batch: Inputs, rows: Tensor) -> Inputs:
+    """Some of the inputs, in any order, without what is only for show."""
+    rows = rows.to(batch.mask.device)
+    call = {k: v[rows] for k, v in batch.call.items()}
+    return replace(
+        batch,
+        call=call,
+        ids=None if batch.ids is None else next(call[k] for k, v in batch.call.items() if v is batch.ids),
+        mask=batch.mask[rows],
+        special=batch.special[rows],
+        texts=None,
+        shown=None,
+    )
+
+
+def _trimmed(batch: Inputs, padding: int) -> Inputs:
+    """The inputs without the last columns, which are padding in all of them."""
+    if not padding:
+        return batch
+    keep = batch.mask.shape[1] - padding
+    call = {k: v[:, :keep] if _of_tokens(v, batch) else v for k, v in batch.call.items()}
+    return replace(
+        batch,
+        call=call,
+        ids=None if batch.ids is None else next(call[k] for k, v in batch.call.items() if v is batch.ids),
+        mask=batch.mask[:, :keep],
+        special=batch.special[:, :keep],
+    )

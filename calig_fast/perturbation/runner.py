@@ -1,0 +1,169 @@
+"""A model, its inputs and an explanation's scores, ready to be asked what a removal does to the explained output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..inputs.prepare import Inputs
+from ..inputs.target import Output, Scalar, is_multi_label, logits_of, scalars
+from ..results.attribution import Attribution
+from ..results.tokens import Grid
+from . import rankings
+from .removal import Answer, Remover, ready, run
+
+OUTPUTS = ("prob", "logit", "log_prob", "accuracy")
+
+
+@dataclass(frozen=True)
+class PerturbationRunner:
+    """What the metrics that perturb an input need.
+
+    Args:
+        remover: the model and the inputs.
+        scores: [B,T] float64.
+        removable: [B,T] bool, what may be taken out.
+        grid: where the patches lie, None for text.
+        answer: what is read off the model's output.
+        batch_size: rows in one forward pass.
+    """
+
+    remover: Remover
+    scores: Tensor
+    removable: Tensor
+    grid: Grid | None
+    answer: Answer
+    batch_size: int
+
+    def answers(self, removed: Tensor) -> Tensor:
+        """[B,K] float64, the output with `removed` [B,K,T] taken out."""
+        return self.remover.answers(removed, self.answer, self.grid, self.batch_size)
+
+    def top(self, fractions: Tensor, largest: bool = True) -> Tensor:
+        """[B,K,T] bool, the given shares of the removable tokens, the largest (or smallest) scores first."""
+        places = rankings.places(self.scores if largest else -self.scores, self.removable)
+        return places[:, None] < rankings.counts(fractions, self.removable)[:, :, None]
+
+
+def perturbation_runner(
+    model: nn.Module,
+    inputs: Any,
+    scores: Any,
+    target: Any,
+    tokenizer: Any,
+    removal: Any,
+    output: Output,
+    batch_size: int,
+) -> PerturbationRunner:
+    """Put a model, its inputs and the scores of an explanation together; the arguments are those of `erasure`.
+
+    Raises:
+        ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
+    """
+    remover = Remover(model, inputs, tokenizer, removal)
+    table = rankings.table(scores)
+    rows = scores.source if isinstance(scores, Attribution) else None
+    wanted = len(remover.batch) if rows is None else int(rows.max()) + 1
+    if (rows is None and len(table) != wanted) or wanted > len(remover.batch):
+        raise ValueError(
+            f"scores: {len(table)} rows for {len(remover.batch)} inputs; pass the scores of these inputs, in their "
+            "order"
+        )
+    if rows is not None:
+        remover.select(rows)
+    told = scores.grid if isinstance(scores, Attribution) and not remover.text else None
+    grid = told or remover.grid(table.shape[1])
+    removable = remover.removable(table.shape[1], grid)
+    if isinstance(scores, Attribution):
+        removable = removable & (scores.mask & ~scores.special).cpu()
+    if target is None and isinstance(scores, Attribution) and not callable(output):
+        target = _explained(scores, output)
+    none = torch.zeros_like(removable)[:, None]
+    answer = _answer(remover, output, target, none, grid, batch_size)
+    return PerturbationRunner(remover, table, removable, grid, answer, batch_size)
+
+
+def _explained(attribution: Attribution, output: Output) -> Any:
+    """The attribution's target; of a contrast, where another output is asked for, its first class."""
+    target = attribution.target
+    return target[:, 0] if target is not None and target.dim() == 2 and output != "contrast" else target
+
+
+def _answer(remover: Remover, output: Output, target: Any, none: Tensor, grid: Grid | None, batch_size: int) -> Answer:
+    """What is read off the model's output."""
+    several = is_multi_label(remover.model)
+    if callable(output):
+        return scalars(output, target, None, several)[0]
+    if output not in (*OUTPUTS, "contrast"):
+        raise ValueError(f"output: {output!r} is not one of {OUTPUTS}, nor a function of the model's output")
+    # a target that is told needs no more of the logits than how many there are
+    asked = none if target is None else none[:1]
+    logits = remover.answers(asked, _logits, grid, batch_size)[:, 0].expand(len(none), -1)
+    kind = "logit" if output == "accuracy" else output
+    device = next(remover.model.parameters()).device
+    if isinstance(target, Tensor):
+        target = target.cpu()
+    classes = _only(scalars(kind, target, logits, several))
+    if output == "accuracy":
+        return _right(classes.to(device), several)
+    scalar = Scalar(kind, classes.to(device), several)
+    return lambda out, rows: scalar(_logits(out, rows), rows)
+
+
+def _logits(output: Any, rows: Tensor) -> Tensor:
+    found = logits_of(output)
+    if found is None or found.dim() != 2:
+        came = "none" if found is None else list(found.shape)
+        raise ValueError(
+            f"model: needs logits [B,C], got {came}; for token classification or question answering pass output=, a "
+            "function of the model's output that returns one scalar a row"
+        )
+    if not bool(torch.isfinite(found).all()):
+        raise ValueError(
+            "model: its logits are NaN or infinite, at an input or with something removed; look for NaN in the "
+            "weights, or for an overflow in float16"
+        )
+    return found.to(torch.promote_types(found.dtype, torch.float32))
+
+
+def _right(target: Tensor, several: bool) -> Answer:
+    """1 where the model decides for the target: the largest logit, or a positive one where classes do not compete."""
+
+    def answer(output: Any, rows: Tensor) -> Tensor:
+        z = _logits(output, rows)
+        chosen = target[rows]
+        if several or z.shape[1] == 1:
+            return z.gather(1, chosen[:, None])[:, 0] > 0
+        return z.argmax(1) == chosen
+
+    return answer
+
+
+def explained_classes(model: nn.Module, batch: Inputs, target: Any) -> Tensor:
+    """[B] int64 on the CPU, the class of each input that is explained: the predicted one where target is None.
+
+    Raises:
+        ValueError, TypeError: a target the model has no logit for, several of an input, or a model without logits.
+    """
+    running, batch = ready(model, batch)
+    with torch.inference_mode(False), torch.no_grad():
+        logits = _logits(run(running, batch.call), torch.arange(len(batch))).cpu()
+    found = scalars("logit", target.cpu() if isinstance(target, Tensor) else target, logits, is_multi_label(model))
+    return _only(found)
+
+
+def _only(found: list[Scalar]) -> Tensor:
+    """The one target of each input.
+
+    Raises:
+        ValueError: several of each.
+    """
+    if len(found) > 1 or found[0].target is None:
+        raise ValueError(
+            f"target: {len(found)} targets of each input, and scores of one; pass the Attribution of several targets, "
+            "which is measured row by row, or one target an input"
+        )
+    return found[0].target

@@ -1,0 +1,1 @@
+"""Integrals over one path, to a tolerance; knows no model."""

@@ -1,0 +1,320 @@
+"""The frozen result of an explanation: scores, layers, error, and what they belong to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .probabilities import probabilities
+from .rendering import render
+from .tokens import Grid, Text, Word
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Signed relevance of every token (or image patch) for a decision, layer by layer, with its error.
+
+    `scores` [B,T] is the answer of the method; `layer_scores` [B,L,T] is r_l, the relevance of the input of block l.
+    Where the reference was propagated through the model, completeness holds for every layer:
+    `layer_scores[b,l].sum() = gap[b,l] + convergence_delta[b,l]`.
+
+    Args:
+        scores: [B,T] float32, natural scale; padding is 0.
+        layer_scores: [B,L,T] float32, unit: the explained scalar's (a logit by default).
+        gap: [B,L] float32, F(x) - F(x'), what the layer's scores should add up to; nan without a reference.
+        convergence_delta: [B,L] float32, sum_t r_l[t] - gap, signed; nan where the method integrates nothing.
+        error: [B,L] float32, estimated relative error of r_l (norm over tokens); nan where nothing was integrated.
+        score_error: [B] float32, estimated relative error of `scores`; nan where nothing was integrated.
+        n_steps: [B,L] int64, gradient evaluations the path really used (the two end points included).
+        layer_converged: [B,L] bool, `error` within the tolerance.
+        target: [B] int64 class explained, [B,2] for a contrast, or None with the caller's own output function.
+        logits: [B,C] float32 of the model at the input; [B,0] where the model returned none.
+        mask: [B,T] bool, True at real tokens.
+        special: [B,T] bool, True at special tokens (class token, separators): scored, left out of rankings.
+        texts: one `Text` per input, or None for images.
+        grid: the patch grid, or None for text.
+        images: [B,H,W,3] uint8 for display, or None.
+        labels: class names in order, or None.
+        method: name of the method.
+        settings: every option the answer depends on, as plain values.
+        engine: engine that computed it.
+        backend: backend of the fused operations.
+        maps: [B,L,T,U] float32 context maps M_l where `return_maps=True`, else None.
+        source: [B] int64, which of the inputs each row explains where several targets of one input were asked for;
+            None where row b explains input b.
+    """
+
+    scores: Tensor
+    layer_scores: Tensor
+    gap: Tensor
+    convergence_delta: Tensor
+    error: Tensor
+    score_error: Tensor
+    n_steps: Tensor
+    layer_converged: Tensor
+    target: Tensor | None
+    logits: Tensor
+    mask: Tensor
+    special: Tensor
+    texts: tuple[Text, ...] | None = None
+    grid: Grid | None = None
+    images: Tensor | None = None
+    labels: tuple[str, ...] | None = None
+    method: str = "calig"
+    settings: dict[str, Any] = field(default_factory=dict)
+    engine: str = "reference"
+    backend: str = "reference"
+    maps: Tensor | None = None
+    source: Tensor | None = None
+
+    @property
+    def converged(self) -> Tensor:
+        """[B] bool: every layer of the input met the tolerance; with certify="scores", its scores did."""
+        if self.settings.get("certify") == "scores":
+            return self.score_error <= float(self.settings["tolerance"])
+        return self.layer_converged.all(dim=1)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """[B,C] float64: softmax over the classes; sigmoid of a single logit, or of each of a multi-label model."""
+        return probabilities(self.logits, self.settings.get("multi_label", False))
+
+    @property
+    def tokens(self) -> tuple[tuple[str, ...], ...] | None:
+        """The token strings of every text input, padding left out; None for images."""
+        return None if self.texts is None else tuple(t.tokens for t in self.texts)
+
+    @property
+    def words(self) -> tuple[tuple[Word, ...], ...] | None:
+        """The words of every text input; None for images."""
+        return None if self.texts is None else tuple(t.words for t in self.texts)
+
+    def word_scores(self, index: int = 0, layer: int | None = None) -> list[tuple[str, float]]:
+        """Relevance of each word of one input: the sum over its word pieces.
+
+        Args:
+            index: which input.
+            layer: None for `scores`, else the block whose `layer_scores` are wanted.
+
+        Returns:
+            (word, score) in reading order.
+
+        Raises:
+            ValueError: the attribution is of images.
+        """
+        if self.texts is None:
+            raise ValueError("word_scores: this attribution is of images; use scores with grid instead")
+        row = (self.scores[index] if layer is None else self.layer_scores[index, layer]).tolist()
+        return [(w.text, sum(row[t] for t in w.tokens)) for w in self.texts[index].words]
+
+    def patch_scores(self, index: int = 0, layer: int | None = None) -> Tensor:
+        """Relevance of the patches of one image as a picture [rows, columns].
+
+        Args:
+            index: which input.
+            layer: None for `scores`, else the block whose `layer_scores` are wanted.
+
+        Raises:
+            ValueError: the attribution is of texts.
+        """
+        if self.grid is None:
+            raise ValueError("patch_scores: this attribution is of texts; use word_scores instead")
+        row = self.scores[index] if layer is None else self.layer_scores[index, layer]
+        return row[self.grid.prefix :].reshape(self.grid.rows, self.grid.columns)
+
+    def block(self, layer: int) -> int:
+        """The model's block that row `layer` of `layer_scores` belongs to: another where `layers=` chose some."""
+        return int(self.settings.get("layers", range(layer + 1))[layer])
+
+    def label(self, index: int = 0) -> str:
+        """Name of the explained target of one input: a class name, `a - b` for a contrast, or `output`."""
+        if self.target is None:
+            return "output"
+        classes = self.target[index].reshape(-1).tolist()
+        return " - ".join(self.labels[c] if self.labels and c < len(self.labels) else str(c) for c in classes)
+
+    def statement(self, index: int = 0) -> str:
+        """What the numbers say about their own error, in one plain sentence."""
+        name, tolerance = self.method, self.settings.get("tolerance")
+        within = "" if tolerance is None else f", tolerance {tolerance:g}"
+        error = self.error[index]
+        if torch.isnan(error).all():
+            return f"{name} integrates nothing, so no completeness error applies."
+        worst = int(torch.nan_to_num(error, nan=-1.0).argmax())
+        used = int(self.n_steps[index].sum())
+        place = f"layer {self.block(worst)}"
+        text = f"estimated error of the layer scores at most {float(error[worst]):.1e} ({place}), {used} gradients"
+        if self.settings.get("certify") == "scores":
+            text = f"estimated error of the scores {float(self.score_error[index]):.1e}; {text}"
+        if bool(self.converged[index]):
+            return f"Converged: {text}{within}."
+        if self.settings.get("certify") == "scores":
+            return f"NOT converged: {text}{within}. Raise n_steps or tolerance."
+        late = [str(self.block(i)) for i, ok in enumerate(self.layer_converged[index].tolist()) if not ok]
+        return f"NOT converged at layer {', '.join(late)}: {text}{within}. Raise n_steps or tolerance."
+
+    def __len__(self) -> int:
+        return int(self.scores.shape[0])
+
+    def __iter__(self) -> Iterator[Attribution]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Sequence[bool] | Tensor) -> Attribution:
+        """The attribution of some of the inputs; the batch axis stays.
+
+        Args:
+            index: an int, a slice, several ints, or B bools as in `a[~a.converged]`.
+
+        Raises:
+            IndexError: an index outside the batch, bools that are not B, or something else.
+        """
+        n = len(self)
+        rows = list(range(n))[index] if isinstance(index, slice) else _rows(index, n)
+        pick: dict[str, Any] = {name: value[rows] for name, value in self._tensors().items()}
+        if self.texts is not None:
+            pick["texts"] = tuple(self.texts[i] for i in rows)
+        return replace(self, **pick)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
+
+    def to(self, device: torch.device | str) -> Attribution:
+        """The same attribution with its tensors on `device`."""
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self._tensors().items()}
+        return replace(self, **moved)
+
+    def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Every tensor as a NumPy array, by field name, `converged` included."""
+        return {n: v.detach().cpu().numpy() for n, v in {**self._tensors(), "converged": self.converged}.items()}
+
+    def save(self, path: str | Path) -> tuple[Path, Path]:
+        """Write `<path>.safetensors` (tensors) and `<path>.json` (everything else).
+
+        Returns:
+            the two paths.
+
+        Raises:
+            FileNotFoundError: the folder does not exist.
+        """
+        from safetensors.torch import save_file
+
+        stem = Path(path).with_suffix("") if Path(path).suffix in {".json", ".safetensors"} else Path(path)
+        tensors, document = stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
+        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self._tensors()}
+        rest["texts"] = None if self.texts is None else [asdict(t) for t in self.texts]
+        rest["grid"] = None if self.grid is None else asdict(self.grid)
+        document.write_text(json.dumps({"format": FORMAT, **rest}, ensure_ascii=False, indent=1), encoding="utf-8")
+        save_file({n: v.detach().cpu().contiguous() for n, v in self._tensors().items()}, tensors)
+        return tensors, document
+
+    @classmethod
+    def load(cls, path: str | Path) -> Attribution:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: one of the two files is missing.
+            ValueError: the files were written by a format this release does not know.
+        """
+        from safetensors.torch import load_file
+
+        stem = Path(path).with_suffix("") if Path(path).suffix in {".json", ".safetensors"} else Path(path)
+        rest = json.loads(stem.with_name(stem.name + ".json").read_text(encoding="utf-8"))
+        if rest.pop("format", None) != FORMAT:
+            raise ValueError(f"{path}: not an attribution of format {FORMAT}; load it with the release that wrote it")
+        if rest["texts"] is not None:
+            rest["texts"] = tuple(
+                Text(
+                    tuple(t["tokens"]),
+                    tuple(Word(w["text"], tuple(w["tokens"]), w["start"], w["end"]) for w in t["words"]),
+                    t["text"],
+                    t["truncated"],
+                )
+                for t in rest["texts"]
+            )
+        rest["grid"] = None if rest["grid"] is None else Grid(**rest["grid"])
+        rest["labels"] = None if rest["labels"] is None else tuple(rest["labels"])
+        return cls(**{**rest, **load_file(stem.with_name(stem.name + ".safetensors"))})
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """A self-contained HTML page of every input; written to `path` when given, and returned.
+
+        With `return_maps=True` in `explain`, a click on a word or patch shows what it attended to. Several explanations
+        side by side: `calig_fast.compare`.
+        """
+        text: str = render("page", self)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _repr_html_(self) -> str:
+        text: str = render("fragment", self)
+        return text
+
+    def plot(self, index: int = 0, percentile: float = 99.0, opacity: float = 0.8) -> Figure:
+        """A matplotlib figure of one input: its words as signed bars, or its patches over the image.
+
+        Args:
+            index: which input.
+            percentile: of the scores' magnitudes that is drawn at full colour, above 0 and at most 100.
+            opacity: of the strongest score over an image, 0 to 1.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            IndexError: no such input.
+            ValueError: percentile or opacity out of range.
+        """
+        figure: Figure = render("plot", self, index, percentile, opacity)
+        return figure
+
+    def plot_layers(self, index: int = 0, percentile: float = 99.0) -> Figure:
+        """A matplotlib figure of how relevance moves through the layers of one input.
+
+        Args:
+            index: which input.
+            percentile: of the scores' magnitudes that is drawn at full colour, above 0 and at most 100.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            IndexError: no such input.
+            ValueError: the attribution holds no layer scores, or percentile is out of range.
+        """
+        figure: Figure = render("plot_layers", self, index, percentile)
+        return figure
+
+
+def _rows(index: Any, n: int) -> list[int]:
+    """The positions among n that ints or bools stand for."""
+    given = torch.as_tensor(index)
+    if given.dtype == torch.bool:
+        if given.shape != (n,):
+            raise IndexError(f"index {index}: expected {n} bools, one for each input, got {list(given.shape)}")
+        given = given.nonzero()
+    rows: list[int] = given.reshape(-1).tolist()
+    if (given.is_floating_point() and rows) or any(not -n <= i < n for i in rows):
+        raise IndexError(f"index {index}: this attribution holds {n} inputs")
+    return rows
+
+
+def concatenate(parts: Sequence[Attribution]) -> Attribution:
+    """One attribution of the inputs of several, which were made by the same call.
+
+    Args:
+        parts: at least one, their token axes of the same length.
+    """
+    first = parts[0]
+    merged: dict[str, Any] = {name: torch.cat([getattr(p, name) for p in parts]) for name in first._tensors()}
+    if first.texts is not None:
+        merged["texts"] = tuple(text for p in parts for text in p.texts or ())
+    return replace(first, **merged)

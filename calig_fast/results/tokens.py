@@ -1,0 +1,54 @@
+"""The parts of an input: words and tokens of a text, the patch grid of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of an input: its text, the token positions it was split into, and its place in the text.
+
+    Args:
+        text: the word as written.
+        tokens: positions of its word pieces, indices into `Attribution.scores[b]`.
+        start: first character in the input text, or -1 where the text is not known.
+        end: one past the last character, or -1.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    start: int = -1
+    end: int = -1
+
+
+@dataclass(frozen=True)
+class Text:
+    """What one text input was: its tokens, its words, and the text itself where the caller gave it.
+
+    Args:
+        tokens: one string a token, padding left out; `len(tokens)` real tokens.
+        words: the words the tokens make up; special tokens belong to none.
+        text: the text as given, or None (ids were given).
+        truncated: tokens cut off because the model reads no more; 0 when the whole text was read.
+    """
+
+    tokens: tuple[str, ...]
+    words: tuple[Word, ...]
+    text: str | None = None
+    truncated: int = 0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where an image's tokens lie.
+
+    Args:
+        rows: patches from top to bottom.
+        columns: patches from left to right.
+        prefix: tokens before the first patch (class token, distillation token, registers).
+    """
+
+    rows: int
+    columns: int
+    prefix: int = 1

@@ -1,0 +1,78 @@
+"""What the kernels' proofs must show, and the exceptions that are known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from typing import Any
+
+MEMORY_BOUND = ("interpolate_path", "accumulate_gradients", "norm_backward", "activation_backward")
+MOST_BYTES, MOST_SECTORS = 1.1, 1.15  # over the least
+HALF = re.compile(r"13__nv_bfloat16|6__half")
+PACKED = re.compile(r"I(?:13__nv_bfloat16|6__half)Li8E|IfLi4E|IdLi2E")  # the instances for rows of whole packs
+
+# Failures that are known, by the beginning of what is said of them, and why they stand.
+ALLOWED = {
+    "triton attention_* heads of 24 gfx942: no 128-bit load": "rows of 24 numbers, no model's: AMD's compiler takes "
+    "them in pieces of 64 bits and less",
+    "traffic fuse_rollout T 256, too large to be held float32: *": "its denominator must be known before the map is "
+    "used, so a map larger than a block's shared memory is read twice, the second time from L2",
+    "traffic attention_gradient *": "bound by arithmetic: each of the tiles across reads its rows again, from L2",
+}
+
+
+def failures(results: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """What the results violate.
+
+    Args:
+        results: as `tools.kernel_checks.check.collect` makes them; a part that is missing was not run.
+
+    Returns:
+        what nobody allowed, in words; and of what is allowed, the reason.
+    """
+    new, known = [], {}
+    for said in [*_triton(results.get("triton", [])), *_cuda(results.get("cuda", [])), *_emulated(results)]:
+        reason = next((why for pattern, why in ALLOWED.items() if fnmatch(said, pattern)), None)
+        if reason is None:
+            new.append(said)
+        else:
+            known[said] = reason
+    return new, known
+
+
+def _triton(reports: list[dict[str, Any]]) -> Iterator[str]:
+    for r in reports:
+        attends = r["op"].startswith("attention")
+        name = " ".join(filter(None, ("triton", r["op"], r["variant"], r["dtype"], r["arch"])))
+        if r["spills"] or r["stack"]:
+            yield f"{name}: {r['spills']} spills, {r['stack']} bytes of local memory"
+        if (attends or r["op"] in MEMORY_BOUND) and not r["loads"][0]:
+            short = name.replace(f"{r['dtype']} ", "").replace("queries, ", "").replace("keys, ", "")
+            yield f"{short.replace('maps, ', '')}: no 128-bit load"
+        if r["op"] in MEMORY_BOUND and r["op"] != "accumulate_gradients" and not r["stores"][0]:
+            yield f"{name}: no 128-bit store"
+        if attends and r["dtype"] == "bfloat16" and r["arch"] in ("sm_80", "sm_90") and not r["tensor"]:
+            yield f"{name}: no tensor-core instruction"
+
+
+def _cuda(kernels: list[dict[str, Any]]) -> Iterator[str]:
+    for k in kernels:
+        name = f"cuda {k['op']} {k['name']} {k['architecture']}"
+        if k["spills"] or k["stack"]:
+            yield f"{name}: {k['spills']} bytes spilled, {k['stack']} bytes of local memory"
+        if k["op"] in MEMORY_BOUND and PACKED.search(k["name"]) and k["wide_accesses"] == 0:
+            yield f"{name}: no 128-bit access"
+        if k["op"] == "attention_gradient" and HALF.search(k["name"]) and k["tensor_products"] == 0:
+            yield f"{name}: no tensor-core instruction"
+
+
+def _emulated(results: dict[str, Any]) -> Iterator[str]:
+    for part in ("interpreter", "values", "sanitizers", "planted", "twins"):
+        for name, said in results.get(part, {}).items():
+            if said["failed"]:
+                yield f"{part} {name}: {said['failed']}"
+    for t in results.get("traffic", []):
+        if t["over_least"] > MOST_BYTES or t["over_ideal"] > MOST_SECTORS:
+            where = f"traffic {t['op']} {t['shape']} {t['dtype']}"
+            yield f"{where}: {t['over_least']:.2f} times the least bytes, {t['over_ideal']:.2f} times the least sectors"

@@ -1,0 +1,250 @@
+"""Compile every Triton kernel for GPUs that are not here, and say what it needs: registers, spills, shared memory.
+
+No driver and no GPU is used. Run:
+python -m tools.kernel_checks.triton_compile [--arch sm_90] [--op NAME] [--out report.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+os.environ.pop("TRITON_INTERPRET", None)  # read when the kernels load; interpreted, there is nothing to compile
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from calig_fast.ops.activation_backward.spec import KINDS
+from calig_fast.ops.triton import language, whole_rows
+
+TARGETS = {
+    "sm_80": GPUTarget("cuda", 80, 32),
+    "sm_90": GPUTarget("cuda", 90, 32),
+    "sm_100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+# What the tensor cores' instructions are called in the machine code: mma.sync, wgmma, tcgen05.mma, mfma.
+TENSOR = {"sm_80": r"\bHMMA\.", "sm_90": r"\bHGMMA\.", "sm_100": r"\bUTC\w*MMA\b", "gfx942": r"\bv_mfma_"}
+TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.float16: "fp16", torch.bfloat16: "bf16"}
+DTYPES = {"interpolate_path": (torch.float32, torch.bfloat16), "fuse_rollout": (torch.float32, torch.float64)}
+WIDTH = 768  # of BERT base and ViT base
+INDICES = ("owner", "offsets", "begins", "firsts", "maps")
+WIDE = ("nodes", "weights", "phi", "relevance", "lig", "lse", "delta", "kept", "bias")
+COUNTS = ("tokens", "rows", "longest", "heads", "side")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one kernel needs on one architecture.
+
+    Args:
+        op: the operation.
+        variant: which of its cases.
+        dtype: of the data.
+        arch: the architecture.
+        warps: of a program.
+        registers: of a thread (gfx942: vector registers).
+        spills: instructions that move registers to local memory and back (gfx942: registers spilled).
+        stack: bytes of local memory of a thread.
+        shared: bytes of shared memory of a program.
+        loads: global loads of 128 bits among all, in the machine code.
+        stores: the same of global stores.
+        tensor: tensor-core instructions in the machine code.
+        seconds: to compile it.
+    """
+
+    op: str
+    variant: str
+    dtype: str
+    arch: str
+    warps: int
+    registers: int
+    spills: int
+    stack: int
+    shared: int
+    loads: tuple[int, int]
+    stores: tuple[int, int]
+    tensor: int
+    seconds: float
+
+
+def problems(op: str, dtype: torch.dtype, arch: str) -> Iterator[tuple[str, dict[str, Any], triton.Config]]:
+    """(variant, compile-time constants, configuration) of each case of an operation, at width 768 and heads of 64.
+
+    A variant whose first word and `_kernel` name a kernel of the operation's file is of that one, else of `kernel`.
+    """
+    module = importlib.import_module(f"calig_fast.ops.{op}.triton")
+    wide = {"WIDE": language(dtype)}
+    rows, amd = whole_rows(WIDTH)[0], arch.startswith("gfx")
+    if op == "interpolate_path":
+        yield "", wide, module.CONFIGS[0]
+    elif op == "accumulate_gradients":
+        for name, lig in (("one pair", False), ("one pair, lig", True)):
+            yield name, {**wide, "PAIRS": 1, "LIG": lig, "COLUMNS1": 1024}, module.tiles(WIDTH, 0, lig, amd)[0]
+        sizes = {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}
+        yield "residual and qkv", sizes, module.tiles(WIDTH, 3 * WIDTH, False, amd)[0]
+    elif op == "norm_backward":
+        yield "bare", {**wide, "WEIGHT": False, "RESIDUAL": False}, rows
+        yield "weight, residual", {**wide, "WEIGHT": True, "RESIDUAL": True}, rows
+    elif op == "activation_backward":
+        for kind in KINDS:
+            for gated in (False, True):
+                yield (
+                    f"{kind}{', gated' if gated else ''}",
+                    {**wide, "KIND": kind, "GATED": gated},
+                    module.tiles(amd)[0],
+                )
+    elif op in ("attention_forward", "attention_backward"):
+        attention = importlib.import_module("calig_fast.ops.attention_forward.triton")
+        for size, bias in ((24, False), (64, False), (64, True), (80, False), (128, False)):
+            sizes, config = attention.sizes(size, dtype), attention.tiles(dtype, size, amd)[0]
+            sizes |= {} if bias else {"bias": None, "side": None}
+            heads = f"heads of {size}{', bias' if bias else ''}"
+            if op == "attention_forward":
+                yield heads, sizes, config
+                continue
+            yield f"queries, {heads}", sizes, attention.tiles(dtype, size, amd, fewer=True)[0]
+            yield f"keys, {heads}", sizes, config
+            yield f"maps, {heads}", {**sizes, "POSITIVE": False}, config
+    elif op == "fuse_rollout":
+        scales = {"RELEVANCE": "max_t", "ATTENTION": "sum"}
+        terms = {"WITH_RELEVANCE": True, "WITH_ATTENTION": True, "NORMALISE": True}
+        yield "", {**scales, **terms}, whole_rows(512)[-1]
+
+
+def kernel_of(op: str, variant: str) -> Any:
+    """The kernel that a variant is of."""
+    module = importlib.import_module(f"calig_fast.ops.{op}.triton")
+    return getattr(module, f"{variant.partition(',')[0]}_kernel", None) or module.kernel
+
+
+def source(op: str, variant: str, dtype: torch.dtype, constants: dict[str, Any]) -> ASTSource:
+    """The kernel with its argument types, as a launch on aligned tensors would specialise it."""
+    kernel = kernel_of(op, variant)
+    data, sums = TYPES[dtype], TYPES[torch.promote_types(dtype, torch.float32)]
+    signature, aligned = {}, {}
+    for i, name in enumerate(kernel.arg_names):
+        if name in constants:
+            signature[name] = "constexpr"
+        elif name == "scale":
+            signature[name] = "fp32"
+        elif name in COUNTS or name.startswith("width"):
+            signature[name] = "i32"
+        else:
+            signature[name] = "*i64" if name in INDICES else f"*{sums if name in WIDE else data}"
+        if name not in (*constants, *COUNTS, "scale"):
+            aligned[(i,)] = [["tt.divisibility", 16]]
+    return ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=aligned)
+
+
+def _tool(name: str, option: str, binary: bytes) -> str:
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(binary)
+        file.flush()
+        tool = Path(triton.__file__).parent / "backends/nvidia/bin" / name
+        done = subprocess.run([tool, option, file.name], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def _count(pattern: str, text: str) -> int:
+    return len(re.findall(pattern, text))
+
+
+def measure(op: str, dtype: torch.dtype, variant: str, constants: dict[str, Any], config: Any, arch: str) -> Report:
+    """Compile one kernel for one architecture and read its machine code."""
+    start = time.perf_counter()
+    constants = {**constants, **config.kwargs}
+    options = {"num_warps": config.num_warps, "num_stages": config.num_stages}
+    built = triton.compile(source(op, variant, dtype, constants), target=TARGETS[arch], options=options)
+    seconds = round(time.perf_counter() - start, 2)
+    if "cubin" in built.asm:
+        code = _tool("nvdisasm", "-c", built.asm["cubin"])
+        use = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", _tool("cuobjdump", "-res-usage", built.asm["cubin"])))
+        registers, stack = int(use["REG"]), int(use["STACK"]) + int(use["LOCAL"])
+        spills = _count(r"\b(?:LDL|STL)\b", code)
+        loads = _count(r"\bLDG(?:STS)?\.E\S*\.128\b", code), _count(r"\bLDG(?:STS)?\b", code)
+        stores = _count(r"\bSTG\.E\S*\.128\b", code), _count(r"\bSTG\b", code)
+    else:
+        code = built.asm["amdgcn"]
+        use = dict(
+            re.findall(r"\.(vgpr_count|vgpr_spill_count|sgpr_spill_count|private_segment_fixed_size):\s*(\d+)", code)
+        )
+        registers, stack = int(use["vgpr_count"]), int(use["private_segment_fixed_size"])
+        spills = int(use["vgpr_spill_count"]) + int(use["sgpr_spill_count"])
+        loads = _count(r"(?:global|buffer)_load_dwordx4", code), _count(r"(?:global|buffer)_load_", code)
+        stores = _count(r"(?:global|buffer)_store_dwordx4", code), _count(r"(?:global|buffer)_store_", code)
+    return Report(
+        op,
+        variant,
+        str(dtype).removeprefix("torch."),
+        arch,
+        config.num_warps,
+        registers,
+        spills,
+        stack,
+        built.metadata.shared,
+        loads,
+        stores,
+        _count(TENSOR[arch], code),
+        seconds,
+    )
+
+
+OPERATIONS = (
+    "interpolate_path",
+    "accumulate_gradients",
+    "norm_backward",
+    "activation_backward",
+    "fuse_rollout",
+    "attention_forward",
+    "attention_backward",
+)
+
+
+def reports(ops: tuple[str, ...] = OPERATIONS, archs: tuple[str, ...] = tuple(TARGETS)) -> Iterator[Report]:
+    """Every case of some operations in each of its dtypes, on some architectures."""
+    for op in ops:
+        for dtype in DTYPES.get(op, (torch.float32, torch.bfloat16)):
+            for arch in archs:
+                for variant, constants, config in problems(op, dtype, arch):
+                    yield measure(op, dtype, variant, constants, config, arch)
+
+
+def _line(cells: list[Any]) -> str:
+    return f"| {' | '.join(f'{c[0]} of {c[1]}' if isinstance(c, tuple) else str(c) for c in cells)} |"
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table; write it, or for a name that ends in .json the same as data, to --out."""
+    parser = argparse.ArgumentParser(prog="python -m tools.kernel_checks.triton_compile", description=__doc__)
+    parser.add_argument("--op", nargs="*", choices=OPERATIONS, default=OPERATIONS)
+    parser.add_argument("--arch", nargs="*", choices=TARGETS, default=tuple(TARGETS))
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args(arguments)
+    names = [field.name for field in fields(Report)]
+    lines, found = [_line(names), _line(["---"] * len(names))], []
+    print("\n".join(lines))
+    for report in reports(tuple(chosen.op), tuple(chosen.arch)):
+        found.append(report)
+        lines.append(_line([getattr(report, name) for name in names]))
+        print(lines[-1], flush=True)
+    if chosen.out is not None:
+        data = json.dumps([asdict(report) for report in found], indent=1)
+        chosen.out.write_text(data + "\n" if chosen.out.suffix == ".json" else "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
