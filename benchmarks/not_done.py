@@ -24,7 +24,7 @@ from benchmarks.works import WORKS, Work
 from calig_fast import Explainer
 from calig_fast.bench import machine
 from calig_fast.engines.native import linear as product
-from calig_fast.engines.native.engine import Native
+from calig_fast.engines.native.engine import NativeEngine
 from calig_fast.methods import presets
 from calig_fast.methods.fusion import Fusion, context_map
 from calig_fast.methods.rollout import rollout
@@ -54,7 +54,7 @@ def call(ready: Explainer, work: Work, switches: dict[str, bool]) -> Attribution
     """Explain the first input with some work not left out."""
     options = dict(switches)
     own = options.pop("own_product", True) and product._mkl_is_narrow()
-    native = functools.partial(Native, **options)
+    native = functools.partial(NativeEngine, **options)
     narrow = mock.patch.object(product, "_mkl_is_narrow", return_value=own)
     with mock.patch("calig_fast._pipeline.Native", native), narrow:
         return ready(work.calls[0], target=work.targets[0])

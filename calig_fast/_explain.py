@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ._options import Settings
-from ._pipeline import Flow, Memory
+from ._options import Options
+from ._pipeline import Memory, Pipeline
 from ._utils.progress import Progress
 from .engines.native.workspace import Workspace
 from .inputs.prepare import read
@@ -139,7 +139,7 @@ class Explainer:
         checks.model(model)
         self.model = model
         self.processor = processor
-        self.settings = _settings(Settings(), options)
+        self.settings = _settings(Options(), options)
         self._inner = unwrap(model)
         names = self.settings.block_names()
         found = families.named(self._inner, names) if names else families.find(self._inner)
@@ -161,14 +161,14 @@ class Explainer:
         Raises:
             ValueError, TypeError: see `explain`.
         """
-        if "layers" in options and Settings(layers=options["layers"]).block_names() is not None:
+        if "layers" in options and Options(layers=options["layers"]).block_names() is not None:
             raise ValueError("layers: names of blocks belong to the Explainer's constructor; a call takes indices")
         settings = _settings(self.settings, options)
-        with _calm(self._inner):
+        with _inference_context(self._inner):
             batch = read(inputs, self._inner, self.encoder, self.processor)
-            suited = settings.suited(images=batch.texts is None)
+            chosen = settings.with_modality_defaults(images=batch.texts is None)
             with self._workspace() as workspace:
-                return Flow(self._inner, self.encoder, suited, self._memory, workspace).explain(batch)
+                return Pipeline(self._inner, self.encoder, chosen, self._memory, workspace).explain(batch)
 
     @contextlib.contextmanager
     def _workspace(self) -> Iterator[Workspace]:
@@ -181,8 +181,8 @@ class Explainer:
         self._workspaces.append(mine)
 
 
-def _settings(base: Settings, options: dict[str, Any]) -> Settings:
-    known = {f.name for f in fields(Settings)}
+def _settings(base: Options, options: dict[str, Any]) -> Options:
+    known = {f.name for f in fields(Options)}
     unknown = sorted(set(options) - known)
     if unknown:
         raise TypeError(f"unknown option {unknown}; expected some of {sorted(known)}")
@@ -190,7 +190,7 @@ def _settings(base: Settings, options: dict[str, Any]) -> Settings:
 
 
 @contextlib.contextmanager
-def _calm(model: nn.Module) -> Iterator[None]:
+def _inference_context(model: nn.Module) -> Iterator[None]:
     """Gradients on, inference mode and autocast off, whatever the caller is in the middle of."""
     device = next(model.parameters()).device.type
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False):

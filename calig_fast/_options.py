@@ -13,13 +13,13 @@ from .engines.layer_paths import Rule
 from .inputs.target import KINDS, Output
 from .methods import presets
 from .methods.fusion import Fusion
-from .ops.dispatch import asked
+from .ops.dispatch import requested_backend
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Options:
     """Every option of `explain` but the model and the inputs; see there for what each means.
 
     Raises:
@@ -67,7 +67,7 @@ class Settings:
             raise ValueError(f"memory_budget: expected at least {2**20} bytes, got {budget}")
         if self.return_maps and self.resolved.fusion is None:
             raise ValueError(f'return_maps: method "{self.resolved.name}" has no context maps; use method="calig"')
-        asked(self.backend)
+        requested_backend(self.backend)
 
     @property
     def rule(self) -> Rule:
@@ -79,7 +79,7 @@ class Settings:
         """The method, its options applied."""
         return presets.resolve(self.method, self.lam)
 
-    def suited(self, images: bool) -> Settings:
+    def with_modality_defaults(self, images: bool) -> Options:
         """The same options with CA-LIG's own chosen for the kind of input, where the caller chose none."""
         return replace(self, method=presets.IMAGES) if images and self.method == "calig" else self
 

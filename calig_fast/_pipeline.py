@@ -10,23 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from . import ops
-from ._options import Settings
+from ._options import Options
 from ._utils.progress import ticker
-from .engines.autograd import Oracle
-from .engines.base import Ends, Engine, Slopes
-from .engines.layer_paths import Harm, Relevance, input_paths, layer_paths
-from .engines.native.engine import Native
+from .engines.autograd import AutogradEngine
+from .engines.base import EndpointGradients, Endpoints, Engine
+from .engines.layer_paths import Relevance, ScoreErrors, input_paths, layer_paths
+from .engines.native.engine import NativeEngine
 from .engines.native.verify import ReadsPaddingError
 from .engines.native.workspace import Workspace
 from .inputs.baseline import Reference, reference, take
 from .inputs.prepare import Inputs
-from .inputs.target import Scalar, is_multi_label, per_input, scalars
+from .inputs.target import Target, is_multi_label, per_input, scalars
 from .methods.fusion import Fusion, context_map
 from .methods.presets import Signals, allowed, combined, score_errors
 from .model.checks import compute_dtype
 from .model.encoder import Encoder
 from .model.instrumented import Layout
-from .quadrature.adaptive import Path
+from .quadrature.adaptive import AdaptiveIntegral
 from .quadrature.warm_start import Calibration, Trace
 from .results.attribution import Attribution, concatenate
 
@@ -46,7 +46,7 @@ class Memory:
     known: dict[Hashable, Layout] = field(default_factory=dict)
 
 
-class Flow:
+class Pipeline:
     """One call's model, options and engine.
 
     Args:
@@ -61,7 +61,7 @@ class Flow:
     """
 
     def __init__(
-        self, model: nn.Module, encoder: Encoder, settings: Settings, memory: Memory, workspace: Workspace
+        self, model: nn.Module, encoder: Encoder, settings: Options, memory: Memory, workspace: Workspace
     ) -> None:
         self.model, self.encoder, self.settings, self.memory = model, encoder, settings, memory
         self._workspace = workspace
@@ -97,17 +97,19 @@ class Flow:
         if not why:
             try:
                 dtype, kept = compute_dtype(settings.dtype, self.model), (self.memory.known, self._workspace)
-                return Native(self.model, self.encoder, dtype, settings.memory_budget, settings.backend, *kept), ""
+                return NativeEngine(
+                    self.model, self.encoder, dtype, settings.memory_budget, settings.backend, *kept
+                ), ""
             except ValueError as error:
                 why = str(error)
         if settings.engine == "native":
             raise ValueError(f'engine: "native" cannot run this: {why}; use engine="reference"')
         return self._oracle(), why
 
-    def _oracle(self) -> Oracle:
+    def _oracle(self) -> AutogradEngine:
         settings = self.settings
         dtype = compute_dtype(settings.dtype, self.model)
-        return Oracle(self.model, self.encoder, dtype, settings.memory_budget, settings.backend)
+        return AutogradEngine(self.model, self.encoder, dtype, settings.memory_budget, settings.backend)
 
     def _group(self, batch: Inputs, rows: slice) -> Attribution:
         settings = replace(
@@ -123,7 +125,7 @@ class Flow:
             self.engine, self.not_native = self._oracle(), str(error)
             return self._explain(batch.take(rows), settings, rows.start)
 
-    def _explain(self, batch: Inputs, settings: Settings, first: int) -> Attribution:
+    def _explain(self, batch: Inputs, settings: Options, first: int) -> Attribution:
         engine = self.engine
         call = engine.tap.cast(batch.call)
         compared = (
@@ -142,7 +144,7 @@ class Flow:
         return replace(concatenate(parts)[order], source=source)
 
     def _attributions(
-        self, call: dict[str, Tensor], compared: Reference | None, batch: Inputs, settings: Settings, ends: Ends
+        self, call: dict[str, Tensor], compared: Reference | None, batch: Inputs, settings: Options, ends: Endpoints
     ) -> list[Attribution]:
         """One of the batch for each scalar."""
         method, engine, encoder = settings.resolved, self.engine, self.encoder
@@ -213,10 +215,10 @@ class Flow:
         call: dict[str, Tensor],
         compared: Reference | None,
         batch: Inputs,
-        settings: Settings,
+        settings: Options,
         first: int,
         done: int,
-    ) -> Ends:
+    ) -> Endpoints:
         """The ends of all paths, for the scalars after the first `done`, as many as one pass takes."""
         engine = self.engine
         several = is_multi_label(engine.tap.model)
@@ -232,7 +234,7 @@ class Flow:
                     batch.check_tokens(out.shape[1])
                     return torch.cat([out[:rows], make(out[:rows], engine.tap.lookup)])
 
-        def resolve(z: Tensor | None) -> list[Scalar]:
+        def resolve(z: Tensor | None) -> list[Target]:
             found = scalars(settings.output, settings.target, z, several, first)
             self._targets = len(found)
             return found[done : done + SEVERAL]
@@ -243,9 +245,9 @@ class Flow:
     def _integrate(
         self,
         call: dict[str, Tensor],
-        ends: Ends,
+        ends: Endpoints,
         layers: list[int],
-        settings: Settings,
+        settings: Options,
         kind: str,
         signals: list[Signals],
     ) -> list[tuple[Relevance, Tensor] | None]:
@@ -261,10 +263,10 @@ class Flow:
             harms[k] = score_errors(settings.resolved, now, found.coarse, likely, disagreement)
             return harms[k]
 
-        def weigh(k: int, found: Relevance) -> Harm:
-            return Harm(harm(k, found), lambda row: combined(row) > rule.tolerance)
+        def weigh(k: int, found: Relevance) -> ScoreErrors:
+            return ScoreErrors(harm(k, found), lambda row: combined(row) > rule.tolerance)
 
-        if isinstance(engine, Oracle) and integral == "input":
+        if isinstance(engine, AutogradEngine) and integral == "input":
             relevance = input_paths(engine, call, ends, layers, rule)
             return [(found, harm(k, found)) for k, found in enumerate(relevance)]
         kind = f"{kind}|{settings.certify}"
@@ -282,12 +284,12 @@ class Flow:
         self._traces += [
             Trace(layer, *path.trace, path.gap, path.noise, float(tolerances[k, b, layers.index(layer)]))
             for (k, b, layer), path in paths.items()
-            if isinstance(path, Path) and not path.stalled
+            if isinstance(path, AdaptiveIntegral) and not path.stalled
         ]
         return [(found, harms[k]) for k, found in enumerate(relevance)]
 
 
-def _tokens(batch: Inputs, encoder: Encoder, ends: Ends) -> tuple[Tensor, Tensor]:
+def _tokens(batch: Inputs, encoder: Encoder, ends: Endpoints) -> tuple[Tensor, Tensor]:
     """Mask and special tokens [B,T] of the tokens that the blocks really saw."""
     tokens = ends.hidden[0].shape[1]
     if batch.texts is None:
@@ -299,7 +301,7 @@ def _tokens(batch: Inputs, encoder: Encoder, ends: Ends) -> tuple[Tensor, Tensor
     return batch.mask.cpu(), batch.special.cpu()
 
 
-def _readout(encoder: Encoder, slopes: Slopes, mask: Tensor) -> Tensor:
+def _readout(encoder: Encoder, slopes: EndpointGradients, mask: Tensor) -> Tensor:
     """Weights [B,T] of the rows of the last hidden state that the head reads, summing to 1."""
     if encoder.readout is not None:
         return encoder.readout(mask)
@@ -322,7 +324,7 @@ def _context_maps(signals: Signals, fusion: Fusion) -> Tensor:
     return out
 
 
-def _labels(model: nn.Module, ends: Ends) -> tuple[str, ...] | None:
+def _labels(model: nn.Module, ends: Endpoints) -> tuple[str, ...] | None:
     names = getattr(getattr(model, "config", None), "id2label", None)
     if not names or ends.logits is None or len(names) != ends.logits.shape[-1]:
         return None
@@ -330,7 +332,7 @@ def _labels(model: nn.Module, ends: Ends) -> tuple[str, ...] | None:
 
 
 def _described(
-    settings: Settings, layers: list[int], compared: Reference | None, encoder: Encoder, engine: Engine
+    settings: Options, layers: list[int], compared: Reference | None, encoder: Encoder, engine: Engine
 ) -> dict[str, Any]:
     fusion = settings.resolved.fusion
     return {

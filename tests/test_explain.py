@@ -11,7 +11,7 @@ from torch import nn
 
 from calig_fast import Explainer, explain
 from calig_fast.model import checks
-from calig_fast.model.clone import twin, unwrap
+from calig_fast.model.clone import share_weights, unwrap
 
 X = ids(9, 6)
 
@@ -203,11 +203,11 @@ def test_a_forward_replaced_on_the_instance(model):
 
 
 def test_the_twin_shares_its_weights(model):
-    other = twin(model)
+    other = share_weights(model)
     for (name, p), q in zip(model.named_parameters(), other.parameters(), strict=True):
         assert p.data_ptr() == q.data_ptr(), name
         assert not q.requires_grad
-    wide = twin(model, torch.float64)
+    wide = share_weights(model, torch.float64)
     assert all(p.dtype == torch.float64 for p in wide.parameters())
     assert all(p.dtype == torch.float32 for p in model.parameters())
 

@@ -6,8 +6,8 @@ from tiny_models import ids, pixels, tiny
 
 from calig_fast import Attribution, explain
 from calig_fast._pipeline import SEVERAL
-from calig_fast.engines.autograd import Oracle
-from calig_fast.engines.native.engine import Native
+from calig_fast.engines.autograd import AutogradEngine
+from calig_fast.engines.native.engine import NativeEngine
 
 NODES = {"quadrature": "corrected_trapezoid", "n_steps": 6}
 
@@ -77,11 +77,11 @@ def test_other_scalars(kind):
             same(several[2 * b + k], alone[b])
 
 
-@pytest.mark.parametrize("engine", [Native, Oracle])
+@pytest.mark.parametrize("engine", [NativeEngine, AutogradEngine])
 def test_the_way_up_is_shared(engine, monkeypatch):
     heads, head = [], engine.ends
     monkeypatch.setattr(engine, "ends", lambda self, *a, **k: heads.append(1) or head(self, *a, **k))
-    name = "native" if engine is Native else "reference"
+    name = "native" if engine is NativeEngine else "reference"
     explain(tiny("bert"), ids(5), target=[[0, 1, 2]], engine=name, **NODES)
     assert len(heads) == 1
     many = [[0, 1, 2] * SEVERAL]

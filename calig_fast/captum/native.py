@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..engines.budget import default_budget
 from ..engines.native import verify
-from ..engines.native.autograd_function import Stack
+from ..engines.native.autograd_function import BlockStack
 from ..engines.native.engine import DEFAULT_BUDGET
 from ..model.encoder import Block
 from ..ops.packing import Packed
@@ -42,7 +42,7 @@ class Shortcut:
 
     def __init__(self) -> None:
         self._watch = Watch((), False)
-        self._stack: Stack | None = None
+        self._stack: BlockStack | None = None
         self._start = 0
         self._bounds: list[int] = []
         self._plain_until = 0
@@ -110,7 +110,7 @@ class Shortcut:
         limit = _LIMITS[first.dtype]
         packed = Packed.of(key_mask(runs[0].args[1:], runs[0].kwargs, first))
         try:
-            verify.same_outputs([r.made for r in runs], Stack(blocks).outputs(first, packed), packed, limit)
+            verify.same_outputs([r.made for r in runs], BlockStack(blocks).outputs(first, packed), packed, limit)
         except ValueError as error:
             raise NotNativeError(str(error)) from error
         high, low = ends
@@ -119,7 +119,7 @@ class Shortcut:
         # conductance at what follows the last block reads all its rows itself, and NaN would alarm anomaly detection
         whole = self._plain_until == len(runs) or torch.is_anomaly_enabled()
         for first_only in (False,) if whole else (True, False):
-            self._stack = Stack(blocks, first_only)
+            self._stack = BlockStack(blocks, first_only)
             with torch.no_grad(), _no_random_numbers(points), self:
                 found = run(points, batches)
             if len(found) == batches * len(own) and _same(own, wanted, pick(found, batches), limit):
@@ -146,7 +146,7 @@ class Shortcut:
         for block in {id(r.block): r.block for r in self._watch.runs}.values():
             del block.forward
 
-    def _proven(self) -> Stack:
+    def _proven(self) -> BlockStack:
         if self._stack is None:
             raise RuntimeError("a shortcut was used that was not proven")
         return self._stack

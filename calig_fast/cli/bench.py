@@ -22,7 +22,7 @@ def bench(
     model: options.Model,
     text: options.Text = None,
     file: options.File = None,
-    lines: options.Lines = None,
+    lines: options.PathEndpoints = None,
     image: options.Image = None,
     rounds: Annotated[int, typer.Option(help="How often each contender is timed.")] = 3,
     nodes: Annotated[int, typer.Option(help="Gauss nodes of Captum's loop.")] = 50,

@@ -25,7 +25,7 @@ def compare(
     model: options.Model,
     text: options.Text = None,
     file: options.File = None,
-    lines: options.Lines = None,
+    lines: options.PathEndpoints = None,
     image: options.Image = None,
     target: options.Target = None,
     method: Annotated[

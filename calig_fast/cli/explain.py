@@ -19,7 +19,7 @@ def explain(
     model: options.Model,
     text: options.Text = None,
     file: options.File = None,
-    lines: options.Lines = None,
+    lines: options.PathEndpoints = None,
     image: options.Image = None,
     target: options.Target = None,
     method: Annotated[

@@ -13,7 +13,7 @@ File = Annotated[
     list[Path] | None,
     typer.Option(help="A file whose whole content is one text, - for standard input; may be given several times."),
 ]
-Lines = Annotated[Path | None, typer.Option(help="A file with a text on every line, - for standard input.")]
+PathEndpoints = Annotated[Path | None, typer.Option(help="A file with a text on every line, - for standard input.")]
 Image = Annotated[list[Path] | None, typer.Option(help="An image file; may be given several times.")]
 Target = Annotated[
     str | None, typer.Option(help="Class to explain, by number or name, or all; the predicted one when left out.")

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from .. import ops
-from ..inputs.target import Scalar, gradients, logits_of
+from ..inputs.target import Target, gradients, logits_of
 from ..model.attention_capture import MapKind, Plain
 from ..model.encoder import Encoder
-from ..model.instrumented import Call, Record, Tap
-from .base import Ends, Point, Resolve, Slopes, along, joined
+from ..model.instrumented import Call, InstrumentedModel, Record
+from .base import EndpointGradients, Endpoints, PathPoint, Resolve, concat_calls, tokenwise_dot
 from .budget import default_budget
 
 DEFAULT_BUDGET = 512 * 2**20
 
 
-class Oracle:
+class AutogradEngine:
     """The reference engine over one batch.
 
     Args:
@@ -38,7 +38,7 @@ class Oracle:
     def __init__(
         self, model: nn.Module, encoder: Encoder, dtype: torch.dtype | None, memory_budget: int | None, backend: str
     ) -> None:
-        self.tap = Tap(model, encoder, dtype)
+        self.tap = InstrumentedModel(model, encoder, dtype)
         device = next(self.tap.model.parameters()).device
         self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
         self.backend = backend
@@ -55,11 +55,11 @@ class Oracle:
         resolve: Resolve,
         maps: MapKind | None,
         mask: Tensor | None = None,
-    ) -> Ends:
+    ) -> Endpoints:
         """See `Engine.ends`; padding is the model's own affair here, so the mask is not needed.
 
         Raises:
-            ValueError: what `Tap.record` and `resolve` raise; no gradient reaches the blocks.
+            ValueError: what `InstrumentedModel.record` and `resolve` raise; no gradient reaches the blocks.
         """
         batch = next(iter(call.values())).shape[0]
         saved: dict[int, int] = {}
@@ -71,7 +71,7 @@ class Oracle:
             return t
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-            record = self.tap.record(joined(call, reference), maps is not None, words)
+            record = self.tap.record(concat_calls(call, reference), maps is not None, words)
             z = logits_of(record.output)
             z = None if z is None else z[:batch].detach()
             scalars = resolve(z)
@@ -84,14 +84,14 @@ class Oracle:
         slopes = [
             _slopes(record, value, hidden, low, maps, keep_graph=k < len(values) - 1) for k, value in enumerate(values)
         ]
-        return Ends(hidden=hidden, reference=low, logits=z, scalars=scalars, slopes=slopes)
+        return Endpoints(hidden=hidden, reference=low, logits=z, scalars=scalars, slopes=slopes)
 
     @property
     def dtype(self) -> torch.dtype:
         """What the model runs in."""
         return self.tap.dtype
 
-    def phi(self, call: Call, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+    def phi(self, call: Call, ends: Endpoints, points: Sequence[PathPoint]) -> tuple[Tensor, Tensor]:
         """See `Engine.phi`; the points of each layer are run from its block on, a wave at a time."""
         rows = torch.zeros(len(ends.scalars), len(points), ends.hidden[0].shape[1], dtype=torch.float64)
         values = torch.zeros(len(ends.scalars), len(points), dtype=torch.float64)
@@ -105,7 +105,9 @@ class Oracle:
                 rows[:, part], values[:, part] = phi.cpu(), value.cpu()
         return rows, values
 
-    def _along_layer(self, call: Call, ends: Ends, layer: int, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+    def _along_layer(
+        self, call: Call, ends: Endpoints, layer: int, points: Sequence[PathPoint]
+    ) -> tuple[Tensor, Tensor]:
         """phi [K,n,T] and F [K,n] at points of one layer's paths."""
         high = ends.hidden[layer]
         low = torch.zeros_like(high) if ends.reference is None else ends.reference[layer]
@@ -134,7 +136,7 @@ class Oracle:
         return torch.stack(phis), torch.stack(values)
 
     def along_input(
-        self, call: Call, scalar: Scalar, low: Tensor, high: Tensor, points: Sequence[tuple[int, float]]
+        self, call: Call, scalar: Target, low: Tensor, high: Tensor, points: Sequence[tuple[int, float]]
     ) -> Tensor:
         """phi of every layer at points of the path in embedding space.
 
@@ -173,7 +175,7 @@ def _slopes(
     low: list[Tensor] | None,
     maps: MapKind | None,
     keep_graph: bool,
-) -> Slopes:
+) -> EndpointGradients:
     """What one scalar's gradients say at the ends of all paths."""
     watched = [a.watched for a in record.attention] if maps in {"gradient", "positive_gradient"} else []
     grads = gradients(value, [*record.hidden, *watched], keep_graph)
@@ -181,12 +183,12 @@ def _slopes(
     slopes, last, of_maps = grads[:layers], grads[layers], grads[layers + 1 :]
     directions = hidden if low is None else [h.double() - r.double() for h, r in zip(hidden, low, strict=True)]
     value = value.detach().double()
-    return Slopes(
+    return EndpointGradients(
         value=value[:batch],
         low_value=None if low is None else value[batch:],
-        high=along([g[:batch] for g in slopes], directions),
-        low=None if low is None else along([g[batch:] for g in slopes], directions),
-        product=along([g[:batch] for g in slopes], hidden),
+        high=tokenwise_dot([g[:batch] for g in slopes], directions),
+        low=None if low is None else tokenwise_dot([g[batch:] for g in slopes], directions),
+        product=tokenwise_dot([g[:batch] for g in slopes], hidden),
         maps=_maps(record, of_maps, batch, maps),
         readout=(last[:batch] != 0).any(-1),
     )

@@ -9,16 +9,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..inputs.target import Scalar
+from ..inputs.target import Target
 from ..model.attention_capture import MapKind
-from ..model.instrumented import Call, Tap
+from ..model.instrumented import Call, InstrumentedModel
 
-Scalars = Sequence[Scalar]
-Resolve = Callable[[Tensor | None], Scalars]
+Targets = Sequence[Target]
+Resolve = Callable[[Tensor | None], Targets]
 
 
 @dataclass(frozen=True)
-class Point:
+class PathPoint:
     """One point of one path: h'_l + a (h_l - h'_l) of one input.
 
     Args:
@@ -33,7 +33,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Slopes:
+class EndpointGradients:
     """What one explained scalar's gradients say at the ends of all paths, contracted over the width.
 
     Args:
@@ -56,7 +56,7 @@ class Slopes:
 
 
 @dataclass(frozen=True)
-class Ends:
+class Endpoints:
     """What one pass of [input; reference] up, and one pass down for each scalar, give for all layers at once.
 
     Args:
@@ -70,8 +70,8 @@ class Ends:
     hidden: list[Tensor]
     reference: list[Tensor] | None
     logits: Tensor | None
-    scalars: Scalars
-    slopes: list[Slopes]
+    scalars: Targets
+    slopes: list[EndpointGradients]
 
     @property
     def layers(self) -> int:
@@ -91,7 +91,7 @@ class Engine(Protocol):
     """
 
     name: str
-    tap: Tap
+    tap: InstrumentedModel
     budget: int
     row_bytes: int
 
@@ -106,19 +106,20 @@ class Engine(Protocol):
         resolve: Resolve,
         maps: MapKind | None,
         mask: Tensor | None,
-    ) -> Ends:
+    ) -> Endpoints:
         """One pass of the inputs, and of their reference with them, up and down.
 
         Args:
             call: the model's arguments, B rows.
             reference: the same for the reference, or None for none.
-            words: what turns the word embeddings of the doubled batch into the reference's, see `Tap.record`.
+            words: turns the word embeddings of the doubled batch into the reference's, see
+                `InstrumentedModel.record`.
             resolve: makes the scalars from the logits of the inputs alone.
             maps: which attention maps are wanted, None for none.
             mask: [B,T] bool, real tokens; None where all are real.
         """
 
-    def phi(self, call: Call, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+    def phi(self, call: Call, ends: Endpoints, points: Sequence[PathPoint]) -> tuple[Tensor, Tensor]:
         """phi[t] = <dF_l/dh[t], (h_l - h'_l)[t]> at points of the straight paths into the blocks.
 
         Args:
@@ -131,11 +132,11 @@ class Engine(Protocol):
         """
 
 
-def joined(call: Call, reference: Call | None) -> dict[str, Any]:
+def concat_calls(call: Call, reference: Call | None) -> dict[str, Any]:
     """The arguments of the inputs with those of their reference after them."""
     return dict(call) if reference is None else {k: torch.cat([v, reference[k]]) for k, v in call.items()}
 
 
-def along(slopes: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
+def tokenwise_dot(slopes: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
     """<slope, direction> of every token and layer, [L,B,T] float64 on the CPU."""
     return torch.stack([(s.double() * d.double()).sum(-1).cpu() for s, d in zip(slopes, directions, strict=True)])

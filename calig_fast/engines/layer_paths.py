@@ -10,22 +10,22 @@ import torch
 from torch import Tensor
 
 from ..model.instrumented import Call
-from ..quadrature.adaptive import Estimate, Path
-from ..quadrature.fixed import FixedPath
+from ..quadrature.adaptive import AdaptiveIntegral, Estimate
+from ..quadrature.fixed import FixedIntegral
 from ..quadrature.rules import FIXED
 from ..quadrature.warm_start import Start
-from .autograd import Oracle
-from .base import Ends, Engine, Point
+from .autograd import AutogradEngine
+from .base import Endpoints, Engine, PathPoint
 
 DEFAULT_INTERVALS = 128
 DEFAULT_STEPS = 50
 WAVE = 8  # points of a path in embedding space at a time: the graph of their second derivatives is large
-AnyPath = Path | FixedPath
+AnyPath = AdaptiveIntegral | FixedIntegral
 Paths = dict[tuple[int, int, int], AnyPath]
-Weigh = Callable[[int, "Relevance"], "Harm"]
+Weigh = Callable[[int, "Relevance"], "ScoreErrors"]
 
 
-class Harm(NamedTuple):
+class ScoreErrors(NamedTuple):
     """What the layers' errors do to the scores.
 
     Args:
@@ -62,11 +62,13 @@ class Rule:
         if not 0 < self.tolerance < float("inf"):
             raise ValueError(f"tolerance: expected a positive number, got {self.tolerance}")
 
-    def path(self, gap: float, noise: float, start: Start, hold: bool = False, eps: float = 0.0) -> AnyPath:
-        """A new path under this rule; with "auto" it begins at `start`, and with `hold` waits to be refined."""
+    def path(self, gap: float, noise: float, start: Start, defer: bool = False, eps: float = 0.0) -> AnyPath:
+        """A new path under this rule; with "auto" it begins at `start`, and with `defer` waits to be refined."""
         if self.quadrature == "auto":
-            return Path(self.tolerance, self.n_steps or DEFAULT_INTERVALS, gap, noise, *start, hold=hold, eps=eps)
-        return FixedPath(self.quadrature, self.n_steps or DEFAULT_STEPS, self.tolerance, gap, noise)
+            return AdaptiveIntegral(
+                self.tolerance, self.n_steps or DEFAULT_INTERVALS, gap, noise, *start, defer=defer, eps=eps
+            )
+        return FixedIntegral(self.quadrature, self.n_steps or DEFAULT_STEPS, self.tolerance, gap, noise)
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Relevance:
 def layer_paths(
     engine: Engine,
     call: Call,
-    ends: Ends,
+    ends: Endpoints,
     layers: Sequence[int],
     rule: Rule,
     starts: Sequence[Start],
@@ -137,7 +139,7 @@ def layer_paths(
                 path = paths[k, b, layer] = rule.path(gap, noise, starts[i], weigh is not None, eps)
                 path.add([0.0, 1.0], torch.stack([low[k, i, b], slopes.high[layer, b]]))
     while True:
-        while wanted := {Point(layer, b, a) for (_, b, layer), path in paths.items() for a in path.pending()}:
+        while wanted := {PathPoint(layer, b, a) for (_, b, layer), path in paths.items() for a in path.pending()}:
             points = sorted(wanted, key=lambda p: (p.layer, p.row, p.node))
             _hand_out(paths, points, engine.phi(call, ends, points)[0])
         found = [
@@ -151,7 +153,7 @@ def layer_paths(
             return found, paths
 
 
-def _refine(paths: Paths, k: int, layers: Sequence[int], depth: int, harm: Harm, found: Relevance) -> bool:
+def _refine(paths: Paths, k: int, layers: Sequence[int], depth: int, harm: ScoreErrors, found: Relevance) -> bool:
     """Ask for finer nodes where an input's scores are not good enough yet; False where nothing was asked.
 
     Twice the intervals bring a path's error e to about e^2 / 4 (4 is what rough beginnings add), and so its harm h to
@@ -172,7 +174,7 @@ def _refine(paths: Paths, k: int, layers: Sequence[int], depth: int, harm: Harm,
     return asked
 
 
-def _low_ends(engine: Engine, call: Call, ends: Ends, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _low_ends(engine: Engine, call: Call, ends: Endpoints, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
     """phi at a = 0 of every layer [K,L,B,T], and F there [K,L,B]."""
     first = ends.slopes[0]
     if first.low is not None and first.low_value is not None:
@@ -180,12 +182,12 @@ def _low_ends(engine: Engine, call: Call, ends: Ends, layers: Sequence[int]) -> 
         values = [s.low_value.cpu().expand(len(layers), -1) for s in ends.slopes if s.low_value is not None]
         return torch.stack(low), torch.stack(values)
     batch = len(first.value)
-    rows, values_at_zero = engine.phi(call, ends, [Point(layer, b, 0.0) for layer in layers for b in range(batch)])
+    rows, values_at_zero = engine.phi(call, ends, [PathPoint(layer, b, 0.0) for layer in layers for b in range(batch)])
     shape = (len(ends.slopes), len(layers), batch)
     return rows.view(*shape, -1), values_at_zero.view(shape)
 
 
-def _hand_out(paths: Paths, points: Sequence[Point], rows: Tensor) -> None:
+def _hand_out(paths: Paths, points: Sequence[PathPoint], rows: Tensor) -> None:
     """Give each path the values at the points it waits for, all of them at once.
 
     Args:
@@ -199,7 +201,9 @@ def _hand_out(paths: Paths, points: Sequence[Point], rows: Tensor) -> None:
             path.add(wanted, rows[k, [where[b, layer][a] for a in wanted]])
 
 
-def input_paths(oracle: Oracle, call: Call, ends: Ends, layers: Sequence[int], rule: Rule) -> list[Relevance]:
+def input_paths(
+    oracle: AutogradEngine, call: Call, ends: Endpoints, layers: Sequence[int], rule: Rule
+) -> list[Relevance]:
     """Layer conductance: the path runs in embedding space, and every layer is integrated along its image."""
     if ends.reference is None:
         raise ValueError(

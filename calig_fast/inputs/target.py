@@ -31,7 +31,7 @@ def is_multi_label(model: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Scalar:
+class Target:
     """F as a function of the model's output.
 
     Args:
@@ -84,15 +84,15 @@ class Scalar:
         return log.exp() if self.kind == "prob" else log
 
 
-def scalars(kind: Output, target: Any, logits: Tensor | None, multi_label: bool, first: int = 0) -> list[Scalar]:
+def scalars(kind: Output, target: Any, logits: Tensor | None, multi_label: bool, first: int = 0) -> list[Target]:
     """F for a batch, one for each of its targets, which are resolved against the model's own logits.
 
     Args:
-        kind: see `Scalar`.
+        kind: see `Target`.
         target: None (the class with the largest logit; for a contrast, that against the second), an int, a list or
             tensor of B ints or of [B,K], "all" for every class; for a contrast a pair, B pairs or [B,K] pairs.
         logits: [B,C] of the inputs, or None where the model returned none.
-        multi_label: see `Scalar`.
+        multi_label: see `Target`.
         first: number of the first input, for messages.
 
     Returns:
@@ -105,7 +105,7 @@ def scalars(kind: Output, target: Any, logits: Tensor | None, multi_label: bool,
     if callable(kind):
         if target is not None:
             raise ValueError("target: an output function says itself what is explained; leave target at None")
-        return [Scalar(kind, None, first=first)]
+        return [Target(kind, None, first=first)]
     if kind not in KINDS:
         raise ValueError(f"output: {kind!r} is not one of {KINDS}, nor a function of the model's output")
     z = logits
@@ -118,7 +118,7 @@ def scalars(kind: Output, target: Any, logits: Tensor | None, multi_label: bool,
     check_finite(z, first)
     found = _pairs(target, z) if kind == "contrast" else _classes(target, z)
     several = found.unbind(1) if found.dim() > (2 if kind == "contrast" else 1) else (found,)
-    return [Scalar(kind, one, multi_label, first) for one in several]
+    return [Target(kind, one, multi_label, first) for one in several]
 
 
 def check_finite(z: Tensor, first: int = 0) -> None:

@@ -42,7 +42,7 @@ def unwrap(model: nn.Module) -> nn.Module:
             return model
 
 
-def twin(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
+def share_weights(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """A twin of `model` in evaluation mode: its own module objects, the same weights, none of them requiring grad.
 
     Args:

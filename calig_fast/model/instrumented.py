@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention_capture import Attention, Reader
-from .clone import twin
+from .clone import share_weights
 from .encoder import Encoder
 
 Call = Mapping[str, Any]
@@ -50,7 +50,7 @@ class Layout:
     others: tuple[tuple[Any, ...] | None, ...]
 
 
-class Tap:
+class InstrumentedModel:
     """The twin of a model, its blocks under control. One thread at a time may run it.
 
     Args:
@@ -60,7 +60,7 @@ class Tap:
     """
 
     def __init__(self, model: nn.Module, encoder: Encoder, dtype: torch.dtype | None = None) -> None:
-        self.model = twin(model, dtype)
+        self.model = share_weights(model, dtype)
         self._lookup: Callable[[Tensor], Tensor] | None = None
         self._words: Callable[[Tensor], Tensor] | None = None
         self.blocks = [self.model.get_submodule(name) for name in encoder.blocks]

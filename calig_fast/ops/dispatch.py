@@ -117,7 +117,7 @@ class Operation:
             ValueError: no backend has this name.
             RuntimeError: the backend asked for cannot run it; the message says why.
         """
-        wanted = asked(backend)
+        wanted = requested_backend(backend)
         if wanted != "auto":
             has_kernel = wanted in self.files
             if (reason := self.refusal(wanted, tensors) if has_kernel else _machine_lacks(wanted)) is not None:
@@ -139,7 +139,7 @@ class Operation:
             return run(*args)
 
 
-def asked(backend: str) -> str:
+def requested_backend(backend: str) -> str:
     """The backend the caller wants: the argument, or where it is 'auto' the environment's.
 
     Raises:

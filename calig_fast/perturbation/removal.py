@@ -17,7 +17,7 @@ from ..inputs import image as pictures
 from ..inputs.baseline import IMAGE, TEXT, Lookup, reference, take
 from ..inputs.prepare import Inputs, read
 from ..model import checks, families
-from ..model.clone import twin, unwrap
+from ..model.clone import share_weights, unwrap
 from ..model.encoder import Encoder
 from ..results.tokens import Grid
 
@@ -47,7 +47,7 @@ def opened(
 def ready(model: nn.Module, batch: Inputs) -> tuple[nn.Module, Inputs]:
     """A twin in evaluation mode, and the inputs with pixels and embeddings in its dtype."""
     with torch.inference_mode(False):
-        running = twin(model, checks.compute_dtype(None, model))
+        running = share_weights(model, checks.compute_dtype(None, model))
     dtype = next(running.parameters()).dtype
     call = {k: v.to(dtype) if v.is_floating_point() and v.dim() > 2 else v for k, v in batch.call.items()}
     return running, replace(batch, call=call)

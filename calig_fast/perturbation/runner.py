@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..inputs.prepare import Inputs
-from ..inputs.target import Output, Scalar, is_multi_label, logits_of, scalars
+from ..inputs.target import Output, Target, is_multi_label, logits_of, scalars
 from ..results.attribution import Attribution
 from ..results.tokens import Grid
 from . import rankings
@@ -109,7 +109,7 @@ def _answer(remover: Remover, output: Output, target: Any, none: Tensor, grid: G
     classes = _only(scalars(kind, target, logits, several))
     if output == "accuracy":
         return _right(classes.to(device), several)
-    scalar = Scalar(kind, classes.to(device), several)
+    scalar = Target(kind, classes.to(device), several)
     return lambda out, rows: scalar(_logits(out, rows), rows)
 
 
@@ -155,7 +155,7 @@ def explained_classes(model: nn.Module, batch: Inputs, target: Any) -> Tensor:
     return _only(found)
 
 
-def _only(found: list[Scalar]) -> Tensor:
+def _only(found: list[Target]) -> Tensor:
     """The one target of each input.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..model.clone import twin
+from ..model.clone import share_weights
 from ..model.encoder import Encoder
 
 
@@ -46,7 +46,7 @@ def random_weights(model: nn.Module, seed: int) -> dict[str, Tensor]:
 
 def with_weights(model: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
     """A twin of the model with some of its weights others."""
-    changed = twin(model)
+    changed = share_weights(model)
     for name, value in weights.items():
         owner, _, leaf = name.rpartition(".")
         changed.get_submodule(owner)._parameters[leaf] = nn.Parameter(value, requires_grad=False)

@@ -65,7 +65,7 @@ class Estimate:
     converged: bool
 
 
-def judged(
+def estimate_error(
     r: Tensor, coarse: Tensor, rule: float, disagreement: float, nodes: int, gap: float, noise: float, tolerance: float
 ) -> Estimate:
     """An answer with its error: the rule's own estimate, and what completeness misses over what should be there.
@@ -74,7 +74,7 @@ def judged(
     that part is held against all that the tokens carry, not against the gap, which their signs may have cancelled to.
 
     Args:
-        rule: relative error as the rule tells it; the rest as in `Estimate` and `Path`.
+        rule: relative error as the rule tells it; the rest as in `Estimate` and `AdaptiveIntegral`.
     """
     delta = float(r.sum()) - gap
     rounding, carried = min(abs(delta), noise), float(r.abs().sum())
@@ -84,7 +84,7 @@ def judged(
     return Estimate(r, coarse, error, likely, disagreement, delta, unbalanced, nodes, error <= tolerance)
 
 
-def squared(e1: float) -> float:
+def squared_difference(e1: float) -> float:
     """The finer rule's error, from its difference to the coarser one: about the square, where that is a gain."""
     return e1 * e1 if e1 < 1 else e1
 
@@ -95,12 +95,12 @@ def relative(difference: Tensor, whole: Tensor) -> float:
     return float(difference.norm()) / size if size else 0.0
 
 
-def bent(u: Tensor, bend: float) -> tuple[Tensor, Tensor]:
+def warp(u: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     """The change of variable a = u + b sin(2 pi u) / (2 pi), and da/du, of u [n] float64."""
-    return u + bend * torch.sin(2 * math.pi * u) / (2 * math.pi), 1 + bend * torch.cos(2 * math.pi * u)
+    return u + strength * torch.sin(2 * math.pi * u) / (2 * math.pi), 1 + strength * torch.cos(2 * math.pi * u)
 
 
-class Path:
+class AdaptiveIntegral:
     """The adaptive integral of phi over [0, 1].
 
     Args:
@@ -122,13 +122,13 @@ class Path:
         gap: float,
         noise: float,
         first: int = FIRST,
-        bend: float = 0.0,
-        hold: bool = False,
+        strength: float = 0.0,
+        defer: bool = False,
         eps: float = 0.0,
     ) -> None:
-        self._hold, self._eps = hold, eps
+        self._defer, self._eps = defer, eps
         self._tolerance, self._budget, self.gap, self.noise = tolerance, budget, gap, noise
-        self.bend = bend
+        self.strength = strength
         self._rows: dict[float, Tensor] = {}  # by u, times da/du
         self._asked: dict[float, float] = {}
         self._m = min(first, budget)
@@ -175,20 +175,24 @@ class Path:
         return list(self._asked)
 
     def _at(self, u: float) -> float:
-        return u if self.bend == 0 or u in {0.0, 1.0} else u + self.bend * math.sin(2 * math.pi * u) / (2 * math.pi)
+        return (
+            u
+            if self.strength == 0 or u in {0.0, 1.0}
+            else u + self.strength * math.sin(2 * math.pi * u) / (2 * math.pi)
+        )
 
     def _stretch(self, u: float) -> float:
-        return 1 + self.bend * math.cos(2 * math.pi * u)
+        return 1 + self.strength * math.cos(2 * math.pi * u)
 
     def add(self, nodes: list[float], rows: Tensor) -> None:
         """Take the values of phi at some of the pending nodes, [n,T] float64, and judge once all are there."""
         for a, row in zip(nodes, rows, strict=True):
             u = self._asked.get(a, a)
-            self._rows[u] = row * self._stretch(u) if self.bend else row
+            self._rows[u] = row * self._stretch(u) if self.strength else row
         if self.pending():
             return
         self._estimate = self._judge_uniform() if self._panels is None else self._judge_panels()
-        self._wanted = [] if self._hold or self._estimate.converged else self._next()
+        self._wanted = [] if self._defer or self._estimate.converged else self._next()
 
     def refine(self) -> bool:
         """Ask for finer nodes whatever the tolerance says; False where the budget holds no more."""
@@ -207,7 +211,7 @@ class Path:
             if not self._trail and self._m % 4 == 0:
                 coarser = corrected_trapezoid(self._m // 4) @ table[::4]
                 self._trail.append(relative(coarse - coarser, coarse))
-        rule = squared(e1)
+        rule = squared_difference(e1)
         if self._m >= LARGEST_UNIFORM and self._trail:
             rule = min(e1, max(rule, e1 * e1 / self._trail[-1]))
         self._trail.append(e1)
@@ -231,7 +235,7 @@ class Path:
 
     def _finish(self, r: Tensor, coarse: Tensor, rule: float, disagreement: float) -> Estimate:
         used = len(self._rows)
-        return judged(r, coarse, rule, disagreement, used, self.gap, self.noise, self._tolerance)
+        return estimate_error(r, coarse, rule, disagreement, used, self.gap, self.noise, self._tolerance)
 
     def _next(self) -> list[float]:
         if self.stalled:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .adaptive import Estimate, judged, relative, squared
+from .adaptive import Estimate, estimate_error, relative, squared_difference
 from .rules import corrected_trapezoid, nodes_and_weights
 
 
-class FixedPath:
+class FixedIntegral:
     """The integral of phi over [0, 1] by one rule; the same interface as `quadrature.Path`.
 
     The corrected trapezoid on an even number of intervals estimates its error as the adaptive path does; every other
@@ -52,4 +52,6 @@ class FixedPath:
         if self._nested:
             coarse = corrected_trapezoid(self._nested) @ table[::2]
             e1 = relative(r - coarse, r)
-        return judged(r, coarse, squared(e1), e1, len(self._nodes), self._gap, self._noise, self._tolerance)
+        return estimate_error(
+            r, coarse, squared_difference(e1), e1, len(self._nodes), self._gap, self._noise, self._tolerance
+        )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .adaptive import FIRST, bent, judged, relative, squared
+from .adaptive import FIRST, estimate_error, relative, squared_difference, warp
 from .rules import corrected_trapezoid
 
 MENU = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32)
@@ -32,7 +32,7 @@ class Start(NamedTuple):
     """
 
     intervals: int = FIRST
-    bend: float = 0.0
+    strength: float = 0.0
 
 
 class Trace(NamedTuple):
@@ -78,11 +78,11 @@ class Calibration:
             return Start()
 
         def cost(start: Start) -> float:
-            m, column = start.intervals, BENDS.index(start.bend)
+            m, column = start.intervals, BENDS.index(start.strength)
             doubled = [max(0, math.ceil(math.log2(min(row[column], MOST) / m))) for row in seen]
             return float(sum(m * 2**n - 1 + A_ROUND * n for n in doubled))
 
-        return min((Start(m, bend) for bend in BENDS for m in MENU), key=cost)
+        return min((Start(m, strength) for strength in BENDS for m in MENU), key=cost)
 
     def learn(self, kind: str, traces: Iterable[Trace]) -> None:
         """Remember what paths needed."""
@@ -98,29 +98,29 @@ def needs(trace: Trace) -> tuple[float, ...]:
     rules, weights = _rules(trace.nodes)
     found = weights @ trace.rows
     out = dict.fromkeys(BENDS, math.inf)
-    for (bend, m), r, coarse in zip(rules, found[::2], found[1::2], strict=True):
+    for (strength, m), r, coarse in zip(rules, found[::2], found[1::2], strict=True):
         e1 = relative(r - coarse, r)
-        now = judged(r, coarse, squared(e1), e1, m, trace.gap, trace.noise, trace.tolerance)
+        now = estimate_error(r, coarse, squared_difference(e1), e1, m, trace.gap, trace.noise, trace.tolerance)
         if now.converged:
-            out[bend] = min(out[bend], m)
+            out[strength] = min(out[strength], m)
     return tuple(out.values())
 
 
 @lru_cache(maxsize=256)
 def _rules(nodes: tuple[float, ...]) -> tuple[list[tuple[float, int]], Tensor]:
     """Rules (bend, m), and the weights [2 rules, n] on a table at `nodes` of each and of its coarser one."""
-    rules = [(bend, m) for bend in BENDS for m in MENU if m <= 1.5 * (len(nodes) - 1)]
+    rules = [(strength, m) for strength in BENDS for m in MENU if m <= 1.5 * (len(nodes) - 1)]
     if not rules:
         return [], torch.zeros(0, len(nodes), dtype=torch.float64)
-    grids = [_grid(m, bend) for bend, m in rules]
+    grids = [_grid(m, strength) for strength, m in rules]
     tables = spline(nodes, torch.cat([places for places, _ in grids])).split_with_sizes([m + 1 for _, m in rules])
     return rules, torch.cat([weights @ table for (_, weights), table in zip(grids, tables, strict=True)])
 
 
 @cache
-def _grid(m: int, bend: float) -> tuple[Tensor, Tensor]:
+def _grid(m: int, strength: float) -> tuple[Tensor, Tensor]:
     """Places [m+1] of a bent rule, and the weights [2,m+1] there of it and of its coarser one."""
-    places, stretch = bent(torch.arange(m + 1, dtype=torch.float64) / m, bend)
+    places, stretch = warp(torch.arange(m + 1, dtype=torch.float64) / m, strength)
     weights = torch.zeros(2, m + 1, dtype=torch.float64)
     weights[0], weights[1, ::2] = corrected_trapezoid(m), corrected_trapezoid(m // 2)
     return places, weights * stretch

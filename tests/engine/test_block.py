@@ -5,7 +5,7 @@ import torch
 
 from calig_fast.engines.native import block as blocks
 from calig_fast.engines.native import first_token_block as first_row
-from calig_fast.engines.native.attention import attend, attend_vjp, attention_map
+from calig_fast.engines.native.attention import attend, attention_backward_rows, attention_map
 from calig_fast.model.encoder import Affine, Block, Norm
 from calig_fast.ops.packing import Run, Segments
 
@@ -90,28 +90,28 @@ KINDS = [
 def test_forward_and_vjp(kind):
     block, x, want, upstream, slope = case(kind, None)
     qkv, normed = blocks.project(block, x)
-    out, kept = blocks.forward(block, x, qkv, normed, SEGMENTS)
+    out, saved = blocks.forward(block, x, qkv, normed, SEGMENTS)
     torch.testing.assert_close(out, want, rtol=1e-10, atol=1e-10)
-    residual, dmixed = blocks.vjp(block, upstream.clone(), kept)
-    found = blocks.pull(block, residual, attend_vjp(dmixed, kept.attended)[0], kept)
+    residual, dmixed = blocks.vjp(block, upstream.clone(), saved)
+    found = blocks.input_grad(block, residual, attention_backward_rows(dmixed, saved.attended)[0], saved)
     torch.testing.assert_close(found, slope, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_first_rows_alone(kind):
     block, x, want, upstream, slope = case(kind, FIRST)
-    out, kept = first_row.forward(block, x, SEGMENTS)
+    out, saved = first_row.forward(block, x, SEGMENTS)
     torch.testing.assert_close(out, want, rtol=1e-10, atol=1e-10)
-    found, dmixed = first_row.vjp(block, upstream.clone(), kept)
+    found, dmixed = first_row.vjp(block, upstream.clone(), saved)
     torch.testing.assert_close(found, slope, rtol=1e-10, atol=1e-10)
     qkv, normed = blocks.project(block, x)
     _, whole = blocks.forward(block, x, qkv, normed, SEGMENTS)
     spread = torch.zeros(ROWS, E, dtype=torch.float64).index_copy(0, FIRST, dmixed)
     for name in ("gradient", "positive_gradient"):
-        _, wanted = attend_vjp(spread, whole.attended, maps=len(FIRST), kind=name)
+        _, wanted = attention_backward_rows(spread, whole.attended, maps=len(FIRST), kind=name)
         for segment, tokens in enumerate(LENGTHS):
             torch.testing.assert_close(
-                first_row.attention_map(block, kept, segment, dmixed, name),
+                first_row.attention_map(block, saved, segment, dmixed, name),
                 wanted[segment, :tokens, :tokens],
                 rtol=1e-10,
                 atol=1e-12,
@@ -155,12 +155,12 @@ def test_the_way_back_leaves_its_arguments_alone(kind):
     x = torch.randn(ROWS, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     qkv, normed = blocks.project(block, x)
     before = x.clone(), qkv.clone()
-    out, kept = blocks.forward(block, x, qkv, normed, SEGMENTS)
+    out, saved = blocks.forward(block, x, qkv, normed, SEGMENTS)
     upstream = torch.ones_like(out)
     found = []
     for _ in range(2):
-        residual, dmixed = blocks.vjp(block, upstream, kept)
-        found.append(blocks.pull(block, residual, attend_vjp(dmixed, kept.attended)[0], kept))
+        residual, dmixed = blocks.vjp(block, upstream, saved)
+        found.append(blocks.input_grad(block, residual, attention_backward_rows(dmixed, saved.attended)[0], saved))
     once, again = found
     assert torch.equal(once, again)
     assert torch.equal(x, before[0])

@@ -7,7 +7,7 @@ import torch
 from tiny_models import ids, tiny
 
 from calig_fast import Explainer, explain
-from calig_fast.quadrature.adaptive import FIRST, Path
+from calig_fast.quadrature.adaptive import FIRST, AdaptiveIntegral
 from calig_fast.quadrature.warm_start import BENDS, MEMORY, MENU, Calibration, Start, Trace, needs, spline
 
 
@@ -29,10 +29,10 @@ def test_needs_are_what_the_adaptive_rule_takes():
     for width in (0.08, 0.15, 0.4):
         f, gap = steep(width), whole(width)
         found = needs(trace(0, f, gap, nodes=97))
-        for bend, wanted in zip(BENDS, found, strict=True):
+        for strength, wanted in zip(BENDS, found, strict=True):
             taken = []
             for m in MENU[1:]:
-                path = Path(2e-2, m, gap, 1e-12, first=m, bend=bend)
+                path = AdaptiveIntegral(2e-2, m, gap, 1e-12, first=m, strength=strength)
                 path.add(path.pending(), torch.stack([f(torch.tensor(a).double()) for a in path.pending()]))
                 taken += [m] if path.estimate.converged else []
             assert wanted in {min(taken), 2}
@@ -49,7 +49,7 @@ def test_a_layer_starts_where_its_paths_would_have_cost_least():
     calibration.learn("kind", [trace(0, steep(0.08), whole(0.08)), trace(1, steep(0.4), whole(0.4))])
     hard, easy = calibration.start("kind", 0), calibration.start("kind", 1)
     assert hard.intervals > easy.intervals
-    assert hard.bend > 0
+    assert hard.strength > 0
     assert easy == Start(min(needs(trace(1, steep(0.4), whole(0.4)))), 0.0)
     assert calibration.start("other kind", 0) == Start()
 
@@ -84,8 +84,8 @@ def test_the_bend_integrates_the_same_thing():
         return torch.tensor([torch.sigmoid(torch.tensor(12 * (a - 0.5))).item(), a**3, 1.0], dtype=torch.float64)
 
     truth = torch.tensor([0.5, 0.25, 1.0], dtype=torch.float64)
-    for bend in (0.0, 0.3, -0.2):
-        path = Path(1e-8, 512, float(truth.sum()), 1e-12, first=6, bend=bend)
+    for strength in (0.0, 0.3, -0.2):
+        path = AdaptiveIntegral(1e-8, 512, float(truth.sum()), 1e-12, first=6, strength=strength)
         path.add([0.0, 1.0], torch.stack([f(0.0), f(1.0)]))
         while path.pending():
             nodes = path.pending()

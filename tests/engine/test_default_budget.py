@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny_models import tiny
 
-from calig_fast.engines.autograd import Oracle
+from calig_fast.engines.autograd import AutogradEngine
 from calig_fast.engines.budget import default_budget
-from calig_fast.engines.native.engine import Native
+from calig_fast.engines.native.engine import NativeEngine
 from calig_fast.model.families import find
 
 GPU = torch.device("cuda", 0)
@@ -23,10 +23,10 @@ def test_a_gpu_takes_more_where_it_has_more(monkeypatch, gib, wanted):
     assert default_budget(torch.device("cpu"), 56 * 2**20) == 56 * 2**20
 
 
-@pytest.mark.parametrize("engine", [Native, Oracle])
+@pytest.mark.parametrize("engine", [NativeEngine, AutogradEngine])
 def test_an_engine_asks_for_its_device_and_takes_what_it_is_told(engine):
     model = tiny("bert")
     encoder = find(model)
-    least = {Native: 56, Oracle: 512}[engine] * 2**20
+    least = {NativeEngine: 56, AutogradEngine: 512}[engine] * 2**20
     assert engine(model, encoder, None, None, "reference").budget == least
     assert engine(model, encoder, None, 2**21, "reference").budget == 2**21

@@ -77,7 +77,7 @@ def test_the_second_time_is_recorded_and_the_third_replayed() -> None:
     for i in range(4):
         ran = replay("a", run, (torch.full((3,), float(i)),))
         assert torch.equal(ran.out, torch.full((3,), 2.0 * i))
-        assert torch.equal(ran.kept, torch.full((3,), i + 1.0))
+        assert torch.equal(ran.saved, torch.full((3,), i + 1.0))
         counts.append((len(calls), fake.recorded, fake.replayed, ran.fixed))
     assert counts == [(1, 0, 0, False), (2, 1, 1, True), (2, 1, 2, True), (2, 1, 3, True)]
 
@@ -90,7 +90,7 @@ def test_buffers_are_filled_anew_and_results_are_the_callers_own() -> None:
     second = replay("a", double, (torch.full((3,), 5.0),))
     assert torch.equal(first.out, torch.full((3,), 2.0)), "the replay after it wrote over it"
     assert torch.equal(second.out, torch.full((3,), 10.0))
-    assert first.kept is second.kept, "what is kept is not copied"
+    assert first.saved is second.saved, "saved values are not copied"
     assert torch.equal(given, torch.ones(3)), "the caller's tensor was taken as the buffer"
 
 

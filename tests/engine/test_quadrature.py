@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 
-from calig_fast.quadrature.adaptive import Path
-from calig_fast.quadrature.fixed import FixedPath
+from calig_fast.quadrature.adaptive import AdaptiveIntegral
+from calig_fast.quadrature.fixed import FixedIntegral
 from calig_fast.quadrature.rules import FIXED, corrected_trapezoid, nodes_and_weights
 
 
 def integrate(f, truth, tolerance=2e-2, budget=128, gap=None):
     """Drive a path over f: a -> [T] float64; returns its estimate and the true relative error."""
-    now = finish(Path(tolerance, budget, float(truth.sum()) if gap is None else gap, 1e-12), f)
+    now = finish(AdaptiveIntegral(tolerance, budget, float(truth.sum()) if gap is None else gap, 1e-12), f)
     return now, float((now.r - truth).norm() / truth.norm())
 
 
@@ -97,7 +97,7 @@ def test_a_path_of_zeros_is_converged_and_exact():
 
 def test_refine_goes_on_past_the_tolerance():
     f, truth = sigmoid_path(6.0, 0.4)
-    path = Path(0.5, 64, float(truth.sum()), 1e-12)
+    path = AdaptiveIntegral(0.5, 64, float(truth.sum()), 1e-12)
     path.add(path.pending(), torch.stack([f(a) for a in path.pending()]))
     before = path.estimate
     assert path.refine()
@@ -120,7 +120,7 @@ def test_fixed_rules_integrate_and_weigh_to_one(rule):
         assert min(nodes) >= 0
         assert max(nodes) <= 1
     f, truth = sigmoid_path(3.0, 0.4)
-    path = FixedPath(rule, 200, 1e-1, float(truth.sum()), 1e-12)
+    path = FixedIntegral(rule, 200, 1e-1, float(truth.sum()), 1e-12)
     path.add(path.pending(), torch.stack([f(a) for a in path.pending()]))
     assert not path.pending()
     assert not path.refine()
@@ -166,8 +166,8 @@ def test_rounding_of_the_scalars_costs_no_nodes():
     truth = truth[0] / 2 * shares
     gap = 1.2 * float(truth.sum())
     rounding = 2**-7 * 50 * gap
-    unaware = finish(Path(2e-2, 128, gap, 1e-12), noisy)
-    aware = finish(Path(2e-2, 128, gap, rounding), noisy)
+    unaware = finish(AdaptiveIntegral(2e-2, 128, gap, 1e-12), noisy)
+    aware = finish(AdaptiveIntegral(2e-2, 128, gap, rounding), noisy)
     assert unaware.nodes > 100
     assert aware.nodes < 20
     assert aware.converged
@@ -177,7 +177,7 @@ def test_rounding_of_the_scalars_costs_no_nodes():
 def test_a_gap_within_rounding_still_counts_what_the_tokens_carry():
     """Everything missed is within rounding: it is weighed against the tokens, and too much of it is refined."""
     f, truth = sigmoid_path(60.0, 0.53)
-    path = Path(2e-2, 128, float(truth.sum()), noise=10.0)
+    path = AdaptiveIntegral(2e-2, 128, float(truth.sum()), noise=10.0)
     now = finish(path, f)
     assert now.converged
     assert float((now.r - truth).norm() / truth.norm()) < 4e-2
@@ -186,7 +186,7 @@ def test_a_gap_within_rounding_still_counts_what_the_tokens_carry():
 def test_many_intervals_are_judged_by_how_far_the_difference_fell():
     f, truth = sigmoid_path(100.0, 0.53)
     gap = float(truth.sum())
-    half, whole = (finish(Path(2e-2, 128, gap, 1e-12, first=m, hold=True), f) for m in (32, 64))
+    half, whole = (finish(AdaptiveIntegral(2e-2, 128, gap, 1e-12, first=m, defer=True), f) for m in (32, 64))
     assert whole.disagreement < half.disagreement
     wanted = whole.disagreement**2 / half.disagreement
     assert wanted > whole.disagreement**2
@@ -201,8 +201,8 @@ def test_a_gap_that_rounding_keeps_open_is_not_chased():
     def off(a):
         return 0.9 * f(a)
 
-    chased = finish(Path(2e-2, 128, gap, 1e-12), off)
-    path = Path(2e-2, 128, gap, 1e-12, eps=2**-7)
+    chased = finish(AdaptiveIntegral(2e-2, 128, gap, 1e-12), off)
+    path = AdaptiveIntegral(2e-2, 128, gap, 1e-12, eps=2**-7)
     now = finish(path, off)
     assert chased.nodes > 100
     assert now.nodes < 20
@@ -216,7 +216,7 @@ def test_a_gap_that_more_nodes_close_is_no_rounding():
     """A spike between the nodes, in float32 and in bfloat16: in the one it is found, in the other found or flagged."""
     f, truth = sigmoid_path(200.0, 0.043)
     for eps in (2**-23, 2**-7):
-        path = Path(2e-2, 128, float(truth.sum()), 1e-12, eps=eps)
+        path = AdaptiveIntegral(2e-2, 128, float(truth.sum()), 1e-12, eps=eps)
         now = finish(path, f)
         assert path.stalled != now.converged
         if now.converged:

@@ -7,7 +7,7 @@ import torch
 from tiny_models import IMAGE, TEXT, ids, pixels, tiny
 
 from calig_fast import Explainer, explain, ops
-from calig_fast.engines.native.engine import Native
+from calig_fast.engines.native.engine import NativeEngine
 from calig_fast.methods.presets import PRESETS
 
 NATIVE = [name for name, method in PRESETS.items() if method.integral != "input"]
@@ -64,8 +64,8 @@ def test_the_zero_reference_and_the_adaptive_rule(kind, baselines):
 def test_work_left_out_changes_nothing(kind, off, monkeypatch):
     call = call_of(kind)
     whole = explain(tiny(kind), call, engine="native", dtype=torch.float64, **SAME_NODES)
-    init = Native.__init__
-    monkeypatch.setattr(Native, "__init__", lambda self, *args, **more: init(self, *args, **{**more, **off}))
+    init = NativeEngine.__init__
+    monkeypatch.setattr(NativeEngine, "__init__", lambda self, *args, **more: init(self, *args, **{**more, **off}))
     agree(explain(tiny(kind), call, engine="native", dtype=torch.float64, **SAME_NODES), whole, 2e-7)
 
 
@@ -240,7 +240,7 @@ def test_the_error_is_never_below_what_the_dtype_rounds():
 def test_a_wave_too_large_for_the_device_is_halved_and_nothing_is_lost(monkeypatch):
     call = ids(9, 6, 6)
     whole = explain(tiny("bert"), call, engine="native", **SAME_NODES)
-    wave, sizes = Native._wave, []
+    wave, sizes = NativeEngine._wave, []
 
     def short(self, call, scalar, points):
         sizes.append(len(points))
@@ -248,10 +248,10 @@ def test_a_wave_too_large_for_the_device_is_halved_and_nothing_is_lost(monkeypat
             raise torch.OutOfMemoryError("planted")
         return wave(self, call, scalar, points)
 
-    monkeypatch.setattr(Native, "_wave", short)
+    monkeypatch.setattr(NativeEngine, "_wave", short)
     agree(explain(tiny("bert"), call, engine="native", **SAME_NODES), whole)
     assert max(sizes) > 3
-    monkeypatch.setattr(Native, "_wave", lambda *args: (_ for _ in ()).throw(torch.OutOfMemoryError("always")))
+    monkeypatch.setattr(NativeEngine, "_wave", lambda *args: (_ for _ in ()).throw(torch.OutOfMemoryError("always")))
     with pytest.raises(torch.OutOfMemoryError):
         explain(tiny("bert"), call, engine="native", **SAME_NODES)
 

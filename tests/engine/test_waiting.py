@@ -16,15 +16,15 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTenso
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from calig_fast import explain
-from calig_fast.engines.base import Point
+from calig_fast.engines.base import PathPoint
 from calig_fast.engines.native import engine as sweep
-from calig_fast.engines.native.engine import Native
-from calig_fast.engines.native.path_batch import Way
+from calig_fast.engines.native.engine import NativeEngine
+from calig_fast.engines.native.path_batch import BlockRunner
 from calig_fast.ops import dispatch
 from calig_fast.ops.packing import Packed
 
 KINDS = ["bert", "vit", "dinov2", "dinov2-gated", "timm-avg"]
-POINTS = [Point(layer, row, node) for layer in (0, 1, 2) for row in (0, 1) for node in (0.25, 0.5, 0.75)]
+POINTS = [PathPoint(layer, row, node) for layer in (0, 1, 2) for row in (0, 1) for node in (0.25, 0.5, 0.75)]
 
 
 class Copies(TorchDispatchMode):
@@ -66,14 +66,14 @@ def by_shape(operation: dispatch.Operation, backend: str, *args: Any) -> Any:
 def a_round(kind: str, monkeypatch: pytest.MonkeyPatch, waves: int) -> list[tuple[str, str, bool]]:
     """Copies between devices in one round of points, in so many waves at least."""
     seen: list[Any] = []
-    ends = Native.ends
+    ends = NativeEngine.ends
 
-    def watched(self: Native, call: Any, *args: Any) -> Any:
+    def watched(self: NativeEngine, call: Any, *args: Any) -> Any:
         seen[:] = [self, call, ends(self, call, *args)]
         return seen[2]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Native, "ends", watched)
+        patch.setattr(NativeEngine, "ends", watched)
         explain(tiny(kind), ids(9, 9, 6) if kind == "bert" else pixels(3), engine="native", n_steps=1)  # 1 and 2
     engine = copy.copy(seen[0])
     # the head and the scalar are the user's, who may do as they like
@@ -82,12 +82,14 @@ def a_round(kind: str, monkeypatch: pytest.MonkeyPatch, waves: int) -> list[tupl
     monkeypatch.setattr(dispatch.Operation, "__call__", by_shape)
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
     made: list[int] = []
-    wave = Native._wave
-    monkeypatch.setattr(Native, "_wave", lambda self, *args: made.append(1) or wave(self, *args))
-    row = engine._bytes_a_row() * len(engine._way.stack) * engine._packed.segments.longest
+    wave = NativeEngine._wave
+    monkeypatch.setattr(NativeEngine, "_wave", lambda self, *args: made.append(1) or wave(self, *args))
+    row = engine._bytes_a_row() * len(engine._runner.stack) * engine._packed.segments.longest
     engine.budget = row * len(POINTS) // waves
     with FakeTensorMode(), Copies() as copies:
-        engine._way, engine._lines, engine._packed = map(gpu, (engine._way, engine._lines, engine._packed))
+        engine._runner, engine._path_ends, engine._packed = map(
+            gpu, (engine._runner, engine._path_ends, engine._packed)
+        )
         ends_there = SimpleNamespace(scalars=[lambda output, index: output.flatten(1).sum(1)] * 2)
         rows, values = engine.phi(gpu(seen[1]), ends_there, POINTS)
     assert rows.shape == (2, len(POINTS), engine._packed.shape[1])
@@ -115,8 +117,10 @@ def test_rows_chosen_by_a_mask_would_be_found(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_copy_within_a_wave_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    wave = Native._wave
-    monkeypatch.setattr(Native, "_wave", lambda self, *args: wave(self, *args).cpu().to("cuda", non_blocking=True))
+    wave = NativeEngine._wave
+    monkeypatch.setattr(
+        NativeEngine, "_wave", lambda self, *args: wave(self, *args).cpu().to("cuda", non_blocking=True)
+    )
     with pytest.raises(AssertionError, match="cpu"):
         a_round("vit", monkeypatch, waves=2)
 
@@ -140,8 +144,8 @@ def test_a_gpu_is_waited_for_once_a_round(kind: str, monkeypatch: pytest.MonkeyP
     there = {k: v.cuda() for k, v in call.items()} if isinstance(call, dict) else call.cuda()
     explain(model, there, engine="native")  # kernels are compiled and timed the first time
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "sent", strict(sweep.sent))
-        for owner, name in ((Way, "up"), (Way, "down"), (Packed, "where"), (Packed, "spread")):
+        patch.setattr(sweep, "to_device", strict(sweep.to_device))
+        for owner, name in ((BlockRunner, "up"), (BlockRunner, "down"), (Packed, "where"), (Packed, "spread")):
             patch.setattr(owner, name, strict(getattr(owner, name)))
         found = explain(model, there, engine="native")
     wanted = explain(tiny(kind), call, engine="native")

@@ -15,7 +15,7 @@ from ...ops.packing import Segments
 
 
 @dataclass(frozen=True)
-class Attended:
+class SavedAttention:
     """What the way back needs of an attention.
 
     Args:
@@ -33,7 +33,9 @@ class Attended:
     segments: Segments
 
 
-def attend(qkv: Tensor, heads: int, scale: float, segments: Segments, backend: str = "auto") -> tuple[Tensor, Attended]:
+def attend(
+    qkv: Tensor, heads: int, scale: float, segments: Segments, backend: str = "auto"
+) -> tuple[Tensor, SavedAttention]:
     """softmax(scale q k^T) v of every segment.
 
     Args:
@@ -49,11 +51,11 @@ def attend(qkv: Tensor, heads: int, scale: float, segments: Segments, backend: s
     packed = qkv.view(len(qkv), 3, heads, -1)
     where = segments.offsets, segments.longest
     out, lse = ops.attention_forward(packed, *where, scale, backend=_taken(packed, backend))
-    return out.flatten(1), Attended(scale, packed, out, lse, segments)
+    return out.flatten(1), SavedAttention(scale, packed, out, lse, segments)
 
 
-def attend_vjp(
-    g: Tensor, attended: Attended, backend: str = "auto", maps: int = 0, kind: MapKind = "gradient"
+def attention_backward_rows(
+    g: Tensor, attended: SavedAttention, backend: str = "auto", maps: int = 0, kind: MapKind = "gradient"
 ) -> tuple[Tensor, Tensor]:
     """Gradients of q, k and v, and the maps that fall off on the way.
 
@@ -71,7 +73,7 @@ def attend_vjp(
     a, positive, backend = attended, kind == "positive_gradient", _taken(g, backend)
     gradient = g.view(a.out.shape)
     apart = maps > 0 and _maps_apart(gradient, a, backend)
-    found, kept = ops.attention_backward(
+    found, saved = ops.attention_backward(
         gradient,
         a.qkv,
         a.out,
@@ -84,17 +86,17 @@ def attend_vjp(
         backend=backend,
     )
     if apart:
-        kept = _gradient_maps(gradient, a, maps, positive, backend)
-    return found.flatten(1), kept
+        saved = _gradient_maps(gradient, a, maps, positive, backend)
+    return found.flatten(1), saved
 
 
-def _maps_apart(gradient: Tensor, a: Attended, backend: str) -> bool:
+def _maps_apart(gradient: Tensor, a: SavedAttention, backend: str) -> bool:
     """Whether the backend has a kernel of the maps alone, so that on the way back another would make them."""
     tensors = gradient, a.qkv, a.lse, a.segments.offsets
     return MAPS.resolve(backend, tensors) != BACKWARD.resolve(backend, (*tensors, a.out))
 
 
-def _gradient_maps(gradient: Tensor, a: Attended, maps: int, positive: bool, backend: str) -> Tensor:
+def _gradient_maps(gradient: Tensor, a: SavedAttention, maps: int, positive: bool, backend: str) -> Tensor:
     """The maps [M,T,T] of the first segments, by themselves."""
     first = a.segments.until(maps)
     rows, longest = slice(first.rows), a.segments.longest
@@ -103,7 +105,7 @@ def _gradient_maps(gradient: Tensor, a: Attended, maps: int, positive: bool, bac
     )
 
 
-def attention_map(attended: Attended, segment: int) -> Tensor:
+def attention_map(attended: SavedAttention, segment: int) -> Tensor:
     """mean_h A of one segment, [T,T] in float32 at least, from what `attend` kept."""
     a = attended
     first = sum(a.segments.lengths[:segment])

@@ -13,11 +13,11 @@ from ...model.encoder import Block
 from ...ops.packing import Packed
 from . import block as blocks
 from . import first_token_block as first_row
-from .path_batch import Way
+from .path_batch import BlockRunner
 from .verify import STRANGE
 
 
-class Stack:
+class BlockStack:
     """Blocks that run one after another, their way back the hand-derived one.
 
     Args:
@@ -27,7 +27,7 @@ class Stack:
     """
 
     def __init__(self, run: Sequence[Block], first_only: bool = False, backend: str = "auto") -> None:
-        self.way = Way(tuple(run), first_only, False, backend, run[0].qkv.weight.dtype)
+        self.runner = BlockRunner(tuple(run), first_only, False, backend, run[0].qkv.weight.dtype)
 
     def __call__(self, hidden: Tensor, mask: Tensor, layers: range) -> Tensor:
         """Some of the blocks, as a function that autograd differentiates once.
@@ -47,34 +47,34 @@ class Stack:
     def outputs(self, hidden: Tensor, packed: Packed) -> list[Tensor]:
         """The output of every block, packed rows."""
         x, found = packed.pack(hidden), list[Tensor]()
-        for layer in range(len(self.way.stack)):
+        for layer in range(len(self.runner.stack)):
             x, _ = self.up(layer, x, packed)
             found.append(x)
         return found
 
-    def up(self, layer: int, x: Tensor, packed: Packed) -> tuple[Tensor, blocks.Kept]:
+    def up(self, layer: int, x: Tensor, packed: Packed) -> tuple[Tensor, blocks.Saved]:
         """Packed rows through block `layer`, and what its way back needs."""
-        block = self.way.stack[layer]
-        if self.way.is_pooled(layer):
-            return first_row.forward(block, x, packed.segments, self.way.backend)
-        qkv, normed = blocks.project(block, x, self.way.backend)
-        return blocks.forward(block, x, qkv, normed, packed.segments, self.way.backend)
+        block = self.runner.stack[layer]
+        if self.runner.is_pooled(layer):
+            return first_row.forward(block, x, packed.segments, self.runner.backend)
+        qkv, normed = blocks.project(block, x, self.runner.backend)
+        return blocks.forward(block, x, qkv, normed, packed.segments, self.runner.backend)
 
     def bytes_a_row(self, layers: range) -> int:
         """Bytes that one row leaves in some of the blocks for its way back."""
-        return sum(blocks.row_bytes(self.way.stack[i], self.way.dtype) for i in layers)
+        return sum(blocks.row_bytes(self.runner.stack[i], self.runner.dtype) for i in layers)
 
 
 class _Through(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, packed: Packed, stack: Stack, layers: range) -> Tensor:
-        x, ctx.kept = packed.pack(hidden), []
+    def forward(ctx: Any, hidden: Tensor, packed: Packed, stack: BlockStack, layers: range) -> Tensor:
+        x, ctx.saved = packed.pack(hidden), []
         for layer in layers:
-            x, kept = stack.up(layer, x, packed)
+            x, saved = stack.up(layer, x, packed)
             if ctx.needs_input_grad[0]:
-                ctx.kept.append(kept)
-        ctx.packed, ctx.way, ctx.layers = packed, stack.way, layers
-        if stack.way.is_pooled(layers[-1]):
+                ctx.saved.append(saved)
+        ctx.packed, ctx.runner, ctx.layers = packed, stack.runner, layers
+        if stack.runner.is_pooled(layers[-1]):
             out = torch.full_like(hidden, torch.nan)
             out[:, 0] = x
             return out
@@ -88,7 +88,7 @@ class _Through(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
         packed: Packed = ctx.packed
-        rows = g[:, 0].contiguous() if ctx.way.is_pooled(ctx.layers[-1]) else packed.pack(g)
+        rows = g[:, 0].contiguous() if ctx.runner.is_pooled(ctx.layers[-1]) else packed.pack(g)
         for layer in reversed(ctx.layers):
-            rows = ctx.way.back(layer, rows, ctx.kept[layer - ctx.layers.start])[0]
+            rows = ctx.runner.back(layer, rows, ctx.saved[layer - ctx.layers.start])[0]
         return packed.unpack(rows), None, None, None

@@ -18,18 +18,18 @@ from ... import ops
 from ...model.encoder import Affine, Block, Norm
 from ...ops.activation_backward import reference as plain_activation
 from ...ops.activation_backward import spec as activation_spec
-from ...ops.dispatch import asked
+from ...ops.dispatch import requested_backend
 from ...ops.norm_backward import reference as plain_norm
 from ...ops.norm_backward import spec as norm_spec
 from ...ops.packing import Segments
 from .attention import attend
-from .linear import affine, pulled
+from .linear import affine, linear_backward
 
 Parts = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Kept:
+class Saved:
     """What a block's way up left for its way back.
 
     Args:
@@ -52,14 +52,14 @@ def project(block: Block, x: Tensor, backend: str = "auto") -> tuple[Tensor, Par
         [R,3E], and what norm 1 keeps where it comes before the projection.
     """
     if block.pre_norm:
-        normed, *kept = norm(block.norm1, x)
-        return affine(block.qkv, normed, backend=backend), (x, kept[0], kept[1])
+        normed, *saved = norm(block.norm1, x)
+        return affine(block.qkv, normed, backend=backend), (x, saved[0], saved[1])
     return affine(block.qkv, x, backend=backend), None
 
 
 def forward(
     block: Block, x: Tensor, qkv: Tensor, normed: Parts | None, segments: Segments, backend: str = "auto"
-) -> tuple[Tensor, Kept]:
+) -> tuple[Tensor, Saved]:
     """The block's output.
 
     Args:
@@ -79,7 +79,7 @@ def forward(
 
 def finish(
     block: Block, mixed: Tensor, x: Tensor, normed: Parts | None, attended: Any, backend: str = "auto"
-) -> tuple[Tensor, Kept]:
+) -> tuple[Tensor, Saved]:
     """What comes after the attention.
 
     Args:
@@ -99,17 +99,17 @@ def finish(
         inner = affine(block.up, h, backend=backend)
         z = affine(block.down, activate(block, inner), h, backend)
         out, mean2, deviation2 = norm(block.norm2, z)
-        return out, Kept(attended, (y, mean1, deviation1), (z, mean2, deviation2), inner)
+        return out, Saved(attended, (y, mean1, deviation1), (z, mean2, deviation2), inner)
     y = _onto(x, block.out, mixed, block.scale1, backend)
     h, mean2, deviation2 = norm(block.norm2, y)
     inner = affine(block.up, h, backend=backend)
     out = _onto(y, block.down, activate(block, inner), block.scale2, backend)
     if normed is None:
         raise RuntimeError("a pre-norm block was given no norm")
-    return out, Kept(attended, normed, (y, mean2, deviation2), inner)
+    return out, Saved(attended, normed, (y, mean2, deviation2), inner)
 
 
-def vjp(block: Block, g: Tensor, kept: Kept, backend: str = "auto") -> tuple[Tensor, Tensor]:
+def vjp(block: Block, g: Tensor, saved: Saved, backend: str = "auto") -> tuple[Tensor, Tensor]:
     """The gradient, back to the attention: `attend.attend_vjp` takes it from there.
 
     Args:
@@ -122,17 +122,17 @@ def vjp(block: Block, g: Tensor, kept: Kept, backend: str = "auto") -> tuple[Ten
         the gradients of the residual [*,D] and of the attention's rows [*,E], both of the output rows.
     """
     if not block.pre_norm:
-        dz = norm_vjp(block.norm2, g, kept.second, None, backend)
-        dh = _mlp_vjp(block, dz, kept.inner, dz, backend)
-        dy = norm_vjp(block.norm1, dh, kept.first, None, backend)
-        return dy, pulled(block.out, dy, backend=backend)
-    dh = _mlp_vjp(block, g if block.scale2 is None else g * block.scale2, kept.inner, None, backend)
-    dy = norm_vjp(block.norm2, dh, kept.second, g, backend)
+        dz = norm_vjp(block.norm2, g, saved.second, None, backend)
+        dh = _mlp_vjp(block, dz, saved.inner, dz, backend)
+        dy = norm_vjp(block.norm1, dh, saved.first, None, backend)
+        return dy, linear_backward(block.out, dy, backend=backend)
+    dh = _mlp_vjp(block, g if block.scale2 is None else g * block.scale2, saved.inner, None, backend)
+    dy = norm_vjp(block.norm2, dh, saved.second, g, backend)
     mixed = dy if block.scale1 is None else dy * block.scale1
-    return dy, pulled(block.out, mixed, backend=backend)
+    return dy, linear_backward(block.out, mixed, backend=backend)
 
 
-def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept, backend: str = "auto") -> Tensor:
+def input_grad(block: Block, residual: Tensor, dqkv: Tensor, saved: Saved, backend: str = "auto") -> Tensor:
     """The gradient of the block's input rows.
 
     Args:
@@ -146,8 +146,8 @@ def pull(block: Block, residual: Tensor, dqkv: Tensor, kept: Kept, backend: str 
         [R,D].
     """
     if block.pre_norm:
-        return norm_vjp(block.norm1, pulled(block.qkv, dqkv, backend=backend), kept.first, residual, backend)
-    return pulled(block.qkv, dqkv, residual, backend)
+        return norm_vjp(block.norm1, linear_backward(block.qkv, dqkv, backend=backend), saved.first, residual, backend)
+    return linear_backward(block.qkv, dqkv, residual, backend)
 
 
 def row_bytes(block: Block, dtype: torch.dtype) -> int:
@@ -167,12 +167,12 @@ def activate(block: Block, inner: Tensor) -> Tensor:
 
 def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, residual: Tensor | None, backend: str) -> Tensor:
     """From the gradient of W2 f(u) to that of the rows W1 was applied to, the residual added."""
-    du = _activation_vjp(block, pulled(block.down, g, backend=backend), inner, backend)
-    return pulled(block.up, du, residual, backend)
+    du = _activation_vjp(block, linear_backward(block.down, g, backend=backend), inner, backend)
+    return linear_backward(block.up, du, residual, backend)
 
 
 def _activation_vjp(block: Block, da: Tensor, inner: Tensor, backend: str) -> Tensor:
-    if _fused(da, activation_spec.DTYPES) and not (_is_one_pass(block, da) and asked(backend) == "auto"):
+    if _fused(da, activation_spec.DTYPES) and not (_is_one_pass(block, da) and requested_backend(backend) == "auto"):
         return ops.activation_backward(da, inner, block.activation, block.gated, backend)
     return plain_activation.activation_backward(da, inner, block.activation, block.gated)
 
@@ -193,11 +193,11 @@ def norm(n: Norm, x: Tensor) -> Parts:
     return out, mean, deviation
 
 
-def norm_vjp(n: Norm, g: Tensor, kept: Parts, residual: Tensor | None, backend: str) -> Tensor:
+def norm_vjp(n: Norm, g: Tensor, saved: Parts, residual: Tensor | None, backend: str) -> Tensor:
     """The gradient of the norm's input, the residual's added."""
     if _fused(g, norm_spec.DTYPES):
-        return ops.norm_backward(g, *kept, n.weight, residual, backend)
-    return plain_norm.norm_backward(g, *kept, n.weight, residual)
+        return ops.norm_backward(g, *saved, n.weight, residual, backend)
+    return plain_norm.norm_backward(g, *saved, n.weight, residual)
 
 
 def _onto(x: Tensor, layer: Affine, rows: Tensor, scale: Tensor | None, backend: str) -> Tensor:

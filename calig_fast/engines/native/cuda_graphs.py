@@ -4,7 +4,7 @@ A recording reads and writes the same addresses each time. So its inputs are cop
 runs, and its result is copied out after; what else it leaves stays where it is, until it runs again. `Replay` keeps
 `KEEP` recordings, each with all the memory that its function took: for a wave of path points about the memory budget on
 the way up, and as much on the way down. One makes room for another once it has been idle for `IDLE` runs, so that more
-shapes than are kept, coming by turns, do not drive each other out.
+shapes than are held, coming by turns, do not drive each other out.
 
 CALIG_FAST_GRAPHS=0 in the environment switches it off.
 """
@@ -76,12 +76,12 @@ class Ran:
 
     Args:
         out: its result, the caller's own.
-        kept: what else it gave.
-        fixed: `kept` is the recording's: the same object each time, its values valid until the recording runs again.
+        saved: what else it gave.
+        fixed: `saved` is the recording's: the same object each time, its values valid until the recording runs again.
     """
 
     out: Tensor
-    kept: Any
+    saved: Any
     fixed: bool
 
 
@@ -89,7 +89,7 @@ class Ran:
 class _Recording:
     inputs: tuple[Tensor, ...]
     out: Tensor
-    kept: Any
+    saved: Any
     replay: Callable[[], None]
     within: Any
     last: int = 0
@@ -98,7 +98,7 @@ class _Recording:
         for mine, theirs in zip(self.inputs, inputs, strict=True):
             mine.copy_(theirs, non_blocking=True)
         self.replay()
-        return Ran(self.out.clone(), self.kept, True)
+        return Ran(self.out.clone(), self.saved, True)
 
 
 class Replay:
@@ -163,9 +163,9 @@ class Replay:
             del self._recordings[oldest]
         mine = tuple(t.clone(memory_format=torch.contiguous_format) for t in inputs)
         try:
-            (out, kept), replay = self.recorder.record(lambda: run(*mine))
+            (out, saved), replay = self.recorder.record(lambda: run(*mine))
         except RuntimeError:  # no memory for it is one too; what failed once would fail each time
             self.clear()
             self.recorder = None
             return None
-        return _Recording(mine, out, kept, replay, within)
+        return _Recording(mine, out, saved, replay, within)

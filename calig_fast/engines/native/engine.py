@@ -25,17 +25,17 @@ from torch import Tensor, nn
 from ...inputs.target import gradients, logits_of
 from ...model.attention_capture import MapKind
 from ...model.encoder import Encoder
-from ...model.instrumented import Call, Layout, Record, Tap
-from ...ops.dispatch import asked
+from ...model.instrumented import Call, InstrumentedModel, Layout, Record
+from ...ops.dispatch import requested_backend
 from ...ops.packing import Packed, Segments
-from ..base import Ends, Point, Resolve, Scalars, Slopes, joined
+from ..base import EndpointGradients, Endpoints, PathPoint, Resolve, Targets, concat_calls
 from ..budget import default_budget
 from . import block as blocks
 from . import first_token_block as first_row
 from . import verify
 from .attention import attention_map
 from .cuda_graphs import recorder_for
-from .path_batch import Climbed, Lines, Shape, Way, sent
+from .path_batch import BatchKey, BlockRunner, ForwardState, PathEndpoints, to_device
 from .workspace import Workspace
 
 # Bytes a wave takes on a CPU. A ViT-S/14 of 65 tokens takes 10 % more time at 32 MiB than at 64, as each wave reads all
@@ -46,7 +46,7 @@ DEFAULT_BUDGET = 56 * 2**20
 PAGES = 1.1
 
 
-class Native:
+class NativeEngine:
     """The native engine over one batch.
 
     Args:
@@ -81,7 +81,7 @@ class Native:
         own = next(model.parameters()).dtype
         self.dtype = own if dtype is None else dtype
         wider = torch.promote_types(own, self.dtype)
-        self.tap = Tap(model, encoder, None if wider == own else wider)
+        self.tap = InstrumentedModel(model, encoder, None if wider == own else wider)
         if encoder.read is None:
             raise ValueError(f'the family "{encoder.family}" knows where its blocks are, not their weights')
         self._workspace = Workspace() if workspace is None or wider != own else workspace
@@ -94,8 +94,8 @@ class Native:
         device, head = one.qkv.weight.device, len(one.qkv.weight) // (3 * one.heads)
         self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
         recorder = recorder_for(device, self.dtype, backend, head)
-        self._workspace.begin((asked(backend), prune, linear), recorder)
-        self._lines = Lines(torch.zeros(1, dtype=torch.int64), (), (), (), ())
+        self._workspace.begin((requested_backend(backend), prune, linear), recorder)
+        self._path_ends = PathEndpoints(torch.zeros(1, dtype=torch.int64), (), (), (), ())
 
     @torch.no_grad()
     def ends(
@@ -106,19 +106,20 @@ class Native:
         resolve: Resolve,
         maps: MapKind | None,
         mask: Tensor | None,
-    ) -> Ends:
+    ) -> Endpoints:
         """See `Engine.ends`.
 
         The model's own forward is run where a call is the first of its kind, and the blocks held against it.
 
         Raises:
-            ValueError: what `Tap.record` and `resolve` raise; the model computes something else than its family says.
+            ValueError: what `InstrumentedModel.record` and `resolve` raise; the model computes something else than its
+                family says.
         """
         batch = next(iter(call.values())).shape[0]
         kind = verify.kind(call, mask)
         record = None if kind in self._known else self.tap.record(call, False)
         layout = self._known.get(kind) or self.tap.layout
-        first, guess = self.tap.embed(joined(call, reference), layout, words)
+        first, guess = self.tap.embed(concat_calls(call, reference), layout, words)
         mask = first.new_ones(first.shape[:2], dtype=torch.bool)[:batch] if mask is None else mask.to(first.device)
         self._packed = Packed.of(mask)
         everything = self._packed if reference is None else self._packed.twice()
@@ -127,8 +128,8 @@ class Native:
         first_only = self._prune and maps != "attention" and verify.reads_first_alone(reads, first[:1])
         run = tuple(self._distinct[i] for i in layout.order)
         self._order = layout.order
-        self._way = Way(run, first_only, self._linear, self.backend, self.dtype)
-        hidden, qkvs, kept, out = self._up(everything, first.to(self.dtype))
+        self._runner = BlockRunner(run, first_only, self._linear, self.backend, self.dtype)
+        hidden, qkvs, saved, out = self._up(everything, first.to(self.dtype))
         self._check(record, [*hidden[1:], out], mask, reads)
         index = torch.arange(batch, device=first.device)
         rows = index if reference is None else torch.cat([index, index])
@@ -145,10 +146,10 @@ class Native:
             with torch.enable_grad():
                 value = scalar(output, rows)
                 g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], everything.positions)
-            slopes.append(self._down(everything, kept, value.detach().double(), g, maps, free=last))
+            slopes.append(self._down(everything, saved, value.detach().double(), g, maps, free=last))
         self._known[kind] = layout
         unpack, tokens = self._packed.unpack, len(self._packed.positions)
-        return Ends(
+        return Endpoints(
             hidden=[unpack(h[:tokens]) for h in hidden],
             reference=None if reference is None else [unpack(h[tokens:]) for h in hidden],
             logits=z,
@@ -157,13 +158,13 @@ class Native:
         )
 
     @torch.no_grad()
-    def phi(self, call: Call, ends: Ends, points: Sequence[Point]) -> tuple[Tensor, Tensor]:
+    def phi(self, call: Call, ends: Endpoints, points: Sequence[PathPoint]) -> tuple[Tensor, Tensor]:
         """See `Engine.phi`; the points of all layers go in waves that fit the budget."""
         order = sorted(range(len(points)), key=lambda i: (points[i].layer, points[i].row, points[i].node))
-        a_row, wave, held, found = self._bytes_a_row(), list[Point](), 0, list[Tensor]()
+        a_row, wave, held, found = self._bytes_a_row(), list[PathPoint](), 0, list[Tensor]()
         for i in [*order, -1]:
             # one block more, for what the block at work takes and lets go of
-            passed = 0 if i < 0 else len(self._way.stack) - points[i].layer + 1
+            passed = 0 if i < 0 else len(self._runner.stack) - points[i].layer + 1
             size = 0 if i < 0 else round(PAGES * a_row * self._packed.lengths[points[i].row] * passed)
             if wave and (i < 0 or held + size > self.budget):
                 found.append(self._halving(call, ends.scalars, wave))
@@ -176,7 +177,7 @@ class Native:
         rows = torch.cat(found, 1).cpu()[:, back]  # the one place that waits for the device
         return rows[..., :-1], rows[..., -1]
 
-    def _halving(self, call: Call, scalars: Scalars, points: list[Point]) -> Tensor:
+    def _halving(self, call: Call, scalars: Targets, points: list[PathPoint]) -> Tensor:
         """A wave; where the device has no memory for it, its halves, and the budget is halved for what comes."""
         try:
             return self._wave(call, scalars, points)
@@ -189,71 +190,75 @@ class Native:
         half = len(points) // 2
         return torch.cat([self._halving(call, scalars, part) for part in (points[:half], points[half:])], 1)
 
-    def _wave(self, call: Call, scalars: Scalars, points: list[Point]) -> Tensor:
+    def _wave(self, call: Call, scalars: Targets, points: list[PathPoint]) -> Tensor:
         """phi and F of points in order of their layers, [K,n,T+1]: once up, and down for each scalar."""
-        shape = Shape.of(points, self._packed)
-        table = sent(points, shape, self._lines.offsets.device)
-        way, lines = self._way, self._lines
-        key = (shape, lines.sizes, self._order, way.first_only)
-        risen = self._workspace.rise(key, lambda table: way.up(shape, table, lines), (table,), lines)
-        climbed: Climbed = risen.kept
-        index = climbed.inputs
+        shape = BatchKey.of(points, self._packed)
+        table = to_device(points, shape, self._path_ends.offsets.device)
+        runner, path_ends = self._runner, self._path_ends
+        key = (shape, path_ends.sizes, self._order, runner.first_only)
+        forward = self._workspace.forward_graphs(
+            key, lambda table: runner.up(shape, table, path_ends), (table,), path_ends
+        )
+        state: ForwardState = forward.saved
+        index = state.inputs
         where = self._packed.where(index, Segments(table[2].long(), shape.lengths))
-        output, leaf = self._head(call, risen.out, index, where)
+        output, leaf = self._head(call, forward.out, index, where)
         found = []
         for k, scalar in enumerate(scalars):
             last = k == len(scalars) - 1
             with torch.enable_grad():
                 value = scalar(output, index)
                 g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], where)
-            if risen.fixed:
-                phi = self._workspace.fall(key, lambda g: (way.down(g, climbed, free=False), None), (g,), climbed).out
+            if forward.fixed:
+                phi = self._workspace.backward_graphs(
+                    key, lambda g: (runner.down(g, state, free=False), None), (g,), state
+                ).out
             else:
-                phi = way.down(g, climbed, free=last)
+                phi = runner.down(g, state, free=last)
             phi = self._packed.spread(phi.double(), where, len(points))
             found.append(torch.cat([phi, value.detach().double()[:, None]], 1))
         return torch.stack(found)
 
-    def _up(self, packed: Packed, first: Tensor) -> tuple[list[Tensor], list[Tensor], list[blocks.Kept], Tensor]:
+    def _up(self, packed: Packed, first: Tensor) -> tuple[list[Tensor], list[Tensor], list[blocks.Saved], Tensor]:
         """Whole inputs up through all blocks: block inputs, projections, what the way back needs, and the output."""
         segments, x = packed.segments, packed.pack(first)
-        hidden, qkvs, kept = [], [], []
-        for layer, block in enumerate(self._way.stack):
+        hidden, qkvs, saved = [], [], []
+        for layer, block in enumerate(self._runner.stack):
             hidden.append(x)
-            if self._way.is_pooled(layer):
-                x, keep = first_row.forward(block, x, segments, self.backend)
+            if self._runner.is_pooled(layer):
+                x, saved_block = first_row.forward(block, x, segments, self.backend)
             else:
                 qkv, normed = blocks.project(block, x, self.backend)
                 qkvs.append(qkv)
-                x, keep = blocks.forward(block, x, qkv, normed, segments, self.backend)
-            kept.append(keep)
-        return hidden, qkvs, kept, x
+                x, saved_block = blocks.forward(block, x, qkv, normed, segments, self.backend)
+            saved.append(saved_block)
+        return hidden, qkvs, saved, x
 
     def _down(
-        self, packed: Packed, kept: list[blocks.Kept], value: Tensor, g: Tensor, maps: MapKind | None, free: bool
-    ) -> Slopes:
+        self, packed: Packed, saved: list[blocks.Saved], value: Tensor, g: Tensor, maps: MapKind | None, free: bool
+    ) -> EndpointGradients:
         """Whole inputs back down: what the slopes at every block input say, and the attention maps of the inputs."""
         batch, tokens, unpack = self._packed.shape[0], len(self._packed.positions), self._packed.unpack
         reads = (g != 0).any(-1)
-        if self._way.first_only:
+        if self._runner.first_only:
             marks = reads.new_zeros(len(packed.positions))
             marks[packed.segments.firsts] = reads
             reads = marks
         found: dict[str, list[Tensor]] = {"high": [], "low": [], "product": [], "maps": []}
         slopes = 0 if maps is None or maps == "attention" else batch  # maps that fall off on the way back
-        for layer in range(len(self._way.stack) - 1, -1, -1):
-            keep = kept.pop() if free else kept[layer]
-            g, dmixed, gradient_maps = self._way.back(layer, g, keep, slopes, maps or "gradient")
+        for layer in range(len(self._runner.stack) - 1, -1, -1):
+            saved_block = saved.pop() if free else saved[layer]
+            g, dmixed, gradient_maps = self._runner.back(layer, g, saved_block, slopes, maps or "gradient")
             if maps is not None:
-                found["maps"].append(self._maps(layer, keep, dmixed, gradient_maps, maps))
-            high_end = self._lines.high[layer]
-            direction = high_end - self._lines.low[layer]
+                found["maps"].append(self._maps(layer, saved_block, dmixed, gradient_maps, maps))
+            high_end = self._path_ends.high[layer]
+            direction = high_end - self._path_ends.low[layer]
             found["high"].append(unpack(_along(g[:tokens], direction)))
             found["low"].append(unpack(_along(g[tokens:], direction)) if len(g) > tokens else direction.new_zeros(0))
             found["product"].append(unpack(_along(g[:tokens], high_end)))
         high, low, product = (torch.stack(found[name][::-1]).cpu() for name in ("high", "low", "product"))
         propagated = len(value) > batch
-        return Slopes(
+        return EndpointGradients(
             value=value[:batch],
             low_value=value[batch:] if propagated else None,
             high=high,
@@ -263,16 +268,16 @@ class Native:
             readout=unpack(reads[:tokens]),
         )
 
-    def _maps(self, layer: int, kept: blocks.Kept, dmixed: Tensor, found: Tensor | None, kind: MapKind) -> Tensor:
+    def _maps(self, layer: int, saved: blocks.Saved, dmixed: Tensor, found: Tensor | None, kind: MapKind) -> Tensor:
         """[B,T,U], zeros at padding."""
         (batch, t), wide = self._packed.shape, torch.promote_types(dmixed.dtype, torch.float32)
         out = dmixed.new_zeros(batch, t, t, dtype=wide)
         for b, tokens in enumerate(self._packed.lengths):
             real = self._packed.places(b)
             if found is None:
-                mine = first_row.attention_map(self._way.stack[layer], kept, b, dmixed, kind)
+                mine = first_row.attention_map(self._runner.stack[layer], saved, b, dmixed, kind)
             elif kind == "attention":
-                mine = attention_map(kept.attended, b)
+                mine = attention_map(saved.attended, b)
             else:
                 mine = found[b, :tokens, :tokens]
             out[b, real[:, None], real] = mine.to(wide)
@@ -287,16 +292,16 @@ class Native:
             rows: [S] int64, the input that each segment is of.
             where: the places of the rows in [S,T].
         """
-        hidden = out[:, None] if self._way.first_only else self._packed.spread(out, where, len(rows))
+        hidden = out[:, None] if self._runner.first_only else self._packed.spread(out, where, len(rows))
         leaf = hidden.detach().to(self.tap.dtype)
         with torch.enable_grad():
             return self.tap.head(_picked(call, rows), leaf.requires_grad_()), leaf
 
     def _rows_of(self, g: Tensor, where: Tensor) -> Tensor:
         """The gradient of a leaf as the segments' own rows."""
-        return (g[:, 0] if self._way.first_only else g.flatten(0, 1)[where]).to(self.dtype).contiguous()
+        return (g[:, 0] if self._runner.first_only else g.flatten(0, 1)[where]).to(self.dtype).contiguous()
 
-    def _reader(self, call: Call, scalars: Scalars) -> verify.Head:
+    def _reader(self, call: Call, scalars: Targets) -> verify.Head:
         """What is explained, as a function of the last hidden state."""
 
         def reads(hidden: Tensor, rows: Tensor) -> Tensor:
@@ -308,34 +313,36 @@ class Native:
     def _check(self, record: Record | None, ours: list[Tensor], mask: Tensor, reads: verify.Head) -> None:
         """Hold a first call of its kind against the model's own forward, and every padded one against itself."""
         packed, tokens = self._packed, len(self._packed.positions)
-        first = ours[-1][: packed.shape[0]] if self._way.first_only else ours[-1][:tokens]
+        first = ours[-1][: packed.shape[0]] if self._runner.first_only else ours[-1][:tokens]
         if record is not None:
             verify.same_outputs(record.hidden[1:], [*(h[:tokens] for h in ours[:-1]), first], packed)
         if bool(mask.all()):
             return
-        if self._way.first_only and not bool(mask[:, 0].all()):
+        if self._runner.first_only and not bool(mask[:, 0].all()):
             raise verify.reads_padding()
-        if not self._way.first_only:
+        if not self._runner.first_only:
             verify.heeds_padding(reads, packed.unpack(first).to(self.tap.dtype), mask)
 
     def _keep_ends(self, hidden: list[Tensor], qkvs: list[Tensor], propagated: bool) -> None:
         tokens = len(self._packed.positions)
         wide = torch.promote_types(self.dtype, torch.float32)  # paths and their sums; the blocks get their own back
-        lines = Lines(
+        path_ends = PathEndpoints(
             self._packed.offsets,
             tuple((h[tokens:] if propagated else torch.zeros_like(h)).to(wide) for h in hidden),
             tuple(h[:tokens].to(wide) for h in hidden),
             tuple(
                 (q[tokens:] if propagated else blocks.project(block, torch.zeros_like(h), self.backend)[0]).to(wide)
-                for q, block, h in zip(qkvs, self._way.stack, hidden, strict=False)  # a pooled block has no projection
+                for q, block, h in zip(
+                    qkvs, self._runner.stack, hidden, strict=False
+                )  # a pooled block has no projection
             ),
             tuple(q[:tokens].to(wide) for q in qkvs),
         )
-        self._lines = self._workspace.lines(lines)
+        self._path_ends = self._workspace.lines(path_ends)
 
     def _bytes_a_row(self) -> int:
         """Bytes that one row leaves in one block for its way back."""
-        return blocks.row_bytes(self._way.stack[0], self.dtype)
+        return blocks.row_bytes(self._runner.stack[0], self.dtype)
 
 
 def _first(output: Any, batch: int) -> Tensor | None:

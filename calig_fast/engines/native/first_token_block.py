@@ -18,7 +18,7 @@ from . import block as blocks
 
 
 @dataclass(frozen=True)
-class Pooled:
+class SavedFirstRows:
     """What the way back needs of the first row's attention.
 
     Args:
@@ -30,7 +30,7 @@ class Pooled:
     parts: tuple[tuple[Tensor, Tensor, Tensor], ...]
 
 
-def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") -> tuple[Tensor, blocks.Kept]:
+def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") -> tuple[Tensor, blocks.Saved]:
     """The block's output at the first row of each segment.
 
     Args:
@@ -61,10 +61,10 @@ def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") 
         mixed.append(p @ rows)
     out = torch.einsum("shw,hdw->shd", torch.cat(mixed), wv)
     out = (out if bv is None else out + bv).flatten(1)
-    return blocks.finish(block, out, x[firsts], normed, Pooled(firsts, tuple(parts)), backend)
+    return blocks.finish(block, out, x[firsts], normed, SavedFirstRows(firsts, tuple(parts)), backend)
 
 
-def vjp(block: Block, g: Tensor, kept: blocks.Kept, backend: str = "auto") -> tuple[Tensor, Tensor]:
+def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> tuple[Tensor, Tensor]:
     """The gradient of the block's input rows.
 
     Args:
@@ -76,8 +76,8 @@ def vjp(block: Block, g: Tensor, kept: blocks.Kept, backend: str = "auto") -> tu
     Returns:
         [R,D], and the gradient of the attention's rows [S,E], for the maps.
     """
-    pooled: Pooled = kept.attended
-    residual, dmixed = blocks.vjp(block, g, kept, backend)
+    pooled: SavedFirstRows = saved.attended
+    residual, dmixed = blocks.vjp(block, g, saved, backend)
     wq, wk, wv = _weights(block)
     through_v = torch.einsum("shd,hdw->shw", dmixed.view(len(dmixed), *wv.shape[:2]), wv)
     found, queries, done = [], [], 0
@@ -92,11 +92,11 @@ def vjp(block: Block, g: Tensor, kept: blocks.Kept, backend: str = "auto") -> tu
     out = torch.cat(found)
     out.index_add_(0, pooled.firsts, dq.flatten(1) @ wq.flatten(0, 1))
     if block.pre_norm:
-        out = blocks.norm_vjp(block.norm1, out, kept.first, None, backend)
+        out = blocks.norm_vjp(block.norm1, out, saved.first, None, backend)
     return out.index_add_(0, pooled.firsts, residual), dmixed
 
 
-def attention_map(block: Block, kept: blocks.Kept, segment: int, dmixed: Tensor, kind: MapKind) -> Tensor:
+def attention_map(block: Block, saved: blocks.Saved, segment: int, dmixed: Tensor, kind: MapKind) -> Tensor:
     """One segment's map of gradients [T,T]: its first row, zeros elsewhere, where the gradients are zero.
 
     Args:
@@ -108,7 +108,7 @@ def attention_map(block: Block, kept: blocks.Kept, segment: int, dmixed: Tensor,
     """
     _, _, wv = _weights(block)
     mine = dmixed[segment].view(*wv.shape[:2])
-    for rows, _, p in kept.attended.parts:
+    for rows, _, p in saved.attended.parts:
         if segment >= len(rows):
             segment -= len(rows)
             continue

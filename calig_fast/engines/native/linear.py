@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ... import ops
 from ...model.encoder import Affine
-from ...ops.dispatch import asked
+from ...ops.dispatch import requested_backend
 from ...ops.linear.spec import DTYPES
 
 # Rows of a piece. 24 texts of as many lengths through a MiniLM in bfloat16 left 840 MiB with the process when every
@@ -25,7 +25,7 @@ def affine(a: Affine, x: Tensor, residual: Tensor | None = None, backend: str = 
     return found if residual is None else found.add_(residual)
 
 
-def pulled(a: Affine, g: Tensor, residual: Tensor | None = None, backend: str = "auto") -> Tensor:
+def linear_backward(a: Affine, g: Tensor, residual: Tensor | None = None, backend: str = "auto") -> Tensor:
     """The gradient of `affine`'s rows, g W + residual, of g [R,out]."""
     if _by_ours(g, backend):
         return ops.linear(g, a.weight, None, residual, backward=True, backend="cpu")
@@ -37,7 +37,7 @@ def _by_ours(x: Tensor, backend: str) -> bool:
     """Whether our own product is the fastest that there is, or the one that is asked for."""
     if x.device.type != "cpu" or x.dtype not in DTYPES or torch.is_grad_enabled():
         return False
-    wanted = asked(backend)
+    wanted = requested_backend(backend)
     return wanted == "cpu" or (wanted == "auto" and _mkl_is_narrow())
 
 

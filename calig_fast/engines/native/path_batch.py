@@ -5,8 +5,8 @@ What need not be computed is not: with a head that reads the first row alone the
 up and never undone on the way down.
 
 Nothing here waits for the device: what depends on values is computed there, and how many rows there are is known
-beforehand. So either way can be recorded and replayed (`graphs`); `Shape` and the sizes of `Lines` decide which kernels
-run, the table that is sent and the lines' values decide on what.
+beforehand. So either way can be recorded and replayed (`cuda_graphs`): `BatchKey` and the sizes of
+`PathEndpoints` decide which kernels run; the uploaded table and the endpoints' values decide on what.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from ... import ops
 from ...model.attention_capture import MapKind
 from ...model.encoder import Block
 from ...ops.packing import Packed, Segments
-from ..base import Point
+from ..base import PathPoint
 from . import block as blocks
 from . import first_token_block as first_row
-from .attention import attend_vjp
+from .attention import attention_backward_rows
 
 
-class Shape(NamedTuple):
+class BatchKey(NamedTuple):
     """All that decides which kernels a wave runs.
 
     Args:
@@ -41,7 +41,7 @@ class Shape(NamedTuple):
     lengths: tuple[int, ...]
 
     @classmethod
-    def of(cls, points: Sequence[Point], packed: Packed) -> Shape:
+    def of(cls, points: Sequence[PathPoint], packed: Packed) -> BatchKey:
         """That of points in order of their layers."""
         return cls(tuple(p.layer for p in points), tuple(packed.lengths[p.row] for p in points))
 
@@ -58,7 +58,7 @@ class Shape(NamedTuple):
         return sum(self.lengths[points])
 
 
-def sent(points: Sequence[Point], shape: Shape, device: torch.device) -> Tensor:
+def to_device(points: Sequence[PathPoint], shape: BatchKey, device: torch.device) -> Tensor:
     """All that a device is told of a wave, in one transfer that the host does not wait for.
 
     Returns:
@@ -73,7 +73,7 @@ def sent(points: Sequence[Point], shape: Shape, device: torch.device) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Lines:
+class PathEndpoints:
     """Both ends of all paths, packed, in float32 at least.
 
     Args:
@@ -90,7 +90,7 @@ class Lines:
     qkv_low: tuple[Tensor, ...]
     qkv_high: tuple[Tensor, ...]
 
-    def refilled(self, new: Lines) -> bool:
+    def refilled(self, new: PathEndpoints) -> bool:
         """Take over the values of other lines, each in its place; False where they are of other sizes."""
         mine, theirs = self._all, new._all
         if [(t.shape, t.dtype, t.device) for t in mine] != [(t.shape, t.dtype, t.device) for t in theirs]:
@@ -110,7 +110,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Climbed:
+class ForwardState:
     """What the way up leaves for the way down.
 
     Args:
@@ -120,14 +120,14 @@ class Climbed:
         kept: what each block left, from the lowest on; the way down takes it away where it is told to.
     """
 
-    shape: Shape
+    shape: BatchKey
     inputs: Tensor
-    lines: Lines
-    kept: list[blocks.Kept]
+    lines: PathEndpoints
+    saved: list[blocks.Saved]
 
 
 @dataclass(frozen=True)
-class Way:
+class BlockRunner:
     """How rows go through the blocks.
 
     Args:
@@ -148,25 +148,27 @@ class Way:
         """Whether block `layer` computes first rows alone."""
         return self.first_only and layer == len(self.stack) - 1
 
-    def up(self, shape: Shape, table: Tensor, lines: Lines) -> tuple[Tensor, Climbed]:
+    def up(self, shape: BatchKey, table: Tensor, lines: PathEndpoints) -> tuple[Tensor, ForwardState]:
         """The last hidden rows of all points [rows,D], or their first rows [n,D], and what the way down needs.
 
         Args:
             shape: the wave's.
-            table: what `sent` gave.
+            table: what `to_device` gave.
             lines: the ends of the paths.
         """
         inputs, nodes = table[0, :-1].long(), table[1, :-1]
         segments = Segments(table[2].long(), shape.lengths)
-        x, kept = None, list[blocks.Kept]()
+        x, saved = None, list[blocks.Saved]()
         for layer in range(shape.layers[0], len(self.stack)):
-            x, keep = self._climb(layer, x, shape, segments.until(shape.until(layer)), (inputs, nodes), lines)
-            kept.append(keep)
+            x, saved_block = self._forward_block(
+                layer, x, shape, segments.until(shape.until(layer)), (inputs, nodes), lines
+            )
+            saved.append(saved_block)
         if x is None:
             raise RuntimeError("a wave without blocks")
-        return x, Climbed(shape, inputs, lines, kept)
+        return x, ForwardState(shape, inputs, lines, saved)
 
-    def down(self, g: Tensor, climbed: Climbed, free: bool) -> Tensor:
+    def down(self, g: Tensor, state: ForwardState, free: bool) -> Tensor:
         """phi of all points' rows, [rows].
 
         Args:
@@ -174,22 +176,22 @@ class Way:
             climbed: what the way up left.
             free: let go of what each block left, once it is used.
         """
-        shape, kept, found = climbed.shape, climbed.kept, list[Tensor]()
+        shape, saved, found = state.shape, state.saved, list[Tensor]()
         for layer in range(len(self.stack) - 1, shape.layers[0] - 1, -1):
-            keep = kept.pop() if free else kept[layer - shape.layers[0]]
-            g, phi = self._leave(layer, g, keep, climbed)
+            saved_block = saved.pop() if free else saved[layer - shape.layers[0]]
+            g, phi = self._backward_block(layer, g, saved_block, state)
             found.append(phi)
         return torch.cat(found[::-1])
 
-    def _climb(
+    def _forward_block(
         self,
         layer: int,
         x: Tensor | None,
-        shape: Shape,
+        shape: BatchKey,
         segments: Segments,
         where: tuple[Tensor, Tensor],
-        lines: Lines,
-    ) -> tuple[Tensor, blocks.Kept]:
+        lines: PathEndpoints,
+    ) -> tuple[Tensor, blocks.Saved]:
         """Through block `layer`: the rows from below with those of the points that join here."""
         block, here = self.stack[layer], shape.at(layer)
         joins = here.start < here.stop
@@ -214,7 +216,7 @@ class Way:
         return blocks.forward(block, rows, qkv, None, segments, self.backend)
 
     def back(
-        self, layer: int, g: Tensor, kept: blocks.Kept, maps: int = 0, kind: MapKind = "gradient"
+        self, layer: int, g: Tensor, saved: blocks.Saved, maps: int = 0, kind: MapKind = "gradient"
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Down through block `layer`, all of it.
 
@@ -226,39 +228,39 @@ class Way:
             kind: of those maps.
 
         Returns:
-            the gradients of its input and of the attention's rows, and the maps as `attend_vjp` gives them, None where
-            the block is pooled.
+            the gradients of its input and of the attention's rows, and the maps as `attention_backward_rows` gives
+            them, None where the block is pooled.
         """
         block = self.stack[layer]
         if self.is_pooled(layer):
-            return *first_row.vjp(block, g, kept, self.backend), None
-        residual, dmixed = blocks.vjp(block, g, kept, self.backend)
-        dqkv, found = attend_vjp(dmixed, kept.attended, self.backend, maps, kind)
-        return blocks.pull(block, residual, dqkv, kept, self.backend), dmixed, found
+            return *first_row.vjp(block, g, saved, self.backend), None
+        residual, dmixed = blocks.vjp(block, g, saved, self.backend)
+        dqkv, found = attention_backward_rows(dmixed, saved.attended, self.backend, maps, kind)
+        return blocks.input_grad(block, residual, dqkv, saved, self.backend), dmixed, found
 
-    def _leave(self, layer: int, g: Tensor, kept: blocks.Kept, climbed: Climbed) -> tuple[Tensor, Tensor]:
+    def _backward_block(self, layer: int, g: Tensor, saved: blocks.Saved, state: ForwardState) -> tuple[Tensor, Tensor]:
         """Down through block `layer`: the gradient for those that go on, and phi of the points that end here."""
-        block, lines, shape = self.stack[layer], climbed.lines, climbed.shape
+        block, lines, shape = self.stack[layer], state.lines, state.shape
         here = shape.at(layer)
         split = shape.rows(slice(0, here.start))
         if here.start == here.stop:
-            return self.back(layer, g, kept)[0], g.new_zeros(0)
+            return self.back(layer, g, saved)[0], g.new_zeros(0)
         direction = lines.high[layer] - lines.low[layer]
         if self.is_pooled(layer) or block.pre_norm or not self.linear:
-            below = self.back(layer, g, kept)[0]
-            return below[:split], self._integrand([below[split:]], [direction], climbed, here)
-        residual, dmixed = blocks.vjp(block, g, kept, self.backend)
-        dqkv, _ = attend_vjp(dmixed, kept.attended, self.backend)
+            below = self.back(layer, g, saved)[0]
+            return below[:split], self._integrand([below[split:]], [direction], state, here)
+        residual, dmixed = blocks.vjp(block, g, saved, self.backend)
+        dqkv, _ = attention_backward_rows(dmixed, saved.attended, self.backend)
         below = g.new_zeros(0)
         if split:
-            below = blocks.pull(block, residual[:split], dqkv[:split], kept, self.backend)
+            below = blocks.input_grad(block, residual[:split], dqkv[:split], saved, self.backend)
         # the projection is not undone: <dqkv W, h - h'> = <dqkv, W (h - h')>, and W (h - h') is known
         projected = lines.qkv_high[layer] - lines.qkv_low[layer]
-        return below, self._integrand([residual[split:], dqkv[split:]], [direction, projected], climbed, here)
+        return below, self._integrand([residual[split:], dqkv[split:]], [direction, projected], state, here)
 
-    def _integrand(self, gradients: list[Tensor], directions: list[Tensor], climbed: Climbed, here: slice) -> Tensor:
+    def _integrand(self, gradients: list[Tensor], directions: list[Tensor], state: ForwardState, here: slice) -> Tensor:
         """phi of the rows of some points: gradients times directions, summed over the width."""
-        inputs = climbed.inputs[here]
+        inputs = state.inputs[here]
         wide = [g.to(d.dtype) for g, d in zip(gradients, directions, strict=True)]
         ones = torch.ones_like(inputs, dtype=torch.float64)
-        return ops.accumulate_gradients(wide, directions, climbed.lines.offsets, inputs, ones, backend=self.backend)[0]
+        return ops.accumulate_gradients(wide, directions, state.lines.offsets, inputs, ones, backend=self.backend)[0]

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from ...model.encoder import Block
 from .cuda_graphs import Recorder, Replay
-from .path_batch import Lines
+from .path_batch import PathEndpoints
 
 
 class Workspace:
     """Weights, path ends and recordings of one call after another. Copied or pickled, it is an empty one."""
 
     def __init__(self) -> None:
-        self.rise, self.fall = Replay(None), Replay(None)
+        self.forward_graphs, self.backward_graphs = Replay(None), Replay(None)
         self._blocks: tuple[Block, ...] = ()
         self._own: set[int] = set()
         self._kind: Hashable = None
@@ -63,17 +63,17 @@ class Workspace:
         if kind != self._kind or recorder is None:
             self.clear()
         self._kind = kind
-        self.rise.recorder = self.fall.recorder = recorder
+        self.forward_graphs.recorder = self.backward_graphs.recorder = recorder
 
-    def lines(self, new: Lines) -> Lines:
+    def lines(self, new: PathEndpoints) -> PathEndpoints:
         """Path ends, in the places of some of the same sizes that a recording reads, where there are such."""
-        held: list[Lines] = self.rise.withins
+        held: list[PathEndpoints] = self.forward_graphs.withins
         return next((lines for lines in held if lines.refilled(new)), new)
 
     def clear(self) -> None:
         """Let go of the recordings."""
-        self.rise.clear()
-        self.fall.clear()
+        self.forward_graphs.clear()
+        self.backward_graphs.clear()
 
     def _placed(self, new: Any, before: Any, dtype: torch.dtype, theirs: set[int]) -> Any:
         """The same in `dtype`, copies written to where those before lie."""
