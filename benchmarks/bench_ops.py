@@ -15,7 +15,7 @@ from calig_fast import ops
 from calig_fast.bench.operations import DTYPES, LAYOUTS, PROBLEMS, agree, operation, problem
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("backend", ["torch", "cpu"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("op", "dtype"), PROBLEMS)
 def test_op(benchmark: Any, op: str, dtype: str, layout: str, backend: str) -> None:

@@ -128,7 +128,7 @@ def prepare(name: str, work: Work, tuning: Tuning, warm: bool = True, **options:
         **options: of our own contenders, beside those of `OPTIONS`.
     """
     if name == "oracle":
-        return Contender(lambda: ours(work, engine="reference", quadrature=captum_loop.RULE, n_steps=STEPS))
+        return Contender(lambda: ours(work, engine="autograd", quadrature=captum_loop.RULE, n_steps=STEPS))
     if name in OPTIONS:
         return _explainers(work, warm and name != "ends", {**OPTIONS[name], **options})
     eager, count = captum_loop.eager_copy(work.model), len(work.layers)

@@ -21,7 +21,7 @@ from benchmarks.works import Work, minilm_128
 from calig_fast import ops
 from calig_fast.bench import operations as sized
 
-BACKENDS = ("reference", "triton", "cuda")
+BACKENDS = ("torch", "triton", "cuda")
 FLUSH_BYTES = 512 * 2**20  # no GPU's L2 is near
 WAYS = (  # contender, dtype that its blocks run in, whether by autocast
     ("captum", "float32", False),

@@ -72,10 +72,10 @@ def equal_nodes(work: Work) -> dict[str, float]:
         RedGateError: the native engine is further from float64 than `ROUNDED` times the oracle.
     """
     options = {"quadrature": captum_loop.RULE, "n_steps": EQUAL_NODES}
-    native, oracle = (ours(work, list(work.truths), engine=e, **options).layers for e in ("native", "reference"))
+    native, oracle = (ours(work, list(work.truths), engine=e, **options).layers for e in ("native", "autograd"))
     found = {"apart": max(errors(native, oracle))}
     if not found["apart"] <= SAME:
-        exact = ours(work, list(work.truths), engine="reference", dtype=torch.float64, **options).layers
+        exact = ours(work, list(work.truths), engine="autograd", dtype=torch.float64, **options).layers
         found |= {"native": max(errors(native, exact)), "oracle": max(errors(oracle, exact))}
         gate(f"{work.name}, native in float32 at equal nodes", found["native"], ROUNDED * found["oracle"])
     return found

@@ -80,9 +80,9 @@ def explain(
         dtype: dtype to compute in; None for the model's own (float32 for half precision that the processor lacks).
         memory_budget: bytes a wave of path points may hold; None for 56 MiB (512 MiB on the oracle),
             on a GPU a 64th of its memory where that is more.
-        engine: "auto" (native where the family can, else the oracle), "native", or "reference" (the oracle: autograd
+        engine: "auto" (native where the family can, else the oracle), "native", or "autograd" (autograd
             through the model's own modules).
-        backend: backend of the fused operations: "auto", "reference", "cpu", "triton", "cuda"; an operation that it has
+        backend: backend of the fused operations: "auto", "torch", "cpu", "triton", "cuda"; an operation that it has
             no kernel of takes another, and the result's `backend` names both.
         progress: True for a progress bar, or a function of (done, total).
         return_maps: keep the context maps M_l [B,L,T,U].

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ._utils.progress import Progress
+from ._utils.warn import renamed
 from .engines.layer_paths import Rule
 from .inputs.target import KINDS, Output
 from .methods import presets
@@ -45,6 +46,7 @@ class Options:
     return_maps: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "engine", renamed("engine", self.engine, {"reference": "autograd"}))
         self.rule  # noqa: B018  (checks quadrature, n_steps and tolerance)
         self.resolved  # noqa: B018  (checks method and lam)
         if not callable(self.output) and self.output not in KINDS:
@@ -56,8 +58,8 @@ class Options:
                 f'certify: "scores" decides which layers are refined, which needs quadrature="auto" and a method that '
                 f'integrates into the layers; got {self.quadrature!r} and "{self.resolved.name}"'
             )
-        if self.engine not in {"auto", "native", "reference"}:
-            raise ValueError(f'engine: expected "auto", "native" or "reference", got {self.engine!r}')
+        if self.engine not in {"auto", "native", "autograd"}:
+            raise ValueError(f'engine: expected "auto", "native" or "autograd", got {self.engine!r}')
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ValueError(f"dtype: expected None or one of {DTYPES}, got {self.dtype!r}")
         budget = self.memory_budget

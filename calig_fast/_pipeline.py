@@ -91,7 +91,7 @@ class Pipeline:
     def _choose(self) -> tuple[Engine, str]:
         """The engine asked for; with "auto" the native one where it can be, else the oracle, and why."""
         settings = self.settings
-        if settings.engine == "reference":
+        if settings.engine == "autograd":
             return self._oracle(), ""
         why = 'method "conductance" runs on the reference engine' if settings.resolved.integral == "input" else ""
         if not why:
@@ -103,7 +103,7 @@ class Pipeline:
             except ValueError as error:
                 why = str(error)
         if settings.engine == "native":
-            raise ValueError(f'engine: "native" cannot run this: {why}; use engine="reference"')
+            raise ValueError(f'engine: "native" cannot run this: {why}; use engine="autograd"')
         return self._oracle(), why
 
     def _oracle(self) -> AutogradEngine:

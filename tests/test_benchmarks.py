@@ -79,7 +79,7 @@ def test_a_gate_lets_small_errors_through_and_refuses_others():
 
 @pytest.mark.parametrize(("native", "red"), [(1.5e-5, False), (2.5e-5, True)])
 def test_beyond_1e_5_the_native_engine_may_be_off_by_twice_the_oracle(monkeypatch, native, red):
-    off = {("native", None): native, ("reference", None): -1e-5, ("reference", torch.float64): 0.0}
+    off = {("native", None): native, ("autograd", None): -1e-5, ("autograd", torch.float64): 0.0}
     answer = {key: [torch.ones(1, 1, dtype=torch.float64) * (1 + by)] for key, by in off.items()}
     monkeypatch.setattr(
         truth, "ours", lambda *_, engine, dtype=None, **__: SimpleNamespace(layers=answer[engine, dtype])
@@ -249,7 +249,7 @@ def test_the_product_of_the_maps_is_the_rollout():
     generator = torch.Generator().manual_seed(0)
     r, g = (torch.randn(1, 3, *shape, generator=generator, dtype=torch.float64) for shape in ((4,), (4, 4)))
     readout = torch.eye(4, dtype=torch.float64)[:1]
-    wanted = rollout(r, g, torch.ones(1, 4, dtype=torch.bool), readout, Fusion(), "reference")[0][0]
+    wanted = rollout(r, g, torch.ones(1, 4, dtype=torch.bool), readout, Fusion(), "torch")[0][0]
     assert not_done.apart(not_done.matrix_rollout(r[0], g[0], readout[0], Fusion()), wanted) < 1e-12
 
 

@@ -43,7 +43,7 @@ def test_an_input_of_4096_tokens_is_right(op: str, library: ctypes.CDLL) -> None
     args = longest(op)
     library.emulated_schedule(0, 0)
     found, exact = problems.problem(op, args).run(library), in_float64(op, args)
-    plain = getattr(ops, op)(*args, backend="reference")
+    plain = getattr(ops, op)(*args, backend="torch")
     floor = LONG_FLOOR if op == "attention_gradient" else problems.FLOOR
     for g, w, p in zip(found, exact, plain if isinstance(plain, tuple) else (plain,), strict=True):
         mine, theirs = (float((x.double() - w).abs().max()) for x in (g, p))
@@ -88,11 +88,11 @@ def model(kind: str) -> Any:
 @pytest.mark.parametrize("kind", ["bert", "albert", "vit", "gated"])
 def test_explain_gives_what_the_reference_gives(kind: str, library: ctypes.CDLL) -> None:
     one, call = model(kind), inputs(kind)
-    wanted = explain(one, call, engine="native", backend="reference")
+    wanted = explain(one, call, engine="native", backend="torch")
     with backend.emulated_cuda(library) as calls:
         found = explain(one, call, engine="native", backend="cuda")
     assert set(calls) == set(problems.OPERATIONS)
-    assert (found.backend.split("+")[0], wanted.backend) == ("cuda", "reference")
+    assert (found.backend.split("+")[0], wanted.backend) == ("cuda", "torch")
     for name in ("scores", "layer_scores"):
         f, w = getattr(found, name), getattr(wanted, name)
         torch.testing.assert_close(f, w, rtol=1e-5, atol=1e-5 * float(w.abs().nan_to_num().max()), equal_nan=True)
@@ -100,7 +100,7 @@ def test_explain_gives_what_the_reference_gives(kind: str, library: ctypes.CDLL)
 
 def test_the_maps_by_themselves_take_the_positive_part_too(library: ctypes.CDLL) -> None:
     one, call = model("bert"), inputs("bert")
-    wanted = explain(one, call, engine="native", method="chefer", backend="reference").scores
+    wanted = explain(one, call, engine="native", method="chefer", backend="torch").scores
     with backend.emulated_cuda(library) as calls:
         found = explain(one, call, engine="native", method="chefer", backend="cuda").scores
     assert "attention_gradient" in calls

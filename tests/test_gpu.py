@@ -19,7 +19,7 @@ from calig_fast import Explainer, explain, ops
 from calig_fast.methods import presets
 
 DEVICE = os.environ.get("CALIG_FAST_TEST_DEVICE", "cuda")
-BACKENDS = [name for name in ("reference", "triton", "cuda") if ops.backends()[name] is None]
+BACKENDS = [name for name in ("torch", "triton", "cuda") if ops.backends()[name] is None]
 FIXED: dict[str, Any] = {"engine": "native", "n_steps": 8, "quadrature": "gausslegendre", "target": 0}
 
 pytestmark = pytest.mark.skipif(
@@ -53,7 +53,7 @@ def close(found: Any, wanted: Any, most: float = 1e-4) -> None:
 @pytest.mark.parametrize("kind", [*TEXT, *IMAGE])
 def test_explain_on_a_gpu_is_that_on_the_cpu(kind: str, backend: str) -> None:
     model, call = on_device(kind)
-    wanted = explain(tiny(kind), inputs(kind), backend="reference", **FIXED)
+    wanted = explain(tiny(kind), inputs(kind), backend="torch", **FIXED)
     close(explain(model, call, backend=backend, **FIXED), wanted)
 
 
@@ -63,13 +63,13 @@ def test_explain_on_a_gpu_is_that_on_the_cpu(kind: str, backend: str) -> None:
 def test_every_method(kind: str, method: str, backend: str) -> None:
     options = {**FIXED, "engine": "auto", "method": method}
     model, call = on_device(kind)
-    wanted = explain(tiny(kind), inputs(kind), backend="reference", **options)
+    wanted = explain(tiny(kind), inputs(kind), backend="torch", **options)
     close(explain(model, call, backend=backend, **options), wanted)
 
 
 @pytest.mark.parametrize("kind", ["bert", "vit"])
 def test_the_oracle_too(kind: str) -> None:
-    options = {**FIXED, "engine": "reference"}
+    options = {**FIXED, "engine": "autograd"}
     model, call = on_device(kind)
     close(explain(model, call, **options), explain(tiny(kind), inputs(kind), **options))
 
@@ -105,7 +105,7 @@ def test_an_explainer_sees_what_training_changes(backend: str) -> None:
     with torch.no_grad():
         for p in model.parameters():
             p.mul_(1.02)
-    close(explainer(call), explain(copy.deepcopy(model).cpu(), inputs("bert"), backend="reference", **FIXED))
+    close(explainer(call), explain(copy.deepcopy(model).cpu(), inputs("bert"), backend="torch", **FIXED))
     for p in model.parameters():
         p.data = p.data * 0.99
-    close(explainer(call), explain(copy.deepcopy(model).cpu(), inputs("bert"), backend="reference", **FIXED))
+    close(explainer(call), explain(copy.deepcopy(model).cpu(), inputs("bert"), backend="torch", **FIXED))

@@ -62,7 +62,7 @@ def test_every_operation_is_timed_and_related_to_the_peak(small: None) -> None:
     assert {(r["op"], r["dtype"]) for r in rows} == set(sized.PROBLEMS)
     assert {sized.operation(r["op"]).__name__ for r in rows} == set(ops.dispatch._operations)
     for r in rows:
-        assert r["backend"] == "reference"
+        assert r["backend"] == "torch"
         assert 0 < r["p20"] <= r["median"] <= r["p80"]
         assert 0 < r["share"] < 1
     assert all(r["share"] is None for r in gpu_times.operations("another", later(), "cpu", 1)[0])

@@ -24,7 +24,7 @@ def same(row, alone, tolerance=1e-5):
     assert torch.equal(row.target, alone.target)
 
 
-@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("engine", ["native", "autograd"])
 @pytest.mark.parametrize("method", ["calig", "layer_ig", "chefer", "attcat", "gradient_x_input"])
 @pytest.mark.parametrize("kind", ["bert", "vit"])
 def test_several_targets_are_single_calls(kind, method, engine):
@@ -81,7 +81,7 @@ def test_other_scalars(kind):
 def test_the_way_up_is_shared(engine, monkeypatch):
     heads, head = [], engine.ends
     monkeypatch.setattr(engine, "ends", lambda self, *a, **k: heads.append(1) or head(self, *a, **k))
-    name = "native" if engine is NativeEngine else "reference"
+    name = "native" if engine is NativeEngine else "autograd"
     explain(tiny("bert"), ids(5), target=[[0, 1, 2]], engine=name, **NODES)
     assert len(heads) == 1
     many = [[0, 1, 2] * SEVERAL]

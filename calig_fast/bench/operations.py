@@ -69,7 +69,7 @@ def problem(op: str, lengths: list[int], dtype: torch.dtype) -> tuple[Any, ...]:
         qkv, longest, scale = draw(tokens, 3, HEADS, WIDTH // HEADS), max(lengths), (WIDTH // HEADS) ** -0.5
         if op == "attention_forward":
             return qkv, offsets, longest, scale
-        out, lse = ops.attention_forward(qkv, offsets, longest, scale, backend="reference")
+        out, lse = ops.attention_forward(qkv, offsets, longest, scale, backend="torch")
         kept = (lse,) if op == "attention_gradient" else (out, lse)
         return draw(tokens, HEADS, WIDTH // HEADS), qkv, *kept, offsets, longest, scale
     return draw(tokens), draw(sum(n * n for n in lengths)), offsets, draw(tokens), draw(tokens), 0.5
@@ -98,7 +98,7 @@ def double(value: Any) -> Any:
 
 def agree(run: Callable[..., Any], args: tuple[Any, ...], backend: str, dtype: torch.dtype) -> bool:
     """Whether the backend's answer is the float64 reference's, to the dtype's own accuracy."""
-    got, wanted = run(*args, backend=backend), run(*map(double, args), backend="reference")
+    got, wanted = run(*args, backend=backend), run(*map(double, args), backend="torch")
     pairs = [(got, wanted)] if isinstance(got, torch.Tensor) else list(zip(got, wanted, strict=True))
     eps = torch.finfo(dtype).eps
     return all(

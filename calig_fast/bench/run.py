@@ -166,12 +166,12 @@ def _checked(work: Work) -> tuple[list[Loop], str, str, float]:
     """
     options = {"quadrature": RULE, "n_steps": EQUAL_NODES}
     native = work.explained(**options)
-    oracle, _ = work.ours(engine="reference", **options)
+    oracle, _ = work.ours(engine="autograd", **options)
     loops, why = _loops(work, native)
     answers = {f"the {native[0].engine} engine": layers(native)}
     if loops:
         answers["Captum"] = [one.relevance(EQUAL_NODES, EQUAL_NODES) for one in loops]
-    apart = same(answers, oracle, lambda: work.ours(engine="reference", dtype=torch.float64, **options)[0])
+    apart = same(answers, oracle, lambda: work.ours(engine="autograd", dtype=torch.float64, **options)[0])
     return loops, why, native[0].engine, apart
 
 

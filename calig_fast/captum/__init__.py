@@ -2,7 +2,7 @@
 
 Where the forward function runs an encoder that a family knows, the native engine computes the blocks; else, and for
 everything else, autograd through the caller's own modules does. After a call `engine` says which ("native" or
-"reference"), and `not_native` why not the native one. Captum itself is not needed.
+"autograd"), and `not_native` why not the native one. Captum itself is not needed.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class GradientAttribution:
 
     Attributes:
         allow_native: let the native engine compute the blocks of an encoder that it knows.
-        engine: what computed the blocks in the last call, "native" or "reference"; "" before the first.
+        engine: what computed the blocks in the last call, "native" or "autograd"; "" before the first.
         not_native: why not the native engine; "" where it was.
     """
 
@@ -110,7 +110,7 @@ class GradientAttribution:
                 self.not_native = str(error)
         else:
             self.not_native = "allow_native is False"
-        self.engine = "reference"
+        self.engine = "autograd"
         return reference()
 
 

@@ -33,7 +33,7 @@ class AutogradEngine:
         backend: backend of the fused operations.
     """
 
-    name = "reference"
+    name = "autograd"
 
     def __init__(
         self, model: nn.Module, encoder: Encoder, dtype: torch.dtype | None, memory_budget: int | None, backend: str

@@ -83,7 +83,7 @@ class Engine(Protocol):
     """What computes gradients: the oracle, or the native sweep.
 
     Attributes:
-        name: "reference" or "native".
+        name: "autograd" or "native".
         tap: the model's twin, for its embeddings and its head.
         dtype: what the blocks run in.
         budget: bytes a wave of path points may hold.

@@ -1,9 +1,9 @@
 """Which backend runs an operation: discovered by file, chosen once a call, never changed by an exception.
 
 "auto" takes the first backend of `ORDER` that has the operation and takes the tensors. On a GPU that is Triton where it
-is installed, since it has every fused operation, the attention's too; then CUDA; the reference last. That Triton comes
+is installed, since it has every fused operation, the attention's too; then CUDA; plain PyTorch last. That Triton comes
 before CUDA is a rule, not a measurement: the two have not been timed against each other on a GPU. On a CPU it is the
-compiled module, then the reference.
+compiled module, then plain PyTorch.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._utils.warn import renamed
 from .extension import extension
 
-ORDER = ("triton", "cuda", "cpu", "reference")
+ORDER = ("triton", "cuda", "cpu", "torch")
+FILES = {"torch": "pytorch"}  # a module named torch would hide PyTorch in its package
+RENAMED = {"reference": "torch"}
 VARIABLE = "CALIG_FAST_BACKEND"
 
 _library = torch.library.Library("calig_fast", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -64,8 +67,8 @@ def _tensors(args: Sequence[Any]) -> list[Tensor]:
 class Operation:
     """One fused operation: its schema registered with PyTorch, and its backends.
 
-    A backend is one file of the operation's folder, named as the backend, with a function named as the operation and
-    `supports(*tensors) -> str | None`: why it cannot take these tensors, or None.
+    A backend is one file of the operation's folder, named as the backend (`pytorch.py` for "torch"). It has a function
+    named as the operation, and `supports(*tensors) -> str | None`: why it cannot take these tensors, or None.
 
     Args:
         package: name of the operation's package; the last part is the operation's name.
@@ -84,9 +87,9 @@ class Operation:
         fused: bool = True,
     ) -> None:
         self.package, self.name, self.dtypes, self.fused = package, package.rpartition(".")[2], dtypes, fused
-        reference = self._module("reference").__dict__[self.name]
+        definition = self._module("torch").__dict__[self.name]
         _library.define(self.name + schema)  # type: ignore[no-untyped-call]
-        _library.impl(self.name, reference, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+        _library.impl(self.name, definition, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
         torch.library.register_fake(f"calig_fast::{self.name}", fake, lib=_library)
         _operations[self.name] = self
 
@@ -94,10 +97,11 @@ class Operation:
     def files(self) -> frozenset[str]:
         """The backends that have a file in the operation's folder."""
         path = importlib.import_module(self.package).__path__
-        return frozenset(m.name for m in pkgutil.iter_modules(path)) & frozenset(ORDER)
+        modules = {m.name for m in pkgutil.iter_modules(path)}
+        return frozenset(backend for backend in ORDER if FILES.get(backend, backend) in modules)
 
     def _module(self, backend: str) -> ModuleType:
-        name = f"{self.package}.{backend}"
+        name = f"{self.package}.{FILES.get(backend, backend)}"
         return sys.modules.get(name) or importlib.import_module(name)
 
     def refusal(self, backend: str, tensors: Sequence[Tensor]) -> str | None:
@@ -148,6 +152,7 @@ def requested_backend(backend: str) -> str:
     source, name = "backend", backend
     if backend == "auto" and os.environ.get(VARIABLE):
         source, name = VARIABLE, os.environ[VARIABLE]
+    name = renamed(source, name, RENAMED)
     if name not in ("auto", *ORDER):
         raise ValueError(f"{source}: expected one of auto, {', '.join(reversed(ORDER))}, got {name!r}")
     return name

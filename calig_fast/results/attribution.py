@@ -74,8 +74,8 @@ class Attribution:
     labels: tuple[str, ...] | None = None
     method: str = "calig"
     settings: dict[str, Any] = field(default_factory=dict)
-    engine: str = "reference"
-    backend: str = "reference"
+    engine: str = "autograd"
+    backend: str = "torch"
     maps: Tensor | None = None
     source: Tensor | None = None
 

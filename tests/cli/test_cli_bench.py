@@ -99,7 +99,7 @@ def test_captum_is_given_the_same_question(kind):
     explainer = Explainer(model)
     one = read(call, model, explainer.encoder, None)
     found = loop(model, explainer.encoder, one, 2).relevance(8, 8)
-    wanted = explain(model, call, target=2, quadrature="gausslegendre", n_steps=8, engine="reference")
+    wanted = explain(model, call, target=2, quadrature="gausslegendre", n_steps=8, engine="autograd")
     assert max(errors([found], [wanted.layer_scores[0]])) < 2e-5
 
 

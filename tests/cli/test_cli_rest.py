@@ -57,7 +57,7 @@ def test_the_topics_demo_writes_a_page_and_pictures(tmp_path):
 
 def test_doctor_as_json():
     told = json.loads(run("doctor", "--json", "-").stdout)
-    assert told["backends"]["reference"] is None
+    assert told["backends"]["torch"] is None
     assert told["packages"]["torch"] == torch.__version__.split("+")[0]
     assert "bert" in told["families"]
 

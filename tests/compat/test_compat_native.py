@@ -140,7 +140,7 @@ def test_both_paths_agree_and_the_native_one_can_be_declined():
     other.allow_native = False
     assert native.engine == ""
     same(native.attribute(x["input_ids"], **options), other.attribute(x["input_ids"], **options))
-    assert (native.engine, other.engine, other.not_native) == ("native", "reference", "allow_native is False")
+    assert (native.engine, other.engine, other.not_native) == ("native", "autograd", "allow_native is False")
 
 
 def test_left_padding_and_eager_attention():

@@ -125,7 +125,7 @@ def test_segments_of_one_length_side_by_side_are_one_run():
     assert SEGMENTS.until(0).runs == ()
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("backend", ["auto", "torch"])
 def test_maps_of_attention_are_its_softmax(backend):
     block = make(*KINDS[0])
     x = torch.randn(ROWS, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -24,7 +24,7 @@ ROWS = (0, 1, 3, product.TILE - 1, product.TILE, product.TILE + 1, 3 * product.T
 @pytest.mark.parametrize(
     ("dtype", "backend"),
     [
-        (torch.float32, "reference"),
+        (torch.float32, "torch"),
         pytest.param(torch.float32, "cpu", marks=needs_cpu),
         pytest.param(torch.float64, "cpu", marks=needs_cpu),
         (torch.float64, "auto"),
@@ -85,7 +85,7 @@ def test_half_precision_meets_few_sizes_whatever_the_rows() -> None:
         ("avx512", True, True, "auto", False),
         ("avx512", False, False, "auto", False),
         ("avx2", False, True, "auto", False),
-        ("avx512", False, True, "reference", False),
+        ("avx512", False, True, "torch", False),
         ("avx512", False, True, "triton", False),
         ("avx2", True, False, "cpu", True),
     ],

@@ -36,15 +36,15 @@ def test_every_family_and_preset_equals_the_oracle(kind):
     call = call_of(kind)
     for method in NATIVE:
         native = explain(tiny(kind), call, method=method, engine="native", **SAME_NODES)
-        oracle = explain(tiny(kind), call, method=method, engine="reference", **SAME_NODES)
-        assert (native.engine, oracle.engine) == ("native", "reference")
+        oracle = explain(tiny(kind), call, method=method, engine="autograd", **SAME_NODES)
+        assert (native.engine, oracle.engine) == ("native", "autograd")
         agree(native, oracle)
 
 
 @pytest.mark.parametrize("kind", ["bert", "albert", "vit", "dinov2", "timm-avg"])
 def test_in_float64_the_engines_are_one(kind):
     call = call_of(kind)
-    a, b = (explain(tiny(kind), call, engine=e, dtype=torch.float64, **SAME_NODES) for e in ("native", "reference"))
+    a, b = (explain(tiny(kind), call, engine=e, dtype=torch.float64, **SAME_NODES) for e in ("native", "autograd"))
     # results are float32, and so is the softmax of the models' own eager attention
     agree(a, b, 2e-7)
 
@@ -53,7 +53,7 @@ def test_in_float64_the_engines_are_one(kind):
 @pytest.mark.parametrize("baselines", ["zeros", None])
 def test_the_zero_reference_and_the_adaptive_rule(kind, baselines):
     call = call_of(kind)
-    a, b = (explain(tiny(kind), call, engine=e, baselines=baselines) for e in ("native", "reference"))
+    a, b = (explain(tiny(kind), call, engine=e, baselines=baselines) for e in ("native", "autograd"))
     agree(a, b, 1e-4 if baselines else 1e-5)
     assert torch.equal(a.n_steps, b.n_steps)
     assert torch.equal(a.converged, b.converged)
@@ -79,10 +79,10 @@ def test_waves_of_any_size_give_the_same(kind):
 
 def test_one_token_and_uneven_lengths():
     call = {"input_ids": torch.tensor([[7]]), "attention_mask": torch.ones(1, 1, dtype=torch.int64)}
-    a, b = (explain(tiny("bert"), call, engine=e, baselines=0, **SAME_NODES) for e in ("native", "reference"))
+    a, b = (explain(tiny("bert"), call, engine=e, baselines=0, **SAME_NODES) for e in ("native", "autograd"))
     agree(a, b)
     call = ids(9, 3, 8, 3, 3, 4)
-    a, b = (explain(tiny("bert"), call, engine=e, **SAME_NODES) for e in ("native", "reference"))
+    a, b = (explain(tiny("bert"), call, engine=e, **SAME_NODES) for e in ("native", "autograd"))
     agree(a, b)
 
 
@@ -91,7 +91,7 @@ def test_left_padding_goes_to_the_oracle_by_itself():
     wide = {"input_ids": torch.cat([torch.zeros(1, 3, dtype=torch.int64), call["input_ids"]], 1)}
     wide["attention_mask"] = (wide["input_ids"] != 0).long()
     a = explain(tiny("bert"), wide)
-    assert a.engine == "reference"
+    assert a.engine == "autograd"
     assert "rows of padding" in a.settings["not_native"]
 
 
@@ -101,7 +101,7 @@ def test_left_padding_is_found_when_calls_before_had_none():
     assert explainer(ids(6, 4)).engine == "native"
     wide = {"input_ids": torch.tensor([[0, 0, 7, 8, 9, 7], [0, 7, 8, 9, 5, 6]])}
     wide["attention_mask"] = (wide["input_ids"] != 0).long()
-    assert explainer(wide).engine == "reference"
+    assert explainer(wide).engine == "autograd"
 
 
 def test_pooling_that_does_not_heed_the_mask_is_found():
@@ -114,8 +114,8 @@ def test_pooling_that_does_not_heed_the_mask_is_found():
     explainer = Explainer(model, **SAME_NODES)
     assert explainer(ids(6)).engine == "native"
     a = explainer(ids(6, 4))
-    assert a.engine == "reference"
-    agree(a, explain(model, ids(6, 4), engine="reference", **SAME_NODES))
+    assert a.engine == "autograd"
+    agree(a, explain(model, ids(6, 4), engine="autograd", **SAME_NODES))
 
 
 def test_the_models_own_blocks_run_for_the_first_call_of_its_kind_alone(monkeypatch):
@@ -145,7 +145,7 @@ def test_hooks_and_unknown_parts_go_to_the_oracle_by_themselves():
     model = copy.deepcopy(tiny("bert"))
     model.bert.encoder.layer[1].output.dense.register_forward_hook(lambda module, args, out: out * 2)
     a = explain(model, ids(6))
-    assert a.engine == "reference"
+    assert a.engine == "autograd"
     assert "forward hooks" in a.settings["not_native"]
     with pytest.raises(ValueError, match="forward hooks"):
         explain(model, ids(6), engine="native")
@@ -183,14 +183,14 @@ def test_lora_adapters_count_with_their_effective_weights():
     )
     options = {**SAME_NODES, "dtype": torch.float64}
     native = explain(adapted, ids(7), engine="native", **options)
-    agree(native, explain(adapted, ids(7), engine="reference", **options), 2e-7)
+    agree(native, explain(adapted, ids(7), engine="autograd", **options), 2e-7)
     assert relative(native.logits, explain(tiny("bert"), ids(7)).logits) > 1e-3
     with adapted.disable_adapter():
         agree(explain(adapted, ids(7), engine="native", **options), explain(tiny("bert"), ids(7), **options), 2e-7)
 
 
 def test_gated_mlps_of_dinov2():
-    a, b = (explain(tiny("dinov2-gated"), pixels(2), engine=e, **SAME_NODES) for e in ("native", "reference"))
+    a, b = (explain(tiny("dinov2-gated"), pixels(2), engine=e, **SAME_NODES) for e in ("native", "autograd"))
     agree(a, b)
 
 
@@ -219,7 +219,7 @@ def test_a_forced_backend_is_taken(name, monkeypatch):
         taken.clear()
         found[backend] = explain(tiny(name), call, engine="native", backend=backend, **SAME_NODES)
         assert set(taken) == {(op.__name__, backend) for op in fused}
-        agree(found[backend], found["reference"])
+        agree(found[backend], found["torch"])
 
 
 def test_the_error_is_never_below_what_the_dtype_rounds():
@@ -256,7 +256,7 @@ def test_a_wave_too_large_for_the_device_is_halved_and_nothing_is_lost(monkeypat
         explain(tiny("bert"), call, engine="native", **SAME_NODES)
 
 
-@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("engine", ["native", "autograd"])
 def test_certified_scores_meet_the_tolerance(engine):
     call = ids(9, 7, 8)
     exact = explain(tiny("bert"), call, tolerance=1e-5, n_steps=512)
@@ -288,5 +288,5 @@ def test_arguments_that_are_not_tokens_reach_the_head_whole():
 
     torch.manual_seed(0)
     net, call = Net(), {**ids(7, 5), "features": torch.randn(2, 3)}
-    a, b = (explain(net, call, engine=e, target=1, **SAME_NODES) for e in ("native", "reference"))
+    a, b = (explain(net, call, engine=e, target=1, **SAME_NODES) for e in ("native", "autograd"))
     agree(a, b)

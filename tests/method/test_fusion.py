@@ -38,7 +38,7 @@ def signals(seed=0, layers=3, lengths=(5, 3, 1)):
     return relevance, maps, mask, readout / readout.sum(1, keepdim=True)
 
 
-@pytest.mark.parametrize("backend", ["reference", "auto"])
+@pytest.mark.parametrize("backend", ["torch", "auto"])
 @pytest.mark.parametrize(
     ("lam", "relevance_scale", "attention_scale", "normalise"),
     list(itertools.product((0.0, 0.3, 1.0), RELEVANCE_SCALES, ATTENTION_SCALES, (True, False))),

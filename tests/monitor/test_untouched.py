@@ -18,7 +18,7 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("watch", [{}, {"certify": "scores"}, {"engine": "reference"}], ids=str)
+@pytest.mark.parametrize("watch", [{}, {"certify": "scores"}, {"engine": "autograd"}], ids=str)
 @pytest.mark.parametrize("run", RUNS)
 def test_losses_weights_and_randomness_are_the_same_bit_for_bit(run, watch):
     losses, weights, after, _ = train(None, **RUNS[run])

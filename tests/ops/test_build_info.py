@@ -22,7 +22,7 @@ h = torch.arange(6.0).reshape(3, 2)
 where = torch.tensor([0, 3]), torch.tensor([0]), torch.tensor([0.5])
 assert torch.equal(ops.interpolate_path(h, h + 1, *where), h + 0.5)
 assert torch.equal(torch.ops.calig_fast.interpolate_path(h, h + 1, *where), h + 0.5)
-assert ops.resolve("auto", h) == "reference"
+assert ops.resolve("auto", h) == "torch"
 try:
     ops.resolve("cpu", h)
 except RuntimeError as error:

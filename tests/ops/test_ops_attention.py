@@ -37,9 +37,9 @@ def test_every_length_about_a_tile_keeps_the_rule(size: int, positive: bool, sid
     args = gradient, qkv, out, lse, *where, longest, positive, bias
     results = {
         "cpu": (out, lse, *ops.attention_backward(*args, backend="cpu")),
-        "reference": (
-            *ops.attention_forward(qkv, *where, bias, backend="reference"),
-            *ops.attention_backward(*args, backend="reference"),
+        "torch": (
+            *ops.attention_forward(qkv, *where, bias, backend="torch"),
+            *ops.attention_backward(*args, backend="torch"),
         ),
     }
     exact = *forward.exact(qkv, *where, bias), *backward.exact(*args)
@@ -47,9 +47,7 @@ def test_every_length_about_a_tile_keeps_the_rule(size: int, positive: bool, sid
         for i, wanted in enumerate(exact):
             here = (slice(None), slice(first, last)) if i == 1 else slice(first, last)
             s = offsets.tolist().index(first)
-            mine, plain, true = (
-                x[s] if i == 3 else x[here] for x in (results["cpu"][i], results["reference"][i], wanted)
-            )
+            mine, plain, true = (x[s] if i == 3 else x[here] for x in (results["cpu"][i], results["torch"][i], wanted))
             off, allowed = ((x.double() - true).abs().max() for x in (mine, plain))
             # of a backward's exp(z - lse) the exponent was rounded in z and in lse, at their size
             units = FLOOR + (float(lse[:, first:last].abs().max()) if i >= 2 else 0.0)

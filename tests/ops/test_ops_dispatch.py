@@ -46,8 +46,8 @@ def test_the_compiled_module_is_loaded() -> None:
 
 def test_backends_says_why() -> None:
     found = ops.backends()
-    assert list(found) == ["reference", "cpu", "cuda", "triton"]
-    assert found["reference"] is None
+    assert list(found) == ["torch", "cpu", "cuda", "triton"]
+    assert found["torch"] is None
     for name in ("triton", "cuda"):
         assert found[name] is None or "kernels" in found[name] or "GPU" in found[name] or "built" in found[name]
 
@@ -61,7 +61,7 @@ def test_cpu_tensors_take_the_cpu_backend(op: str, monkeypatch: pytest.MonkeyPat
     real = getattr(module, op)
     monkeypatch.setattr(module, op, lambda *args: called.append(op) or real(*args))
     getattr(ops, op)(*arguments(op))
-    getattr(ops, op)(*arguments(op), backend="reference")
+    getattr(ops, op)(*arguments(op), backend="torch")
     assert called == [op]
 
 
@@ -90,12 +90,12 @@ def test_an_unknown_backend_is_named() -> None:
 
 def test_the_environment_forces_and_the_argument_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = torch.zeros(3, 4)
-    monkeypatch.setenv(dispatch.VARIABLE, "reference")
-    assert ops.resolve("auto", hidden) == "reference"
+    monkeypatch.setenv(dispatch.VARIABLE, "torch")
+    assert ops.resolve("auto", hidden) == "torch"
     if CPU is None:
         assert ops.resolve("cpu", hidden) == "cpu"
     monkeypatch.setenv(dispatch.VARIABLE, "nonsense")
-    assert ops.resolve("reference", hidden) == "reference"
+    assert ops.resolve("torch", hidden) == "torch"
     with pytest.raises(ValueError, match=r"CALIG_FAST_BACKEND: expected one of .* got 'nonsense'"):
         ops.resolve("auto", hidden)
 
@@ -107,21 +107,21 @@ def test_resolve_tells_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         assert ops.resolve("auto", torch.zeros(2, dtype=dtype)) == "cpu"
     with pytest.raises(ValueError, match=r"no operation takes torch\.float8_e5m2"):
         ops.resolve("auto", torch.zeros(2, dtype=torch.float8_e5m2))
-    assert ops.resolve("auto", torch.zeros(2, dtype=torch.float16)) == "reference"
+    assert ops.resolve("auto", torch.zeros(2, dtype=torch.float16)) == "torch"
     with pytest.raises(RuntimeError, match=r"the cpu kernels do not take torch\.float16"):
         ops.resolve("cpu", torch.zeros(2, dtype=torch.float16))
     with pytest.raises(RuntimeError, match="cpu kernels take CPU tensors"):
         ops.resolve("cpu", torch.zeros(2, device="meta"))
-    assert ops.resolve("auto", torch.zeros(2, device="meta")) == "reference"
+    assert ops.resolve("auto", torch.zeros(2, device="meta")) == "torch"
 
 
 @pytest.mark.parametrize(
     ("able", "chosen"),
     [
-        ({"triton", "cuda", "reference"}, "triton"),
-        ({"cuda", "reference"}, "cuda"),
-        ({"cpu", "reference"}, "cpu"),
-        ({"reference"}, "reference"),
+        ({"triton", "cuda", "torch"}, "triton"),
+        ({"cuda", "torch"}, "cuda"),
+        ({"cpu", "torch"}, "cpu"),
+        ({"torch"}, "torch"),
     ],
 )
 def test_auto_takes_the_first_of_the_rule_that_can(

@@ -106,18 +106,18 @@ def _poison() -> Iterator[None]:
 def test_values(op: str, dtype: torch.dtype, backend: str) -> None:
     spec, floor = spec_of(op), FLOOR_OF.get((op, dtype), FLOOR)
     for case in spec.sample_cases(dtype):
-        wanted, got, reference = spec.exact(*case.args), run(op, case, backend), run(op, case, "reference")
+        wanted, got, reference = spec.exact(*case.args), run(op, case, backend), run(op, case, "torch")
         assert len(got) == len(wanted), case.name
         for g, w, r in zip(got, wanted, reference, strict=True):
             assert (g.shape, g.dtype) == (w.shape, r.dtype), case.name
-            fits = within(g, w, None if backend == "reference" else r, floor)
+            fits = within(g, w, None if backend == "torch" else r, floor)
             assert fits, f"{case.name}: {error(g, w)}, {error(r, w)}"
 
 
 @pytest.mark.parametrize(("op", "dtype"), PROBLEMS)
 def test_the_rule_refuses_a_small_mistake(op: str, dtype: torch.dtype) -> None:
     case = next(c for c in spec_of(op).sample_cases(dtype) if c.name.startswith("ragged"))
-    wanted, reference = spec_of(op).exact(*case.args)[0], run(op, case, "reference")[0]
+    wanted, reference = spec_of(op).exact(*case.args)[0], run(op, case, "torch")[0]
     wrong = reference.clone()
     worst = wanted.abs().argmax()
     wrong.view(-1)[worst] *= 1 + 2 * REFERENCE * torch.finfo(wrong.dtype).eps
@@ -146,7 +146,7 @@ def test_bfloat16_rounds_to_nearest_even_and_keeps_nan_and_infinity(backend: str
     assert points[0, :3].tolist() == [1.0, 1.0078125, 1.0]
     assert points[0, 3].isnan()
     assert torch.equal(points[1, :3], start[0, :3])
-    assert points[1, 4] == torch.inf or backend == "reference"
+    assert points[1, 4] == torch.inf or backend == "torch"
 
 
 @pytest.mark.parametrize("backend", USABLE)
@@ -202,9 +202,9 @@ def agrees(op: str, args: tuple[Any, ...], backend: str, floor: float = FLOOR) -
     """That the backend keeps the rule."""
     if not has(op, backend):
         pytest.skip(f"no {backend} kernel of {op}")
-    wanted, reference = in_float64(op, args), run(op, Case("", args), "reference")
+    wanted, reference = in_float64(op, args), run(op, Case("", args), "torch")
     for g, w, r in zip(run(op, Case("", args), backend), wanted, reference, strict=True):
-        assert within(g, w, None if backend == "reference" else r, floor), (error(g, w), error(r, w))
+        assert within(g, w, None if backend == "torch" else r, floor), (error(g, w), error(r, w))
 
 
 @pytest.mark.parametrize("backend", USABLE)
@@ -248,7 +248,7 @@ def test_infinities_and_nan_end_as_in_pytorch(kind: str, gated: bool, dtype: tor
     if gated:
         inner = torch.cat([inner, torch.ones_like(inner)], -1)
     found = call("activation_backward", gradient, inner, kind, gated, backend=backend)
-    plain = call("activation_backward", gradient, inner, kind, gated, backend="reference")
+    plain = call("activation_backward", gradient, inner, kind, gated, backend="torch")
     if gated and kind == "gelu":  # torch's own gelu of an infinity is nan where its loop is vectorised, inf elsewhere
         known = ~inner[:, : gradient.shape[1]].isinf().repeat(1, 2)
         found, plain = found[known], plain[known]
@@ -257,7 +257,7 @@ def test_infinities_and_nan_end_as_in_pytorch(kind: str, gated: bool, dtype: tor
     assert torch.equal(found[found.isinf()], plain[plain.isinf()])
 
 
-@pytest.mark.parametrize(("backend", "dtype"), [run for run in RUNS if run[0] != "reference"])
+@pytest.mark.parametrize(("backend", "dtype"), [run for run in RUNS if run[0] != "torch"])
 @pytest.mark.parametrize("kind", activation.KINDS)
 def test_slopes_keep_the_rule_on_a_fine_grid(kind: str, dtype: torch.dtype, backend: str) -> None:
     for low, high in ((-0.01, 0.01), (-4.0, 4.0), (-40.0, -4.0), (4.0, 40.0)):
@@ -265,7 +265,7 @@ def test_slopes_keep_the_rule_on_a_fine_grid(kind: str, dtype: torch.dtype, back
         inner, one = torch.cat([u, torch.ones_like(u)], -1), torch.ones_like(u)
         (wanted,) = activation.exact(one, inner, kind, True)
         found = call("activation_backward", one, inner, kind, True, backend=backend)
-        plain = call("activation_backward", one, inner, kind, True, backend="reference")
+        plain = call("activation_backward", one, inner, kind, True, backend="torch")
         for f, w, p in zip(found.chunk(2, -1), wanted.chunk(2, -1), plain.chunk(2, -1), strict=True):
             assert within(f, w, p), (low, error(f, w), error(p, w))
 

@@ -117,4 +117,4 @@ def attention_map(attended: SavedAttention, segment: int) -> Tensor:
 
 def _taken(rows: Tensor, backend: str) -> str:
     """The backend for such rows: of float16 on a CPU PyTorch takes care, whatever the backend."""
-    return "reference" if rows.dtype == torch.float16 and rows.device.type == "cpu" else backend
+    return "torch" if rows.dtype == torch.float16 and rows.device.type == "cpu" else backend

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ... import ops
 from ...model.encoder import Affine, Block, Norm
-from ...ops.activation_backward import reference as plain_activation
+from ...ops.activation_backward import pytorch as plain_activation
 from ...ops.activation_backward import spec as activation_spec
 from ...ops.dispatch import requested_backend
-from ...ops.norm_backward import reference as plain_norm
+from ...ops.norm_backward import pytorch as plain_norm
 from ...ops.norm_backward import spec as norm_spec
 from ...ops.packing import Segments
 from .attention import attend

@@ -5,7 +5,7 @@ Points of layer l join the wave at block l; on the way back each leaves it there
 On a GPU the host runs ahead: a round of points is as many transfers there as it has waves, none of them waited for,
 and one copy back, of the phi and F of all of them together. Between the two nothing is asked of the device: no value is
 read, no rows are chosen by a mask, no index is made on the host. The model's head and the explained scalar are the
-user's, and may wait, and so do the operations of the backend "reference". `ends` reads a few numbers, once a batch.
+user's, and may wait, and so do the operations of the backend "torch". `ends` reads a few numbers, once a batch.
 What lies before the head, and what after it, is recorded and replayed where waves of one shape come again (`graphs`).
 
 The blocks run in the dtype that is asked for. Products of float32 are cuBLAS's on a GPU, and exact there unless the

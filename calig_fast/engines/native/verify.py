@@ -47,7 +47,7 @@ def same_outputs(models: Sequence[Tensor], ours: Sequence[Tensor], packed: Packe
         if not float(error) <= (_agreement(mine.dtype) if limit is None else limit):
             raise ValueError(
                 f"model: from the output of block {layer} on it computes something else than its family says "
-                f'(relative difference {float(error):.1e}); use engine="reference", and report the model'
+                f'(relative difference {float(error):.1e}); use engine="autograd", and report the model'
             )
 
 
@@ -107,7 +107,7 @@ def reads_padding() -> ReadsPaddingError:
     """The error, saying what can be done."""
     return ReadsPaddingError(
         "model: its head reads rows of padding (left padding, or pooling that does not heed the mask), which the "
-        'native engine leaves out; use engine="reference"'
+        'native engine leaves out; use engine="autograd"'
     )
 
 

@@ -34,7 +34,7 @@ def accumulate_gradients(
         inputs: [S] int64, the input each segment belongs to.
         weights: [S] float32 or float64, quadrature weights.
         with_lig: also give the attributions element by element; takes one pair.
-        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+        backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
         phi [rows], r [tokens] and lig [tokens, D_0] ([0, D_0] without `with_lig`), float64 for float64 gradients, else

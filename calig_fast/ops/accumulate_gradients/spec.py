@@ -1,4 +1,4 @@
-"""What accumulate_gradients is: schema, checks, fake, float64 reference, sample cases."""
+"""Specification of accumulate_gradients: schema, checks, fake, float64 definition, sample cases."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def activation_backward(
         inner: [R,I], gated [R,2I], dtype of `gradient`; the rows before the activation.
         kind: 'gelu', 'gelu_tanh', 'relu' (its slope at 0 is 0) or 'silu'.
         gated: the activated first half of the rows multiplies the second.
-        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+        backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
         shape and dtype of `inner`; shares no memory with the arguments.

@@ -41,7 +41,7 @@ def attention_backward(
         maps: M, of how many segments, from the first on, the map is given.
         positive: take the positive part of P dP before the mean.
         bias: [H,N,N] or None, what `attention_forward` was given; it gets no gradient.
-        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+        backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
         dqkv [rows,3,H,E], dtype of `qkv`, and maps [M,longest,longest], dtype of `lse`, zeros outside a segment's own.

@@ -32,7 +32,7 @@ def attention_forward(
         scale: factor of the logits.
         bias: [H,N,N], N at least `longest`, finite, dtype of `lse`; None for none. It is of relative positions in
             BEiT, Swin, MPNet and T5; no family of ours passes one yet.
-        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+        backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
         out [rows,H,E], dtype of `qkv`, and lse [H,rows], float64 for float64, else float32.

@@ -1,4 +1,4 @@
-"""What attention_forward is: schema, checks, fake, float64 reference, sample cases."""
+"""Specification of attention_forward: schema, checks, fake, float64 definition, sample cases."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def attention_gradient(
         positive: take the positive part of P dP before the mean.
         tf32: let the products of float32 have ten bits of mantissa, where the backend has such ('cuda').
         bias: [H,N,N] or None, what `attention_forward` was given.
-        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+        backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
         M [S,longest,longest], dtype of `lse`, zeros outside a segment's own.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..compiled import refusal
-from .reference import attention_gradient
+from .pytorch import attention_gradient
 
 __all__ = ["attention_gradient", "supports"]
 

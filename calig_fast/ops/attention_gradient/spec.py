@@ -1,4 +1,4 @@
-"""What attention_gradient is: schema, checks, fake, float64 reference, sample cases."""
+"""Specification of attention_gradient: schema, checks, fake, float64 definition, sample cases."""
 
 from __future__ import annotations
 

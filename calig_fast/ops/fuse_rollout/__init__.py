@@ -43,7 +43,7 @@ def fuse_rollout(
             denominator gives zeros.
         attention_scale: G^ = 'sum': G / sum|G| over the input's whole map, 'max': G / max|G|, 'none': G; as above.
         normalise: divide every row of A by its sum of magnitudes.
-        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+        backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
         row' [tokens], identity' [tokens], dtype of `relevance`.

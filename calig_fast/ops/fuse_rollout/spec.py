@@ -1,4 +1,4 @@
-"""What fuse_rollout is: schema, checks, fake, float64 reference, sample cases."""
+"""Specification of fuse_rollout: schema, checks, fake, float64 definition, sample cases."""
 
 from __future__ import annotations
 

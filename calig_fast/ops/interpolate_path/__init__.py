@@ -33,7 +33,7 @@ def interpolate_path(
         inputs: [S] int64, the input each segment belongs to.
         nodes: [S] float32 or float64, a_s in [0, 1].
         rows: sum_s T_inputs[s], where the caller knows it; else a GPU is waited for.
-        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+        backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
         [sum_s T_inputs[s], D], dtype of `start`.

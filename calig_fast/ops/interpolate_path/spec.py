@@ -1,4 +1,4 @@
-"""What interpolate_path is: schema, checks, fake, float64 reference, sample cases."""
+"""Specification of interpolate_path: schema, checks, fake, float64 definition, sample cases."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def linear(
         bias: b [N], dtype of `x`, or None for zeros.
         residual: [R,N], dtype of `x`, or None for zeros.
         backward: multiply by W as it lies, not by its transpose.
-        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND. On a GPU it is
+        backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND. On a GPU it is
             PyTorch's own product.
 
     Returns:

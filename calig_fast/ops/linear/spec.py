@@ -1,4 +1,4 @@
-"""What linear is: schema, checks, fake, float64 reference, sample cases."""
+"""Specification of linear: schema, checks, fake, float64 definition, sample cases."""
 
 from __future__ import annotations
 

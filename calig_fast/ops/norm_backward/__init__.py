@@ -33,7 +33,7 @@ def norm_backward(
         deviation: s [R,1], likewise; the reciprocal of the standard deviation.
         weight: w [D], dtype of `gradient`, or None for ones.
         residual: [R,D], dtype of `gradient`, or None for zeros.
-        backend: 'auto', 'reference', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
+        backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
         [R,D], dtype of `gradient`; shares no memory with the arguments.

@@ -1,4 +1,4 @@
-"""What norm_backward is: schema, checks, fake, float64 reference, sample cases."""
+"""Specification of norm_backward: schema, checks, fake, float64 definition, sample cases."""
 
 from __future__ import annotations
 

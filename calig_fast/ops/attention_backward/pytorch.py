@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..attention_forward.reference import logits
-from ..attention_gradient.reference import of_segment
+from ..attention_forward.pytorch import logits
+from ..attention_gradient.pytorch import of_segment
 
 
 def supports(*tensors: Tensor) -> str | None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from ..attention_forward.reference import logits
+from ..attention_forward.pytorch import logits
 
 
 def supports(*tensors: Tensor) -> str | None:
