@@ -25,7 +25,7 @@ from calig_fast import Explainer
 from calig_fast.bench import machine
 from calig_fast.engines.native import linear as product
 from calig_fast.engines.native.engine import NativeEngine
-from calig_fast.methods import presets
+from calig_fast.methods import calig
 from calig_fast.methods.fusion import Fusion, context_map
 from calig_fast.methods.rollout import rollout
 from calig_fast.results.attribution import Attribution
@@ -99,7 +99,7 @@ def rollouts(ready: Explainer, work: Work) -> tuple[Callable[[], Tensor], Callab
         seen.append(args)
         return rollout(*args)
 
-    with mock.patch.object(presets, "rollout", watched):
+    with mock.patch.object(calig, "rollout", watched):
         call(ready, work, {})
     relevance, maps, mask, readout, fusion, backend = seen[-1]
     return (

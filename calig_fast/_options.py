@@ -12,7 +12,9 @@ from ._utils.progress import Progress
 from ._utils.warn import renamed
 from .engines.layer_paths import Rule
 from .inputs.target import KINDS, Output
-from .methods import presets
+from .methods import registry
+from .methods.base import Method
+from .methods.calig import IMAGES
 from .methods.fusion import Fusion
 from .ops.dispatch import requested_backend
 
@@ -30,7 +32,7 @@ class Options:
 
     target: Any = None
     baselines: Any = None
-    method: str | Fusion = "calig"
+    method: str | Fusion | Method = "calig"
     output: Output = "logit"
     layers: int | str | Sequence[int | str] | None = None
     n_steps: int | None = None
@@ -77,13 +79,13 @@ class Options:
         return Rule(self.quadrature, self.n_steps, self.tolerance)
 
     @property
-    def resolved(self) -> presets.Method:
+    def resolved(self) -> Method:
         """The method, its options applied."""
-        return presets.resolve(self.method, self.lam)
+        return registry.resolve(self.method, self.lam)
 
     def with_modality_defaults(self, images: bool) -> Options:
         """The same options with CA-LIG's own chosen for the kind of input, where the caller chose none."""
-        return replace(self, method=presets.IMAGES) if images and self.method == "calig" else self
+        return replace(self, method=IMAGES) if images and self.method == "calig" else self
 
     def block_names(self) -> tuple[str, ...] | None:
         """The blocks the caller named, or None where layers holds indices or nothing."""

@@ -21,8 +21,9 @@ from .engines.native.workspace import Workspace
 from .inputs.baseline import Reference, reference, take
 from .inputs.prepare import Inputs
 from .inputs.target import Target, is_multi_label, per_input, scalars
+from .methods.base import Signals
 from .methods.fusion import Fusion, context_map
-from .methods.presets import Signals, allowed, combined, score_errors
+from .methods.score_error import allowed, combined, score_errors
 from .model.checks import compute_dtype
 from .model.encoder import Encoder
 from .model.instrumented import Layout

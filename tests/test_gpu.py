@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from calig_fast import Explainer, explain, ops
-from calig_fast.methods import presets
+from calig_fast.methods.registry import methods
 
 DEVICE = os.environ.get("CALIG_FAST_TEST_DEVICE", "cuda")
 BACKENDS = [name for name in ("torch", "triton", "cuda") if ops.backends()[name] is None]
@@ -58,7 +58,7 @@ def test_explain_on_a_gpu_is_that_on_the_cpu(kind: str, backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("method", presets.PRESETS)
+@pytest.mark.parametrize("method", methods())
 @pytest.mark.parametrize("kind", ["bert", "vit"])
 def test_every_method(kind: str, method: str, backend: str) -> None:
     options = {**FIXED, "engine": "auto", "method": method}

@@ -1,9 +1,9 @@
-"""Which backend runs an operation: discovered by file, chosen once a call, never changed by an exception.
+"""The choice of a backend for each call of an operation: by priority, and never changed by an exception.
 
-"auto" takes the first backend of `ORDER` that has the operation and takes the tensors. On a GPU that is Triton where it
-is installed, since it has every fused operation, the attention's too; then CUDA; plain PyTorch last. That Triton comes
-before CUDA is a rule, not a measurement: the two have not been timed against each other on a GPU. On a CPU it is the
-compiled module, then plain PyTorch.
+"auto" takes the first backend, by priority, that has the operation and takes the tensors. On a GPU Triton comes first:
+it has every fused operation, the attention's too. CUDA comes next, plain PyTorch last. This order is a rule, not a
+measurement: Triton and CUDA have not been timed against each other on a GPU. On a CPU the compiled module comes first,
+then plain PyTorch.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import pkgutil
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -22,10 +21,8 @@ import torch
 from torch import Tensor
 
 from .._utils.warn import renamed
-from .extension import extension
+from . import backend as backend_registry
 
-ORDER = ("triton", "cuda", "cpu", "torch")
-FILES = {"torch": "pytorch"}  # a module named torch would hide PyTorch in its package
 RENAMED = {"reference": "torch"}
 VARIABLE = "CALIG_FAST_BACKEND"
 
@@ -33,25 +30,10 @@ _library = torch.library.Library("calig_fast", "FRAGMENT")  # type: ignore[no-un
 _operations: dict[str, Operation] = {}
 
 
-def interpreting() -> bool:
-    """Whether Triton's kernels run in its interpreter, on CPU tensors too: TRITON_INTERPRET, read before they load."""
-    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "on")
-
-
 @cache
 def _machine_lacks(backend: str) -> str | None:
-    """Why this machine cannot run a backend whatever the operation, or None."""
-    if backend == "cpu" and extension().module is None:
-        return f"the compiled module is not loaded: {extension().reason}"
-    interpreted = backend == "triton" and interpreting()
-    if backend in ("cuda", "triton") and not (torch.cuda.is_available() or interpreted):
-        return "no GPU that torch can use"
-    if backend == "triton" and importlib.util.find_spec("triton") is None:
-        return "triton is not installed"
-    module = extension().module
-    if backend == "cuda" and (module is None or not module.build_info()["cuda"]):
-        return f"built without CUDA: {extension().reason if module is None else module.build_info()['cuda_note']}"
-    return None
+    """The reason why this machine cannot run a backend whatever the operation, or None."""
+    return backend_registry.known()[backend].available()
 
 
 def _tensors(args: Sequence[Any]) -> list[Tensor]:
@@ -67,8 +49,9 @@ def _tensors(args: Sequence[Any]) -> list[Tensor]:
 class Operation:
     """One fused operation: its schema registered with PyTorch, and its backends.
 
-    A backend is one file of the operation's folder, named as the backend (`pytorch.py` for "torch"). It has a function
-    named as the operation, and `supports(*tensors) -> str | None`: why it cannot take these tensors, or None.
+    A backend of the package is one file of the operation's folder, named as the backend (`pytorch.py` for "torch"). It
+    has a function named as the operation, and `supports(*tensors) -> str | None`: why it cannot take these tensors, or
+    None. A backend from elsewhere names its modules itself (`backend.base.Backend`).
 
     Args:
         package: name of the operation's package; the last part is the operation's name.
@@ -87,26 +70,36 @@ class Operation:
         fused: bool = True,
     ) -> None:
         self.package, self.name, self.dtypes, self.fused = package, package.rpartition(".")[2], dtypes, fused
+        self._kernels: dict[str, str | None] = {}
         definition = self._module("torch").__dict__[self.name]
         _library.define(self.name + schema)  # type: ignore[no-untyped-call]
         _library.impl(self.name, definition, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
         torch.library.register_fake(f"calig_fast::{self.name}", fake, lib=_library)
         _operations[self.name] = self
 
-    @cached_property
+    def kernel(self, backend: str) -> str | None:
+        """Dotted name of the module with the backend's kernel of this operation, or None."""
+        if backend not in self._kernels:
+            given = backend_registry.known()[backend].module
+            name = f"{self.package}.{backend}" if given is None else given(self.package)
+            there = name is not None and (name in sys.modules or importlib.util.find_spec(name) is not None)
+            self._kernels[backend] = name if there else None
+        return self._kernels[backend]
+
+    @property
     def files(self) -> frozenset[str]:
-        """The backends that have a file in the operation's folder."""
-        path = importlib.import_module(self.package).__path__
-        modules = {m.name for m in pkgutil.iter_modules(path)}
-        return frozenset(backend for backend in ORDER if FILES.get(backend, backend) in modules)
+        """The backends that have a kernel of this operation."""
+        return frozenset(backend for backend in backend_registry.known() if self.kernel(backend) is not None)
 
     def _module(self, backend: str) -> ModuleType:
-        name = f"{self.package}.{FILES.get(backend, backend)}"
+        name = self.kernel(backend)
+        if name is None:
+            raise RuntimeError(f"{self.name}: no {backend} kernel")
         return sys.modules.get(name) or importlib.import_module(name)
 
     def refusal(self, backend: str, tensors: Sequence[Tensor]) -> str | None:
         """Why `backend` cannot run this operation on these tensors, or None."""
-        if backend not in self.files:
+        if self.kernel(backend) is None:
             return f"no {backend} kernel for {self.name} in this release"
         reason: str | None = _machine_lacks(backend) or self._module(backend).supports(*tensors)
         return reason
@@ -123,17 +116,16 @@ class Operation:
         """
         wanted = requested_backend(backend)
         if wanted != "auto":
-            has_kernel = wanted in self.files
+            has_kernel = self.kernel(wanted) is not None
             if (reason := self.refusal(wanted, tensors) if has_kernel else _machine_lacks(wanted)) is not None:
                 raise RuntimeError(f"{self.name}: backend {wanted!r} cannot run: {reason}; use backend='auto'")
             if has_kernel:
                 return wanted
-        for name in ORDER:
-            if name == "triton" and interpreting():  # a test's business, thousands of times slower
-                continue
-            if name in self.files and self.refusal(name, tensors) is None:
+        order = backend_registry.known()
+        for name, backend_kind in order.items():
+            if backend_kind.chosen() and self.refusal(name, tensors) is None:
                 return name
-        reasons = "; ".join(f"{name}: {self.refusal(name, tensors)}" for name in ORDER)
+        reasons = "; ".join(f"{name}: {self.refusal(name, tensors)}" for name in order)
         raise RuntimeError(f"{self.name}: no backend can run: {reasons}")
 
     def __call__(self, backend: str, *args: Any) -> Any:
@@ -153,15 +145,16 @@ def requested_backend(backend: str) -> str:
     if backend == "auto" and os.environ.get(VARIABLE):
         source, name = VARIABLE, os.environ[VARIABLE]
     name = renamed(source, name, RENAMED)
-    if name not in ("auto", *ORDER):
-        raise ValueError(f"{source}: expected one of auto, {', '.join(reversed(ORDER))}, got {name!r}")
+    order = tuple(backend_registry.known())
+    if name not in ("auto", *order):
+        raise ValueError(f"{source}: expected one of auto, {', '.join(reversed(order))}, got {name!r}")
     return name
 
 
 def backends() -> dict[str, str | None]:
     """Every backend: None where it can be used on this machine, else the reason why not."""
     reasons: dict[str, str | None] = {}
-    for name in reversed(ORDER):
+    for name in reversed(backend_registry.known()):
         kernels = any(name in operation.files for operation in _operations.values())
         reasons[name] = _machine_lacks(name) if kernels else "no kernels in this release"
     return reasons
@@ -186,4 +179,4 @@ def resolve(backend: str, *tensors: Tensor) -> str:
     if not able:
         raise ValueError(f"tensors: no operation takes {', '.join(sorted(map(str, floating)))}; convert to float32")
     chosen = {operation.resolve(backend, tensors) for operation in able}
-    return "+".join(name for name in ORDER if name in chosen)
+    return "+".join(name for name in backend_registry.known() if name in chosen)

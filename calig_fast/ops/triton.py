@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .dispatch import interpreting
+from .backend.triton import interpreting
 
 AMD = torch.version.hip is not None
 WIDEST = 16384  # columns of a row that a program holds in registers

@@ -8,9 +8,9 @@ from tiny_models import IMAGE, TEXT, ids, pixels, tiny
 
 from calig_fast import Explainer, explain, ops
 from calig_fast.engines.native.engine import NativeEngine
-from calig_fast.methods.presets import PRESETS
+from calig_fast.methods.registry import methods
 
-NATIVE = [name for name, method in PRESETS.items() if method.integral != "input"]
+NATIVE = [name for name, method in methods().items() if method.integral != "input"]
 SAME_NODES = {"quadrature": "corrected_trapezoid", "n_steps": 5}
 
 

@@ -9,7 +9,7 @@ from slow import attention_maps
 from tiny_models import ids, pixels, tiny
 
 from calig_fast import Fusion, explain
-from calig_fast.methods.presets import PRESETS
+from calig_fast.methods.registry import methods
 
 DOUBLE = {"dtype": torch.float64, "target": 1}
 
@@ -143,14 +143,14 @@ def test_images_have_a_lam_of_their_own():
     assert chosen.method == "calig"
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", sorted(methods()))
 def test_every_preset_reports_what_it_is(name):
     a = explain(tiny("bert"), ids(8, 5), method=name)
     assert a.method == name
     assert a.scores.shape == (2, 8)
     assert (a.scores[1, 5:] == 0).all()
     assert torch.isfinite(a.scores).all()
-    integrates = PRESETS[name].integral != "none"
+    integrates = methods()[name].integral != "none"
     for value in (a.error, a.score_error, a.convergence_delta, a.gap):
         assert bool(torch.isnan(value).any()) != integrates
     assert a.converged.all()

@@ -84,7 +84,7 @@ def test_a_forced_backend_that_cannot_run_says_why(op: str) -> None:
 
 
 def test_an_unknown_backend_is_named() -> None:
-    with pytest.raises(ValueError, match="backend: expected one of auto, reference, cpu, cuda, triton, got 'gpu'"):
+    with pytest.raises(ValueError, match="backend: expected one of auto, torch, cpu, cuda, triton, got 'gpu'"):
         ops.fuse_rollout(*arguments("fuse_rollout"), backend="gpu")
 
 
@@ -129,7 +129,7 @@ def test_auto_takes_the_first_of_the_rule_that_can(
 ) -> None:
     operation = dispatch._operations["norm_backward"]
     monkeypatch.delenv(dispatch.VARIABLE, raising=False)
-    monkeypatch.setattr(dispatch, "interpreting", lambda: False)
+    monkeypatch.setattr("calig_fast.ops.backend.triton.interpreting", lambda: False)
     monkeypatch.setattr(operation, "refusal", lambda backend, tensors: None if backend in able else "planted")
     assert operation.resolve("auto", [torch.zeros(2)]) == chosen
 
@@ -159,12 +159,12 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_backend_is_one_more_file(apart: Path) -> None:
-    operation = sample(apart, "calig_grows", reference=(None, 1))
+    operation = sample(apart, "calig_grows", pytorch=(None, 1))
     x = torch.zeros(1)
     assert operation("auto", x).item() == 1
     for backend, refusal, added in (("triton", None, 2), ("cuda", "too small", 3)):
         (apart / f"calig_grows/{backend}.py").write_text(BODY.format(name="calig_grows", refusal=refusal, added=added))
-    del operation.files
+    operation._kernels.clear()
     importlib.invalidate_caches()
     assert operation.resolve("auto", [x]) == "triton"
     assert operation("auto", x).item() == 2
@@ -176,8 +176,8 @@ def test_a_backend_is_one_more_file(apart: Path) -> None:
 def test_an_operation_without_a_kernel_of_the_backend_takes_another(
     apart: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = sample(apart, "calig_both", reference=(None, 1), cuda=(None, 2))
-    other = sample(apart, "calig_other", reference=(None, 3), cpu=("too large", 4))
+    both = sample(apart, "calig_both", pytorch=(None, 1), cuda=(None, 2))
+    other = sample(apart, "calig_other", pytorch=(None, 3), cpu=("too large", 4))
     x = torch.zeros(1)
     assert (both("cuda", x).item(), other("cuda", x).item()) == (2, 3)
     assert ops.resolve("cuda", x) == "cuda+torch"

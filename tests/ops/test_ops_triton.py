@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from calig_fast import explain, ops
-from calig_fast.ops.dispatch import VARIABLE, interpreting
+from calig_fast.ops.backend.triton import interpreting
+from calig_fast.ops.dispatch import VARIABLE
 
 pytest.importorskip("triton")
 

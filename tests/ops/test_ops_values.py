@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map_only
 
 from calig_fast import ops
 from calig_fast.ops.activation_backward import spec as activation
-from calig_fast.ops.dispatch import interpreting
+from calig_fast.ops.backend.triton import interpreting
 from calig_fast.ops.samples import Case
 
 OPERATIONS = (

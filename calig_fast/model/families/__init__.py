@@ -10,22 +10,74 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Sequence
-from dataclasses import replace
-from types import ModuleType
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 
 from torch import nn
 
+from ..._utils.entry_points import load_entry_points
 from ..encoder import Encoder, children, name_of
+
+ENTRY_POINTS = "calig_fast.families"
+Reader = Callable[[nn.Module, str], Encoder | None]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family of models.
+
+    Args:
+        name: of the family, unique.
+        encoder: (module, prefix) to the `Encoder` of a module that lies at the dotted name `prefix` of the model, None
+            where the module is no backbone of this family.
+        refusal: module to the reason why a module of this family cannot be explained, or None.
+    """
+
+    name: str
+    encoder: Reader
+    refusal: Callable[[nn.Module], str | None] = lambda module: None
+
+
+_registered: dict[str, Family] = {}
+
+
+def register_family(family: Family) -> Family:
+    """Make a family of models known to `explain`; it is asked before the families of the package.
+
+    Raises:
+        TypeError: something else than a Family.
+        ValueError: a family of the package has this name.
+    """
+    if not isinstance(family, Family):
+        raise TypeError(f"family: expected a Family, got {type(family).__name__}")
+    if family.name in _shipped():
+        raise ValueError(f'family: "{family.name}" is a family of calig_fast; choose another name')
+    _registered[family.name] = family
+    return family
 
 
 def names() -> tuple[str, ...]:
     """The families known, in the order they are asked."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
+    return tuple(family.name for family in _families())
 
 
-def _load() -> list[ModuleType]:
-    return [importlib.import_module(f"{__name__}.{name}") for name in names()]
+@cache
+def _shipped() -> dict[str, Family]:
+    """The families of this folder, one a file."""
+    found = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in found}
+    none = Family.refusal
+    return {name: Family(name, m.encoder, getattr(m, "refusal", none)) for name, m in modules.items()}
+
+
+@cache
+def _installed() -> tuple[Family, ...]:
+    return tuple(load_entry_points(ENTRY_POINTS, Family))
+
+
+def _families() -> list[Family]:
+    return [*_registered.values(), *_installed(), *_shipped().values()]
 
 
 def find(model: nn.Module) -> Encoder | None:
@@ -34,17 +86,23 @@ def find(model: nn.Module) -> Encoder | None:
     Raises:
         ValueError: a family knows the model and knows that it cannot be explained.
     """
-    families = _load()
+    families = _families()
     for prefix, module in model.named_modules():
         for family in families:
-            found: Encoder | None = family.encoder(module, prefix)
+            found = family.encoder(module, prefix)
             if found is not None:
-                word = _embedding(model) if found.modality == "text" else None
-                return replace(found, embedding=word)
-            refusal = family.refusal(module) if hasattr(family, "refusal") else None
+                return with_embedding(found, model)
+            refusal = family.refusal(module)
             if refusal:
                 raise ValueError(f"model: {refusal}")
     return None
+
+
+def with_embedding(encoder: Encoder, model: nn.Module) -> Encoder:
+    """The encoder with the name of the model's word embedding, where it reads text and names none."""
+    if encoder.modality != "text" or encoder.embedding is not None:
+        return encoder
+    return replace(encoder, embedding=_embedding(model))
 
 
 def named(model: nn.Module, layers: Sequence[str]) -> Encoder:

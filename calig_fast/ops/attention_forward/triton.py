@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..dispatch import interpreting
+from ..backend.triton import interpreting
 from ..triton import AMD, launch, refusal
 
 LARGEST = 128  # columns of a head

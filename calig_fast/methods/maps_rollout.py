@@ -1,0 +1,20 @@
+"""A rollout of attention maps alone, the identity part kept in the readout row, as its authors define it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .base import Scores, Signals, attention_maps
+from .fusion import Fusion
+from .rollout import rollout
+
+
+def maps_rollout(normalise: bool) -> Callable[[Signals], Scores]:
+    """Signals to scores: the rollout of the maps, with or without normalised rows."""
+    fusion = Fusion(lam=0.0, attention_scale="none", normalise=normalise)
+
+    def read(s: Signals) -> Scores:
+        maps = attention_maps(s)
+        return rollout(s.relevance, maps, s.mask, s.readout, fusion, s.backend, keep_identity=True)
+
+    return read

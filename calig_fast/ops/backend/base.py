@@ -1,0 +1,27 @@
+"""A backend: a kind of kernel that operations may have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One kind of kernel.
+
+    Args:
+        name: the value of `backend=`.
+        priority: "auto" asks the backends from the highest priority down.
+        available: the reason why this machine cannot run the backend whatever the operation, or None.
+        module: an operation's package, whose last part is the operation's name, to the module that holds its kernel;
+            None for the file named as the backend in that package. The module has a function named as the operation, and
+            `supports(*tensors)`: the reason why it cannot take these tensors, or None.
+        chosen: False keeps "auto" from taking it.
+    """
+
+    name: str
+    priority: int
+    available: Callable[[], str | None]
+    module: Callable[[str], str | None] | None = None
+    chosen: Callable[[], bool] = lambda: True
