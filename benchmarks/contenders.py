@@ -12,8 +12,7 @@ from torch import Tensor
 
 from benchmarks import captum_loop
 from benchmarks.works import Work
-from calig_fast import Explainer, explain
-from calig_fast.results.attribution import Attribution
+from calig_fast import Attribution, Explainer, explain
 
 STEPS = 50
 NAMES = {

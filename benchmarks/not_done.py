@@ -21,14 +21,13 @@ from torch import Tensor
 
 from benchmarks import measure, results, truth
 from benchmarks.works import WORKS, Work
-from calig_fast import Explainer
+from calig_fast import Attribution, Explainer
 from calig_fast.bench import machine
 from calig_fast.engines.native import linear as product
 from calig_fast.engines.native.engine import NativeEngine
 from calig_fast.methods import calig
 from calig_fast.methods.fusion import Fusion, context_map
 from calig_fast.methods.rollout import rollout
-from calig_fast.results.attribution import Attribution
 
 WORK = "minilm_128"
 STEPS = 8

@@ -7,23 +7,38 @@ from typing import TYPE_CHECKING
 
 from . import views  # registers how results are shown
 from ._explain import Explainer, explain
+from ._options import ExplainOptions
+from ._utils.version import __version__ as __version__
+from .methods.base import Method, Signals
 from .methods.fusion import Fusion
+from .methods.registry import register_method
+from .model.encoder import Encoder
+from .model.families import Family, register_family
+from .ops.backend import register_backend
+from .ops.backend.base import Backend
 from .ops.build_info import build_info
 from .results.attribution import Attribution
 from .results.comparison import Comparison, compare
+from .results.provenance import Provenance
 from .results.tokens import Grid, Text, Word
 
 if TYPE_CHECKING:
     from . import bench, captum, demo, metrics, monitor, ops
 
-__version__ = "0.1.0"
 _ROOMS = ("bench", "captum", "demo", "metrics", "monitor", "ops")  # loaded at their first use
 __all__ = [
     "Attribution",
+    "Backend",
     "Comparison",
+    "Encoder",
+    "ExplainOptions",
     "Explainer",
+    "Family",
     "Fusion",
     "Grid",
+    "Method",
+    "Provenance",
+    "Signals",
     "Text",
     "Word",
     "bench",
@@ -35,6 +50,9 @@ __all__ = [
     "metrics",
     "monitor",
     "ops",
+    "register_backend",
+    "register_family",
+    "register_method",
     "views",
 ]
 

@@ -1,49 +1,36 @@
-"""What the user calls: `explain`, and `Explainer` for many inputs."""
+"""The public entry: `explain`, and `Explainer` for many inputs."""
 
 from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
 import torch
 from torch import nn
+from typing_extensions import Unpack
 
-from ._options import Options
+from ._options import ExplainOptions, Options
 from ._pipeline import Memory, Pipeline
-from ._utils.progress import Progress
+from ._utils.warn import renamed_argument
 from .engines.native.workspace import Workspace
 from .inputs.prepare import read
-from .inputs.target import Output
-from .methods.fusion import Fusion
 from .model import checks, families
 from .model.clone import unwrap
+from .model.encoder import Encoder
 from .results.attribution import Attribution
 
 
+@renamed_argument("tokenizer", "processor")
 def explain(
     model: nn.Module,
     inputs: Any,
+    processor: Any = None,
     *,
-    target: Any = None,
-    baselines: Any = None,
-    method: str | Fusion = "calig",
-    output: Output = "logit",
-    layers: int | str | Sequence[int | str] | None = None,
-    n_steps: int | None = None,
-    quadrature: str = "auto",
-    tolerance: float = 2e-2,
-    certify: str = "layers",
-    lam: float | None = None,
-    dtype: torch.dtype | None = None,
-    memory_budget: int | None = None,
-    engine: str = "auto",
-    backend: str = "auto",
-    tokenizer: Any = None,
-    progress: Progress = None,
-    return_maps: bool = False,
+    encoder: Encoder | None = None,
+    **options: Unpack[ExplainOptions],
 ) -> Attribution:
     """Signed relevance of every token or patch for what `model` decided about `inputs`, layer by layer.
 
@@ -57,15 +44,17 @@ def explain(
         model: a Hugging Face or timm classifier, or any model with `layers=` naming its blocks.
         inputs: a tokenizer's output, a dict of tensors, ids [T] or [B,T], pixels [C,H,W] or [B,C,H,W]; with a
             tokenizer or processor also text, a list of texts, a pair (a tuple), a list of pairs, PIL images.
-        tokenizer: tokenizer or image processor; names tokens and words, finds special tokens, takes text and pictures.
+        processor: tokenizer or image processor; names tokens and words, finds special tokens, takes text and pictures.
+        encoder: where the model's blocks are, for a model that no family knows; `layers` may name them instead.
+        **options: the arguments that follow, by name.
         target: class to explain: None (the predicted one), an int, or B of them; pairs for output="contrast". Several
-            of each input, [[0, 3], [1, 2]], or "all" for every class, share one way up and give one row each, those of
-            one input side by side; `source` says which input a row explains.
-        baselines: the reference. Text: "pad" (default), "mask", "unk", "zero_embedding", an id or embeddings, in the
+            of each input, [[0, 3], [1, 2]], or "all" for every class, share one forward pass and give one row each,
+            those of one input side by side; `source[b]` is the input that row b explains.
+        baselines: the baseline x'. Text: "pad" (default), "mask", "unk", "zero_embedding", an id or embeddings, in the
             place of content; ids in the place of everything; "zeros", a zero hidden state at each layer. Images: "blur"
             (default), "mean", "black", "zeros", pixels.
         method: "calig", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat", "attention_gradient",
-            "gradient_x_input", or a `Fusion` of options for CA-LIG.
+            "gradient_x_input", a registered name, a `Fusion` of options for CA-LIG, or a `Method` of your own.
         output: the scalar F: "logit", "log_prob", "prob", "contrast", or a function of the model's output (and, if it
             takes two arguments, of the [N] int64 input each row belongs to) that returns one scalar a row.
         layers: indices of the blocks used, or dotted names of the blocks (or of their list) of an unknown model.
@@ -78,10 +67,10 @@ def explain(
             move them most are refined first; the layers' own errors are reported all the same.
         lam: weight of the relevance in the fusion, 0 to 1; None for 0.8 with text and 0.97 with images.
         dtype: dtype to compute in; None for the model's own (float32 for half precision that the processor lacks).
-        memory_budget: bytes a wave of path points may hold; None for 56 MiB (512 MiB on the oracle),
+        memory_budget: bytes a wave of path points may hold; None for 56 MiB (512 MiB by autograd),
             on a GPU a 64th of its memory where that is more.
-        engine: "auto" (native where the family can, else the oracle), "native", or "autograd" (autograd
-            through the model's own modules).
+        engine: "auto" (native where the family can, else autograd), "native", or "autograd" (through the
+            model's own modules).
         backend: backend of the fused operations: "auto", "torch", "cpu", "triton", "cuda"; an operation that it has
             no kernel of takes another, and the result's `backend` names both.
         progress: True for a progress bar, or a function of (done, total).
@@ -91,28 +80,9 @@ def explain(
         the attribution.
 
     Raises:
-        ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
+        ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and how to mend it.
     """
-    return Explainer(
-        model,
-        tokenizer,
-        target=target,
-        baselines=baselines,
-        method=method,
-        output=output,
-        layers=layers,
-        n_steps=n_steps,
-        quadrature=quadrature,
-        tolerance=tolerance,
-        certify=certify,
-        lam=lam,
-        dtype=dtype,
-        memory_budget=memory_budget,
-        engine=engine,
-        backend=backend,
-        progress=progress,
-        return_maps=return_maps,
-    )(inputs)
+    return Explainer(model, processor, encoder=encoder, **options)(inputs)
 
 
 class Explainer:
@@ -129,20 +99,32 @@ class Explainer:
     Args:
         model: see `explain`.
         processor: tokenizer or image processor, or None.
+        encoder: see `explain`.
         **options: the options of `explain`.
 
     Raises:
         ValueError, TypeError: see `explain`.
     """
 
-    def __init__(self, model: nn.Module, processor: Any = None, **options: Any) -> None:
+    @renamed_argument("tokenizer", "processor")
+    def __init__(
+        self,
+        model: nn.Module,
+        processor: Any = None,
+        *,
+        encoder: Encoder | None = None,
+        **options: Unpack[ExplainOptions],
+    ) -> None:
         checks.model(model)
         self.model = model
         self.processor = processor
         self.settings = _settings(Options(), options)
         self._inner = unwrap(model)
         names = self.settings.block_names()
-        found = families.named(self._inner, names) if names else families.find(self._inner)
+        if encoder is not None:
+            found: Encoder | None = families.given(self._inner, encoder)
+        else:
+            found = families.named(self._inner, names) if names else families.find(self._inner)
         if found is None:
             raise ValueError(
                 f"model: no family knows {type(self._inner).__name__} (known: {', '.join(families.names())}); name its "
@@ -152,7 +134,7 @@ class Explainer:
         self._memory = Memory()
         self._workspaces: deque[Workspace] = deque(maxlen=1)
 
-    def __call__(self, inputs: Any, **options: Any) -> Attribution:
+    def __call__(self, inputs: Any, **options: Unpack[ExplainOptions]) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.
 
         Returns:
@@ -181,7 +163,7 @@ class Explainer:
         self._workspaces.append(mine)
 
 
-def _settings(base: Options, options: dict[str, Any]) -> Options:
+def _settings(base: Options, options: Mapping[str, Any]) -> Options:
     known = {f.name for f in fields(Options)}
     unknown = sorted(set(options) - known)
     if unknown:

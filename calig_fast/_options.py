@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -21,7 +21,28 @@ from .ops.dispatch import requested_backend
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
-@dataclass(frozen=True)
+class ExplainOptions(TypedDict, total=False):
+    """The keyword options of `explain` and `Explainer`, for type checkers; see `explain` for what each means."""
+
+    target: Any
+    baselines: Any
+    method: str | Fusion | Method
+    output: Output
+    layers: int | str | Sequence[int | str] | None
+    n_steps: int | None
+    quadrature: str
+    tolerance: float
+    certify: str
+    lam: float | None
+    dtype: torch.dtype | None
+    memory_budget: int | None
+    engine: str
+    backend: str
+    progress: Progress
+    return_maps: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Every option of `explain` but the model and the inputs; see there for what each means.
 

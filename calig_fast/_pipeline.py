@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +29,7 @@ from .model.instrumented import Layout
 from .quadrature.adaptive import AdaptiveIntegral
 from .quadrature.warm_start import Calibration, Trace
 from .results.attribution import Attribution, concatenate
+from .results.provenance import Provenance
 
 SEVERAL = 16  # targets in one pass: the attention maps of each are held until its scores are made
 
@@ -163,7 +163,7 @@ class Pipeline:
             )
             for slopes in ends.slopes
         ]
-        kind = "|".join(str(described[name]) for name in ("baselines", "output", "tolerance", "dtype"))
+        kind = "|".join(str(getattr(described, name)) for name in ("baselines", "output", "tolerance", "dtype"))
         found = self._integrate(call, ends, layers, settings, kind, signals)
         out = []
         for scalar, one, integrated in zip(ends.scalars, signals, found, strict=True):
@@ -199,11 +199,7 @@ class Pipeline:
                 images=batch.shown,
                 labels=_labels(self.model, ends),
                 method=method.name,
-                settings={
-                    **described,
-                    **({"not_native": self.not_native} if self.not_native else {}),
-                    **({"multi_label": True} if is_multi_label(engine.tap.model) else {}),
-                },
+                settings=replace(described, not_native=self.not_native, multi_label=is_multi_label(engine.tap.model)),
                 engine=engine.name,
                 backend=ops.resolve(settings.backend, ends.hidden[0].flatten(0, 1).float()),
                 maps=_context_maps(one, method.fusion) if settings.return_maps and method.fusion else None,
@@ -334,17 +330,17 @@ def _labels(model: nn.Module, ends: Endpoints) -> tuple[str, ...] | None:
 
 def _described(
     settings: Options, layers: list[int], compared: Reference | None, encoder: Encoder, engine: Engine
-) -> dict[str, Any]:
+) -> Provenance:
     fusion = settings.resolved.fusion
-    return {
-        "family": encoder.family,
-        "baselines": None if compared is None else compared.name,
-        "output": getattr(settings.output, "__name__", str(settings.output)),
-        "layers": layers,
-        "quadrature": settings.quadrature,
-        "n_steps": settings.n_steps,
-        "tolerance": settings.tolerance,
-        "certify": settings.certify,
-        "fusion": None if fusion is None else asdict(fusion),
-        "dtype": str(engine.dtype).removeprefix("torch."),
-    }
+    return Provenance(
+        family=encoder.family,
+        baselines=None if compared is None else compared.name,
+        output=getattr(settings.output, "__name__", str(settings.output)),
+        layers=layers,
+        quadrature=settings.quadrature,
+        n_steps=settings.n_steps,
+        tolerance=settings.tolerance,
+        certify=settings.certify,
+        fusion=None if fusion is None else asdict(fusion),
+        dtype=str(engine.dtype).removeprefix("torch."),
+    )

@@ -9,6 +9,10 @@ import browser
 import pytest
 import torch
 
+from calig_fast.methods import registry
+from calig_fast.model import families
+from calig_fast.ops import backend
+
 torch.set_num_threads(1)
 
 
@@ -19,3 +23,12 @@ def chromium():
         (pytest.fail if os.environ.get("CALIG_FAST_BROWSER") == "required" else pytest.skip)(browser.missing())
     with browser.chromium() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _registries(monkeypatch):
+    """What a test registers is gone after it."""
+    for module in (registry, families, backend):
+        monkeypatch.setattr(module, "_registered", {})
+    yield
+    backend.known.cache_clear()

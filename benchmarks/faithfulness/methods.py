@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.faithfulness.signals import Signals, explainer, heads, integrated_slopes, read
 from benchmarks.faithfulness.task import Case, Task
-from calig_fast.methods.fusion import Fusion
+from calig_fast import Fusion
 
 PRESETS = ("rollout", "chefer", "attcat", "attention_gradient", "gradient_x_input")
 METHODS = ("calig", "layer_ig_mean", "ig", "captum_ig", *PRESETS, "random")

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.faithfulness.task import Case, Task
-from calig_fast import Explainer
-from calig_fast.methods.fusion import Fusion
+from calig_fast import Explainer, Fusion
 from calig_fast.methods.rollout import rollout
 
 MAPS = Fusion(lam=0.0, attention_scale="none")  # its context maps are the attention gradients themselves

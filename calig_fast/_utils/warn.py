@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _PACKAGE = str(Path(__file__).parents[1])
 
@@ -36,3 +41,27 @@ def renamed(argument: str, value: str, names: Mapping[str, str]) -> str:
         _SEEN.add((argument, value))
         warn(f'{argument}: "{value}" is now called "{new}"; the old name will go in 0.2', FutureWarning)
     return new
+
+
+def renamed_argument(old: str, new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator: the function takes keyword `old` for `new` too, with one warning (FutureWarning) a process.
+
+    Raises:
+        TypeError: both are given.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            if old in kwargs:
+                if new in kwargs:
+                    raise TypeError(f"{old}: it is the old name of {new}=, which is given too; leave {old} out")
+                if (old, new) not in _SEEN:
+                    _SEEN.add((old, new))
+                    warn(f"{old}= is now called {new}=; the old name will go in 0.2", FutureWarning)
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return run
+
+    return decorate

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment
 
-from ..results.comparison import compare
+from .. import compare
 from ..views.html import compare_fragment
 from .compared import Compared
 

@@ -11,10 +11,8 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from .. import metrics
-from .._explain import Explainer
+from .. import Attribution, Explainer, metrics
 from ..metrics import Agreement, Comparison, Erasure, Interval
-from ..results.attribution import Attribution
 from .loading import Loaded
 
 RANDOM = "random order"
@@ -76,7 +74,7 @@ def methods(
 
         def measure(name: str, scores: Any, a: Attribution | None, seconds: float | None) -> None:
             bar.reset(one, total=None, description=f"erasing: {name}")
-            erased = metrics.erasure(found.model, found.inputs, scores, tokenizer=found.processor, removal=removal)
+            erased = metrics.erasure(found.model, found.inputs, scores, processor=found.processor, removal=removal)
             compared.append(_compared(name, a, seconds, erased, compared[0].erasure if compared else erased))
             bar.advance(overall)
 

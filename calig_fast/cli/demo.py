@@ -22,7 +22,7 @@ def demo(
     with plain_errors(debug):
         from rich.console import Console
 
-        from .._explain import Explainer
+        from .. import Explainer
         from ..demo import load
         from ..views.terminal import render
 

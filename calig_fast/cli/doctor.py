@@ -18,8 +18,8 @@ def doctor(json: options.Json = None, debug: options.Debug = False) -> None:
     with plain_errors(debug):
         from dataclasses import asdict
 
+        from .. import build_info
         from ..model import families
-        from ..ops.build_info import build_info
 
         folders_exist(json)
         found, versions = build_info(), {name: _version(name) for name in PACKAGES}

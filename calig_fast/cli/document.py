@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..results.attribution import Attribution
+from .. import Attribution
 
 
 def document(attribution: Attribution) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def document(attribution: Attribution) -> dict[str, Any]:
         "method": a.method,
         "settings": {name: _simple(value) for name, value in a.settings.items()},
         "labels": None if a.labels is None else list(a.labels),
-        "inputs": [_input(a, b) for b in range(len(a))],
+        "inputs": [_input(a, b) for b in range(a.batch)],
     }
 
 

@@ -40,7 +40,7 @@ def explain(
 ) -> None:
     """Explain decisions of a saved model: words or patches by signed relevance, layer by layer."""
     with plain_errors(debug):
-        from .._explain import Explainer
+        from .. import Explainer
         from ..views.terminal import render
 
         folders_exist(html, json, save)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._utils.warn import renamed_argument
 from ..perturbation import Output, PerturbationRunner, perturbation_runner, rankings
 from .measure import Curve
 
@@ -15,13 +16,14 @@ WHOLE = tuple(i / 10 for i in range(11))
 CHEFER = tuple(i / 10 for i in range(1, 10))
 
 
+@renamed_argument("tokenizer", "processor")
 def deletion_auc(
     model: nn.Module,
     inputs: Any,
     scores: Any,
     *,
     target: Any = None,
-    tokenizer: Any = None,
+    processor: Any = None,
     fractions: Sequence[float] | Tensor = WHOLE,
     removal: Any = None,
     output: Output = "prob",
@@ -34,7 +36,7 @@ def deletion_auc(
 
     Args:
         fractions: [K] shares in rising order, two or more; 0 to 1 in tenths by default.
-        model, inputs, scores, target, tokenizer, removal, output, batch_size: see `erasure`.
+        model, inputs, scores, target, processor, removal, output, batch_size: see `erasure`.
 
     Returns:
         the curve [B,K] of the output, and its area.
@@ -43,17 +45,18 @@ def deletion_auc(
         ValueError, TypeError: see `erasure`.
     """
     shares = rankings.fractions_of(fractions, rising=True)
-    p = perturbation_runner(model, inputs, scores, target, tokenizer, removal, output, batch_size)
+    p = perturbation_runner(model, inputs, scores, target, processor, removal, output, batch_size)
     return _area("deletion AUC", p, p.top(shares), shares, higher=False)
 
 
+@renamed_argument("tokenizer", "processor")
 def insertion_auc(
     model: nn.Module,
     inputs: Any,
     scores: Any,
     *,
     target: Any = None,
-    tokenizer: Any = None,
+    processor: Any = None,
     fractions: Sequence[float] | Tensor = WHOLE,
     removal: Any = None,
     output: Output = "prob",
@@ -66,7 +69,7 @@ def insertion_auc(
 
     Args:
         fractions: [K] shares in rising order, two or more; 0 to 1 in tenths by default.
-        model, inputs, scores, target, tokenizer, removal, output, batch_size: see `erasure`.
+        model, inputs, scores, target, processor, removal, output, batch_size: see `erasure`.
 
     Returns:
         the curve [B,K] of the output, and its area.
@@ -75,10 +78,11 @@ def insertion_auc(
         ValueError, TypeError: see `erasure`.
     """
     shares = rankings.fractions_of(fractions, rising=True)
-    p = perturbation_runner(model, inputs, scores, target, tokenizer, removal, output, batch_size)
+    p = perturbation_runner(model, inputs, scores, target, processor, removal, output, batch_size)
     return _area("insertion AUC", p, p.removable[:, None] & ~p.top(shares), shares, higher=True)
 
 
+@renamed_argument("tokenizer", "processor")
 def perturbation_auc(
     model: nn.Module,
     inputs: Any,
@@ -86,7 +90,7 @@ def perturbation_auc(
     *,
     order: str = "positive",
     target: Any = None,
-    tokenizer: Any = None,
+    processor: Any = None,
     fractions: Sequence[float] | Tensor = CHEFER,
     removal: Any = None,
     output: Output = "accuracy",
@@ -103,7 +107,7 @@ def perturbation_auc(
         target: see `erasure`; the true classes for the accuracy on labels.
         fractions: [K] shares in rising order, two or more; 0.1 to 0.9 in tenths by default.
         output: "accuracy" (default), or another output of `erasure`, which needs fewer images to tell methods apart.
-        model, inputs, scores, tokenizer, removal, batch_size: see `erasure`.
+        model, inputs, scores, processor, removal, batch_size: see `erasure`.
 
     Returns:
         the curve [B,K] of the output, and its area.
@@ -114,7 +118,7 @@ def perturbation_auc(
     if order not in {"positive", "negative"}:
         raise ValueError(f'order: expected "positive" or "negative", got {order!r}')
     shares = rankings.fractions_of(fractions, rising=True)
-    p = perturbation_runner(model, inputs, scores, target, tokenizer, removal, output, batch_size)
+    p = perturbation_runner(model, inputs, scores, target, processor, removal, output, batch_size)
     positive = order == "positive"
     return _area(f"{order} perturbation AUC", p, p.top(shares, largest=positive), shares, higher=not positive)
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._utils.warn import renamed_argument
 from ..perturbation import Output, perturbation_runner, rankings
 from .measure import Curve, Measure
 
@@ -32,13 +33,14 @@ class Erasure:
     log_odds: Curve | None
 
 
+@renamed_argument("tokenizer", "processor")
 def erasure(
     model: nn.Module,
     inputs: Any,
     scores: Any,
     *,
     target: Any = None,
-    tokenizer: Any = None,
+    processor: Any = None,
     fractions: Sequence[float] | Tensor = FRACTIONS,
     removal: Any = None,
     output: Output = "prob",
@@ -63,7 +65,7 @@ def erasure(
         scores: an Attribution, or [B,T] numbers for all tokens, special tokens and padding counted. Of an Attribution
             with several targets an input, each row is measured.
         target: class that was explained: None (the Attribution's own; of a tensor the predicted one), an int, B ints.
-        tokenizer: tokenizer or image processor, or None.
+        processor: tokenizer or image processor, or None.
         fractions: [K] shares of the removable tokens, 0 to 1.
         removal: what takes the place of what is removed. Text: "mask" (default), "pad", "unk", "zero_embedding", an id,
             in the token's place and still attended to; or "delete", which closes the gap and puts padding on the right.
@@ -83,7 +85,7 @@ def erasure(
     shares = rankings.fractions_of(fractions)
     logs = output == "prob"  # a probability is read off its logarithm, which log-odds need
     p = perturbation_runner(
-        model, inputs, scores, target, tokenizer, removal, "log_prob" if logs else output, batch_size
+        model, inputs, scores, target, processor, removal, "log_prob" if logs else output, batch_size
     )
     top, k = p.top(shares), len(shares)
     ends = torch.stack([torch.zeros_like(p.removable), p.removable], 1)

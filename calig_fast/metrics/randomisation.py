@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from .._explain import explain
+from .._utils.warn import renamed_argument
 from ..perturbation import explained_classes, model_parts, opened, random_weights, with_weights
 from .agreement import similarity_of
+from .explainers import Explain, call_explainer
 from .measure import Measure
-from .sensitivity import Explain
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +36,14 @@ class Randomisation(Measure):
         return self.mean() < threshold
 
 
+@renamed_argument("tokenizer", "processor")
 def model_randomisation(
     model: nn.Module,
     inputs: Any,
     explainer: Explain = explain,
     *,
     target: Any = None,
-    tokenizer: Any = None,
+    processor: Any = None,
     mode: str = "cascading",
     similarity: str = "spearman",
     absolute: bool = False,
@@ -58,10 +60,10 @@ def model_randomisation(
     Args:
         model: a classifier; for one that no family knows, name its blocks in `layers`.
         inputs: as for `explain`.
-        explainer: called as `explain` is, explainer(model, inputs, target=, tokenizer=); returns an Attribution or
+        explainer: called as `explain` is, explainer(model, inputs, target=, processor=); returns an Attribution or
             [B,T] scores. For example functools.partial(explain, method="ig").
         target: class to explain: None, the predicted one; an int; B ints.
-        tokenizer: tokenizer or image processor, or None.
+        processor: tokenizer or image processor, or None.
         mode: "cascading" or "independent".
         similarity: "spearman", "kendall" or "top_k" (`top_k_overlap`).
         absolute: compare absolute values; Adebayo et al. report both.
@@ -78,9 +80,9 @@ def model_randomisation(
     if mode not in {"cascading", "independent"}:
         raise ValueError(f'mode: expected "cascading" or "independent", got {mode!r}')
     alike = similarity_of(similarity, "similarity")
-    inner, encoder, batch = opened(model, inputs, tokenizer, layers)
+    inner, encoder, batch = opened(model, inputs, processor, layers)
     classes = explained_classes(inner, batch, target)
-    original = explainer(with_weights(inner, {}), inputs, target=classes, tokenizer=tokenizer)
+    original = call_explainer(explainer, with_weights(inner, {}), inputs, classes, processor)
     parts = model_parts(inner, encoder)
     drawn = random_weights(inner, seed)
     names: list[str] = []
@@ -88,7 +90,7 @@ def model_randomisation(
     for part in parts.values():
         names = [*names, *part] if mode == "cascading" else part
         changed = with_weights(inner, {name: drawn[name] for name in names})
-        scores = explainer(changed, inputs, target=classes, tokenizer=tokenizer)
+        scores = call_explainer(explainer, changed, inputs, classes, processor)
         found.append(alike(original, scores, absolute=absolute).values)
     table = torch.stack(found, 1)
     values = table[:, -1] if mode == "cascading" else table.nanmean(1)

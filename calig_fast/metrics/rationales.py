@@ -195,8 +195,8 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
         raise ValueError(f'pool: expected "max", "sum" or "mean", got {pool!r}')
     if attribution.texts is None or any(text.text is None for text in attribution.texts):
         raise ValueError("attribution: spans of characters need the text; explain the text itself, with tokenizer=")
-    if len(spans) != len(attribution):
-        raise ValueError(f"spans: expected those of {len(attribution)} inputs, got {len(spans)}")
+    if len(spans) != attribution.batch:
+        raise ValueError(f"spans: expected those of {attribution.batch} inputs, got {len(spans)}")
     if any(word.start < 0 for text in attribution.texts for word in text.words):
         raise ValueError(
             "attribution: its words know no place in the text, as the tokenizer keeps none; take a fast tokenizer"

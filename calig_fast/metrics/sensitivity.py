@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .._explain import explain
+from .._utils.warn import renamed_argument
 from ..perturbation import (
     Output,
     continuous,
@@ -19,18 +19,18 @@ from ..perturbation import (
     rankings,
     with_weights,
 )
+from .explainers import Explain, call_explainer
 from .measure import Measure
 
-Explain = Callable[..., Any]
 
-
+@renamed_argument("tokenizer", "processor")
 def infidelity(
     model: nn.Module,
     inputs: Any,
     scores: Any,
     *,
     target: Any = None,
-    tokenizer: Any = None,
+    processor: Any = None,
     removal: Any = None,
     output: Output = "logit",
     samples: int = 50,
@@ -52,7 +52,7 @@ def infidelity(
         normalised: scale the scores of each input by the beta that fits best, E[sum s dF] / E[(sum s)^2], for scores
             whose scale is not the output's, such as those of a rollout.
         seed: of the sets; an input's sets depend on its own tokens alone, not on the batch.
-        model, inputs, scores, target, tokenizer, removal, output, batch_size: see `erasure`.
+        model, inputs, scores, target, processor, removal, output, batch_size: see `erasure`.
 
     Returns:
         [B], in squared units of the output.
@@ -64,7 +64,7 @@ def infidelity(
         raise ValueError(f"samples: expected an int of at least 1, got {samples!r}")
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction: expected a probability above 0, at most 1, got {fraction}")
-    p = perturbation_runner(model, inputs, scores, target, tokenizer, removal, output, batch_size)
+    p = perturbation_runner(model, inputs, scores, target, processor, removal, output, batch_size)
     if removed is None:
         sets = torch.stack([_drawn(row, samples, fraction, seed) for row in p.removable])
     else:
@@ -84,13 +84,14 @@ def infidelity(
     return Measure("infidelity", ((predicted - drop) ** 2).mean(1), higher_is_better=False)
 
 
+@renamed_argument("tokenizer", "processor")
 def max_sensitivity(
     model: nn.Module,
     inputs: Any,
     explainer: Explain = explain,
     *,
     target: Any = None,
-    tokenizer: Any = None,
+    processor: Any = None,
     radius: float = 0.02,
     samples: int = 10,
     seed: int = 0,
@@ -105,11 +106,11 @@ def max_sensitivity(
     Args:
         model: a classifier; for text one that takes `inputs_embeds`.
         inputs: as for `explain`.
-        explainer: called as `explain` is, explainer(model, inputs, target=, tokenizer=), where inputs is a dict with
+        explainer: called as `explain` is, explainer(model, inputs, target=, processor=), where inputs is a dict with
             `inputs_embeds` (and special_tokens_mask) or pixels; returns an Attribution or [B,T] scores. For example
             functools.partial(explain, method="ig").
         target: class to explain: None, the predicted one; an int; B ints.
-        tokenizer: tokenizer or image processor, or None.
+        processor: tokenizer or image processor, or None.
         radius: in the unit of the embeddings or the normalised pixels.
         samples: perturbed inputs for each.
         seed: of the perturbations; an input's depend on its own tokens alone, not on the batch.
@@ -127,7 +128,7 @@ def max_sensitivity(
     for name, value in (("samples", samples), ("batch_size", batch_size)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}: expected an int of at least 1, got {value!r}")
-    inner, encoder, batch = opened(model, inputs, tokenizer)
+    inner, encoder, batch = opened(model, inputs, processor)
     classes = explained_classes(inner, batch, target)
     running = with_weights(inner, {})
     call, moving = continuous(running, encoder.embedding, batch)
@@ -136,7 +137,7 @@ def max_sensitivity(
         some = {k: v[owners.to(v.device)] for k, v in call.items()}
         if added is not None:
             some[moving] = some[moving] + added.to(some[moving])
-        found = explainer(running, some.get("", some), target=classes[owners], tokenizer=tokenizer)
+        found = call_explainer(explainer, running, some.get("", some), classes[owners], processor)
         table = rankings.table(found, "explainer")
         return table, rankings.content(found, None, table.shape)
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from .._explain import Explainer
-from .._utils.warn import warn
+from .._utils.warn import renamed_argument, warn
 from ..inputs.prepare import read
 from ..model import checks
 from ..model.clone import unwrap
@@ -32,7 +32,7 @@ _OURS = {"target": "a probe has its own: Probe(inputs, target=...)", "progress":
 class Monitor:
     """Explains a few probes again and again while a model trains, and says how what it looks at changes.
 
-        monitor = Monitor(model, ["a text", "another"], tokenizer=tokenizer, log="looks.jsonl", page="looks.html")
+        monitor = Monitor(model, ["a text", "another"], processor=tokenizer, log="looks.jsonl", page="looks.html")
         for batch in loader:
             ...                 # forward, backward, optimizer.step()
             monitor.step()
@@ -54,7 +54,7 @@ class Monitor:
     Args:
         model: as for `explain`; wrapped, in training mode, on any device, which may change while it trains.
         probes: an input, a `Probe` (with target and name), a list of them, or a batch, which becomes a probe a row.
-        tokenizer: tokenizer or image processor, for probes that are texts or pictures.
+        processor: tokenizer or image processor, for probes that are texts or pictures.
         every: fewest steps between two looks, an int.
         overhead: most of the time that looks may take, above 0 and at most 1; 1 looks every `every` steps.
         log: where each look goes, one record a probe: a path (JSON lines, appended), TensorBoard's SummaryWriter, a
@@ -70,11 +70,12 @@ class Monitor:
         ValueError, TypeError: an argument that cannot be honoured, or a probe that the model cannot read.
     """
 
+    @renamed_argument("tokenizer", "processor")
     def __init__(
         self,
         model: nn.Module,
         probes: Any,
-        tokenizer: Any = None,
+        processor: Any = None,
         *,
         every: int = 1,
         overhead: float = 0.02,
@@ -91,7 +92,7 @@ class Monitor:
         self._certified = certify is not None
         checks.model(model)
         self._original = Original(unwrap(model))
-        self._explainer = Explainer(self._original.module, _own(tokenizer), **_options(certify, tolerance, options))
+        self._explainer = Explainer(self._original.module, _own(processor), **_options(certify, tolerance, options))
         self._probes = _readable(probes, self._explainer)
         self._targets: dict[str, Any] = {str(p.name): p.target for p in self._probes}
         self._writers = writers(log)
@@ -248,11 +249,11 @@ def _listed(target: Any) -> Any:
     return list(target) if isinstance(target, tuple) else target
 
 
-def _own(tokenizer: Any) -> Any:
+def _own(processor: Any) -> Any:
     """A copy: a fast tokenizer keeps the padding and truncation of its last call, and the training may use it too."""
     with contextlib.suppress(Exception):  # a few cannot be copied, and hold no such state
-        return copy.deepcopy(tokenizer)
-    return tokenizer
+        return copy.deepcopy(processor)
+    return processor
 
 
 def _rank() -> int:

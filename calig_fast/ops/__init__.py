@@ -1,16 +1,24 @@
-"""The fused operations, each with one specification and one implementation per backend."""
+"""The fused operations, each with one specification and one implementation per backend; every folder is loaded."""
+
+import importlib
+import pkgutil
 
 from .accumulate_gradients import accumulate_gradients
 from .activation_backward import activation_backward
 from .attention_backward import attention_backward
 from .attention_forward import attention_forward
 from .attention_gradient import attention_gradient
-from .dispatch import backends, resolve
+from .dispatch import backends, operations, resolve
 from .extension import extension
 from .fuse_rollout import fuse_rollout
 from .interpolate_path import interpolate_path
 from .linear import linear
 from .norm_backward import norm_backward
+
+for _folder in pkgutil.iter_modules(__path__):
+    if _folder.ispkg and _folder.name not in ("backend",):
+        _package = importlib.import_module(f"{__name__}.{_folder.name}")
+        globals()[_folder.name] = getattr(_package, _folder.name)  # also of a folder that no line here names
 
 extension()
 
@@ -26,5 +34,6 @@ __all__ = [
     "interpolate_path",
     "linear",
     "norm_backward",
+    "operations",
     "resolve",
 ]

@@ -180,3 +180,9 @@ def resolve(backend: str, *tensors: Tensor) -> str:
         raise ValueError(f"tensors: no operation takes {', '.join(sorted(map(str, floating)))}; convert to float32")
     chosen = {operation.resolve(backend, tensors) for operation in able}
     return "+".join(name for name in backend_registry.known() if name in chosen)
+
+
+def operations(backend: str | None = None) -> tuple[str, ...]:
+    """Names of the operations, those alone that have a kernel of `backend` where that is given."""
+    every = sorted(_operations.items())
+    return tuple(name for name, operation in every if backend is None or operation.kernel(backend) is not None)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .probabilities import probabilities
+from .provenance import Provenance
 from .rendering import render
 from .tokens import Grid, Text, Word
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Attribution:
     """Signed relevance of every token (or image patch) for a decision, layer by layer, with its error.
 
@@ -48,12 +49,13 @@ class Attribution:
         images: [B,H,W,3] uint8 for display, or None.
         labels: class names in order, or None.
         method: name of the method.
-        settings: every option the answer depends on, as plain values.
+        settings: every option the answer depends on; a mapping given here becomes a `Provenance`.
         engine: engine that computed it.
         backend: backend of the fused operations.
         maps: [B,L,T,U] float32 context maps M_l where `return_maps=True`, else None.
         source: [B] int64, which of the inputs each row explains where several targets of one input were asked for;
             None where row b explains input b.
+        single: True for one input taken out of several by its index, which has no length and no index itself.
     """
 
     scores: Tensor
@@ -73,23 +75,27 @@ class Attribution:
     images: Tensor | None = None
     labels: tuple[str, ...] | None = None
     method: str = "calig"
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Provenance = field(default_factory=Provenance)
     engine: str = "autograd"
     backend: str = "torch"
     maps: Tensor | None = None
     source: Tensor | None = None
+    single: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", Provenance.of(self.settings))
 
     @property
     def converged(self) -> Tensor:
         """[B] bool: every layer of the input met the tolerance; with certify="scores", its scores did."""
-        if self.settings.get("certify") == "scores":
-            return self.score_error <= float(self.settings["tolerance"])
+        if self.settings.certify == "scores" and self.settings.tolerance is not None:
+            return self.score_error <= self.settings.tolerance
         return self.layer_converged.all(dim=1)
 
     @property
     def probabilities(self) -> Tensor:
         """[B,C] float64: softmax over the classes; sigmoid of a single logit, or of each of a multi-label model."""
-        return probabilities(self.logits, self.settings.get("multi_label", False))
+        return probabilities(self.logits, self.settings.multi_label)
 
     @property
     def tokens(self) -> tuple[tuple[str, ...], ...] | None:
@@ -136,7 +142,8 @@ class Attribution:
 
     def block(self, layer: int) -> int:
         """The model's block that row `layer` of `layer_scores` belongs to: another where `layers=` chose some."""
-        return int(self.settings.get("layers", range(layer + 1))[layer])
+        chosen = self.settings.layers
+        return layer if chosen is None else chosen[layer]
 
     def label(self, index: int = 0) -> str:
         """Name of the explained target of one input: a class name, `a - b` for a contrast, or `output`."""
@@ -147,7 +154,7 @@ class Attribution:
 
     def statement(self, index: int = 0) -> str:
         """What the numbers say about their own error, in one plain sentence."""
-        name, tolerance = self.method, self.settings.get("tolerance")
+        name, tolerance = self.method, self.settings.tolerance
         within = "" if tolerance is None else f", tolerance {tolerance:g}"
         error = self.error[index]
         if torch.isnan(error).all():
@@ -156,20 +163,36 @@ class Attribution:
         used = int(self.n_steps[index].sum())
         place = f"layer {self.block(worst)}"
         text = f"estimated error of the layer scores at most {float(error[worst]):.1e} ({place}), {used} gradients"
-        if self.settings.get("certify") == "scores":
+        if self.settings.certify == "scores":
             text = f"estimated error of the scores {float(self.score_error[index]):.1e}; {text}"
         if bool(self.converged[index]):
             return f"Converged: {text}{within}."
-        if self.settings.get("certify") == "scores":
+        if self.settings.certify == "scores":
             return f"NOT converged: {text}{within}. Raise n_steps or tolerance."
         late = [str(self.block(i)) for i, ok in enumerate(self.layer_converged[index].tolist()) if not ok]
         return f"NOT converged at layer {', '.join(late)}: {text}{within}. Raise n_steps or tolerance."
 
-    def __len__(self) -> int:
+    @property
+    def batch(self) -> int:
+        """B, the number of rows."""
         return int(self.scores.shape[0])
+
+    def __len__(self) -> int:
+        self._several("length")
+        return self.batch
 
     def __iter__(self) -> Iterator[Attribution]:
         return (self[i] for i in range(len(self)))
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("an Attribution is no array; use a.scores.numpy(), or a.numpy() for every tensor by name")
+
+    def _several(self, wanted: str) -> None:
+        if self.single:
+            raise TypeError(
+                f"this Attribution is one input, taken by its index, and has no {wanted}; index the Attribution of all "
+                "inputs, or use its tensors, as in a.scores[0]"
+            )
 
     def __getitem__(self, index: int | slice | Sequence[int] | Sequence[bool] | Tensor) -> Attribution:
         """The attribution of some of the inputs; the batch axis stays.
@@ -179,13 +202,15 @@ class Attribution:
 
         Raises:
             IndexError: an index outside the batch, bools that are not B, or something else.
+            TypeError: this is one input already.
         """
-        n = len(self)
+        self._several("index")
+        n = self.batch
         rows = list(range(n))[index] if isinstance(index, slice) else _rows(index, n)
         pick: dict[str, Any] = {name: value[rows] for name, value in self._tensors().items()}
         if self.texts is not None:
             pick["texts"] = tuple(self.texts[i] for i in rows)
-        return replace(self, **pick)
+        return replace(self, **pick, single=isinstance(index, int) and not isinstance(index, bool))
 
     def _tensors(self) -> dict[str, Tensor]:
         return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
@@ -215,6 +240,8 @@ class Attribution:
         rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self._tensors()}
         rest["texts"] = None if self.texts is None else [asdict(t) for t in self.texts]
         rest["grid"] = None if self.grid is None else asdict(self.grid)
+        rest["settings"] = dict(self.settings)
+        del rest["single"]
         document.write_text(json.dumps({"format": FORMAT, **rest}, ensure_ascii=False, indent=1), encoding="utf-8")
         save_file({n: v.detach().cpu().contiguous() for n, v in self._tensors().items()}, tensors)
         return tensors, document

@@ -33,7 +33,7 @@ class Comparison:
 
     def __len__(self) -> int:
         """Inputs that each explanation has."""
-        return len(self.attributions[0])
+        return self.attributions[0].batch
 
     def same_input(self, index: int) -> bool:
         """Whether all explain the same words (or patches) there, so that word n of one is word n of the other."""
@@ -117,9 +117,9 @@ def compare(
         raise ValueError("attributions: expected at least one explanation to show, got none")
     if len({a.grid is None for a in shown}) > 1:
         raise ValueError("attributions: texts cannot stand beside images; compare them apart")
-    if len({len(a) for a in shown}) > 1:
+    if len({a.batch for a in shown}) > 1:
         raise ValueError(
-            f"attributions: expected the same number of inputs in each, got {[len(a) for a in shown]}; "
+            f"attributions: expected the same number of inputs in each, got {[a.batch for a in shown]}; "
             "a[3] is one input"
         )
     if names is not None and (isinstance(names, str) or len(names) != len(shown)):
@@ -136,7 +136,7 @@ def _names(shown: tuple[Attribution, ...]) -> tuple[str, ...]:
     methods = [a.method for a in shown]
     if len(set(methods)) == len(methods):
         return tuple(methods)
-    targets = [f"{a.method}: {a.label()}" if len(a) == 1 else a.method for a in shown]
+    targets = [f"{a.method}: {a.label()}" if a.batch == 1 else a.method for a in shown]
     if len(set(targets)) == len(targets):
         return tuple(targets)
     times, seen = Counter(targets), Counter[str]()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -60,7 +60,7 @@ def page(attribution: Attribution) -> str:
     Returns:
         the document; write it as UTF-8.
     """
-    return _render("page.html.j2", Comparison((attribution.method,), (attribution,)), len(attribution))
+    return _render("page.html.j2", Comparison((attribution.method,), (attribution,)), attribution.batch)
 
 
 def fragment(attribution: Attribution) -> str:
@@ -73,7 +73,7 @@ def fragment(attribution: Attribution) -> str:
         a `<div>` with its style and script.
     """
     shown = Comparison((attribution.method,), (attribution,))
-    return _render("fragment.html.j2", shown, min(len(attribution), NOTEBOOK_INPUTS))
+    return _render("fragment.html.j2", shown, min(attribution.batch, NOTEBOOK_INPUTS))
 
 
 def compare_page(comparison: Comparison) -> str:
@@ -125,7 +125,7 @@ def _render(template: str, shown: Comparison, count: int) -> str:
     )
 
 
-def _flat(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Settings without their groups."""
     for name, value in settings.items():
         if isinstance(value, dict):
@@ -170,7 +170,7 @@ def _panel(name: str, attribution: Attribution, index: int, budget: int, ranked:
         else [_strip(row, scale) for row, scale in zip(summary.values, summary.scales, strict=True)],
         "data": _data(attribution, summary, index, views, budget),
         "maps": attribution.maps is not None,
-        "mappable": attribution.settings.get("fusion") is not None,
+        "mappable": attribution.settings.fusion is not None,
         "snippet": f"image of {grid.rows} x {grid.columns} patches" if grid else _snippet(summary),
     }
 

@@ -128,9 +128,9 @@ def summarise(attribution: Attribution, index: int, percentile: float = PERCENTI
     Raises:
         IndexError: no such input.
     """
-    if not -len(attribution) <= index < len(attribution):
-        raise IndexError(f"index {index}: this attribution holds {len(attribution)} inputs")
-    index %= len(attribution)
+    if not -attribution.batch <= index < attribution.batch:
+        raise IndexError(f"index {index}: this attribution holds {attribution.batch} inputs")
+    index %= attribution.batch
     table = torch.cat([attribution.scores[index : index + 1], attribution.layer_scores[index]]).double().cpu().numpy()
     special = (attribution.special[index] & attribution.mask[index]).cpu().tolist()
     mask = attribution.mask[index].cpu().tolist()
@@ -244,7 +244,7 @@ def _joined(words: tuple[str, ...]) -> tuple[Segment, ...]:
 
 def _classes(attribution: Attribution, index: int) -> list[ClassScore]:
     logits = attribution.logits[index]
-    chances = probabilities(logits, attribution.settings.get("multi_label", False))  # of this input alone
+    chances = probabilities(logits, attribution.settings.multi_label)  # of this input alone
     names = attribution.labels or ()
     return [
         ClassScore(visible(names[i]) if i < len(names) else f"class {i}", float(chances[i]), float(logits[i]))

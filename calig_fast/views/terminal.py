@@ -43,7 +43,7 @@ def render(attribution: Attribution, console: Console | None = None, layers: boo
     """
     console = Console() if console is None else console
     printer = _Printer(console)
-    for index in range(len(attribution)):
+    for index in range(attribution.batch):
         printer.show(attribution, index, layers)
 
 
@@ -70,7 +70,7 @@ class _Printer:
 
     def show(self, attribution: Attribution, index: int, layers: bool) -> None:
         summary = summarise(attribution, index)
-        self._print(self._heading(summary, f"input {index}" if len(attribution) > 1 else ""))
+        self._print(self._heading(summary, f"input {index}" if attribution.batch > 1 else ""))
         self._print(self._legend(summary, words=attribution.grid is None))
         if attribution.grid is None:
             self._words(summary)

@@ -19,17 +19,7 @@ from calig_fast.ops import dispatch
 from calig_fast.ops.build_info import build_info
 from calig_fast.ops.fuse_rollout import spec as fuse
 
-OPERATIONS = (
-    "interpolate_path",
-    "accumulate_gradients",
-    "fuse_rollout",
-    "norm_backward",
-    "linear",
-    "activation_backward",
-    "attention_forward",
-    "attention_backward",
-    "attention_gradient",
-)
+OPERATIONS = ops.operations()
 CPU = ops.backends()["cpu"]
 needs_cpu = pytest.mark.skipif(CPU is not None, reason=f"cpu: {CPU}")
 

@@ -19,16 +19,7 @@ from calig_fast.ops.dispatch import VARIABLE
 
 pytest.importorskip("triton")
 
-OPERATIONS = (
-    "interpolate_path",
-    "accumulate_gradients",
-    "fuse_rollout",
-    "norm_backward",
-    "activation_backward",
-    "attention_forward",
-    "attention_backward",
-    "attention_gradient",
-)
+OPERATIONS = ops.operations("triton")
 MEMORY_BOUND = ("accumulate_gradients", "interpolate_path", "norm_backward", "activation_backward")
 HERE = Path(__file__)
 interpreted = pytest.mark.skipif(not interpreting(), reason="run by test_the_interpreter_agrees, in its own process")

@@ -18,17 +18,7 @@ from calig_fast.ops.activation_backward import spec as activation
 from calig_fast.ops.backend.triton import interpreting
 from calig_fast.ops.samples import Case
 
-OPERATIONS = (
-    "interpolate_path",
-    "accumulate_gradients",
-    "fuse_rollout",
-    "norm_backward",
-    "linear",
-    "activation_backward",
-    "attention_forward",
-    "attention_backward",
-    "attention_gradient",
-)
+OPERATIONS = ops.operations()
 USABLE = [name for name, reason in ops.backends().items() if reason is None]
 ON_GPU = () if interpreting() else ("cuda", "triton")  # take tensors of a GPU alone; the cases are made on the CPU
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from tools.kernel_checks import build, problems
+from tools.kernel_checks import build, problems, traffic
 
 SCHEDULES = ("forward", "reverse", "random")
 OPTIONS = {
@@ -57,14 +57,6 @@ def load(folder: Path) -> ctypes.CDLL:
     return library
 
 
-def counted(library: ctypes.CDLL) -> dict[str, int]:
-    """What was counted since `emulated_record`."""
-    found = (ctypes.c_uint64 * 6)()
-    library.emulated_traffic(found)
-    names = ("requests", "bytes_read", "bytes_written", "sectors_read", "sectors_written", "conflicts")
-    return dict(zip(names, found, strict=True))
-
-
 def values(library: ctypes.CDLL, op: str) -> int:
     """Every case of one operation, in every schedule: right, the same bits, no two blocks at odds.
 
@@ -81,7 +73,7 @@ def values(library: ctypes.CDLL, op: str) -> int:
             library.emulated_schedule(schedule, count + 1)
             library.emulated_record(int(schedule == 0))
             answers.append(problem.run(library))
-            assert counted(library)["conflicts"] == 0, f"{name}: blocks touch each other's memory"
+            assert traffic.counted(library)["conflicts"] == 0, f"{name}: blocks touch each other's memory"
         library.emulated_record(0)
         assert (reason := problems.refusal(op, args, answers[0])) is None, f"{name}: {reason}"
         for schedule, answer in zip(SCHEDULES[1:], answers[1:], strict=True):
@@ -173,7 +165,6 @@ def main() -> None:
         for op in options.op:
             print(f"{op}, registered: {glue.values(op)} cases right", flush=True)
     if options.what in ("all", "traffic"):
-        from tools.kernel_checks import traffic
 
         traffic.report(load(options.build), options.out, options.op)
     print(f"{time.monotonic() - started[1]:.0f} s", file=sys.stderr)

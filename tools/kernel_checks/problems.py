@@ -15,14 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-OPERATIONS = (
-    "interpolate_path",
-    "accumulate_gradients",
-    "fuse_rollout",
-    "norm_backward",
-    "activation_backward",
-    "attention_gradient",
-)
+from calig_fast import ops
+
+OPERATIONS = ops.operations("cuda")
 SCALARS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 SCALES = ("none", "sum", "max", "max_t")
 KINDS = ("gelu", "gelu_tanh", "relu", "silu")

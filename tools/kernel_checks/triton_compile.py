@@ -27,6 +27,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from calig_fast import ops
 from calig_fast.ops.activation_backward.spec import KINDS
 from calig_fast.ops.triton import language, whole_rows
 
@@ -203,15 +204,8 @@ def measure(op: str, dtype: torch.dtype, variant: str, constants: dict[str, Any]
     )
 
 
-OPERATIONS = (
-    "interpolate_path",
-    "accumulate_gradients",
-    "norm_backward",
-    "activation_backward",
-    "fuse_rollout",
-    "attention_forward",
-    "attention_backward",
-)
+# the kernel of attention_gradient is compiled as the one of maps of attention_backward
+OPERATIONS = tuple(op for op in ops.operations("triton") if op != "attention_gradient")
 
 
 def reports(ops: tuple[str, ...] = OPERATIONS, archs: tuple[str, ...] = tuple(TARGETS)) -> Iterator[Report]:

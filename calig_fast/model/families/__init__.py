@@ -105,6 +105,25 @@ def with_embedding(encoder: Encoder, model: nn.Module) -> Encoder:
     return replace(encoder, embedding=_embedding(model))
 
 
+def given(model: nn.Module, encoder: Encoder) -> Encoder:
+    """An encoder that the caller made, its word embedding added where it names none.
+
+    Raises:
+        TypeError: no Encoder.
+        ValueError: no blocks, or a block that is no module of the model.
+    """
+    if not isinstance(encoder, Encoder):
+        raise TypeError(f"encoder: expected an Encoder, got {type(encoder).__name__}")
+    modules = dict(model.named_modules())
+    unknown = [name for name in encoder.blocks if name not in modules]
+    if unknown or not encoder.blocks:
+        raise ValueError(
+            f"encoder: its blocks {unknown or '()'} are not modules of {type(model).__name__}; name them as "
+            "model.named_modules() does"
+        )
+    return with_embedding(encoder, model)
+
+
 def named(model: nn.Module, layers: Sequence[str]) -> Encoder:
     """The encoder whose blocks the caller named.
 

@@ -1,0 +1,19 @@
+"""The explainers that a metric calls: `explain`, or a function of the caller's like it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+Explain = Callable[..., Any]
+
+
+def call_explainer(explainer: Explain, model: Any, inputs: Any, target: Any, processor: Any) -> Any:
+    """explainer(model, inputs, target=, processor=), or with tokenizer= where that is the name it takes."""
+    try:
+        names = set(inspect.signature(explainer).parameters)
+    except ValueError:  # a builtin: it has no signature
+        names = set()
+    name = "tokenizer" if "tokenizer" in names and "processor" not in names else "processor"
+    return explainer(model, inputs, target=target, **{name: processor})

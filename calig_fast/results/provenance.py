@@ -1,0 +1,69 @@
+"""The record of an explanation: what ran, how, and with which versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+OPTIONAL = ("not_native", "multi_label")  # there when they say something
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Provenance(Mapping[str, Any]):
+    """Every option that an answer depends on, as plain values; also a mapping of them by name.
+
+    Args:
+        family: name of the model's family.
+        baselines: name of the baseline, None where the method integrates nothing.
+        output: the explained scalar: its name, or that of the caller's function.
+        layers: indices of the blocks whose inputs were integrated at, None for all.
+        quadrature: the rule.
+        n_steps: its steps, or the most intervals of a path; None for the default.
+        tolerance: relative error that counts as converged, None where nothing is integrated.
+        certify: "layers" or "scores".
+        fusion: options of CA-LIG, None for other methods.
+        dtype: of the computation.
+        not_native: the reason why the native engine did not run, "" where it did or was not asked for.
+        multi_label: classes are independent of each other.
+        others: what another release recorded and this one has no name for.
+    """
+
+    family: str | None = None
+    baselines: str | None = None
+    output: str | None = None
+    layers: list[int] | None = None
+    quadrature: str | None = None
+    n_steps: int | None = None
+    tolerance: float | None = None
+    certify: str | None = None
+    fusion: dict[str, Any] | None = None
+    dtype: str | None = None
+    not_native: str = ""
+    multi_label: bool = False
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Provenance:
+        """The record of a mapping, such as a file holds; unknown names go to `others`."""
+        if isinstance(values, Provenance):
+            return values
+        known = {f.name for f in fields(cls)} - {"others"}
+        others = {name: value for name, value in values.items() if name not in known}
+        return cls(**{name: value for name, value in values.items() if name in known}, others=others)
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.others:
+            return self.others[name]
+        if name not in set(self):
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        for f in fields(self):
+            if f.name != "others" and (f.name not in OPTIONAL or getattr(self, f.name)):
+                yield f.name
+        yield from self.others
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
