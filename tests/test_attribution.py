@@ -68,7 +68,7 @@ def test_taking_some_of_the_inputs(make):
         (torch.zeros(n, dtype=torch.bool), []),
     ]:
         b = a[index]
-        assert len(b) == len(rows)
+        assert b.batch == len(rows)
         for name in ("scores", "layer_scores", "gap", "error", "target", "logits", "mask", "special", "n_steps"):
             torch.testing.assert_close(getattr(b, name), getattr(a, name)[rows], equal_nan=True)
         assert b.texts == (None if a.texts is None else tuple(a.texts[i] for i in rows))
@@ -86,7 +86,7 @@ def test_taking_some_of_the_inputs(make):
 def test_going_through_the_inputs_one_by_one():
     a = of_texts()
     parts = list(a)
-    assert [len(p) for p in parts] == [1, 1, 1]
+    assert [p.batch for p in parts] == [1, 1, 1]
     assert [p.tokens[0] for p in parts] == list(a.tokens)
     same(concatenate(parts), a)
     same(concatenate([a[:2], a[2]]), a)

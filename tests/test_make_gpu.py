@@ -79,7 +79,7 @@ def test_a_share_is_of_what_bounds_the_operation() -> None:
 
 def test_a_wrong_operation_is_not_timed(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sized, "agree", lambda *args: False)
-    with pytest.raises(truth.RedGateError, match=r"interpolate_path float32 small on reference: the answer is wrong"):
+    with pytest.raises(truth.RedGateError, match=r"interpolate_path float32 small on torch: the answer is wrong"):
         gpu_times.operations("H100", later(), "cpu", 1)
 
 
@@ -109,7 +109,7 @@ def test_all_of_it_is_written(feigned: None, tmp_path: Path, monkeypatch: pytest
     assert "# Feigned H100 80GB" in text
     assert "7 passed" in text
     assert "memcheck: compute-sanitizer is not installed" in text
-    assert text.count("| attention_gradient | bfloat16 | small | reference |") == 1
+    assert text.count("| attention_gradient | bfloat16 | small | torch |") == 1
     assert text.count("Captum loop") == 2
     assert "Left out for want of time: 0 operations, 0 contenders." in text
     page.write(tmp_path, tmp_path / "performance.md")  # which reads every result of the folder

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import inspect
 import os
 import re
 import subprocess
@@ -77,6 +78,8 @@ def test_the_reference_holds_what_is_public(site):
     said = "".join(p.read_text(encoding="utf-8") for p in (site / "api").glob("*.html"))
     for module in (calig_fast, metrics, monitor, captum):
         for name in module.__all__:
+            if inspect.ismodule(getattr(module, name)):
+                continue  # a room of the package, on a page of its own
             assert re.search(rf'id="calig_fast\.[\w.]*\b{name}"', said), name
 
 

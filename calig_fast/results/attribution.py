@@ -241,7 +241,8 @@ class Attribution:
         rest["texts"] = None if self.texts is None else [asdict(t) for t in self.texts]
         rest["grid"] = None if self.grid is None else asdict(self.grid)
         rest["settings"] = dict(self.settings)
-        del rest["single"]
+        if not self.single:
+            del rest["single"]  # earlier releases do not know it
         document.write_text(json.dumps({"format": FORMAT, **rest}, ensure_ascii=False, indent=1), encoding="utf-8")
         save_file({n: v.detach().cpu().contiguous() for n, v in self._tensors().items()}, tensors)
         return tensors, document
@@ -344,4 +345,4 @@ def concatenate(parts: Sequence[Attribution]) -> Attribution:
     merged: dict[str, Any] = {name: torch.cat([getattr(p, name) for p in parts]) for name in first._tensors()}
     if first.texts is not None:
         merged["texts"] = tuple(text for p in parts for text in p.texts or ())
-    return replace(first, **merged)
+    return replace(first, **merged, single=False)
