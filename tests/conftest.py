@@ -5,9 +5,9 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import browser
 import pytest
 import torch
+from helpers import browser
 
 torch.set_num_threads(1)
 

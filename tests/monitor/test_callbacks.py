@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
-from tiny_models import ids, tiny
+from helpers.tiny_models import ids, tiny
+from helpers.watched_training import DATA, X
 from torch.nn import functional
 from torch.utils.data import DataLoader
-from watched_training import DATA, X
 
 from calig_fast.monitor import Monitor
 

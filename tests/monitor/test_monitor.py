@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from test_budget import Clock
-from tiny_models import ids, pixels, tiny
+from helpers.clock import Clock
+from helpers.tiny_models import ids, pixels, tiny
 from torch import nn
 
 from calig_fast import Explainer

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
+from helpers.synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
 
 from calig_fast.views.colours import (
     DARK,

@@ -1,0 +1,73 @@
+"""`calig demo`, `calig doctor`, and the command as a module."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers.typed import fails, run
+from PIL import Image
+
+from calig_fast import demo
+from calig_fast.cli.doctor import PACKAGES
+
+
+def test_doctor_says_what_is_installed_and_what_runs():
+    found = run("doctor")
+    assert found.exit_code == 0
+    assert f"torch {torch.__version__.split('+')[0]}" in found.stdout
+    for name in PACKAGES:
+        assert f"  {name} " in found.stdout
+    assert "backend reference" in found.stdout
+    assert "instruction sets" in found.stdout
+
+
+def test_as_a_module():
+    found = subprocess.run([sys.executable, "-m", "calig_fast", "--help"], capture_output=True, text=True, timeout=120)
+    assert found.returncode == 0, found.stderr
+    for command in ("explain", "demo", "doctor"):
+        assert command in found.stdout
+    wrong = subprocess.run(
+        [sys.executable, "-m", "calig_fast", "explain", "--model", "/nowhere", "--text", "a"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert wrong.returncode == 2
+    assert wrong.stderr.strip().splitlines()[-1].startswith("error: ")  # a warning may come first
+    assert "no such folder" in wrong.stderr
+    assert wrong.stdout == ""
+
+
+def test_the_topics_demo_writes_a_page_and_pictures(tmp_path):
+    try:
+        demo.load("topics", 1)
+    except demo.MissingPackageError as error:
+        pytest.skip(str(error))
+    found = run("demo", "--only", "topics", "--out", tmp_path / "out")
+    assert found.exit_code == 0, found.output
+    page = (tmp_path / "out" / "topics.html").read_text(encoding="utf-8")
+    assert demo.load("topics", 1).labels[0] in page
+    for name in ("topics.png", "topics_layers.png"):
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert min(picture.size) > 300
+    assert "Converged" in found.stdout
+
+
+def test_doctor_as_json():
+    told = json.loads(run("doctor", "--json", "-").stdout)
+    assert told["backends"]["torch"] is None
+    assert told["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert "bert" in told["families"]
+
+
+def test_help_names_the_exit_codes_and_every_command():
+    found = run("--help")
+    assert found.exit_code == 0
+    for word in ("explain", "compare", "bench", "demo", "doctor", "Exit codes"):
+        assert word in found.stdout
+
+
+def test_a_demo_that_does_not_exist(tmp_path):
+    fails("demo", "--only", "cats", "--out", tmp_path, say="got 'cats'")
