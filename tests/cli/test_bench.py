@@ -4,16 +4,13 @@ import json
 
 import pytest
 import torch
-from helpers.tiny_models import ids, pixels, tiny
+from helpers.tiny_models import tiny
 from helpers.typed import fails, run
 from PIL import Image
 
-from calig_fast import Explainer, explain
 from calig_fast.bench import RedGateError, bench
 from calig_fast.bench import run as running
-from calig_fast.bench.captum_loop import loop, modules_before
-from calig_fast.bench.gates import errors, gate, same
-from calig_fast.inputs.prepare import read
+from calig_fast.bench.gates import errors, gate
 
 pytest.importorskip("captum")
 TEXT = "A dull film about nothing at all"
@@ -91,40 +88,6 @@ def test_mistakes(texts):
     fails(*some, "--rounds", 0, say="expected at least 1")
     fails(*some, "--threads", 0, say="--threads: expected at least 1")
     fails("bench", "--model", texts, say="give --text")
-
-
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra", "vit", "dinov2", "timm-token"])
-def test_captum_is_given_the_same_question(kind):
-    model, call = tiny(kind), pixels(1) if kind in {"vit", "dinov2", "timm-token"} else ids(7)
-    explainer = Explainer(model)
-    one = read(call, model, explainer.encoder, None)
-    found = loop(model, explainer.encoder, one, 2).relevance(8, 8)
-    wanted = explain(model, call, target=2, quadrature="gausslegendre", n_steps=8, engine="autograd")
-    assert max(errors([found], [wanted.layer_scores[0]])) < 2e-5
-
-
-def test_a_block_that_runs_twice_cannot_be_given_to_captum():
-    model, call = tiny("albert"), ids(7)
-    explainer = Explainer(model)
-    with pytest.raises(ValueError, match="it runs 2 times"):
-        modules_before(model, explainer.encoder.blocks, lambda: model(**call))
-
-
-def test_nothing_is_left_in_the_model():
-    model = tiny("bert")
-    modules_before(model, Explainer(model).encoder.blocks, lambda: model(**ids(7)))
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
-
-
-def test_gates():
-    oracle = [torch.tensor([[1.0, 2.0]])]
-    assert same({"ours": [oracle[0] * (1 + 5e-6)]}, oracle, lambda: pytest.fail("not needed")) < 1e-5
-    exact = [oracle[0].double() * (1 + 4e-4)]
-    assert same({"ours": [oracle[0] * (1 - 3e-4)]}, oracle, lambda: exact) == pytest.approx(3e-4, rel=1e-3)
-    with pytest.raises(RedGateError, match="ours at equal nodes"):
-        same({"ours": [oracle[0] * (1 - 5e-4)]}, oracle, lambda: exact)
-    with pytest.raises(RedGateError, match="no time is reported"):
-        gate("a check", float("nan"), 1.0)
 
 
 def test_progress_is_told(pictures):

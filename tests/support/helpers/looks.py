@@ -1,4 +1,4 @@
-"""Looks of a monitor made up for its page."""
+"""Looks of a monitor made up for its page, and what writes them down."""
 
 import math
 import re
@@ -43,3 +43,16 @@ def watched(text=HOSTILE, looks=3, name="probe"):
         scores = [1.0 / (1 + abs(i - k)) * (-1) ** i for i in range(count)]
         history.add(10 * k, attribution(text, scores, 0.1 + 0.8 * k / max(1, looks - 1)), False)
     return history
+
+
+class Writer:
+    """Looks like a SummaryWriter."""
+
+    def __init__(self):
+        self.scalars, self.texts = {}, []
+
+    def add_scalar(self, tag, value, step):
+        self.scalars.setdefault(tag, []).append((step, value))
+
+    def add_text(self, tag, text, step):
+        self.texts.append((tag, text, step))
