@@ -1,6 +1,7 @@
 """What a result was measured with."""
 
 import datetime
+import importlib.metadata
 import json
 import platform
 
@@ -15,7 +16,7 @@ def test_it_is_plain_values():
     datetime.date.fromisoformat(found["date"])
     assert found["python"] == platform.python_version()
     assert found["threads"] == torch.get_num_threads()
-    assert found["torch"] == torch.__version__
+    assert found["torch"] == importlib.metadata.version("torch")
 
 
 def test_what_is_not_installed_has_no_version(monkeypatch):

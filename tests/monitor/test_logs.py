@@ -51,4 +51,4 @@ def test_tensorboard_reads_it_back(tmp_path):
         monitor.step()
     reader = events.EventAccumulator(str(tmp_path))
     reader.Reload()
-    assert [event.step for event in reader.Targets("calig/probe 0/entropy")] == [1, 2]
+    assert [event.step for event in reader.Scalars("calig/probe 0/entropy")] == [1, 2]
