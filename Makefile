@@ -52,7 +52,7 @@ test: setup ## all tests, one process a core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov=calig_fast --cov-report=term:skip-covered
 
 captum-tests: setup ## Captum's own unit tests with our classes in their place (CAPTUM=DIR, a checkout of its repository)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/compat/captum_own.py $(CAPTUM)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/support/helpers/captum_own.py $(CAPTUM)
 
 docs: setup ## the documentation as a site, in site/; it loads nothing from elsewhere (python -m http.server -d site shows it)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet

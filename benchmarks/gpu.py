@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 # of the suite, what takes a device: each operation on each backend against its float64 reference; explanations of every
 # family, method and dtype; waves that wait for nothing; recorded sweeps
 TESTS = (
-    "tests/ops/test_ops_values.py",
+    "tests/ops/test_values.py",
     "tests/test_gpu.py",
-    "tests/engine/test_waiting.py",
-    "tests/engine/test_graphs.py",
+    "tests/engines/native/test_path_batch.py",
+    "tests/engines/native/test_cuda_graphs.py",
 )
-SANITIZED = ("tests/ops/test_ops_values.py", "-k", "large_problem and cuda")  # every CUDA kernel, on ragged segments
+SANITIZED = ("tests/ops/test_values.py", "-k", "large_problem and cuda")  # every CUDA kernel, on ragged segments
 TOOLS = ("memcheck", "racecheck")
 # seconds of each part, and in them the start of Python; together less than ten minutes
 LIMITS = {"tests": 260, "sanitizer": 60, "operations": 120, "explanations": 80}

@@ -245,8 +245,8 @@ def picture(image: Any, side: int) -> Tensor:
 
 
 def tests_models() -> Any:
-    """The models of the tests, `tests/real_models.py`."""
-    folder = str(Path(__file__).parents[1] / "tests")
+    """The models of the tests, `tests/support/helpers/real_models.py`."""
+    folder = str(Path(__file__).parents[1] / "tests" / "support")
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    return importlib.import_module("real_models")
+    return importlib.import_module("helpers.real_models")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from calig_fast import Explainer, compare, demo
-from tests.browser import chromium
+from tests.support.helpers.browser import chromium
 
 ARTICLE = (
     "Chip maker bets on phones\n\n"

@@ -5,9 +5,9 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import browser
 import pytest
 import torch
+from helpers import browser
 
 from calig_fast.methods import registry
 from calig_fast.model import families

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from captum.attr import LayerIntegratedGradients
-from real_models import as_distilbert, as_roberta, minilm_tokenizer, minilm_topics, vit_s14
-from slow import attention_maps
+from helpers.real_models import as_distilbert, as_roberta, minilm_tokenizer, minilm_topics, vit_s14
+from helpers.slow import attention_maps
 
 from calig_fast import explain
 from calig_fast.inputs.baseline import blur

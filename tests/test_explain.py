@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from tiny_models import CLS, PAD, SEP, ids, pixels, tiny
+from helpers.tiny_models import CLS, PAD, SEP, ids, pixels, tiny
 from torch import nn
 
 from calig_fast import Explainer, explain
@@ -306,7 +306,7 @@ def test_scalars_of_the_output(model):
 
 
 def test_a_regression_head():
-    from tiny_models import SIZES
+    from helpers.tiny_models import SIZES
     from transformers import BertConfig, BertForSequenceClassification
 
     torch.manual_seed(0)
@@ -316,8 +316,8 @@ def test_a_regression_head():
 
 
 def test_token_classification_and_question_answering_by_an_output_function():
-    from real_models import seeded
-    from tiny_models import SIZES
+    from helpers.real_models import seeded
+    from helpers.tiny_models import SIZES
     from transformers import BertConfig, BertForQuestionAnswering, BertForTokenClassification
 
     tagger = seeded(BertForTokenClassification(BertConfig(**SIZES)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import IMAGE, TEXT, ids, inputs, tiny
+from helpers.tiny_models import IMAGE, TEXT, ids, inputs, tiny
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from tiny_models import tiny
+from helpers.tiny_models import tiny
 
 from calig_fast import Explainer, explain, metrics
 from calig_fast._utils import warn

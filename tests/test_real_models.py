@@ -1,8 +1,8 @@
 """The same weights under another family's name compute the same thing."""
 
 import pytest
-import real_models as real
 import torch
+from helpers import real_models as real
 
 TEXTS = [
     "The striker scored twice as the visitors came from behind to win the cup.",

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from helpers.real_models import minilm_tokenizer, seeded
+from helpers.tiny_models import PICTURE
 from PIL import Image
-from real_models import minilm_tokenizer, seeded
-from tiny_models import PICTURE
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_models import ids, tiny
+from helpers.tiny_models import ids, tiny
 
 from calig_fast import explain
 from calig_fast.metrics import agreement, kendall, spearman, top_k_overlap

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from bags import Bag, content, contributions
-from tiny_models import ids, pixels, tiny
+from helpers.bags import Bag, content, contributions
+from helpers.tiny_models import ids, pixels, tiny
 
 from calig_fast import explain
 from calig_fast.metrics import deletion_auc, insertion_auc, perturbation_auc

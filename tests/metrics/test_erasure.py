@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
-from bags import Bag, content, contributions
-from tiny_models import SIZES, Linear, ids, pixels, tiny
+from helpers.bags import Bag, content, contributions
+from helpers.tiny_models import SIZES, Linear, ids, pixels, tiny
 
 from calig_fast import explain
 from calig_fast.metrics import comprehensiveness, erasure, log_odds, sufficiency

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_models import Linear, ids, pixels, tiny
+from helpers.tiny_models import Linear, ids, pixels, tiny
 
 from calig_fast import explain
 from calig_fast.metrics import model_randomisation

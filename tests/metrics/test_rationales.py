@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_models import tiny
+from helpers.tiny_models import tiny
 
 from benchmarks.peers import inputs as sentences
 from calig_fast import Explainer, explain
@@ -82,7 +82,7 @@ def test_auprc_is_that_of_scikit_learn(ties):
 
 
 def test_tokens_of_an_attribution_leave_special_ones_out():
-    from tiny_models import ids
+    from helpers.tiny_models import ids
 
     a = explain(tiny("bert"), ids(8, 5), method="gradient_x_input")
     marked = torch.ones(2, 8).bool()

@@ -3,15 +3,9 @@
 from itertools import pairwise
 
 import pytest
+from helpers.clock import Clock
 
 from calig_fast.monitor.budget import Budget
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 def run(budget, clock, steps, seconds, cost):

@@ -1,14 +1,14 @@
 """What the monitor reports, when it looks, and what happens when a look fails."""
 
 import copy
-import json
 import warnings
 from itertools import pairwise
 
 import pytest
 import torch
-from test_budget import Clock
-from tiny_models import ids, pixels, tiny
+from helpers.clock import Clock
+from helpers.looks import Writer
+from helpers.tiny_models import ids, pixels, tiny
 from torch import nn
 
 from calig_fast import Explainer
@@ -149,55 +149,6 @@ def test_a_look_before_the_first_step_shows_the_model_as_it_was():
     monitor.look()
     assert not monitor.step()
     assert [look.step for look in monitor.histories["probe 0"].looks] == [0]
-
-
-def test_lines_of_json(tmp_path):
-    path = tmp_path / "logs" / "looks.jsonl"
-    seen = []
-    monitor = always(model(), ids(9, 6), log=[path, seen.append])
-    monitor.step()
-    monitor.step()
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    assert records == seen
-    assert [(r["step"], r["probe"]) for r in records] == [(s, p) for s in (1, 2) for p in ("probe 0", "probe 1")]
-    assert records[0]["drift"] is None
-    assert records[2]["drift"] == pytest.approx(0)
-    assert len(records[1]["scores"]) == 6
-
-
-class Writer:
-    """Looks like a SummaryWriter."""
-
-    def __init__(self):
-        self.scalars, self.texts = {}, []
-
-    def add_scalar(self, tag, value, step):
-        self.scalars.setdefault(tag, []).append((step, value))
-
-    def add_text(self, tag, text, step):
-        self.texts.append((tag, text, step))
-
-
-def test_a_summary_writer_gets_every_number():
-    writer = Writer()
-    monitor = always(model(), ids(9), log=writer)
-    monitor.step()
-    monitor.step()
-    assert [step for step, _ in writer.scalars["calig/probe 0/top5"]] == [1, 2]
-    assert [step for step, _ in writer.scalars["calig/probe 0/drift"]] == [2]
-    assert {f"calig/probe 0/layers/{layer}" for layer in range(3)} <= set(writer.scalars)
-
-
-def test_tensorboard_reads_it_back(tmp_path):
-    tensorboard = pytest.importorskip("torch.utils.tensorboard")
-    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    with tensorboard.SummaryWriter(tmp_path) as writer:
-        monitor = always(model(), ids(9), log=writer)
-        monitor.step()
-        monitor.step()
-    reader = events.EventAccumulator(str(tmp_path))
-    reader.Reload()
-    assert [event.step for event in reader.Scalars("calig/probe 0/entropy")] == [1, 2]
 
 
 class Breaks(nn.Module):

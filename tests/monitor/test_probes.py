@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_models import ids, pixels
+from helpers.tiny_models import ids, pixels
 
 from calig_fast.monitor import Probe
 from calig_fast.monitor.probes import probes

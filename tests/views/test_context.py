@@ -3,7 +3,7 @@ import base64
 import numpy as np
 import pytest
 import torch
-from synthetic import REVIEW, of_texts, read, with_maps
+from helpers.synthetic import REVIEW, of_texts, read, with_maps
 
 from calig_fast.views.context import FEWEST, Rows, rows
 from calig_fast.views.summary import summarise

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
+from helpers.synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
 
 from calig_fast.results.attribution import Attribution
 from calig_fast.views.html import NOTEBOOK_INPUTS, fragment, page

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read, with_maps
+from helpers.synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read, with_maps
 
 from calig_fast import compare
 from calig_fast.views.summary import summarise, visible

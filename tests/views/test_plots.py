@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import cases, of_texts, read
+from helpers.synthetic import cases, of_texts, read
 
 from calig_fast import compare
 from calig_fast.views import plots

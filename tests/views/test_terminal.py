@@ -2,9 +2,9 @@ import io
 import re
 
 import pytest
+from helpers.synthetic import cases, of_texts, read
 from rich.cells import cell_len
 from rich.console import Console
-from synthetic import cases, of_texts, read
 
 from calig_fast.results.attribution import Attribution
 from calig_fast.views.terminal import WORDS, render

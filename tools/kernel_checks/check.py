@@ -28,7 +28,7 @@ from tools.kernel_checks import build, compile, emulate, gates, kernels_page, pr
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, DATA = ROOT / "docs" / "kernels.md", ROOT / "tools" / "kernel_checks" / "results.json"
-TESTS = ("tests/ops/test_ops_values.py", "tests/ops/test_ops_triton.py")
+TESTS = ("tests/ops/test_values.py", "tests/ops/test_triton.py")
 
 
 def versions() -> dict[str, str]:

@@ -123,7 +123,7 @@ def page(results: dict[str, Any], known: dict[str, str]) -> str:
         parts += ["## CUDA, compiled\n", "Shared memory that a launch adds is not counted.\n", _cuda(results["cuda"])]
     if "values" in results:
         parts += ["## CUDA, under the emulator\n", _emulated(results)]
-        parts += ["An input of 4,096 tokens is left to tests/test_emulation.py, in the first schedule.\n"]
+        parts += ["An input of 4,096 tokens is left to tests/tools/test_cuda_emulator.py, in the first schedule.\n"]
         same = "the same" if not results["twins"]["tensor cores"]["failed"] else "FAILED"
         parts += [f"attention_gradient's products by FMA and by what a tensor core is defined to do: {same}.\n"]
         parts += ["Bugs put into a kernel on purpose, to see that they are found:\n", _planted(results)]

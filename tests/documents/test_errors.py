@@ -1,0 +1,339 @@
+"""Every error of docs/errors.md is raised, as the type it should be; every error raised here is in the page."""
+
+import copy
+import importlib
+import re
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from helpers.captum_errors import CAPTUM_CASES
+from helpers.command_errors import COMMAND_CASES
+from helpers.metric_errors import METRIC_CASES
+from helpers.tiny_models import Linear, ids, pixels, tiny
+from helpers.view_errors import VIEW_CASES
+from torch import nn
+
+from calig_fast import Explainer, Fusion, explain, metrics, ops
+from calig_fast.monitor import Monitor, Probe
+
+PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `(.+?)` \|", PAGE, re.MULTILINE)
+X = ids(7)
+P = pixels(1)
+
+
+class Words:
+    """A tokenizer that makes one token a word, class and separator token around."""
+
+    all_special_ids, unk_token_id, pad_token_id, model_max_length = (1, 2), None, 0, 40
+
+    def __call__(self, first, second=None, **options):
+        from transformers import BatchEncoding
+
+        rows = [[1, *(5 + len(w) % 50 for w in text.split()), 2] for text in first]
+        if options.get("truncation"):
+            rows = [row[: options["max_length"]] for row in rows]
+        if "return_tensors" not in options:
+            return {"input_ids": rows}
+        longest = max(map(len, rows))
+        table = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+        return BatchEncoding({"input_ids": table, "attention_mask": (table != 0).long()})
+
+    def convert_ids_to_tokens(self, values):
+        return [str(v) for v in values]
+
+
+def poisoned():
+    model = copy.deepcopy(tiny("bert"))
+    with torch.no_grad():
+        model.classifier.bias[0] = float("nan")
+    return model
+
+
+def quantised():
+    return torch.ao.quantization.quantize_dynamic(copy.deepcopy(tiny("bert")), {nn.Linear}, torch.qint8)
+
+
+def split_devices():
+    model = copy.deepcopy(tiny("bert"))
+    model.classifier.to("meta")
+    return model
+
+
+class FullyShardedDataParallel(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Linear(2, 2)
+
+
+def altered():
+    """A BERT whose second block does something that its class of old does not."""
+    model = copy.deepcopy(tiny("bert"))
+    layer = model.bert.encoder.layer[1]
+    kind = type(layer)
+    layer.__class__ = type(
+        "Odd", (kind,), {"forward": lambda self, *args, **more: 1.1 * kind.forward(self, *args, **more)}
+    )
+    return model
+
+
+def left_padded():
+    call = ids(6)
+    wide = {"input_ids": torch.cat([torch.zeros(1, 2, dtype=torch.int64), call["input_ids"]], 1)}
+    return {**wide, "attention_mask": (wide["input_ids"] != 0).long()}
+
+
+class NoWords(nn.Module):
+    """Reads embeddings: there is no word embedding to take a reference from."""
+
+    def __init__(self):
+        super().__init__()
+        self.stack = nn.ModuleList([nn.Linear(8, 8), nn.Linear(8, 8)])
+        self.unused = nn.ModuleList([nn.Linear(8, 8), nn.Linear(8, 8)])
+
+    def forward(self, inputs_embeds):
+        h = inputs_embeds
+        for block in self.stack:
+            h = block(h)
+        return h.sum(1)
+
+
+class Merging(Linear):
+    """Halves its tokens between its blocks."""
+
+    def forward(self, input_ids):
+        h = self.words(input_ids)
+        return self.head(self.blocks[1](self.blocks[0](h)[:, ::2]).sum(1))
+
+
+class Longer(Linear):
+    """Adds a token of its own."""
+
+    def forward(self, input_ids):
+        h = self.words(torch.cat([input_ids, input_ids[:, :1]], 1))
+        for block in self.blocks:
+            h = block(h)
+        return self.head(h.sum(1))
+
+
+def replaced():
+    model = copy.deepcopy(tiny("bert"))
+    model.classifier.forward = lambda x: x
+    return model
+
+
+def token_model():
+    from helpers.tiny_models import SIZES
+    from transformers import BertConfig, BertForTokenClassification
+
+    return BertForTokenClassification(BertConfig(**SIZES))
+
+
+def autoencoder():
+    from transformers import ViTMAEConfig, ViTMAEForPreTraining
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    return ViTMAEForPreTraining(
+        ViTMAEConfig(**sizes, image_size=8, patch_size=4, decoder_hidden_size=16, decoder_num_hidden_layers=1)
+    )
+
+
+def bert(inputs=X, **options):
+    return lambda: explain(tiny("bert"), inputs, **options)
+
+
+def vit(inputs=P, **options):
+    return lambda: explain(tiny("vit"), inputs, **options)
+
+
+def biased(bias):
+    return lambda: ops.attention_forward(torch.zeros(2, 3, 1, 4), torch.tensor([0, 2]), 2, 0.5, bias)
+
+
+def text(inputs, **options):
+    return lambda: Explainer(tiny("bert"), Words())(inputs, **options)
+
+
+LINEAR = {"layers": "blocks", "method": "layer_ig"}
+CASES = [
+    (ValueError, lambda: explain(quantised(), X)),
+    (ValueError, lambda: explain(copy.deepcopy(tiny("bert")).to("meta"), X)),
+    (ValueError, lambda: explain(nn.Identity(), X)),
+    (TypeError, lambda: explain("bert-base-uncased", X)),
+    (ValueError, lambda: explain(FullyShardedDataParallel(), X)),
+    (ValueError, lambda: explain(replaced(), X)),
+    (ValueError, lambda: explain(Linear(), X)),
+    (ValueError, lambda: explain(autoencoder(), P)),
+    (ValueError, lambda: explain(token_model(), X)),
+    (ValueError, lambda: explain(poisoned(), X)),
+    (ValueError, lambda: explain(Linear(), X["input_ids"], layers="blocks", baselines=0)),
+    (ValueError, lambda: explain(Merging(), X["input_ids"], layers="blocks", method="layer_ig", baselines=0)),
+    (ValueError, bert(output=lambda out: out.logits[:, 0].detach())),
+    (
+        ValueError,
+        lambda: explain(
+            NoWords(), {"inputs_embeds": torch.ones(1, 4, 8)}, layers="unused", method="ig", baselines="zeros"
+        ),
+    ),
+    (ValueError, text([])),
+    (ValueError, vit(torch.zeros(0, 3, 16, 16))),
+    (ValueError, bert(torch.zeros(1, 0, dtype=torch.int64))),
+    (ValueError, bert(torch.zeros(0, 5, dtype=torch.int64))),
+    (ValueError, text("   ")),
+    (ValueError, bert({"input_ids": torch.tensor([[1, 2]]), "special_tokens_mask": torch.tensor([[1, 1]])})),
+    (ValueError, bert({**X, "attention_mask": torch.zeros_like(X["attention_mask"])})),
+    (TypeError, bert("a text without a tokenizer")),
+    (TypeError, lambda: explain(tiny("vit"), picture())),
+    (TypeError, text(["one", 2])),
+    (TypeError, bert(3.5)),
+    (TypeError, bert({"input_ids": [[1, 5, 2], [1, 2]]})),
+    (ValueError, lambda: explain(Linear(), {"input_ids": X["input_ids"], "segments": X["input_ids"]}, **LINEAR)),
+    (ValueError, bert(torch.tensor([[1, 99, 2]]))),
+    (ValueError, bert(ids(41))),
+    (TypeError, bert(P)),
+    (ValueError, bert(torch.zeros(1, 1, 5, dtype=torch.int64))),
+    (ValueError, bert({**X, "attention_mask": torch.ones(1, 5)})),
+    (ValueError, bert({**X, "special_tokens_mask": torch.ones(7, 1)})),
+    (ValueError, bert(baselines=torch.full((24,), float("nan")))),
+    (ValueError, bert({**X, "attention_mask": torch.ones(2, 7)})),
+    (ValueError, bert({"labels": torch.tensor([1])})),
+    (ValueError, bert({"attention_mask": torch.ones(1, 7)})),
+    (ValueError, vit({"pixel_values": torch.ones(1, 3)})),
+    (ValueError, vit(P * float("nan"))),
+    (ValueError, bert({k: v.to("meta") for k, v in X.items()})),
+    (ValueError, lambda: explain(Longer(), X["input_ids"], baselines=0, **LINEAR)),
+    (TypeError, lambda: Explainer(tiny("bert"), step=3)),
+    (ValueError, bert(method="lime")),
+    (TypeError, bert(method=3)),
+    (ValueError, bert(method="ig", lam=0.3)),
+    (ValueError, bert(lam=1.2)),
+    (ValueError, bert(target=4)),
+    (ValueError, bert(target=-1)),
+    (ValueError, bert(layers=[7])),
+    (TypeError, bert(target="sport")),
+    (TypeError, bert(target=1.0)),
+    (TypeError, bert(target=[0.5])),
+    (ValueError, bert(target=[1, 2, 3])),
+    (ValueError, lambda: explain(one_logit(), X, output="contrast")),
+    (ValueError, bert(output=lambda out: out.logits[:, 0], target=1)),
+    (ValueError, bert(output=lambda out: out.logits)),
+    (ValueError, bert(output="margin")),
+    (ValueError, bert(quadrature="simpson")),
+    (ValueError, bert(n_steps=0)),
+    (TypeError, bert(n_steps=2.0)),
+    (ValueError, bert(tolerance=0)),
+    (ValueError, bert(certify="scores", quadrature="gausslegendre")),
+    (ValueError, bert(certify="scores", method="conductance")),
+    (ValueError, bert(certify="tokens")),
+    (ValueError, bert(engine="eager")),
+    (ValueError, bert(engine="native", method="conductance")),
+    (ValueError, bert(backend="opencl")),
+    (RuntimeError, bert(backend="cuda")),
+    (ValueError, lambda: explain(altered(), X)),
+    (ValueError, bert(left_padded(), engine="native")),
+    (ValueError, bert(dtype=torch.int8)),
+    (ValueError, bert(memory_budget=100)),
+    (TypeError, bert(memory_budget="1 GB")),
+    (ValueError, bert(method="ig", return_maps=True)),
+    (ValueError, bert(layers=[])),
+    (ValueError, bert(layers=[0, "bert"])),
+    (ValueError, lambda: Explainer(tiny("bert"))(X, layers="bert.encoder.layer")),
+    (ValueError, bert(layers="bert.encoder.layers")),
+    (ValueError, bert(baselines="blur")),
+    (ValueError, lambda: explain(tiny("bert"), ids(5, 4), target=[[0, 1], [2]])),
+    (ValueError, vit(baselines="pad")),
+    (ValueError, bert(baselines="mask")),
+    (ValueError, vit(baselines="black")),
+    (ValueError, bert(baselines=torch.zeros(5, dtype=torch.int64))),
+    (ValueError, bert(baselines=torch.zeros(3, 7, dtype=torch.int64))),
+    (TypeError, bert(baselines=[0, 0])),
+    (TypeError, vit(baselines=[0.0])),
+    (ValueError, bert(baselines=torch.full((7,), 99))),
+    (ValueError, bert(method="conductance", baselines="zeros")),
+    (
+        ValueError,
+        lambda: explain(
+            NoWords(), {"inputs_embeds": torch.ones(1, 4, 8)}, baselines=3, layers="stack", method="layer_ig"
+        ),
+    ),
+    (ValueError, lambda: explain(split_devices(), X)),
+    (ValueError, lambda: Fusion(lam=-1)),
+    (ValueError, lambda: Monitor(tiny("bert"), [])),
+    (ValueError, lambda: Monitor(tiny("bert"), Probe(ids(5, 6)))),
+    (ValueError, lambda: Monitor(tiny("bert"), ["the same", "the same"], Words())),
+    (TypeError, lambda: Probe("a text", target="sport")),
+    (ValueError, lambda: Monitor(tiny("bert"), X, every=0)),
+    (ValueError, lambda: Monitor(tiny("bert"), X, overhead=2)),
+    (TypeError, lambda: Monitor(tiny("bert"), X, log=3)),
+    (TypeError, lambda: Monitor(tiny("bert"), X, target=1)),
+    (ValueError, lambda: Monitor(tiny("bert"), X, tolerance=1e-3)),
+    (ValueError, lambda: Monitor(tiny("bert"), Probe(X, target=(0, 1)), strict=True).step()),
+    (ImportError, lambda: without("transformers", "calig_fast.monitor.trainer")),
+    (ImportError, lambda: without("lightning", "calig_fast.monitor.lightning")),
+    (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [])),
+    (ValueError, lambda: metrics.span_scores(Explainer(tiny("bert"), Words())("two words"), [[(0, 3)]])),
+    (TypeError, biased(torch.zeros(1, 2, 2).double())),
+    (ValueError, biased(torch.zeros(1, 1, 1))),
+    (ValueError, biased(torch.zeros(1, 2, 2, device="meta"))),
+    *METRIC_CASES,
+    *CAPTUM_CASES,
+    *COMMAND_CASES,
+    *VIEW_CASES,
+]
+
+
+def without(library, module):
+    """Import a module as where the library is not installed."""
+    hidden = dict.fromkeys((library, f"{library}.pytorch", f"pytorch_{library}"))
+    with mock.patch.dict(sys.modules, hidden):
+        sys.modules.pop(module, None)
+        importlib.import_module(module)
+
+
+def picture():
+    from PIL import Image
+
+    return Image.new("RGB", (16, 16))
+
+
+def one_logit():
+    from helpers.tiny_models import SIZES
+    from transformers import BertConfig, BertForSequenceClassification
+
+    return BertForSequenceClassification(BertConfig(**{**SIZES, "num_labels": 1}))
+
+
+def rows_in(message):
+    return [row for row in ROWS if row in message]
+
+
+@pytest.mark.parametrize(("kind", "call"), CASES, ids=map(str, range(len(CASES))))
+def test_each_error_is_of_its_type_and_in_the_page(kind, call):
+    with pytest.raises(kind) as caught:
+        call()
+    assert rows_in(str(caught.value)), f"not in docs/errors.md: {caught.value}"
+
+
+def test_every_row_of_the_page_is_raised_by_a_case():
+    raised = set()
+    for kind, call in CASES:
+        with pytest.raises(kind) as caught:
+            call()
+        raised |= set(rows_in(str(caught.value)))
+    # two GPUs are needed to put a model on several real devices; the meta device stands for one
+    assert set(ROWS) - raised <= {"its weights are on several devices"}
+
+
+def test_the_page_has_no_row_twice():
+    assert len(ROWS) == len(set(ROWS)) > 60
+
+
+def test_truncation_is_a_warning_and_reported():
+    explainer = Explainer(tiny("bert"), Words())
+    with pytest.warns(UserWarning, match="input 1 has 62 tokens"):
+        a = explainer(["two words", "word " * 60])
+    assert [t.truncated for t in a.texts] == [0, 22]
+    assert a.scores.shape == (2, 40)

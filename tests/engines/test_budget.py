@@ -1,0 +1,32 @@
+"""How many bytes a wave may take where nobody says."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from helpers.tiny_models import tiny
+
+from calig_fast.engines.autograd import AutogradEngine
+from calig_fast.engines.budget import default_budget
+from calig_fast.engines.native.engine import NativeEngine
+from calig_fast.model.families import find
+
+GPU = torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize(("gib", "wanted"), [(2, 56 * 2**20), (16, 2**28), (80, 80 * 2**24)])
+def test_a_gpu_takes_more_where_it_has_more(monkeypatch, gib, wanted):
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=gib * 2**30))
+    assert default_budget(GPU, 56 * 2**20) == wanted
+    assert default_budget(torch.device("cpu"), 56 * 2**20) == 56 * 2**20
+
+
+@pytest.mark.parametrize("engine", [NativeEngine, AutogradEngine])
+def test_an_engine_asks_for_its_device_and_takes_what_it_is_told(engine):
+    model = tiny("bert")
+    encoder = find(model)
+    least = {NativeEngine: 56, AutogradEngine: 512}[engine] * 2**20
+    assert engine(model, encoder, None, None, "torch").budget == least
+    assert engine(model, encoder, None, 2**21, "torch").budget == 2**21

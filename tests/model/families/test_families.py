@@ -1,0 +1,202 @@
+"""Every family: its blocks are found, its logits kept, its relevance is what hooks on a copy give."""
+
+import copy
+
+import pytest
+import torch
+from helpers.real_models import small_timm_mae
+from helpers.slow import attention_maps, layer_relevance
+from helpers.tiny_models import CLS, IMAGE, PAD, SEP, TEXT, Linear, ids, inputs, pixels, tiny
+
+from calig_fast import Explainer, explain
+from calig_fast.model import families
+from calig_fast.quadrature.rules import nodes_and_weights
+
+REPEATED = {"albert": 4}
+
+
+def logits(model, call):
+    with torch.no_grad():
+        out = model(**call) if isinstance(call, dict) else model(call)
+    return out if isinstance(out, torch.Tensor) else out.logits
+
+
+def reference_call(kind, call):
+    """The PAD reference as arguments: pads for ordinary tokens, positions still the input's own."""
+    out = dict(call)
+    real = call["input_ids"]
+    out["input_ids"] = torch.where((real == CLS) | (real == SEP) | (call["attention_mask"] == 0), real, PAD)
+    if kind in {"roberta", "xlm-roberta", "camembert"}:
+        out["position_ids"] = torch.where(real != PAD, (real != PAD).cumsum(1), 0) + PAD
+    return out
+
+
+@pytest.mark.parametrize("kind", [*TEXT, *IMAGE])
+def test_logits_are_the_models_own_and_every_layer_is_complete(kind):
+    model, call = tiny(kind), inputs(kind)
+    a = explain(model, call)
+    torch.testing.assert_close(a.logits, logits(model, call), rtol=1e-5, atol=1e-5)
+    assert a.layer_scores.shape[1] == REPEATED.get(kind, 3)
+    assert a.settings["family"] == kind.split("-")[0].replace("xlm", "roberta").replace("camembert", "roberta").replace(
+        "timm", "timm_vit"
+    ).replace("dinov2_with_registers", "dinov2")
+    assert a.converged[0], "the second input of some kinds has a gap near 0, which a ReLU's kinks do not let it meet"
+    torch.testing.assert_close(a.layer_scores.sum(2) - a.convergence_delta, a.gap, rtol=1e-3, atol=1e-5)
+    assert (a.convergence_delta.abs() <= 2e-2 * a.gap.abs() + 1e-6)[a.layer_converged].all()
+
+
+@pytest.mark.parametrize("kind", TEXT)
+def test_text_relevance_is_what_hooks_give(kind):
+    model = tiny(kind)
+    call = ids(8)
+    nodes, weights = nodes_and_weights("gausslegendre", 5)
+    a = explain(model, call, target=2, quadrature="gausslegendre", n_steps=5, dtype=torch.float64)
+    encoder = Explainer(model).encoder
+    for layer in range(len(encoder.blocks)):
+        # of a block that runs several times the hook sees the first run
+        index = layer * 2 if kind == "albert" else layer
+        slow = layer_relevance(
+            model, encoder.blocks[layer], call, reference_call(kind, call), 2, nodes, weights.tolist()
+        )
+        torch.testing.assert_close(a.layer_scores[0, index].double(), slow, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", IMAGE)
+def test_image_relevance_is_what_hooks_give(kind):
+    model, x = tiny(kind), pixels(1)
+    nodes, weights = nodes_and_weights("riemann_middle", 4)
+    a = explain(model, x, target=1, baselines="mean", quadrature="riemann_middle", n_steps=4, dtype=torch.float64)
+    encoder = Explainer(model).encoder
+    name = "" if kind.startswith("timm") else "pixel_values"
+    for layer, block in enumerate(encoder.blocks):
+        slow = layer_relevance(model, block, {name: x}, {name: torch.zeros_like(x)}, 1, nodes, weights.tolist())
+        torch.testing.assert_close(a.layer_scores[0, layer].double(), slow, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "flex_attention"])
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "vit", "dinov2"])
+def test_attention_gradients_equal_eager_autograd(kind, attention):
+    model = tiny(kind)
+    if attention != "sdpa":
+        model = copy.deepcopy(model)
+        model.config._attn_implementation = attention
+    call = ids(7) if kind in TEXT else {"pixel_values": pixels(1)}
+    slow = attention_maps(model, call, 1)
+    options = {"target": 1, "return_maps": True, "lam": 0.0, "dtype": torch.float64}
+    maps = explain(model, call, **options).maps[0].double()
+    for (a, slope), found in zip(slow, maps, strict=True):
+        gradient = (a * slope).mean(0)
+        torch.testing.assert_close(found, gradient / gradient.abs().sum(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "albert", "distilbert", "electra"])
+def test_a_batch_of_mixed_lengths_gives_what_single_calls_give(kind):
+    model, call = tiny(kind), ids(9, 4, 6)
+    together = explain(model, call)
+    for b, n in enumerate((9, 4, 6)):
+        alone = explain(model, {k: v[b : b + 1, :n] for k, v in call.items()})
+        for name in ("scores", "layer_scores"):
+            x, y = getattr(together, name)[b], getattr(alone, name)[0]
+            size = y.abs().max()
+            torch.testing.assert_close(x[..., :n] / size, y / size, rtol=1e-5, atol=1e-5)
+            assert (x[..., n:] == 0).all()
+        assert together.n_steps[b].tolist() == alone.n_steps[0].tolist()
+
+
+def test_left_padding_and_holes_in_the_mask_are_padding_too():
+    call = ids(6)
+    wide = {"input_ids": torch.cat([torch.zeros(1, 3, dtype=torch.int64), call["input_ids"]], 1)}
+    wide["attention_mask"] = (wide["input_ids"] != 0).long()
+    wide["position_ids"] = torch.tensor([[0, 0, 0, 0, 1, 2, 3, 4, 5]])
+    a = explain(tiny("bert"), wide, output=lambda out: out.logits[:, 1])
+    assert (a.scores[0, :3] == 0).all()
+    assert (a.layer_scores[0, :, :3] == 0).all()
+    assert a.special[0].tolist() == [False] * 3 + [True, False, False, False, False, True]
+
+
+def test_a_linear_model_gives_exactly_w_times_the_difference():
+    torch.manual_seed(0)
+    model = Linear()
+    x = torch.randint(5, 60, (2, 6))
+    low = torch.randint(5, 60, (2, 6))
+    a = explain(model, x, layers="blocks", method="layer_ig", baselines=low, n_steps=1, target=1)
+    with torch.no_grad():
+        step = [torch.eye(8) + block.weight.T for block in model.blocks]
+        w = [step[0] @ step[1] @ model.head.weight[1], step[1] @ model.head.weight[1]]
+        h = [model.words(x) - model.words(low), (model.words(x) - model.words(low)) @ step[0]]
+    for layer in range(2):
+        torch.testing.assert_close(a.layer_scores[:, layer], h[layer] @ w[layer], rtol=1e-5, atol=1e-6)
+    assert a.converged.logical_not().all(), "end points alone cannot know that the model is linear"
+    assert (
+        explain(model, x, layers="blocks", method="layer_ig", baselines=low, target=1).n_steps.tolist() == [[5, 5]] * 2
+    )
+
+
+def test_a_head_of_the_users_own_over_a_known_backbone():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = tiny("bert").bert
+            self.head = torch.nn.Linear(24, 3)
+
+        def forward(self, input_ids, attention_mask=None):
+            return self.head(self.backbone(input_ids, attention_mask=attention_mask).last_hidden_state.mean(1))
+
+    torch.manual_seed(0)
+    a = explain(Net(), ids(7))
+    assert a.settings["family"] == "bert"
+    assert a.converged.all()
+
+
+def test_a_pooling_head_after_the_blocks_is_no_block():
+    a = explain(tiny("timm-map"), pixels(1))
+    assert a.layer_scores.shape == (1, 3, 16)
+    assert a.converged.all()
+
+
+def test_timms_masked_autoencoder_with_pooled_patches():
+    x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    a = explain(small_timm_mae(), x)
+    assert a.settings["family"] == "timm_vit"
+    assert (a.grid.rows, a.grid.columns) == (4, 4)
+    torch.testing.assert_close(a.logits, logits(small_timm_mae(), x), rtol=1e-5, atol=1e-5)
+    assert a.converged.all()
+
+
+def test_families_are_found_by_file():
+    assert set(families.names()) >= {"albert", "bert", "deit", "dinov2", "distilbert", "electra", "roberta", "timm_vit"}
+    assert {"vit", "vit_mae"} <= set(families.names())
+
+
+def test_a_pretraining_autoencoder_says_where_its_classifier_is():
+    from transformers import ViTMAEConfig, ViTMAEForPreTraining
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    model = ViTMAEForPreTraining(
+        ViTMAEConfig(**sizes, image_size=8, patch_size=4, decoder_hidden_size=16, decoder_num_hidden_layers=1)
+    )
+    with pytest.raises(ValueError, match="ViTForImageClassification"):
+        explain(model, torch.zeros(1, 3, 8, 8))
+
+
+def test_blocks_named_in_an_image_model_with_embedded_positions():
+    """CLIP embeds its places with an nn.Embedding, which is no word embedding."""
+    from transformers import CLIPConfig, CLIPForImageClassification, CLIPTextConfig, CLIPVisionConfig
+
+    torch.manual_seed(0)
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+        projection_dim=8,
+    )
+    config = CLIPConfig(text_config=CLIPTextConfig().to_dict(), vision_config=vision.to_dict(), num_labels=3)
+    model = CLIPForImageClassification(config)
+    pictures = {"pixel_values": torch.rand(2, 3, 16, 16)}
+    a = explain(model, pictures, layers="vision_model.encoder.layers", method="layer_ig", baselines="mean")
+    assert a.texts is None
+    torch.testing.assert_close(a.logits, logits(model, pictures), rtol=1e-5, atol=1e-5)
+    assert bool((a.convergence_delta.abs() <= 2e-2 * a.gap.abs()).all())

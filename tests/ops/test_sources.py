@@ -1,0 +1,30 @@
+"""What the compiled module is built from."""
+
+from calig_fast.ops.sources import checkout, digest
+
+
+def tree(root):
+    (root / "csrc" / "op").mkdir(parents=True)
+    (root / "CMakeLists.txt").write_text("build")
+    (root / "csrc" / "module.cpp").write_text("module")
+    (root / "csrc" / "op" / "op.h").write_text("op")
+    return root
+
+
+def test_a_checkout_has_the_sources(tmp_path):
+    assert not checkout(tmp_path)
+    assert checkout(tree(tmp_path))
+
+
+def test_the_digest_differs_where_a_source_a_name_or_the_build_does(tmp_path):
+    root = tree(tmp_path)
+    seen = [digest(root)]
+    assert seen == [digest(root)]
+    assert len(seen[0]) == 16
+    (root / "csrc" / "op" / "op.h").write_text("another")
+    seen.append(digest(root))
+    (root / "csrc" / "op" / "op.h").rename(root / "csrc" / "op" / "other.h")
+    seen.append(digest(root))
+    (root / "CMakeLists.txt").write_text("another build")
+    seen.append(digest(root))
+    assert len(set(seen)) == len(seen)
