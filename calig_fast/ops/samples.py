@@ -44,3 +44,45 @@ def strided(x: Tensor) -> Tensor:
     wide = x.new_zeros((*x.shape, 2))
     wide[..., 1] = x
     return wide[..., 1]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Segments and sizes of one large problem.
+
+    Args:
+        lengths: tokens of each input.
+        segments: the input that each segment is of.
+        width: columns.
+        heads: heads, and columns of each.
+    """
+
+    lengths: tuple[int, ...] = (190, 1, 333)
+    segments: tuple[int, ...] = (0, 2, 1, 2, 0, 2)
+    width: int = 257
+    heads: tuple[int, int] = (2, 40)
+
+    @property
+    def offsets(self) -> Tensor:
+        """[B+1] int64, the first token of each input."""
+        return torch.tensor([0, *self.lengths]).cumsum(0)
+
+    @property
+    def inputs(self) -> Tensor:
+        """[S] int64, the input of each segment."""
+        return torch.tensor(self.segments)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all inputs."""
+        return sum(self.lengths)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all segments."""
+        return sum(self.lengths[b] for b in self.segments)
+
+    @property
+    def where(self) -> tuple[Tensor, int, float]:
+        """Offsets, tokens of the longest input, and a scale: the last arguments of an attention."""
+        return self.offsets, max(self.lengths), 0.2

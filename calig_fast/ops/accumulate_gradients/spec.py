@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..checks import check_inputs, check_offsets, check_rows, check_same_device, check_tensor
-from ..samples import Case, layouts, numbers, strided
+from ..samples import Case, Layout, layouts, numbers, strided
 
 SCHEMA = (
     "(Tensor[] gradients, Tensor[] directions, Tensor offsets, Tensor inputs, Tensor weights, bool with_lig=False)"
@@ -103,3 +104,9 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
                 apart = [strided(g) for g in gradients], [strided(d) for d in directions]
                 cases.append(Case(f"{where}, lig, strided", (*apart, offsets, inputs, weights.double(), True)))
     return cases
+
+
+def large(layout: Layout) -> tuple[Any, ...]:
+    """Arguments large enough to be cut between threads."""
+    pairs = [torch.randn(layout.rows, layout.width)], [torch.randn(layout.tokens, layout.width)]
+    return (*pairs, layout.offsets, layout.inputs, torch.rand(len(layout.segments)), True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..checks import check_same_device, check_tensor
-from ..samples import Case, numbers, strided
+from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = "(Tensor gradient, Tensor inner, str kind, bool gated=False) -> Tensor"
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -82,3 +83,9 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
                     cases.append(Case(where, (g, inner, kind, gated)))
                     cases.append(Case(f"{where}, strided", (strided(g), strided(inner), kind, gated)))
     return cases
+
+
+def large(layout: Layout) -> tuple[Any, ...]:
+    """Arguments large enough to be cut between threads."""
+    rows, width = layout.rows, layout.width
+    return torch.randn(rows, width), torch.randn(rows, 2 * width), "gelu", True

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..attention_forward import spec as forward
+from ..attention_forward.pytorch import attention_forward as plain_forward
 from ..checks import check_same_device, check_tensor
-from ..samples import Case, numbers, strided
+from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = (
     "(Tensor gradient, Tensor qkv, Tensor out, Tensor lse, Tensor offsets, int longest, float scale, int maps=0,"
@@ -99,3 +101,10 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             where = offsets, longest, 0.25, segments, i % 2 == 0
             cases.append(Case(f"{name}, bias", (g, qkv, *kept, *where, bias)))
     return cases
+
+
+def large(layout: Layout) -> tuple[Any, ...]:
+    """Arguments large enough to be cut between threads."""
+    qkv = torch.randn(layout.tokens, 3, *layout.heads)
+    saved = plain_forward(qkv, *layout.where)
+    return torch.randn(layout.tokens, *layout.heads), qkv, *saved, *layout.where, min(2, len(layout.lengths))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..checks import check_offsets, check_same_device, check_tensor, readable
-from ..samples import Case, layouts, numbers, strided
+from ..samples import Case, Layout, layouts, numbers, strided
 
 SCHEMA = "(Tensor qkv, Tensor offsets, int longest, float scale, Tensor? bias=None) -> (Tensor, Tensor)"
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -88,3 +89,8 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
         for bias in bias_for(name, qkv.shape[2], longest, dtype):
             cases.append(Case(f"{name}, bias", (qkv, offsets, longest, 0.25, bias)))
     return cases
+
+
+def large(layout: Layout) -> tuple[Any, ...]:
+    """Arguments large enough to be cut between threads."""
+    return torch.randn(layout.tokens, 3, *layout.heads), *layout.where

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..attention_forward import spec as forward
+from ..attention_forward.pytorch import attention_forward as plain_forward
 from ..checks import check_same_device, check_tensor
-from ..samples import Case, numbers, strided
+from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = (
     "(Tensor gradient, Tensor qkv, Tensor lse, Tensor offsets, int longest, float scale, bool positive=False,"
@@ -78,3 +80,10 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             lse = forward.exact(qkv, offsets, longest, 0.25, bias)[1].to(forward.wide(dtype))
             cases.append(Case(f"{name}, bias", (g, qkv, lse, offsets, longest, 0.25, i % 2 == 0, False, bias)))
     return cases
+
+
+def large(layout: Layout) -> tuple[Any, ...]:
+    """Arguments large enough to be cut between threads."""
+    qkv = torch.randn(layout.tokens, 3, *layout.heads)
+    lse = plain_forward(qkv, *layout.where)[1]
+    return torch.randn(layout.tokens, *layout.heads), qkv, lse, *layout.where

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..checks import check_offsets, check_same_device, check_tensor, readable
-from ..samples import Case, layouts, numbers, strided
+from ..samples import Case, Layout, layouts, numbers, strided
 
 SCHEMA = (
     "(Tensor relevance, Tensor attention, Tensor offsets, Tensor row, Tensor identity, float lam, float residual=1.0,"
@@ -140,3 +141,10 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
         cases.append(Case(f"{name}, zeros", (*zeros, *options[0])))
         cases.append(Case(f"{name}, rows of zeros", (*zeros, *options[4])))
     return cases
+
+
+def large(layout: Layout) -> tuple[Any, ...]:
+    """Arguments large enough to be cut between threads."""
+    tokens = layout.tokens
+    parts = torch.randn(tokens), torch.randn(sum(n * n for n in layout.lengths))
+    return (*parts, layout.offsets, torch.randn(tokens), torch.randn(tokens), 0.5)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ..checks import check_inputs, check_offsets, check_rows, check_same_device, check_tensor
-from ..samples import Case, layouts, numbers, strided
+from ..samples import Case, Layout, layouts, numbers, strided
 
 SCHEMA = "(Tensor start, Tensor end, Tensor offsets, Tensor inputs, Tensor nodes, int? rows=None) -> Tensor"
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -53,3 +55,9 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             turned = nodes.flip(0).double()
             cases.append(Case(f"{name}, D {width}, strided", (*map(strided, ends), offsets, inputs, strided(turned))))
     return cases
+
+
+def large(layout: Layout) -> tuple[Any, ...]:
+    """Arguments large enough to be cut between threads."""
+    size = layout.tokens, layout.width
+    return torch.randn(size), torch.randn(size), layout.offsets, layout.inputs, torch.rand(len(layout.segments))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ..checks import check_same_device, check_tensor
-from ..samples import Case, numbers, strided
+from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = "(Tensor x, Tensor weight, Tensor? bias=None, Tensor? residual=None, bool backward=False) -> Tensor"
 DTYPES = (torch.float32, torch.float64)
@@ -59,3 +61,9 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
                 apart = tuple(map(strided, (x, weight)))
                 cases.append(Case(f"{where}, strided", (*apart, None, strided(residual), backward)))
     return cases
+
+
+def large(layout: Layout) -> tuple[Any, ...]:
+    """Arguments large enough to be cut between threads."""
+    rows, width = layout.rows, layout.width
+    return torch.randn(rows, width), torch.randn(2 * width, width), torch.randn(2 * width)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ..checks import check_same_device, check_tensor
-from ..samples import Case, numbers, strided
+from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = (
     "(Tensor gradient, Tensor x, Tensor mean, Tensor deviation, Tensor? weight=None, Tensor? residual=None) -> Tensor"
@@ -79,3 +81,10 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             cases.append(Case(f"{where}, weight, strided", (*apart, None)))
             cases.append(Case(f"{where}, strided", (*apart, strided(residual))))
     return cases
+
+
+def large(layout: Layout) -> tuple[Any, ...]:
+    """Arguments large enough to be cut between threads."""
+    rows, width = layout.rows, layout.width
+    statistics = torch.randn(rows, 1), torch.rand(rows, 1) + 0.5
+    return (*torch.randn(2, rows, width), *statistics, torch.randn(width), torch.randn(rows, width))
