@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import Any
 
 from . import views  # registers how results are shown
 from ._explain import Explainer, explain
@@ -21,9 +21,6 @@ from .results.attribution import Attribution
 from .results.comparison import Comparison, compare
 from .results.provenance import Provenance
 from .results.tokens import Grid, Text, Word
-
-if TYPE_CHECKING:
-    from . import bench, captum, demo, metrics, monitor, ops
 
 _ROOMS = ("bench", "captum", "demo", "metrics", "monitor", "ops")  # loaded at their first use
 __all__ = [
@@ -57,7 +54,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

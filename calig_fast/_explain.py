@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -15,7 +14,6 @@ from typing_extensions import Unpack
 from ._options import ExplainOptions, Options
 from ._pipeline import Memory, Pipeline
 from ._utils.warn import renamed_argument
-from .engines.native.workspace import Workspace
 from .inputs.prepare import read
 from .model import checks, families
 from .model.clone import unwrap
@@ -132,7 +130,6 @@ class Explainer:
             )
         self.encoder = found
         self._memory = Memory()
-        self._workspaces: deque[Workspace] = deque(maxlen=1)
 
     def __call__(self, inputs: Any, **options: Unpack[ExplainOptions]) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.
@@ -149,18 +146,8 @@ class Explainer:
         with _inference_context(self._inner):
             batch = read(inputs, self._inner, self.encoder, self.processor)
             chosen = settings.with_modality_defaults(images=batch.texts is None)
-            with self._workspace() as workspace:
+            with self._memory.workspace() as workspace:
                 return Pipeline(self._inner, self.encoder, chosen, self._memory, workspace).explain(batch)
-
-    @contextlib.contextmanager
-    def _workspace(self) -> Iterator[Workspace]:
-        """That of the call before; a call beside another has one of its own, and none is left by an error."""
-        try:
-            mine = self._workspaces.pop()
-        except IndexError:
-            mine = Workspace()
-        yield mine
-        self._workspaces.append(mine)
 
 
 def _settings(base: Options, options: Mapping[str, Any]) -> Options:

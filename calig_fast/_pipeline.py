@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import contextlib
+from collections import deque
+from collections.abc import Hashable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
@@ -45,6 +47,17 @@ class Memory:
 
     calibration: Calibration = field(default_factory=Calibration)
     known: dict[Hashable, Layout] = field(default_factory=dict)
+    workspaces: deque[Workspace] = field(default_factory=lambda: deque(maxlen=1), repr=False)
+
+    @contextlib.contextmanager
+    def workspace(self) -> Iterator[Workspace]:
+        """The workspace of the previous call. Concurrent calls get their own; an error drops it."""
+        try:
+            leased = self.workspaces.pop()
+        except IndexError:
+            leased = Workspace()
+        yield leased
+        self.workspaces.append(leased)
 
 
 class Pipeline:

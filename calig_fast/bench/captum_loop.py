@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import Encoder
 from ..inputs.baseline import reference
 from ..inputs.prepare import Inputs
 from ..inputs.target import logits_of
-from ..model.encoder import Encoder
 
 BATCH_SIZES = (4, 8, 16, 32)
 RULE = "gausslegendre"

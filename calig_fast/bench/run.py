@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._explain import Explainer
+from .. import Attribution, Explainer
 from .._utils.progress import Progress, ticker
 from ..inputs.prepare import read
-from ..results.attribution import Attribution
 from .captum_loop import RULE, Loop, loop
 from .gates import errors, gate, same
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._explain import explain
+from .. import explain
 from .._utils.warn import renamed_argument
 from ..perturbation import explained_classes, model_parts, opened, random_weights, with_weights
 from .agreement import similarity_of

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import Attribution
 from ..perturbation import rankings
-from ..results.attribution import Attribution
 from .measure import Measure
 
 Spans = Sequence[Sequence[tuple[int, int]]]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._explain import explain
+from .. import explain
 from .._utils.warn import renamed_argument
 from ..perturbation import (
     Output,

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results.attribution import Attribution
-from ..results.tokens import Grid
+from .. import Attribution, Grid
 from ..views.summary import Summary, summarise
 from .measures import Floats, Look, measure
 

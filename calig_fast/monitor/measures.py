@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results.attribution import Attribution
+from .. import Attribution
 
 Floats = NDArray[np.float64]
 TOP = 5

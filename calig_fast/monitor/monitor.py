@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from .._explain import Explainer
+from .. import Attribution, Explainer
 from .._utils.warn import renamed_argument, warn
 from ..inputs.prepare import read
 from ..model import checks
 from ..model.clone import unwrap
-from ..results.attribution import Attribution
 from .budget import Budget
 from .history import History
 from .logs import Record, writers

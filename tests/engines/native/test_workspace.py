@@ -33,7 +33,7 @@ def same(a: Attribution, b: Attribution) -> None:
 
 
 def qkv_places(explainer: Explainer) -> list[int]:
-    (workspace,) = explainer._workspaces
+    (workspace,) = explainer._memory.workspaces
     return [block.qkv.weight.data_ptr() for block in workspace._blocks]
 
 
@@ -152,7 +152,7 @@ def test_calls_beside_each_other_have_a_workspace_each() -> None:
         thread.join()
     for a, b in zip(found, wanted, strict=True):
         same(a, b)
-    assert len(explainer._workspaces) == 1
+    assert len(explainer._memory.workspaces) == 1
 
 
 def test_nothing_is_left_by_an_error() -> None:
@@ -160,7 +160,7 @@ def test_nothing_is_left_by_an_error() -> None:
     explainer(ids(6))
     with pytest.raises(ValueError, match="target"):
         explainer(ids(6), target=99)
-    assert len(explainer._workspaces) == 0
+    assert len(explainer._memory.workspaces) == 0
     explainer(ids(6))
 
 
@@ -168,7 +168,7 @@ def test_a_copied_or_pickled_explainer_begins_with_an_empty_one() -> None:
     explainer = Explainer(tiny("bert"), **NODES)
     wanted = explainer(ids(6))
     for other in (copy.deepcopy(explainer), pickle.loads(pickle.dumps(Workspace()))):
-        (workspace,) = other._workspaces if isinstance(other, Explainer) else [other]
+        (workspace,) = other._memory.workspaces if isinstance(other, Explainer) else [other]
         assert workspace._blocks == ()
     same(copy.deepcopy(explainer)(ids(6)), wanted)
 
@@ -241,7 +241,7 @@ def test_recordings_are_let_go_where_pytorch_would_take_other_kernels(fake: Fake
     explainer = Explainer(tiny("bert"), **NODES)
     explainer(ids(9, 6))
     explainer(ids(9, 6))
-    (workspace,) = explainer._workspaces
+    (workspace,) = explainer._memory.workspaces
     assert workspace.forward_graphs._recordings
     before = torch.get_float32_matmul_precision()
     try:
