@@ -9,7 +9,9 @@ from helpers.documents import ROOT, fences
 from benchmarks.accuracy import PARTS
 from calig_fast.demo import MissingPackageError, load
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, ACCURACY, GLANCE = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/accuracy.md", "docs/at_a_glance.md")
+)
 
 
 def test_the_python_to_paste_says_what_the_text_says(tmp_path, monkeypatch, capsys):
@@ -43,7 +45,7 @@ def test_its_accuracy_is_the_committed_one():
             f"| {part['converged']} of {part['paths']} | {part['off_by_more_than_the_tolerance']} | {part['lied']} "
             f"| {worst:.1e} | {gradients:.0f} |"
         )
-        assert told in README
+        assert told in ACCURACY
 
 
 def test_the_targets_it_names_are_in_the_makefile():
@@ -53,7 +55,7 @@ def test_the_targets_it_names_are_in_the_makefile():
 
 def test_its_faithfulness_is_the_committed_one():
     tasks = json.loads((ROOT / "benchmarks/results/faithfulness.json").read_text())["tasks"]
-    told = README.replace("*", "")
+    told = GLANCE.replace("*", "")
     for name, method in (("calig, default", "calig"), ("IG at the embeddings", "ig"), ("random", "random")):
         scores = [
             tasks[t]["methods"][method]["score"]["mean"]
@@ -75,4 +77,18 @@ def test_its_times_are_committed_ones():
     for found in works:
         few, many = ({r["contender"]: r for r in found[name]["rows"]} for name in ("minilm_128", "ragged"))
         told.append([_told(rows[name]) for rows in (few, many) for name in names])
-    assert any(all(line in README for line in lines) for lines in told)
+    assert any(all(line in GLANCE for line in lines) for lines in told)
+
+
+def test_its_headlines_are_those_of_the_tables():
+    parts = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text())["parts"]
+    part = parts[next(name for name in parts if "sentence" in name or "sentiment" in name)]
+    words = " ".join(README.split())
+    assert f"of {part['paths']} paths of 200 film sentences" in words
+    assert f"{part['off_by_more_than_the_tolerance']} were off by more than that" in words
+    assert part["lied"] == 0
+    speed = re.search(r"([\d.]+) times faster than Captum at 50 nodes", words)[1]
+    assert f"{speed} times faster" in GLANCE
+    tasks = json.loads((ROOT / "benchmarks/results/faithfulness.json").read_text())["tasks"]
+    ahead = [t["methods"]["calig"]["score"]["mean"] > t["methods"]["ig"]["score"]["mean"] for t in tasks.values()]
+    assert (sum(ahead), len(ahead)) == (4, 7)
