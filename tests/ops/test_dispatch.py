@@ -180,7 +180,7 @@ def test_an_operation_without_a_kernel_of_the_backend_takes_another(
     other = sample(apart, "calig_other", reference=(None, 3), cpu=("too large", 4))
     x = torch.zeros(1)
     assert (both("cuda", x).item(), other("cuda", x).item()) == (2, 3)
-    assert ops.resolve("cuda", x) == "cuda+reference"
+    assert ops.resolve("cuda", x) == "cuda+torch"
     with pytest.raises(RuntimeError, match="calig_other: backend 'cpu' cannot run: too large"):
         ops.resolve("cpu", x)
     monkeypatch.setattr(dispatch, "_machine_lacks", lambda backend: "no GPU" if backend == "cuda" else None)

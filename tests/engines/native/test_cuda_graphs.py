@@ -128,7 +128,7 @@ def test_nothing_is_recorded_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(graphs.torch, "empty", lambda *args, **more: None)
     there = torch.device("cuda")
     assert isinstance(graphs.recorder_for(there, torch.float32, "triton", 32), graphs.CudaRecorder)
-    assert graphs.recorder_for(there, torch.float32, "triton+reference", 32) is None
+    assert graphs.recorder_for(there, torch.float32, "triton+torch", 32) is None
     monkeypatch.setenv(graphs.VARIABLE, "0")
     assert graphs.recorder_for(there, torch.float32, "triton", 32) is None
 

@@ -40,7 +40,7 @@ def test_products_are_as_near_as_pytorch_s(
     x, g = torch.randn(rows, 80).to(dtype)[:, :: 2 if apart else 1][:, :40], torch.randn(rows, 24).to(dtype)
     over, under = (torch.randn(rows, width).to(dtype) if around else None for width in (24, 40))
     with torch.no_grad():
-        found = product.affine(a, x, over, backend), product.pulled(a, g, under, backend)
+        found = product.affine(a, x, over, backend), product.linear_backward(a, g, under, backend)
         plain = torch.nn.functional.linear(x, a.weight, a.bias), g @ a.weight
         plain = tuple(p if r is None else p + r for p, r in zip(plain, (over, under), strict=True))
     wide = x.double() @ a.weight.double().T + (0 if a.bias is None else a.bias.double()), g.double() @ a.weight.double()
@@ -72,7 +72,7 @@ def test_half_precision_meets_few_sizes_whatever_the_rows() -> None:
         for rows in range(1, most + 1):
             x = torch.zeros(rows, 8, dtype=torch.bfloat16)
             product.affine(a, x)
-            product.pulled(a, x)
+            product.linear_backward(a, x)
     whole = {product.TILE * n for n in range(1, 5)}
     assert sizes.seen == whole | {2**n for n in range(7)}
 
@@ -102,7 +102,7 @@ def test_our_own_product_is_taken_where_mkl_s_is_narrow(
     a, x = Affine(torch.randn(40, 40), None), torch.randn(3, 40)
     with torch.no_grad():
         product.affine(a, x, backend=backend)
-        product.pulled(a, x, backend=backend)
+        product.linear_backward(a, x, backend=backend)
         product.affine(Affine(a.weight.bfloat16(), None), x.bfloat16(), backend="auto")
     assert len(called) == 2 * ours
 
