@@ -111,7 +111,7 @@ def test_dollars_are_no_formula() -> None:
 
 def test_pyplot_is_never_imported() -> None:
     code = (
-        "import sys; from synthetic import cases\n"
+        "import sys; from helpers.synthetic import cases\n"
         "for name in ('text', 'images'): cases()[name].plot(), cases()[name].plot_layers()\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
