@@ -103,10 +103,10 @@ class Pipeline:
         return replace(concatenate(parts), engine=parts[-1].engine, settings=parts[-1].settings)
 
     def _choose(self) -> tuple[Engine, str]:
-        """The engine asked for; with "auto" the native one where it can be, else the oracle, and why."""
+        """The engine asked for; with "auto" the native one where it can be, else the autograd engine, and why."""
         settings = self.settings
         if settings.engine == "autograd":
-            return self._oracle(), ""
+            return self._autograd_engine(), ""
         why = 'method "conductance" runs on the reference engine' if settings.resolved.integral == "input" else ""
         if not why:
             try:
@@ -118,9 +118,9 @@ class Pipeline:
                 why = str(error)
         if settings.engine == "native":
             raise ValueError(f'engine: "native" cannot run this: {why}; use engine="autograd"')
-        return self._oracle(), why
+        return self._autograd_engine(), why
 
-    def _oracle(self) -> AutogradEngine:
+    def _autograd_engine(self) -> AutogradEngine:
         settings = self.settings
         dtype = compute_dtype(settings.dtype, self.model)
         return AutogradEngine(self.model, self.encoder, dtype, settings.memory_budget, settings.backend)
@@ -136,7 +136,7 @@ class Pipeline:
         except ReadsPaddingError as error:
             if settings.engine == "native":
                 raise
-            self.engine, self.not_native = self._oracle(), str(error)
+            self.engine, self.not_native = self._autograd_engine(), str(error)
             return self._explain(batch.take(rows), settings, rows.start)
 
     def _explain(self, batch: Inputs, settings: Options, first: int) -> Attribution:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 SAME = 1e-5  # two answers at the same nodes, in float32
-ROUNDED = 2.0  # times what the oracle's own float32 is off by, where that alone is beyond SAME
+ROUNDED = 2.0  # times what the autograd engine's own float32 is off by, where that alone is beyond SAME
 
 
 class RedGateError(RuntimeError):
@@ -39,15 +39,15 @@ def gate(what: str, worst: float, limit: float) -> None:
 
 
 def same(answers: Mapping[str, list[Tensor]], oracle: list[Tensor], exact: Callable[[], list[Tensor]]) -> float:
-    """Hold answers at the same nodes against the oracle's; the largest difference.
+    """Hold answers at the same nodes against the autograd engine's; the largest difference.
 
     Where one is further off than `SAME`, the model itself may magnify what float32 rounds: then both are held against
-    the oracle in float64, and the answer may be `ROUNDED` times as far off as the oracle's own float32.
+    the autograd engine in float64. The answer may be `ROUNDED` times as far off as its own float32.
 
     Args:
         answers: name to r_l [L,T] of every input.
-        oracle: the oracle's.
-        exact: makes the oracle's in float64, which is only done where it is needed.
+        oracle: the autograd engine's.
+        exact: makes the autograd engine's in float64, which is only done where it is needed.
 
     Raises:
         RedGateError: an answer is further off.

@@ -58,7 +58,7 @@ class Bench:
     Args:
         rows: of the contenders, ours first, Captum last.
         engine: engine that ours ran on.
-        apart: largest difference of the answers from the oracle's at equal nodes.
+        apart: largest difference of the answers from the autograd engine's at equal nodes.
         truth: estimated error of the converged reference, the worst of layers and inputs.
         without_captum: why Captum is no contender; "" where it is.
         batch_size: internal_batch_size of Captum, the fastest of four; None without it.
@@ -101,7 +101,7 @@ def bench(
 ) -> Bench:
     """Time of our explanation beside Captum's LayerIntegratedGradients at every block, one input after another.
 
-    First, at 8 equal Gauss nodes, our engine and Captum must answer what the oracle answers. Then the layer scores are
+    First, at 8 equal Gauss nodes, our engine and Captum must equal the autograd engine. Then the layer scores are
     computed far finer (corrected trapezoid, 96 intervals), from which each contender's error is read. Then they take
     turns, each on inputs it knows nothing of: ours on a new `Explainer` every round, Captum at the fastest of four
     internal_batch_sizes.
@@ -158,7 +158,7 @@ def _default_holds(work: Work, wanted: Layers) -> None:
 
 
 def _checked(work: Work) -> tuple[list[Loop], str, str, float]:
-    """Answers at equal nodes held against the oracle's.
+    """Answers at equal nodes held against the autograd engine's.
 
     Returns:
         the inputs as Captum takes them, or none and why; our engine; the largest difference.

@@ -92,7 +92,7 @@ def _notes(result: Bench, about: dict[str, Any], inputs: int) -> list[str]:
     lines = [
         f"{inputs} inputs, {rounds} rounds taking turns, medians; engine {result.engine}; "
         f"{about['processor']}, {about['threads']} threads, {where}, torch {about['torch']}, {about['date']}.",
-        f"At 8 equal nodes the answers differ from the oracle by at most {result.apart:.1e}. Errors are those of the "
+        f"At 8 equal nodes the answers differ from autograd by at most {result.apart:.1e}. Errors are those of the "
         f"layer scores against 96 intervals, themselves off by an estimated {result.truth:.1e}.",
         'certify="scores" holds the fused scores to the tolerance, not every layer.',
     ]

@@ -1,4 +1,4 @@
-"""The oracle: autograd through the user's own modules, one layer's path at a time.
+"""The autograd engine: autograd through the user's own modules, one layer's path at a time.
 
 It is the check that faster engines are held to, and the engine for models that no family knows.
 """

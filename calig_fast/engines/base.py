@@ -80,7 +80,7 @@ class Endpoints:
 
 
 class Engine(Protocol):
-    """What computes gradients: the oracle, or the native sweep.
+    """What computes gradients: the autograd engine, or the native sweep.
 
     Attributes:
         name: "autograd" or "native".

@@ -1,7 +1,7 @@
-"""A twin of a module tree that shares its weights and nothing else.
+"""A clone of a module tree that shares its weights and nothing else.
 
-Everything the oracle does to a model (evaluation mode, blocks entered halfway, attention recorded) it does to the twin,
-so the user's model keeps its mode, gradients, hooks and configuration, also when something raises.
+Evaluation mode, blocks entered halfway and attention recorded belong to the clone. So the user's model keeps its mode,
+gradients, hooks and configuration, also when something raises.
 """
 
 from __future__ import annotations

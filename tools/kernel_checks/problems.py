@@ -230,7 +230,7 @@ def _attention(
 
 def refusal(op: str, args: tuple[Any, ...], got: list[Tensor]) -> str | None:
     """Why an answer is not good enough, or None."""
-    exact, plain = module(op, "spec").exact(*args), module(op, "torch").__dict__[op](*args)
+    exact, plain = module(op, "spec").exact(*args), module(op, "pytorch").__dict__[op](*args)
     plain = plain if isinstance(plain, tuple) else (plain,)
     for g, w, p in zip(got, exact, plain, strict=True):
         if not w.numel():
