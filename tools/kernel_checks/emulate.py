@@ -165,7 +165,6 @@ def main() -> None:
         for op in options.op:
             print(f"{op}, registered: {glue.values(op)} cases right", flush=True)
     if options.what in ("all", "traffic"):
-
         traffic.report(load(options.build), options.out, options.op)
     print(f"{time.monotonic() - started[1]:.0f} s", file=sys.stderr)
 
