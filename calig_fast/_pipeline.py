@@ -42,7 +42,8 @@ class Memory:
 
     Args:
         calibration: where each layer's paths are best begun.
-        known: kinds of calls whose blocks were held against the model's own forward.
+        known: kinds of calls whose blocks were compared with the model's own forward pass.
+        workspaces: the workspace that the previous call left, at most one.
     """
 
     calibration: Calibration = field(default_factory=Calibration)
