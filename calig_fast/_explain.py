@@ -15,9 +15,12 @@ from ._options import ExplainOptions, Options
 from ._pipeline import Memory, Pipeline
 from ._utils.warn import renamed_argument
 from .inputs.prepare import read
+from .inputs.target import logits_of
 from .model import checks, families
+from .model.block_search import find_blocks
 from .model.clone import unwrap
 from .model.encoder import Encoder
+from .model.own_answer import check_logits
 from .results.attribution import Attribution
 
 
@@ -123,12 +126,7 @@ class Explainer:
             found: Encoder | None = families.given(self._inner, encoder)
         else:
             found = families.named(self._inner, names) if names else families.find(self._inner)
-        if found is None:
-            raise ValueError(
-                f"model: no family knows {type(self._inner).__name__} (known: {', '.join(families.names())}); name its "
-                'blocks, as in layers=["encoder.layers"] or layers=["blocks.0", "blocks.1"]'
-            )
-        self.encoder = found
+        self.encoder = families.unnamed(self._inner) if found is None else found
         self._memory = Memory()
 
     def __call__(self, inputs: Any, **options: Unpack[ExplainOptions]) -> Attribution:
@@ -145,9 +143,20 @@ class Explainer:
         settings = _settings(self.settings, options)
         with _inference_context(self._inner):
             batch = read(inputs, self._inner, self.encoder, self.processor)
+            hooks, own = self._memory.own.of(self.model, self._inner, batch.call)
+            if not self.encoder.blocks:
+                tokens = None if batch.texts is None else batch.mask.shape[1]
+                self.encoder = replace(self.encoder, blocks=find_blocks(self._inner, batch.call, tokens))
             chosen = settings.with_modality_defaults(images=batch.texts is None)
             with self._memory.workspace() as workspace:
-                return Pipeline(self._inner, self.encoder, chosen, self._memory, workspace).explain(batch)
+                pipeline = Pipeline(self._inner, self.encoder, chosen, self._memory, workspace, hooks=hooks)
+                found = pipeline.explain(batch)
+            if own is not None:
+                wanted = logits_of(own)
+                if wanted is not None and found.source is not None:
+                    wanted = wanted[found.source.to(wanted.device)]
+                check_logits(wanted, found.logits, (next(self._inner.parameters()).dtype, pipeline.engine.dtype))
+            return found
 
 
 def _settings(base: Options, options: Mapping[str, Any]) -> Options:

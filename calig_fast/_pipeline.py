@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from . import ops
 from ._options import Options
+from ._tokens import changed_tokens, readout, reads_ids_twice, tokens_seen, with_added_tokens
 from ._utils.progress import ticker
 from .engines.autograd import AutogradEngine
-from .engines.base import EndpointGradients, Endpoints, Engine
+from .engines.base import Endpoints, Engine, Problem
 from .engines.layer_paths import Relevance, ScoreErrors, input_paths, layer_paths
 from .engines.native.engine import NativeEngine
-from .engines.native.verify import ReadsPaddingError
+from .engines.native.verify import NotTheModelError
 from .engines.native.workspace import Workspace
 from .inputs.baseline import Reference, reference, take
 from .inputs.prepare import Inputs
@@ -28,10 +29,12 @@ from .methods.score_error import allowed, combined, score_errors
 from .model.checks import compute_dtype
 from .model.encoder import Encoder
 from .model.instrumented import Layout
+from .model.own_answer import OwnAnswers
 from .quadrature.adaptive import AdaptiveIntegral
 from .quadrature.warm_start import Calibration, Trace
 from .results.attribution import Attribution, concatenate
 from .results.provenance import Provenance
+from .results.statement import incomplete
 
 SEVERAL = 16  # targets in one pass: the attention maps of each are held until its scores are made
 
@@ -44,10 +47,12 @@ class Memory:
         calibration: where each layer's paths are best begun.
         known: kinds of calls whose blocks were compared with the model's own forward pass.
         workspaces: the workspace that the previous call left, at most one.
+        own: calls of the caller's own object.
     """
 
     calibration: Calibration = field(default_factory=Calibration)
     known: dict[Hashable, Layout] = field(default_factory=dict)
+    own: OwnAnswers = field(default_factory=OwnAnswers)
     workspaces: deque[Workspace] = field(default_factory=lambda: deque(maxlen=1), repr=False)
 
     @contextlib.contextmanager
@@ -70,15 +75,24 @@ class Pipeline:
         settings: the options.
         memory: what earlier calls learned; this one adds to it.
         workspace: what the engine of an earlier call left; this one fills it anew.
+        hooks: run the forward hooks that the user put on the model, because they change its answer.
 
     Raises:
         ValueError: the engine asked for cannot run this.
     """
 
     def __init__(
-        self, model: nn.Module, encoder: Encoder, settings: Options, memory: Memory, workspace: Workspace
+        self,
+        model: nn.Module,
+        encoder: Encoder,
+        settings: Options,
+        memory: Memory,
+        workspace: Workspace,
+        *,
+        hooks: bool = True,
     ) -> None:
         self.model, self.encoder, self.settings, self.memory = model, encoder, settings, memory
+        self._hooks = hooks
         self._workspace = workspace
         self.engine, self.not_native = self._choose()
         self._traces: list[Trace] = []
@@ -108,12 +122,12 @@ class Pipeline:
         settings = self.settings
         if settings.engine == "autograd":
             return self._autograd_engine(), ""
-        why = 'method "conductance" runs on the reference engine' if settings.resolved.integral == "input" else ""
+        why = 'method "conductance" runs on the autograd engine' if settings.resolved.integral == "input" else ""
         if not why:
             try:
                 dtype, kept = compute_dtype(settings.dtype, self.model), (self.memory.known, self._workspace)
                 return NativeEngine(
-                    self.model, self.encoder, dtype, settings.memory_budget, settings.backend, *kept
+                    self.model, self.encoder, dtype, settings.memory_budget, settings.backend, *kept, hooks=self._hooks
                 ), ""
             except ValueError as error:
                 why = str(error)
@@ -124,7 +138,9 @@ class Pipeline:
     def _autograd_engine(self) -> AutogradEngine:
         settings = self.settings
         dtype = compute_dtype(settings.dtype, self.model)
-        return AutogradEngine(self.model, self.encoder, dtype, settings.memory_budget, settings.backend)
+        return AutogradEngine(
+            self.model, self.encoder, dtype, settings.memory_budget, settings.backend, hooks=self._hooks
+        )
 
     def _group(self, batch: Inputs, rows: slice) -> Attribution:
         settings = replace(
@@ -134,7 +150,7 @@ class Pipeline:
         )
         try:
             return self._explain(batch.take(rows), settings, rows.start)
-        except ReadsPaddingError as error:
+        except NotTheModelError as error:
             if settings.engine == "native":
                 raise
             self.engine, self.not_native = self._autograd_engine(), str(error)
@@ -164,7 +180,8 @@ class Pipeline:
         """One of the batch for each scalar."""
         method, engine, encoder = settings.resolved, self.engine, self.encoder
         layers = settings.chosen(ends.layers)
-        mask, special = _tokens(batch, encoder, ends)
+        batch = with_added_tokens(batch, compared, ends)
+        mask, special = tokens_seen(batch, encoder, ends)
         described = _described(settings, layers, compared, encoder, engine)
         signals = [
             Signals(
@@ -172,7 +189,7 @@ class Pipeline:
                 maps=None if slopes.maps is None else torch.stack([slopes.maps[i].cpu() for i in layers], 1),
                 product=slopes.product[layers].transpose(0, 1).cpu() * mask[:, None],
                 mask=mask,
-                readout=_readout(encoder, slopes, mask),
+                readout=readout(encoder, slopes, mask),
                 backend=settings.backend,
             )
             for slopes in ends.slopes
@@ -201,7 +218,8 @@ class Pipeline:
                 else relevance.column("nodes", torch.int64),
                 layer_converged=torch.ones(error.shape, dtype=torch.bool)
                 if relevance is None
-                else error <= settings.tolerance,
+                else (error <= settings.tolerance) & ~incomplete(relevance.bypass, settings.tolerance),
+                bypass=unknown if relevance is None else relevance.bypass.float(),
                 target=None if scalar.target is None else scalar.target.cpu(),
                 logits=torch.zeros(len(batch), 0)
                 if ends.logits is None or ends.logits.dim() != 2
@@ -234,24 +252,34 @@ class Pipeline:
         engine = self.engine
         several = is_multi_label(engine.tap.model)
         other = None if compared is None else compared.call
-        words = None
+        words, changed = None, None
         if compared is not None and other is not None and compared.words is not None:
-            make, rows = compared.words, len(batch)
+            changed = changed_tokens(batch, compared)
             if batch.embeds is not None:
-                other = {**other, batch.embeds: make(call[batch.embeds], engine.tap.lookup)}
+                other = {**other, batch.embeds: compared.words(call[batch.embeds], engine.tap.lookup)}
+            elif compared.ids is not None and reads_ids_twice(self.model):
+                # the decoder reads the text too: its own copy is replaced with the encoder's, and counted as a bypass
+                other = {**other, batch.ids_name: compared.ids}
             else:
-
-                def words(out: Tensor) -> Tensor:
-                    batch.check_tokens(out.shape[1])
-                    return torch.cat([out[:rows], make(out[:rows], engine.tap.lookup)])
+                words = compared.words
 
         def resolve(z: Tensor | None) -> list[Target]:
             found = scalars(settings.output, settings.target, z, several, first)
             self._targets = len(found)
             return found[done : done + SEVERAL]
 
-        mask = batch.mask if batch.texts is not None else None
-        return engine.ends(call, other, words, resolve, settings.resolved.maps, mask)
+        return engine.ends(
+            Problem(
+                call=call,
+                baseline=other,
+                ids="" if batch.ids is None else batch.ids_name,
+                words=words,
+                changed=changed,
+                resolve=resolve,
+                maps=settings.resolved.maps,
+                mask=batch.mask if batch.texts is not None else None,
+            )
+        )
 
     def _integrate(
         self,
@@ -300,27 +328,6 @@ class Pipeline:
         return [(found, harms[k]) for k, found in enumerate(relevance)]
 
 
-def _tokens(batch: Inputs, encoder: Encoder, ends: Endpoints) -> tuple[Tensor, Tensor]:
-    """Mask and special tokens [B,T] of the tokens that the blocks really saw."""
-    tokens = ends.hidden[0].shape[1]
-    if batch.texts is None:
-        grid = batch.grid(encoder, tokens)
-        special = torch.zeros(len(batch), tokens, dtype=torch.bool)
-        special[:, : grid.prefix if grid else 0] = True
-        return torch.ones_like(special), special
-    batch.check_tokens(tokens)
-    return batch.mask.cpu(), batch.special.cpu()
-
-
-def _readout(encoder: Encoder, slopes: EndpointGradients, mask: Tensor) -> Tensor:
-    """Weights [B,T] of the rows of the last hidden state that the head reads, summing to 1."""
-    if encoder.readout is not None:
-        return encoder.readout(mask)
-    rows = slopes.readout.cpu() & mask
-    rows = torch.where(rows.any(1, keepdim=True), rows, mask).double()
-    return rows / rows.sum(1, keepdim=True)
-
-
 def _context_maps(signals: Signals, fusion: Fusion) -> Tensor:
     """M_l [B,L,T,U], zeros at padding."""
     maps = signals.maps
@@ -348,6 +355,7 @@ def _described(
     fusion = settings.resolved.fusion
     return Provenance(
         family=encoder.family,
+        blocks=[encoder.blocks[engine.tap.order[i]] for i in layers],
         baselines=None if compared is None else compared.name,
         output=getattr(settings.output, "__name__", str(settings.output)),
         layers=layers,

@@ -264,11 +264,13 @@ def test_layers_by_name_explain_a_model_no_family_knows():
     assert a.layer_scores.shape == b.layer_scores.shape == (1, 2, 7)
     assert a.converged.all()
     assert a.settings["family"] == "layers"
-    with pytest.raises(ValueError, match=r"no family knows Net .*name its blocks"):
-        explain(net, ids(7)["input_ids"])
+    found = explain(net, ids(7)["input_ids"], baselines=0)
+    assert found.settings["family"] == "unknown"
+    assert found.settings["blocks"] == a.settings["blocks"] == ["stack.0", "stack.1"]
+    assert torch.equal(found.scores, a.scores)
     with pytest.raises(ValueError, match=r"not modules of Net; its lists of modules: \['stack'\]"):
         explain(net, ids(7)["input_ids"], layers="blocks")
-    with pytest.raises(ValueError, match="0 readable attention calls"):
+    with pytest.raises(ValueError, match="0 attention maps of token by token can be read in 2 blocks"):
         explain(net, ids(7)["input_ids"], layers=["stack.0.out", "stack.1.out"], baselines=0)
 
 

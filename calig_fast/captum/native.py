@@ -110,7 +110,8 @@ class Shortcut:
         limit = _LIMITS[first.dtype]
         packed = Packed.of(key_mask(runs[0].args[1:], runs[0].kwargs, first))
         try:
-            verify.same_outputs([r.made for r in runs], BlockStack(blocks).outputs(first, packed), packed, limit)
+            ours = [packed.pack(first), *BlockStack(blocks).outputs(first, packed)]
+            verify.same_outputs([first, *(r.made for r in runs)], ours, packed, limit)
         except ValueError as error:
             raise NotNativeError(str(error)) from error
         high, low = ends

@@ -5,7 +5,9 @@ It is the check that faster engines are held to, and the engine for models that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +15,19 @@ from torch import Tensor, nn
 from .. import ops
 from ..inputs.target import Target, gradients, logits_of
 from ..model.attention_capture import MapKind, Plain
+from ..model.call import Call, row_count, rows_of
+from ..model.dataflow import bypassed_layers
 from ..model.encoder import Encoder
-from ..model.instrumented import Call, InstrumentedModel, Record
-from .base import EndpointGradients, Endpoints, PathPoint, Resolve, concat_calls, tokenwise_dot
+from ..model.instrumented import InstrumentedModel, Record
+from .base import EndpointGradients, Endpoints, PathPoint, Problem, tokenwise_dot
 from .budget import default_budget
+from .entry import check_entry, differs
 
 DEFAULT_BUDGET = 512 * 2**20
 
 
 class AutogradEngine:
-    """The reference engine over one batch.
+    """The autograd engine over one batch.
 
     Args:
         model: the user's model; not touched.
@@ -31,14 +36,22 @@ class AutogradEngine:
         memory_budget: bytes that the graph of one wave of path points may hold, None for
             `default_budget`'s, 512 MiB on a CPU.
         backend: backend of the fused operations.
+        hooks: run the forward hooks that the user put on the model.
     """
 
     name = "autograd"
 
     def __init__(
-        self, model: nn.Module, encoder: Encoder, dtype: torch.dtype | None, memory_budget: int | None, backend: str
+        self,
+        model: nn.Module,
+        encoder: Encoder,
+        dtype: torch.dtype | None,
+        memory_budget: int | None,
+        backend: str,
+        *,
+        hooks: bool = True,
     ) -> None:
-        self.tap = InstrumentedModel(model, encoder, dtype)
+        self.tap = InstrumentedModel(model, encoder, dtype, hooks=hooks)
         device = next(self.tap.model.parameters()).device
         self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
         self.backend = backend
@@ -47,21 +60,14 @@ class AutogradEngine:
             t.untyped_storage().data_ptr() for t in (*self.tap.model.parameters(), *self.tap.model.buffers())
         }
 
-    def ends(
-        self,
-        call: Call,
-        reference: Call | None,
-        words: Callable[[Tensor], Tensor] | None,
-        resolve: Resolve,
-        maps: MapKind | None,
-        mask: Tensor | None = None,
-    ) -> Endpoints:
+    def ends(self, problem: Problem) -> Endpoints:
         """See `Engine.ends`; padding is the model's own affair here, so the mask is not needed.
 
         Raises:
-            ValueError: what `InstrumentedModel.record` and `resolve` raise; no gradient reaches the blocks.
+            ValueError: what `InstrumentedModel.record` and `resolve` raise; no gradient reaches the blocks; the model
+                entered at a block with its own hidden state gives another answer.
         """
-        batch = next(iter(call.values())).shape[0]
+        batch = row_count(problem.call)
         saved: dict[int, int] = {}
 
         def pack(t: Tensor) -> Tensor:
@@ -71,20 +77,60 @@ class AutogradEngine:
             return t
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-            record = self.tap.record(concat_calls(call, reference), maps is not None, words)
+            both, replacement = problem.both()
+            record = self.tap.record(both, problem.maps is not None, replacement, problem.changed)
             z = logits_of(record.output)
             z = None if z is None else z[:batch].detach()
-            scalars = resolve(z)
+            scalars = problem.resolve(z)
             index = torch.arange(batch, device=record.hidden[0].device)
-            rows = index if reference is None else torch.cat([index, index])
+            rows = index if problem.baseline is None else torch.cat([index, index])
             values = [scalar(record.output, rows) for scalar in scalars]
         self.row_bytes = max(1, sum(saved.values()) // max(1, len(rows)))
         hidden = [h[:batch].detach() for h in record.hidden[:-1]]
-        low = None if reference is None else [h[batch:].detach() for h in record.hidden[:-1]]
+        low = None if problem.baseline is None else [h[batch:].detach() for h in record.hidden[:-1]]
+        bypassed = [bypassed_layers(value, record.hidden[:-1]) for value in values]
         slopes = [
-            _slopes(record, value, hidden, low, maps, keep_graph=k < len(values) - 1) for k, value in enumerate(values)
+            _slopes(record, value, hidden, low, problem.maps, keep_graph=k < len(values) - 1)
+            for k, value in enumerate(values)
         ]
-        return Endpoints(hidden=hidden, reference=low, logits=z, scalars=scalars, slopes=slopes)
+        record = Record(hidden=[], made=record.made, rows=record.rows)
+        found = Endpoints(hidden=hidden, reference=low, logits=z, scalars=scalars, slopes=slopes, record=record)
+        outside = self._outside(problem.call, found)
+        everywhere = frozenset(range(len(hidden)))
+        marked = [
+            replace(one, bypassed=everywhere if past else inside)
+            for one, inside, past in zip(slopes, bypassed, outside, strict=True)
+        ]
+        return replace(found, slopes=marked)
+
+    @torch.no_grad()
+    def _outside(self, call: Call, ends: Endpoints) -> list[bool]:
+        """For each scalar, True where F entered at block 0 with h'_0 is not F(x'): the blocks do not carry it all.
+
+        Raises:
+            ValueError: entered with the input's own hidden state, F is not F(x).
+        """
+        batch, last = len(ends.hidden[0]), ends.layers - 1
+        index = torch.arange(batch, device=ends.hidden[0].device)
+        outputs = [(last, self._entered(call, ends, last, index, ends.hidden[last]))] if last else []
+        states = [ends.hidden[0], *([] if ends.reference is None else [ends.reference[0]])]
+        twice = index.repeat(len(states))
+        output = self._entered(call, ends, 0, twice, torch.cat(states))
+        found = []
+        for scalar, slopes in zip(ends.scalars, ends.slopes, strict=True):
+            values = scalar(output, twice).double()
+            check_entry(0, values[:batch], slopes.value, self.dtype)
+            for layer, entered in outputs:
+                check_entry(layer, scalar(entered, index).double(), slopes.value, self.dtype)
+            base = slopes.baseline_value
+            found.append(base is not None and differs(values[batch:], base, self.dtype))
+        return found
+
+    def _entered(self, call: Call, ends: Endpoints, layer: int, index: Tensor, hidden: Tensor) -> Any:
+        """The model's output for the inputs `index` [n] when block `layer` receives `hidden` [n,T,D]."""
+        if ends.record is None:
+            raise RuntimeError("end points without a record of the blocks' outputs")
+        return self.tap.run(rows_of(call, index), layer, hidden, (ends.record, index))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -121,7 +167,7 @@ class AutogradEngine:
             low.reshape(-1, width), high.reshape(-1, width), offsets, index, a, backend=self.backend
         )
         leaf = path.view(len(index), tokens, width).to(self.tap.dtype).requires_grad_()
-        output = self.tap.run({k: v[index] for k, v in call.items()}, layer, leaf)
+        output = self._entered(call, ends, layer, index, leaf)
         direction = (high - low).reshape(-1, width)
         phis, values = [], []
         for k, scalar in enumerate(ends.scalars):
@@ -156,7 +202,7 @@ class AutogradEngine:
         a = torch.tensor([node for _, node in points], device=high.device, dtype=high.dtype)[:, None, None]
         direction = (high - low)[index]
         point = (low[index] + a * direction).requires_grad_()
-        picked = {k: v[index] for k, v in call.items()}
+        picked = rows_of(call, index)
         with Plain():
             record = self.tap.trace(picked, point)
         hidden = record.hidden[:-1]
@@ -185,7 +231,7 @@ def _slopes(
     value = value.detach().double()
     return EndpointGradients(
         value=value[:batch],
-        low_value=None if low is None else value[batch:],
+        baseline_value=None if low is None else value[batch:],
         high=tokenwise_dot([g[:batch] for g in slopes], directions),
         low=None if low is None else tokenwise_dot([g[batch:] for g in slopes], directions),
         product=tokenwise_dot([g[:batch] for g in slopes], hidden),

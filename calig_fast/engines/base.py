@@ -11,10 +11,42 @@ from torch import Tensor
 
 from ..inputs.target import Target
 from ..model.attention_capture import MapKind
-from ..model.instrumented import Call, InstrumentedModel
+from ..model.call import Call, concatenated
+from ..model.instrumented import InstrumentedModel, Record
+from ..model.word_lookup import Lookup, Replacement
 
 Targets = Sequence[Target]
 Resolve = Callable[[Tensor | None], Targets]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A few inputs and their baselines, and what is asked of them.
+
+    Args:
+        call: the model's arguments, B rows.
+        baseline: the same for the baselines, or None where a zero hidden state stands at every layer.
+        ids: name of the argument that carries token ids, where `words` is given.
+        words: baselines of words, put where the ids' embeddings are looked up; None where `baseline` says all.
+        changed: [B,T] bool, tokens of a text that its baseline changes, or None.
+        resolve: makes the explained scalars from the logits of the inputs alone.
+        maps: attention maps wanted, None for none.
+        mask: [B,T] bool, real tokens; None where all are real.
+    """
+
+    call: Call
+    baseline: Call | None
+    ids: str
+    words: Callable[[Tensor, Lookup], Tensor] | None
+    changed: Tensor | None
+    resolve: Resolve
+    maps: MapKind | None
+    mask: Tensor | None
+
+    def both(self) -> tuple[dict[str, Any], Replacement | None]:
+        """The arguments of the inputs with those of their baselines after them, and the words to replace there."""
+        call = concatenated(self.call, self.baseline)
+        return call, None if self.words is None else Replacement(call[self.ids], self.words)
 
 
 @dataclass(frozen=True)
@@ -38,21 +70,24 @@ class EndpointGradients:
 
     Args:
         value: F(x) [B] float64.
-        low_value: F(x') [B] float64, or None where no reference was propagated.
+        baseline_value: F(x') [B] float64 of a whole call, or None where no baseline was propagated.
         high: <dF/dh_l, h_l - h'_l> at the input, token by token, [L,B,T] float64.
-        low: the same at the reference, or None.
+        low: the same at the baseline, or None.
         product: <dF/dh_l, h_l> at the input, [L,B,T] float64.
         maps: per layer [B,T,U], or None.
         readout: [B,T] bool, rows of the last hidden state that F has a gradient at.
+        bypassed: layers past which something reaches F that is not in their hidden state, so that F entered there
+            with h'_l is not F(x'), nor its gradient that of `low`.
     """
 
     value: Tensor
-    low_value: Tensor | None
+    baseline_value: Tensor | None
     high: Tensor
     low: Tensor | None
     product: Tensor
     maps: list[Tensor] | None
     readout: Tensor
+    bypassed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -64,7 +99,8 @@ class Endpoints:
         reference: h'_l [B,T,D], or None where no reference was propagated.
         logits: [B,C], or None.
         scalars: the explained scalars, K of them.
-        slopes: what each says.
+        slopes: the gradients of each.
+        record: the pass itself, for an engine that enters the model again.
     """
 
     hidden: list[Tensor]
@@ -72,6 +108,7 @@ class Endpoints:
     logits: Tensor | None
     scalars: Targets
     slopes: list[EndpointGradients]
+    record: Record | None = None
 
     @property
     def layers(self) -> int:
@@ -98,26 +135,8 @@ class Engine(Protocol):
     @property
     def dtype(self) -> torch.dtype: ...
 
-    def ends(
-        self,
-        call: Call,
-        reference: Call | None,
-        words: Callable[[Tensor], Tensor] | None,
-        resolve: Resolve,
-        maps: MapKind | None,
-        mask: Tensor | None,
-    ) -> Endpoints:
-        """One pass of the inputs, and of their reference with them, up and down.
-
-        Args:
-            call: the model's arguments, B rows.
-            reference: the same for the reference, or None for none.
-            words: turns the word embeddings of the doubled batch into the reference's, see
-                `InstrumentedModel.record`.
-            resolve: makes the scalars from the logits of the inputs alone.
-            maps: which attention maps are wanted, None for none.
-            mask: [B,T] bool, real tokens; None where all are real.
-        """
+    def ends(self, problem: Problem) -> Endpoints:
+        """One pass of the inputs, and of their baselines with them, up and down."""
 
     def phi(self, call: Call, ends: Endpoints, points: Sequence[PathPoint]) -> tuple[Tensor, Tensor]:
         """phi[t] = <dF_l/dh[t], (h_l - h'_l)[t]> at points of the straight paths into the blocks.
@@ -130,11 +149,6 @@ class Engine(Protocol):
         Returns:
             phi [K,n,T] float64, zeros at padding, and F [K,n] float64, both on the CPU.
         """
-
-
-def concat_calls(call: Call, reference: Call | None) -> dict[str, Any]:
-    """The arguments of the inputs with those of their reference after them."""
-    return dict(call) if reference is None else {k: torch.cat([v, reference[k]]) for k, v in call.items()}
 
 
 def tokenwise_dot(slopes: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:

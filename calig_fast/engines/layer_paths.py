@@ -9,13 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..model.instrumented import Call
+from ..model.call import Call
 from ..quadrature.adaptive import AdaptiveIntegral, Estimate
 from ..quadrature.fixed import FixedIntegral
 from ..quadrature.rules import FIXED
 from ..quadrature.warm_start import Start
 from .autograd import AutogradEngine
-from .base import Endpoints, Engine, PathPoint
+from .base import EndpointGradients, Endpoints, Engine, PathPoint
+from .entry import ROUNDINGS
 
 DEFAULT_INTERVALS = 128
 DEFAULT_STEPS = 50
@@ -78,10 +79,23 @@ class Relevance:
     Args:
         estimates: [B][L] the paths' answers.
         gap: [B,L] float64, F(x) - F(x').
+        carried: [B,L] float64, F(x) less what F is when block l receives h'_l; the gap, where nothing passes the block.
+        noise: rounding of a difference of two values of F.
     """
 
     estimates: list[list[Estimate]]
     gap: Tensor
+    carried: Tensor
+    noise: float
+
+    @property
+    def bypass(self) -> Tensor:
+        """[B,L] float64, (gap - carried) / gap: the share of the change that reaches F past block l.
+
+        0 where the difference is within rounding.
+        """
+        missed = self.gap - self.carried
+        return torch.where(missed.abs() <= ROUNDINGS * self.noise, 0.0, missed / self.gap)
 
     @property
     def r(self) -> Tensor:
@@ -125,17 +139,19 @@ def layer_paths(
         the relevance for each scalar, and the paths by (scalar, input, layer).
     """
     batch = range(len(ends.slopes[0].value))
-    low, at_zero = _low_ends(engine, call, ends, layers)
+    low, at_zero = _low_ends(engine, call, ends, layers)  # F where block l receives h'_l
     eps = torch.finfo(ends.hidden[0].dtype).eps
     paths: Paths = {}
-    gaps = torch.zeros(len(ends.slopes), len(batch), len(layers), dtype=torch.float64)
+    values = torch.stack([slopes.value.cpu() for slopes in ends.slopes])[:, :, None]
+    carried = values - at_zero.transpose(1, 2)
+    gaps = torch.stack([_gap(slopes, c) for slopes, c in zip(ends.slopes, carried, strict=True)])
+    noises = []
     for k, slopes in enumerate(ends.slopes):
-        value = slopes.value.cpu()
+        noises.append(_noise(values[k], at_zero[k], ends.hidden[0].dtype))
         for i, layer in enumerate(layers):
-            gaps[k, :, i] = value - at_zero[k, i]
-            noise = _noise(value, at_zero[k, i], ends.hidden[0].dtype)
+            noise = _noise(values[k], at_zero[k, i], ends.hidden[0].dtype)
             for b in batch:
-                gap = float(gaps[k, b, i])
+                gap = float(carried[k, b, i])
                 path = paths[k, b, layer] = rule.path(gap, noise, starts[i], weigh is not None, eps)
                 path.add([0.0, 1.0], torch.stack([low[k, i, b], slopes.high[layer, b]]))
     while True:
@@ -143,7 +159,9 @@ def layer_paths(
             points = sorted(wanted, key=lambda p: (p.layer, p.row, p.node))
             _hand_out(paths, points, engine.phi(call, ends, points)[0])
         found = [
-            Relevance([[paths[k, b, layer].estimate for layer in layers] for b in batch], gaps[k])
+            Relevance(
+                [[paths[k, b, layer].estimate for layer in layers] for b in batch], gaps[k], carried[k], noises[k]
+            )
             for k in range(len(gaps))
         ]
         if weigh is None:
@@ -177,14 +195,27 @@ def _refine(paths: Paths, k: int, layers: Sequence[int], depth: int, harm: Score
 def _low_ends(engine: Engine, call: Call, ends: Endpoints, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
     """phi at a = 0 of every layer [K,L,B,T], and F there [K,L,B]."""
     first = ends.slopes[0]
-    if first.low is not None and first.low_value is not None:
-        low = [s.low[list(layers)] for s in ends.slopes if s.low is not None]
-        values = [s.low_value.cpu().expand(len(layers), -1) for s in ends.slopes if s.low_value is not None]
-        return torch.stack(low), torch.stack(values)
-    batch = len(first.value)
-    rows, values_at_zero = engine.phi(call, ends, [PathPoint(layer, b, 0.0) for layer in layers for b in range(batch)])
-    shape = (len(ends.slopes), len(layers), batch)
-    return rows.view(*shape, -1), values_at_zero.view(shape)
+    batch, scalars = len(first.value), len(ends.slopes)
+    low = first.high.new_zeros(scalars, len(layers), *first.high.shape[1:])
+    values = torch.zeros(scalars, len(layers), batch, dtype=torch.float64)
+    entered = [layer for layer in layers if any(s.low is None or layer in s.bypassed for s in ends.slopes)]
+    for k, s in enumerate(ends.slopes):
+        if s.low is not None and s.baseline_value is not None:
+            low[k], values[k] = s.low[list(layers)], s.baseline_value.cpu()
+    if entered:
+        points = [PathPoint(layer, b, 0.0) for layer in entered for b in range(batch)]
+        rows, at_zero = engine.phi(call, ends, points)
+        where = [list(layers).index(layer) for layer in entered]
+        low[:, where] = rows.view(scalars, len(entered), batch, -1)
+        values[:, where] = at_zero.view(scalars, len(entered), batch)
+    return low, values
+
+
+def _gap(slopes: EndpointGradients, carried: Tensor) -> Tensor:
+    """F(x) - F(x') [B,L] by two whole calls; where no baseline was propagated, what each layer carries."""
+    if slopes.baseline_value is None:
+        return carried
+    return (slopes.value - slopes.baseline_value).cpu()[:, None].expand_as(carried)
 
 
 def _hand_out(paths: Paths, points: Sequence[PathPoint], rows: Tensor) -> None:
@@ -213,9 +244,9 @@ def input_paths(
     eps = torch.finfo(ends.hidden[0].dtype).eps
     out = []
     for k, (scalar, slopes) in enumerate(zip(ends.scalars, ends.slopes, strict=True)):
-        low_value = slopes.low_value
+        low_value = slopes.baseline_value
         if low_value is None:
-            raise RuntimeError("a propagated reference without its scalar")
+            raise RuntimeError("a propagated baseline without its scalar")
         known: dict[tuple[int, float], Tensor] = {}
         gap = (slopes.value - low_value).cpu()
         noise = _noise(slopes.value, low_value, ends.hidden[0].dtype)
@@ -233,10 +264,11 @@ def input_paths(
                 if pending := path.pending():
                     path.add(pending, torch.stack([known[b, a][layer] for a in pending]))
         estimates = [[paths[k, b, layer].estimate for layer in layers] for b in range(len(gap))]
-        out.append(Relevance(estimates, gap[:, None].expand(-1, len(layers))))
+        whole = gap[:, None].expand(-1, len(layers))  # one path for all layers: what passes one is missed in its sum
+        out.append(Relevance(estimates, whole, whole, noise))
     return out
 
 
 def _noise(value: Tensor, other: Tensor, dtype: torch.dtype) -> float:
     """Rounding of the scalars that a gap is taken from: a unit in the last place of the larger one."""
-    return float(torch.finfo(dtype).eps * torch.cat([value, other]).abs().max())
+    return float(torch.finfo(dtype).eps * torch.maximum(value.abs().max(), other.abs().max()))

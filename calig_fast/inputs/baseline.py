@@ -26,11 +26,13 @@ class Reference:
         call: the model's arguments for the reference; None where a zero hidden state stands at every layer instead.
         words: turns word embeddings [N,T,E] into the reference's, given the embedding as a function of ids [N,T]; None
             for images. Ids, positions, segments and mask stay the input's own.
+        ids: [B,T] the reference as token ids, or None where it is none of ids.
     """
 
     name: str
     call: dict[str, Tensor] | None
     words: Callable[[Tensor, Lookup], Tensor] | None = None
+    ids: Tensor | None = None
 
 
 def reference(baselines: Any, inputs: Inputs) -> Reference:
@@ -75,8 +77,8 @@ def _text(baselines: Any, inputs: Inputs) -> Reference:
     shape = inputs.mask.shape
     keep = (inputs.special | ~inputs.mask)[:, :, None]
 
-    def by(name: str, make: Callable[[Tensor, Lookup], Tensor]) -> Reference:
-        return Reference(name, dict(inputs.call), lambda out, look: torch.where(keep, out, make(out, look)))
+    def by(name: str, make: Callable[[Tensor, Lookup], Tensor], ids: Tensor | None = None) -> Reference:
+        return Reference(name, dict(inputs.call), lambda out, look: torch.where(keep, out, make(out, look)), ids)
 
     if isinstance(baselines, str) and baselines == "zero_embedding":
         return by("zero_embedding", lambda out, look: torch.zeros_like(out))
@@ -86,6 +88,7 @@ def _text(baselines: Any, inputs: Inputs) -> Reference:
         return by(
             baselines if isinstance(baselines, str) else "id",
             lambda out, look: look(torch.full(shape, token, device=out.device)),
+            None if inputs.ids is None else torch.where(keep[:, :, 0], inputs.ids, token),
         )
     if not isinstance(baselines, Tensor):
         raise TypeError(f"baselines: expected a name, an id or a tensor, got {type(baselines).__name__}")
@@ -97,7 +100,11 @@ def _text(baselines: Any, inputs: Inputs) -> Reference:
     inputs.check_ids(ids, "baselines")
     # the caller's ids say what stands at special tokens too
     padding = ~inputs.mask[:, :, None]
-    return Reference("ids", dict(inputs.call), lambda out, look: torch.where(padding, out, look(ids.to(out.device))))
+    own = inputs.ids
+    replaced = None if own is None else torch.where(padding[:, :, 0], own, ids.to(own))
+    return Reference(
+        "ids", dict(inputs.call), lambda out, look: torch.where(padding, out, look(ids.to(out.device))), replaced
+    )
 
 
 def _image(baselines: Any, inputs: Inputs) -> Reference:

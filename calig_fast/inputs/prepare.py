@@ -66,6 +66,15 @@ class Inputs:
         )
 
     @property
+    def ids_name(self) -> str:
+        """Name of the argument that carries the token ids."""
+        ids = self.ids
+        if ids is None:
+            raise RuntimeError("the inputs hold no token ids")
+        same = (k for k, v in self.call.items() if isinstance(v, Tensor) and v.shape == ids.shape)
+        return next(k for k in same if torch.equal(self.call[k], ids))
+
+    @property
     def pixels(self) -> tuple[str, Tensor]:
         """The name of the pixel argument, and the pixels [B,C,H,W]."""
         return next((k, v) for k, v in self.call.items() if v.is_floating_point() and v.dim() == 4)
@@ -120,6 +129,15 @@ class Inputs:
                 f"model: it sees {tokens} tokens where the inputs hold {self.mask.shape[1]}; models that add or drop "
                 "tokens cannot be explained token by token"
             )
+
+    def with_added(self, before: int, after: int) -> Inputs:
+        """The same texts in a model that puts tokens of its own before and after them; they count as special."""
+
+        def wider(mask: Tensor) -> Tensor:
+            return torch.nn.functional.pad(mask, (before, after), value=True)
+
+        texts = None if self.texts is None else tuple(text.with_added(before, after) for text in self.texts)
+        return replace(self, mask=wider(self.mask), special=wider(self.special), texts=texts)
 
     def grid(self, encoder: Encoder, tokens: int) -> Grid | None:
         """Where the tokens of the images lie; None for text."""

@@ -7,6 +7,7 @@ attention's gradient needs no map from the kernel.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +20,8 @@ MapKind = Literal["gradient", "positive_gradient", "attention"]
 
 _SOFTMAX = (torch.nn.functional.softmax, torch.softmax, torch.Tensor.softmax)
 _SDPA = torch.nn.functional.scaled_dot_product_attention
+_MULTI_HEAD = torch.nn.functional.multi_head_attention_forward
+_MULTI_HEAD_ARGUMENTS = inspect.signature(_MULTI_HEAD)
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,47 @@ class Attention:
     """One attention call: its output (fused) or its map (eager), and what the map is made of.
 
     Args:
-        watched: the tensor of the graph whose gradient is wanted: O [N,H,T,Dh] or A [N,H,T,U].
+        watched: the tensor of the graph whose gradient is wanted: O [N,H,T,Dh] or A [N,H,T,U], or [N*H,T,U].
         parts: (q, k, v, additive or boolean mask or None, scale) of a fused call; None where `watched` is A itself.
+        rows: N.
     """
 
     watched: Tensor
     parts: tuple[Tensor, Tensor, Tensor, Tensor | None, float] | None = None
+    rows: int = 1
+
+    def of_tokens(self, hidden: Tensor) -> bool:
+        """Return True where the map is that of every token of a block to every other.
+
+        Maps over windows, pooled or added keys have other sizes. A map over channels may have as many as there are
+        tokens; one entry of it then depends on all of them, and not on two.
+
+        Args:
+            hidden: [N,T,D], what the block received.
+        """
+        rows, tokens, width = hidden.shape
+        if self.parts is None:
+            first, size = self.watched.shape[0], self.watched.shape[-2:]
+            heads_apart = first == rows if self.watched.dim() == 4 else first % rows == 0
+        else:
+            query, key = self.parts[:2]
+            size, heads_apart = torch.Size((query.shape[-2], key.shape[-2])), query.dim() == 4 and len(query) == rows
+        if size != (tokens, tokens) or not heads_apart:
+            return False
+        return width % tokens != 0 or tokens < 5 or not self._reads_all(hidden)
+
+    def _reads_all(self, hidden: Tensor) -> bool:
+        """Return True where the logits of two keys, as one query has them, depend on every token."""
+        if not self.watched.requires_grad or not hidden.requires_grad:
+            return False
+        if self.parts is None:
+            pair = self.watched.flatten(0, -3)[0, -1, :2].clamp_min(torch.finfo(self.watched.dtype).tiny).log()
+            value = pair[0] - pair[1]
+        else:
+            query, key = self.parts[:2]
+            value = (query[0, 0, -1] * (key[0, 0, 0] - key[0, 0, 1])).sum()
+        found = torch.autograd.grad(value, hidden, retain_graph=True, allow_unused=True)[0]
+        return found is not None and bool((found[0] != 0).any(-1).all())
 
     def map(self, row: int, gradient: Tensor | None, kind: MapKind) -> Tensor:
         """One input's map, reduced over the heads.
@@ -50,14 +88,21 @@ class Attention:
             return attention.mean(0)
         if gradient is None:
             raise RuntimeError("a gradient map was asked for without the gradient")
-        slope = gradient[row].to(wide)
+        slope = self._row(gradient, row).to(wide)
         if self.parts is not None:
             slope = slope @ self.parts[2][row].detach().to(wide).transpose(-1, -2)
         return over_heads(attention * slope, kind)
 
+    def _row(self, maps: Tensor, row: int) -> Tensor:
+        """One input's share [H,T,.] of the maps or of their gradient."""
+        if maps.dim() == 4:
+            return maps[row]
+        heads = len(maps) // self.rows
+        return maps[row * heads : (row + 1) * heads]
+
     def _probabilities(self, row: int, wide: torch.dtype) -> Tensor:
         if self.parts is None:
-            return self.watched[row].detach().to(wide)
+            return self._row(self.watched, row).detach().to(wide)
         q, k, _, mask, scale = self.parts
         logits = (q[row].detach().to(wide) * scale) @ k[row].detach().to(wide).transpose(-1, -2)
         if mask is not None:
@@ -76,21 +121,27 @@ class Reader(TorchFunctionMode):
 
     Args:
         seen: called with every `Attention`, in order.
+        rows: N.
     """
 
-    def __init__(self, seen: Callable[[Attention], None]) -> None:
+    def __init__(self, seen: Callable[[Attention], None], rows: int) -> None:
         super().__init__()
-        self._seen = seen
+        self._seen, self._rows = seen, rows
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func is _MULTI_HEAD:
+            out, weights = _with_weights(args, kwargs)
+            # what the values are multiplied with; the weights handed out are a view of it, aside from the output
+            self._seen(Attention(weights if weights._base is None else weights._base, rows=self._rows))
+            return out, _weights_asked(weights, args, kwargs)
         out = func(*args, **kwargs)
         if func is _SDPA:
-            self._seen(Attention(out, _parts(*args, **kwargs)))
-        elif func in _SOFTMAX and out.dim() == 4 and out.shape[-1] == out.shape[-2]:
-            self._seen(Attention(out))
+            self._seen(Attention(out, _parts(*args, **kwargs), self._rows))
+        elif func in _SOFTMAX and out.dim() in {3, 4} and _over_keys(out, args, kwargs):
+            self._seen(Attention(out, rows=self._rows))
         return out
 
 
@@ -101,6 +152,9 @@ class Plain(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func is _MULTI_HEAD:
+            out, weights = _with_weights(args, kwargs)
+            return out, _weights_asked(weights, args, kwargs)
         if func is not _SDPA:
             return func(*args, **kwargs)
         q, k, v, mask, scale = _parts(*args, **kwargs)
@@ -108,6 +162,31 @@ class Plain(TorchFunctionMode):
         if mask is not None:
             logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
         return torch.softmax(logits, -1) @ v
+
+
+def _over_keys(out: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return True where a softmax runs over the last axis."""
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    return dim in {-1, out.dim() - 1}
+
+
+def _with_weights(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The output of `multi_head_attention_forward` and its attention weights [N,H,T,U]."""
+    bound = _MULTI_HEAD_ARGUMENTS.bind(*args, **kwargs)
+    bound.arguments.update(need_weights=True, average_attn_weights=False)
+    out, weights = _MULTI_HEAD(*bound.args, **bound.kwargs)
+    if weights is None:
+        raise RuntimeError("multi_head_attention_forward gave no weights though they were asked for")
+    return out, weights
+
+
+def _weights_asked(weights: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """The weights as the caller asked for them."""
+    bound = _MULTI_HEAD_ARGUMENTS.bind(*args, **kwargs)
+    bound.apply_defaults()
+    if not bound.arguments["need_weights"]:
+        return None
+    return weights.mean(-3) if bound.arguments["average_attn_weights"] else weights
 
 
 def _parts(

@@ -9,18 +9,20 @@ from __future__ import annotations
 import copy
 import types
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 _HOOKS_KEPT = ("_forward_hooks", "_forward_pre_hooks")
+_HOOK_OPTIONS = ("_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs")
 _HOOKS_DROPPED = ("_backward_hooks", "_backward_pre_hooks")
 _ATTENTION_READABLE = {"eager", "sdpa"}
 
 
-def unwrap(model: nn.Module) -> nn.Module:
-    """The module that computes: out of torch.compile, DataParallel, DistributedDataParallel and PEFT wrappers.
+def transparent(model: nn.Module) -> nn.Module:
+    """The module inside torch.compile, DataParallel and DistributedDataParallel, which compute nothing themselves.
 
     Raises:
         ValueError: the weights are sharded and no single process holds them.
@@ -36,18 +38,52 @@ def unwrap(model: nn.Module) -> nn.Module:
             model = model._orig_mod  # type: ignore[assignment]
         elif kind in {"DataParallel", "DistributedDataParallel"}:
             model = model.module  # type: ignore[assignment]
-        elif hasattr(model, "get_base_model") and hasattr(model, "peft_config"):
-            model = model.get_base_model()  # type: ignore[operator]
         else:
             return model
 
 
-def share_weights(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
+def unwrap(model: nn.Module) -> nn.Module:
+    """The module that computes: out of what is transparent, and out of PEFT wrappers.
+
+    A PEFT wrapper that learned a prompt puts tokens of its own before the text, so it computes and is kept.
+
+    Raises:
+        ValueError: see `transparent`.
+    """
+    while True:
+        model = transparent(model)
+        if not (hasattr(model, "get_base_model") and hasattr(model, "peft_config")) or _learned_prompt(model):
+            return model
+        model = model.get_base_model()  # type: ignore[operator]
+
+
+def _learned_prompt(model: Any) -> bool:
+    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+
+
+def user_hooks(model: nn.Module) -> tuple[int, ...]:
+    """The forward hooks that a user put on the modules of a model, by their ids; torch's own are left out."""
+    return tuple(
+        id(hook)
+        for module in model.modules()
+        for name in _HOOKS_KEPT
+        for hook in getattr(module, name).values()
+        if not _of_torch(hook)
+    )
+
+
+def _of_torch(hook: Any) -> bool:
+    """Return True for the hooks by which torch computes weights (weight norm, spectral norm, pruning)."""
+    return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils")
+
+
+def share_weights(model: nn.Module, dtype: torch.dtype | None = None, *, hooks: bool = True) -> nn.Module:
     """A twin of `model` in evaluation mode: its own module objects, the same weights, none of them requiring grad.
 
     Args:
         model: the module tree; not touched.
         dtype: floating dtype of the twin's weights; None keeps each weight as it is (no copy is made).
+        hooks: keep the user's forward hooks.
 
     Returns:
         the twin. Weights changed in place in `model` are changed in the twin.
@@ -80,14 +116,17 @@ def share_weights(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Modu
         state["_parameters"] = {k: share(v) for k, v in module._parameters.items()}
         state["_buffers"] = {k: share(v) for k, v in module._buffers.items()}
         state["_modules"] = {k: None if m is None else follow(m) for k, m in module._modules.items()}
-        state.update({name: OrderedDict(state[name]) for name in _HOOKS_KEPT if name in state})
+        state.update({name: _kept(state[name], hooks) for name in _HOOKS_KEPT if name in state})
+        state.update({name: OrderedDict(state[name]) for name in _HOOK_OPTIONS if name in state})
         state.update({name: OrderedDict() for name in _HOOKS_DROPPED if name in state})
         state["training"] = False
         state["_compiled_call_impl"] = None
         if "forward" in state:
             state["forward"] = _rebind(state["forward"], module, new)
+        if isinstance(module, nn.TransformerEncoder):
+            state.update(enable_nested_tensor=False, use_nested_tensor=False)  # its layers keep [N,T,D]
         if hasattr(state.get("config"), "_attn_implementation"):
-            state["config"] = _readable_attention(state["config"], configs)
+            state["config"] = _readable_config(state["config"], configs)
         new.__dict__.update(state)
         return new
 
@@ -104,11 +143,21 @@ def _rebind(forward: Any, module: nn.Module, new: nn.Module) -> Any:
     )
 
 
-def _readable_attention(config: Any, done: dict[int, Any]) -> Any:
-    """The config, its attention an implementation whose probabilities can be had: flash and flex become sdpa."""
+def _kept(hooks: Mapping[int, Any], users: bool) -> OrderedDict[int, Any]:
+    return OrderedDict((key, hook) for key, hook in hooks.items() if users or _of_torch(hook))
+
+
+def _readable_config(config: Any, done: dict[int, Any]) -> Any:
+    """The config, its attention an implementation whose probabilities can be had: flash and flex become sdpa.
+
+    A decoder without a padding id refuses several rows at once; told of an id that no text holds, it reads the last
+    token of each, as it does of one.
+    """
     if id(config) not in done:
         new = copy.copy(config)
         if new._attn_implementation not in _ATTENTION_READABLE and new._attn_implementation is not None:
             new._attn_implementation = "sdpa"
+        if getattr(new, "pad_token_id", 0) is None:
+            new.pad_token_id = -1
         done[id(config)] = new
     return done[id(config)]

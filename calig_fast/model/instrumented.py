@@ -1,7 +1,7 @@
 """A model that can be watched at its block inputs, and entered at any of them.
 
-The blocks of the twin get a `forward` of ours. Running from block l, the blocks below hand their input through, block l
-gets the hidden state it is told, and everything from there on is the user's own code.
+The blocks of the twin get a `forward` of ours. Running from block l, the blocks below return what they returned when the
+model was recorded, block l receives the hidden state it is told, and everything from there on is the user's own code.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from .attention_capture import Attention, Reader
+from .call import Call, row_count
 from .clone import share_weights
 from .encoder import Encoder
+from .token_axes import TokenAxes, token_axes
+from .word_lookup import Lookup, Replacement, WordLookups
 
-Call = Mapping[str, Any]
+__all__ = ["Call", "InstrumentedModel", "Layout", "Record"]
 
 
 @dataclass
@@ -30,11 +34,15 @@ class Record:
         hidden: block inputs h_0 .. h_{L-1} [N,T,D], then the last block's output, all in the graph of `output`.
         attention: one per block, where asked for.
         output: what the model returned.
+        made: what each block returned, detached.
+        rows: N.
     """
 
     hidden: list[Tensor] = field(default_factory=list)
     attention: list[Attention] = field(default_factory=list)
     output: Any = None
+    made: list[Any] = field(default_factory=list)
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,69 +65,76 @@ class InstrumentedModel:
         model: the user's model; not touched.
         encoder: where its blocks are.
         dtype: floating dtype to run in; None for the model's own.
+        hooks: run the forward hooks that the user put on the model.
     """
 
-    def __init__(self, model: nn.Module, encoder: Encoder, dtype: torch.dtype | None = None) -> None:
-        self.model = share_weights(model, dtype)
-        self._lookup: Callable[[Tensor], Tensor] | None = None
-        self._words: Callable[[Tensor], Tensor] | None = None
+    def __init__(
+        self, model: nn.Module, encoder: Encoder, dtype: torch.dtype | None = None, *, hooks: bool = True
+    ) -> None:
+        self.model = share_weights(model, dtype, hooks=hooks)
         self.blocks = [self.model.get_submodule(name) for name in encoder.blocks]
         for number, block in enumerate(self.blocks):
             block.forward = functools.partial(self._block, number, block.forward)
         if encoder.stem is not None:
             stem = self.model.get_submodule(encoder.stem)
             stem.forward = functools.partial(self._stem, stem.forward)
-        if encoder.embedding is not None:
-            embedding = self.model.get_submodule(encoder.embedding)
-            self._lookup = embedding.forward
-            embedding.forward = functools.partial(self._embed, embedding.forward)
+        embedding = None if encoder.embedding is None else self.model.get_submodule(encoder.embedding)
+        self._words = WordLookups(self.model, embedding) if encoder.modality == "text" else None
         self.order: list[int] = []
+        self._axes: list[TokenAxes] = []
         self._tokens = 0
         self._start = 0
         self._final: Tensor | None = None
         self._embedded: Tensor | None = None
         self._stem_shape: torch.Size | None = None
         self._inject: Tensor | None = None
+        self._made: list[Any] | None = None
+        self._rows = 0
+        self._changed: Tensor | None = None
         self._calls = 0
         self._inside = False
         self._record: Record | None = None
         self._tuple: list[tuple[Any, ...] | None] = []
 
-    def record(self, call: Call, attention: bool, words: Callable[[Tensor], Tensor] | None = None) -> Record:
+    def record(
+        self,
+        call: Call,
+        attention: bool,
+        replacement: Replacement | None = None,
+        changed: Tensor | None = None,
+    ) -> Record:
         """One whole pass, watched.
 
         Args:
-            call: keyword arguments of the model; a sole unnamed input stands under "".
+            call: keyword arguments of the model, N rows; a sole unnamed input stands under "".
             attention: catch the attention of every block.
-            words: applied to the word embeddings [N,T,E], which is how a reference comes in.
+            replacement: the baseline's words, for the second half of the rows.
+            changed: [N/2,T] bool, tokens that differ between the halves, where the second holds baselines of a text.
 
         Returns:
             the record; `hidden[0]` is a leaf that requires grad.
 
         Raises:
-            ValueError: attention was asked for and a block holds no attention that can be read, or more than one.
+            ValueError: the blocks are not run, their hidden states differ in shape or cannot be read as [N,T,D]; a
+                replacement was given and no lookup of the ids was seen; attention was asked for and a block holds no
+                attention of token by token that can be read, or more than one.
         """
-        self._record, self._tuple, self.order = Record(), [], []
-        reader = Reader(self._caught) if attention else nullcontext()
+        self._rows = row_count(call)
+        self._record, self._tuple, self.order, self._axes = Record(rows=self._rows), [], [], []
+        self._changed = changed
+        reader = Reader(self._caught, self._rows) if attention else nullcontext()
         try:
             with reader:
-                self._record.output = self._run(call, 0, None, words)
+                self._record.output = self._run(call, 0, None, replacement)
             record = self._record
         finally:
             self._record = None
         self._tokens = record.hidden[0].shape[1] if record.hidden else 0
-        if not record.hidden:
-            raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
-        if len(shapes := {tuple(h.shape) for h in record.hidden[:-1]}) > 1:
+        _check(record, attention)
+        if replacement is not None and self._words is not None and not self._words.replaced:
             raise ValueError(
-                f"model: expected blocks that all take hidden states of one shape, got {sorted(shapes)}; a model that "
-                "merges patches between its stages is explained a stage at a time: name the blocks of one"
-            )
-        if attention and len(record.attention) != len(record.hidden) - 1:
-            raise ValueError(
-                f"model: {len(record.attention)} readable attention calls in {len(record.hidden) - 1} blocks; the "
-                "method needs one self-attention a block, through scaled_dot_product_attention or softmax. Take a "
-                'method that needs none, such as method="layer_ig"'
+                "baselines: the ids reach no table of word embeddings that can be seen, so no baseline can stand in "
+                'their place; pass inputs_embeds, or baselines="zeros" (a zero hidden state at every layer)'
             )
         return record
 
@@ -128,17 +143,22 @@ class InstrumentedModel:
         """How the blocks were run when the model was last recorded."""
         return Layout(tuple(self.order), tuple(self._tuple))
 
-    def embed(self, call: Call, layout: Layout, words: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Any]:
+    @property
+    def plain(self) -> bool:
+        """Return True where the blocks' hidden states are [N,T,D] as they are."""
+        return all(axes.plain for axes in self._axes)
+
+    def embed(self, call: Call, layout: Layout, replacement: Replacement | None = None) -> tuple[Tensor, Any]:
         """What block 0 receives, [N,T,D], without running any block, and what the head says of that.
 
         Args:
             call: the model's arguments, N rows.
             layout: how this model runs its blocks, from an earlier record.
-            words: see `record`.
+            replacement: see `record`.
         """
         self.order, self._tuple = list(layout.order), list(layout.others)
         self._embedded = None
-        output = self._run(call, self.depth, None, words)
+        output = self._run(call, self.depth, None, replacement)
         hidden, self._embedded = self._embedded, None
         if hidden is None:
             raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
@@ -150,24 +170,45 @@ class InstrumentedModel:
         """The dtype the twin runs in."""
         return next(self.model.parameters()).dtype
 
-    def cast(self, call: Call) -> dict[str, Tensor]:
+    def cast(self, call: Call) -> dict[str, Any]:
         """The arguments with pixels and embeddings in the twin's dtype; masks and ids stay."""
-        return {k: v.to(self.dtype) if v.is_floating_point() and v.dim() > 2 else v for k, v in call.items()}
+        return {
+            k: v.to(self.dtype) if isinstance(v, Tensor) and v.is_floating_point() and v.dim() > 2 else v
+            for k, v in call.items()
+        }
 
-    def lookup(self, ids: Tensor) -> Tensor:
-        """Word embeddings of ids [N,T]."""
-        if self._lookup is None:
-            raise ValueError("baselines: the model has no word embedding to take the reference from; pass embeddings")
-        return self._lookup(ids)
+    @property
+    def lookup(self) -> Lookup:
+        """Word embeddings [N,T,E] as a function of ids [N,T].
+
+        Raises:
+            ValueError: the model names no module that embeds words.
+        """
+        found = None if self._words is None else self._words.preferred
+        if found is None:
+            raise ValueError("baselines: the model has no word embedding to take the baseline from; pass embeddings")
+        return found
 
     @property
     def depth(self) -> int:
         """L, the number of blocks the model ran when it was last recorded."""
         return len(self._tuple)
 
-    def run(self, call: Call, start: int, hidden: Tensor) -> Any:
-        """The model's output when block `start` receives `hidden` [N,T,D]."""
-        return self._run(call, start, hidden, None)
+    def run(self, call: Call, start: int, hidden: Tensor, before: tuple[Record, Tensor]) -> Any:
+        """The model's output when block `start` receives `hidden` [N,T,D].
+
+        Args:
+            call: the model's arguments, N rows.
+            start: l.
+            hidden: what block l receives.
+            before: a record, and which of its rows [N] the blocks below return.
+        """
+        record, index = before
+        self._made = [_picked_rows(record.made[i], record.rows, self._axes[i].rows_axis, index) for i in range(start)]
+        try:
+            return self._run(call, start, hidden, None)
+        finally:
+            self._made = None
 
     def head(self, call: Call, hidden: Tensor) -> Any:
         """The model's output when its last block gives `hidden` [N,T,D] (or [N,1,D], where the head reads one row).
@@ -177,7 +218,10 @@ class InstrumentedModel:
         self._final = hidden
         try:
             rows = hidden.shape[1]
-            cut = {k: v[:, :rows] if v.dim() in {2, 3} and v.shape[1] == self._tokens else v for k, v in call.items()}
+            cut = {
+                k: v[:, :rows] if isinstance(v, Tensor) and v.dim() in {2, 3} and v.shape[1] == self._tokens else v
+                for k, v in call.items()
+            }
             return self._run(cut, self.depth, None, None)
         finally:
             self._final = None
@@ -185,26 +229,25 @@ class InstrumentedModel:
     def trace(self, call: Call, hidden: Tensor) -> Record:
         """A pass entered at block 0 with `hidden`, block inputs watched."""
         self._record = Record()
+        self._rows = len(hidden)
         try:
             self._record.output = self._run(call, 0, hidden, None)
             return self._record
         finally:
             self._record = None
 
-    def _run(self, call: Call, start: int, hidden: Tensor | None, words: Callable[[Tensor], Tensor] | None) -> Any:
-        self._start, self._inject, self._calls, self._words = start, hidden, 0, words
+    def _run(self, call: Call, start: int, hidden: Tensor | None, replacement: Replacement | None) -> Any:
+        self._start, self._inject, self._calls = start, hidden, 0
         try:
-            return self.model(call[""]) if "" in call else self.model(**call)
+            with nullcontext() if self._words is None else self._words.watching(replacement):
+                return self.model(call[""]) if "" in call else self.model(**call)
         finally:
-            self._inject = self._words = None
-
-    def _embed(self, forward: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
-        out = forward(ids)
-        return out if self._words is None else self._words(out)
+            self._inject = None
 
     def _caught(self, attention: Attention) -> None:
-        if self._record is not None and self._inside:
-            self._record.attention.append(attention)
+        record = self._record
+        if record is not None and self._inside and attention.of_tokens(record.hidden[-1]):
+            record.attention.append(attention)
 
     def _stem(self, forward: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         if self._final is not None and self._stem_shape is not None:
@@ -216,39 +259,121 @@ class InstrumentedModel:
     def _block(self, number: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         index = self._calls
         self._calls += 1
-        name = None if args else _hidden_name(kwargs)
-        hidden: Tensor = args[0] if name is None else kwargs[name]
+        where = hidden_place(args, kwargs)
+        given: Tensor = args[where] if isinstance(where, int) else kwargs[where]
+        hidden = given
         if index < self._start:
-            if index == 0 and self._final is None:
-                self._embedded = hidden
-            if self._final is not None and index == self.depth - 1:
-                hidden = self._final
-            others = self._tuple[index]
-            return hidden if others is None else (hidden, *others)
+            return self._skipped(index, hidden)
         record = self._record
+        axes = self._axes_of(index, number, hidden)
         if index == self._start and self._inject is not None:
-            hidden = self._inject
-        elif index == 0 and record is not None:
-            hidden = hidden.detach().requires_grad_()
+            hidden = axes.write(self._inject)
+            if record is not None:
+                record.hidden.append(self._inject)
+        elif record is not None:
+            tokens = axes.read(hidden)
+            tokens = tokens.detach().requires_grad_() if index == 0 else tokens
+            record.hidden[index:] = [tokens]
+            hidden = axes.write(tokens)
         self._inside = True
         try:
-            out = forward(hidden, *args[1:], **kwargs) if name is None else forward(**{**kwargs, name: hidden})
+            out = _called(forward, given, hidden, args, kwargs)
         finally:
             self._inside = False
-        if record is not None:
-            first, *rest = out if isinstance(out, tuple) else (out,)
-            record.hidden[index:] = [hidden, first]
-            if len(self._tuple) == index:
-                self.order.append(number)
-                self._tuple.append(tuple(None for _ in rest) if isinstance(out, tuple) else None)
-        return out
+        return out if record is None else self._noted(record, index, number, out, axes)
+
+    def _skipped(self, index: int, hidden: Tensor) -> Any:
+        """What a block returns that is not run: what it returned when recorded, or else its own input."""
+        if self._made is not None:
+            return self._made[index]
+        if index == 0 and self._final is None:
+            self._embedded = hidden
+        if self._final is not None and index == self.depth - 1:
+            hidden = self._final
+        others = self._tuple[index]
+        return hidden if others is None else (hidden, *others)
+
+    def _axes_of(self, index: int, number: int, hidden: Tensor) -> TokenAxes:
+        if index < len(self._axes):
+            return self._axes[index]
+        found = token_axes(hidden, self._rows, self._changed, self.blocks[number])
+        self._axes.append(found)
+        return found
+
+    def _noted(self, record: Record, index: int, number: int, out: Any, axes: TokenAxes) -> Any:
+        """A block's output, its hidden state in the graph as [N,T,D]; what it returned is kept in the record."""
+        wanted = axes.write(record.hidden[index]).shape
+        state = state_in(out, wanted)
+        if state is None:
+            raise ValueError(
+                f"layers: block {index} receives a hidden state {list(wanted)} and returns none of that shape; a model "
+                "that merges tokens between its blocks is explained a stage at a time: name the blocks of one stage"
+            )
+        tokens = axes.read(state)
+        record.hidden[index + 1 :] = [tokens]
+        record.made.append(tree_map(lambda v: v.detach() if isinstance(v, Tensor) else v, out))
+        if len(self._tuple) == index:
+            self.order.append(number)
+            self._tuple.append(tuple(None for _ in out[1:]) if isinstance(out, tuple) else None)
+        handed_on = tokens if axes.plain else axes.write(tokens)
+        return tree_map(lambda v: handed_on if v is state else v, out)
 
 
-def _hidden_name(kwargs: Mapping[str, Any]) -> str:
-    """The keyword that carries the hidden state of a block called with keywords alone."""
-    if "hidden_states" in kwargs:
+def _check(record: Record, attention: bool) -> None:
+    if not record.hidden:
+        raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
+    if len(shapes := {tuple(h.shape) for h in record.hidden[:-1]}) > 1:
+        raise ValueError(
+            f"model: expected blocks that all take hidden states of one shape, got {sorted(shapes)}; a model that "
+            "merges patches between its stages is explained a stage at a time: name the blocks of one"
+        )
+    if attention and len(record.attention) != len(record.hidden) - 1:
+        raise ValueError(
+            f"method: {len(record.attention)} attention maps of token by token can be read in {len(record.hidden) - 1} "
+            "blocks, and the method needs one self-attention a block, through scaled_dot_product_attention or softmax "
+            '(not over windows, channels or sinks). Take a method that needs no maps, such as method="layer_ig"'
+        )
+
+
+def state_in(out: Any, shape: torch.Size) -> Tensor | None:
+    """The hidden state in what a block returned: the first floating tensor of the shape of its input."""
+    leaves = [out] if isinstance(out, Tensor) else tree_leaves(out)
+    return next((v for v in leaves if isinstance(v, Tensor) and v.is_floating_point() and v.shape == shape), None)
+
+
+def _picked_rows(value: Any, rows: int, axis: int, index: Tensor) -> Any:
+    """Rows `index` of every tensor that a block returned for `rows` inputs; what has no row for each is left."""
+
+    def pick(v: Any) -> Any:
+        if not isinstance(v, Tensor) or not v.dim():
+            return v
+        mine = axis if v.dim() > axis and v.shape[axis] == rows else 0
+        return v.index_select(mine, index) if v.shape[mine] == rows else v
+
+    return tree_map(pick, value)
+
+
+def _called(
+    forward: Callable[..., Any], given: Tensor, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    """A block's own forward with `hidden` in every argument that holds the hidden state it was given."""
+
+    def swapped(value: Any) -> Any:
+        return hidden if value is given else value
+
+    return forward(*map(swapped, args), **{name: swapped(value) for name, value in kwargs.items()})
+
+
+def hidden_place(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str:
+    """The argument that carries the hidden state of a block: the first floating tensor of two axes or more."""
+
+    def state(value: Any) -> bool:
+        return isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 1
+
+    if isinstance(kwargs.get("hidden_states"), Tensor) and not any(map(state, args)):
         return "hidden_states"
-    found = next((k for k, v in kwargs.items() if isinstance(v, Tensor) and v.dim() == 3), None)
-    if found is None:
+    places: list[int | str] = [i for i, value in enumerate(args) if state(value)]
+    places += [name for name, value in kwargs.items() if state(value)]
+    if not places:
         raise ValueError("layers: a named block receives no hidden state [N,T,D]; name modules that do")
-    return found
+    return places[0]

@@ -212,7 +212,7 @@ class AdaptiveIntegral:
                 coarser = corrected_trapezoid(self._m // 4) @ table[::4]
                 self._trail.append(relative(coarse - coarser, coarse))
         rule = squared_difference(e1)
-        if self._m >= LARGEST_UNIFORM and self._trail:
+        if self._m >= LARGEST_UNIFORM and self._trail and self._trail[-1] > 0:
             rule = min(e1, max(rule, e1 * e1 / self._trail[-1]))
         self._trail.append(e1)
         return self._finish(r, coarse, rule, e1)

@@ -14,6 +14,7 @@ from torch import Tensor
 from .probabilities import probabilities
 from .provenance import Provenance
 from .rendering import render
+from .statement import incomplete, reasons, statement
 from .tokens import Grid, Text, Word
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ class Attribution:
     Args:
         scores: [B,T] float32, natural scale; padding is 0.
         layer_scores: [B,L,T] float32, unit: the explained scalar's (a logit by default).
-        gap: [B,L] float32, F(x) - F(x'), what the layer's scores should add up to; nan without a reference.
+        gap: [B,L] float32, F(x) - F(x') by two whole calls, what the layer's scores should add up to; nan without a
+            baseline.
         convergence_delta: [B,L] float32, sum_t r_l[t] - gap, signed; nan where the method integrates nothing.
         error: [B,L] float32, estimated relative error of r_l (norm over tokens); nan where nothing was integrated.
         score_error: [B] float32, estimated relative error of `scores`; nan where nothing was integrated.
         n_steps: [B,L] int64, gradient evaluations the path really used (the two end points included).
-        layer_converged: [B,L] bool, `error` within the tolerance.
+        layer_converged: [B,L] bool, `error` and `bypass` within the tolerance.
         target: [B] int64 class explained, [B,2] for a contrast, or None with the caller's own output function.
         logits: [B,C] float32 of the model at the input; [B,0] where the model returned none.
         mask: [B,T] bool, True at real tokens.
@@ -55,6 +57,8 @@ class Attribution:
         maps: [B,L,T,U] float32 context maps M_l where `return_maps=True`, else None.
         source: [B] int64, which of the inputs each row explains where several targets of one input were asked for;
             None where row b explains input b.
+        bypass: [B,L] float32, share of `gap` that reaches the output past the hidden state of block l (another tower,
+            a head that reads earlier layers, a decoder); 0 for a plain encoder, nan where nothing was integrated.
         single: True for one input taken out of several by its index, which has no length and no index itself.
     """
 
@@ -80,6 +84,7 @@ class Attribution:
     backend: str = "torch"
     maps: Tensor | None = None
     source: Tensor | None = None
+    bypass: Tensor | None = None
     single: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -87,9 +92,13 @@ class Attribution:
 
     @property
     def converged(self) -> Tensor:
-        """[B] bool: every layer of the input met the tolerance; with certify="scores", its scores did."""
-        if self.settings.certify == "scores" and self.settings.tolerance is not None:
-            return self.score_error <= self.settings.tolerance
+        """[B] bool: every layer of the input met the tolerance; with certify="scores", its scores did.
+
+        In either case nothing of the decision may pass the layers by (`bypass`).
+        """
+        tolerance = self.settings.tolerance
+        if self.settings.certify == "scores" and tolerance is not None:
+            return (self.score_error <= tolerance) & ~incomplete(self.bypass_or_zero, tolerance).any(dim=1)
         return self.layer_converged.all(dim=1)
 
     @property
@@ -153,24 +162,18 @@ class Attribution:
         return " - ".join(self.labels[c] if self.labels and c < len(self.labels) else str(c) for c in classes)
 
     def statement(self, index: int = 0) -> str:
-        """What the numbers say about their own error, in one plain sentence."""
-        name, tolerance = self.method, self.settings.tolerance
-        within = "" if tolerance is None else f", tolerance {tolerance:g}"
-        error = self.error[index]
-        if torch.isnan(error).all():
-            return f"{name} integrates nothing, so no completeness error applies."
-        worst = int(torch.nan_to_num(error, nan=-1.0).argmax())
-        used = int(self.n_steps[index].sum())
-        place = f"layer {self.block(worst)}"
-        text = f"estimated error of the layer scores at most {float(error[worst]):.1e} ({place}), {used} gradients"
-        if self.settings.certify == "scores":
-            text = f"estimated error of the scores {float(self.score_error[index]):.1e}; {text}"
-        if bool(self.converged[index]):
-            return f"Converged: {text}{within}."
-        if self.settings.certify == "scores":
-            return f"NOT converged: {text}{within}. Raise n_steps or tolerance."
-        late = [str(self.block(i)) for i, ok in enumerate(self.layer_converged[index].tolist()) if not ok]
-        return f"NOT converged at layer {', '.join(late)}: {text}{within}. Raise n_steps or tolerance."
+        """The error of one input in plain words, and what the layers miss of the decision."""
+        return statement(self, index)
+
+    @property
+    def reasons(self) -> tuple[tuple[str, ...], ...]:
+        """[B][L] why a layer did not converge: "" (it did), "incomplete" (see `bypass`), or "limit" of the budget."""
+        return reasons(self)
+
+    @property
+    def bypass_or_zero(self) -> Tensor:
+        """[B,L] `bypass`; zeros where a file of an earlier release holds none."""
+        return torch.zeros_like(self.gap) if self.bypass is None else self.bypass
 
     @property
     def batch(self) -> int:

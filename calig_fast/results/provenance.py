@@ -15,6 +15,7 @@ class Provenance(Mapping[str, Any]):
 
     Args:
         family: name of the model's family.
+        blocks: dotted names of the blocks whose inputs were integrated at, in order.
         baselines: name of the baseline, None where the method integrates nothing.
         output: the explained scalar: its name, or that of the caller's function.
         layers: indices of the blocks whose inputs were integrated at, None for all.
@@ -30,6 +31,7 @@ class Provenance(Mapping[str, Any]):
     """
 
     family: str | None = None
+    blocks: list[str] | None = None
     baselines: str | None = None
     output: str | None = None
     layers: list[int] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,12 @@ class Text:
     words: tuple[Word, ...]
     text: str | None = None
     truncated: int = 0
+
+    def with_added(self, before: int, after: int) -> Text:
+        """The same text in a model that puts tokens of its own before and after it."""
+        front, back = ([f"[{place} {i}]" for i in range(n)] for place, n in (("before", before), ("after", after)))
+        words = tuple(replace(w, tokens=tuple(t + before for t in w.tokens)) for w in self.words)
+        return replace(self, tokens=(*front, *self.tokens, *back), words=words)
 
 
 @dataclass(frozen=True)

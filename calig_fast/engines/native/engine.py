@@ -16,7 +16,7 @@ the sums over them, are float32 at least in any case, phi and F float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -24,11 +24,12 @@ from torch import Tensor, nn
 
 from ...inputs.target import gradients, logits_of
 from ...model.attention_capture import MapKind
+from ...model.call import Call, has_rows, row_count
 from ...model.encoder import Encoder
-from ...model.instrumented import Call, InstrumentedModel, Layout, Record
+from ...model.instrumented import InstrumentedModel, Layout, Record
 from ...ops.dispatch import requested_backend
 from ...ops.packing import Packed, Segments
-from ..base import EndpointGradients, Endpoints, PathPoint, Resolve, Targets, concat_calls
+from ..base import EndpointGradients, Endpoints, PathPoint, Problem, Targets
 from ..budget import default_budget
 from . import block as blocks
 from . import first_token_block as first_row
@@ -59,6 +60,7 @@ class NativeEngine:
         workspace: what a call before left; used unless the blocks run in a wider dtype than the model's, a copy of all.
         prune: compute the last block for the first row alone where the head reads no other.
         linear: interpolate the first projection of a path where it is linear.
+        hooks: run the forward hooks that the user put on the model.
 
     Raises:
         ValueError: the family cannot read the blocks' weights; the message says why.
@@ -75,13 +77,15 @@ class NativeEngine:
         backend: str,
         known: dict[Hashable, Layout] | None = None,
         workspace: Workspace | None = None,
+        *,
         prune: bool = True,
         linear: bool = True,
+        hooks: bool = True,
     ) -> None:
         own = next(model.parameters()).dtype
         self.dtype = own if dtype is None else dtype
         wider = torch.promote_types(own, self.dtype)
-        self.tap = InstrumentedModel(model, encoder, None if wider == own else wider)
+        self.tap = InstrumentedModel(model, encoder, None if wider == own else wider, hooks=hooks)
         if encoder.read is None:
             raise ValueError(f'the family "{encoder.family}" knows where its blocks are, not their weights')
         self._workspace = Workspace() if workspace is None or wider != own else workspace
@@ -98,31 +102,32 @@ class NativeEngine:
         self._path_ends = PathEndpoints(torch.zeros(1, dtype=torch.int64), (), (), (), ())
 
     @torch.no_grad()
-    def ends(
-        self,
-        call: Call,
-        reference: Call | None,
-        words: Callable[[Tensor], Tensor] | None,
-        resolve: Resolve,
-        maps: MapKind | None,
-        mask: Tensor | None,
-    ) -> Endpoints:
+    def ends(self, problem: Problem) -> Endpoints:
         """See `Engine.ends`.
 
-        The model's own forward is run where a call is the first of its kind, and the blocks held against it.
+        The model's own forward is run where a call is the first of its kind, for the inputs and their baselines, and
+        the blocks and the head are held against it.
 
         Raises:
-            ValueError: what `InstrumentedModel.record` and `resolve` raise; the model computes something else than its
-                family says.
+            ValueError: what `InstrumentedModel.record` and `resolve` raise.
+            NotTheModelError: the model computes something else than its family says, or what the blocks do not carry.
         """
-        batch = next(iter(call.values())).shape[0]
-        kind = verify.kind(call, mask)
-        record = None if kind in self._known else self.tap.record(call, False)
+        call, baseline, resolve, maps = problem.call, problem.baseline, problem.resolve, problem.maps
+        batch = row_count(call)
+        kind = verify.kind(call, problem.mask)
+        both, replacement = problem.both()
+        record = None
+        if kind not in self._known:
+            record = self.tap.record(both, False, replacement, problem.changed)
+            if not self.tap.plain:
+                raise verify.NotTheModelError("model: its blocks keep their hidden states otherwise than as [N,T,D]")
         layout = self._known.get(kind) or self.tap.layout
-        first, guess = self.tap.embed(concat_calls(call, reference), layout, words)
-        mask = first.new_ones(first.shape[:2], dtype=torch.bool)[:batch] if mask is None else mask.to(first.device)
+        first, guess = self.tap.embed(both, layout, replacement)
+        mask = first.new_ones(first.shape[:2], dtype=torch.bool)[:batch] if problem.mask is None else problem.mask
+        mask = mask.to(first.device)
+        verify.same_tokens(first, mask)
         self._packed = Packed.of(mask)
-        everything = self._packed if reference is None else self._packed.twice()
+        everything = self._packed if baseline is None else self._packed.twice()
         # which rows the head reads can be told from any hidden state, so before anything is run
         reads = self._reader(call, resolve(_first(guess, batch)))
         first_only = self._prune and maps != "attention" and verify.reads_first_alone(reads, first[:1])
@@ -130,15 +135,15 @@ class NativeEngine:
         self._order = layout.order
         self._runner = BlockRunner(run, first_only, self._linear, self.backend, self.dtype)
         hidden, qkvs, saved, out = self._up(everything, first.to(self.dtype))
-        self._check(record, [*hidden[1:], out], mask, reads)
+        self._check(record, [*hidden, out], everything, mask, reads)
         index = torch.arange(batch, device=first.device)
-        rows = index if reference is None else torch.cat([index, index])
+        rows = index if baseline is None else torch.cat([index, index])
         output, leaf = self._head(call, out, rows, everything.positions)
         z = _first(output, batch)
-        if record is not None:
-            verify.same_logits(_first(record.output, batch), z, self.dtype)
         scalars = resolve(z)
-        self._keep_ends(hidden, qkvs, reference is not None)
+        if record is not None:
+            verify.same_logits(_first(record.output, len(rows)), _first(output, len(rows)), mask, self.dtype)
+        self._keep_ends(hidden, qkvs, baseline is not None)
         self.row_bytes = max(1, everything.shape[1] * self._bytes_a_row() * len(run))
         slopes = []
         for k, scalar in enumerate(scalars):
@@ -151,7 +156,7 @@ class NativeEngine:
         unpack, tokens = self._packed.unpack, len(self._packed.positions)
         return Endpoints(
             hidden=[unpack(h[:tokens]) for h in hidden],
-            reference=None if reference is None else [unpack(h[tokens:]) for h in hidden],
+            reference=None if baseline is None else [unpack(h[tokens:]) for h in hidden],
             logits=z,
             scalars=scalars,
             slopes=slopes,
@@ -260,7 +265,7 @@ class NativeEngine:
         propagated = len(value) > batch
         return EndpointGradients(
             value=value[:batch],
-            low_value=value[batch:] if propagated else None,
+            baseline_value=value[batch:] if propagated else None,
             high=high,
             low=low if propagated else None,
             product=product,
@@ -310,18 +315,19 @@ class NativeEngine:
 
         return reads
 
-    def _check(self, record: Record | None, ours: list[Tensor], mask: Tensor, reads: verify.Head) -> None:
+    def _check(
+        self, record: Record | None, ours: list[Tensor], everything: Packed, mask: Tensor, reads: verify.Head
+    ) -> None:
         """Hold a first call of its kind against the model's own forward, and every padded one against itself."""
         packed, tokens = self._packed, len(self._packed.positions)
-        first = ours[-1][: packed.shape[0]] if self._runner.first_only else ours[-1][:tokens]
         if record is not None:
-            verify.same_outputs(record.hidden[1:], [*(h[:tokens] for h in ours[:-1]), first], packed)
+            verify.same_outputs(record.hidden, ours, everything)
         if bool(mask.all()):
             return
         if self._runner.first_only and not bool(mask[:, 0].all()):
             raise verify.reads_padding()
         if not self._runner.first_only:
-            verify.heeds_padding(reads, packed.unpack(first).to(self.tap.dtype), mask)
+            verify.heeds_padding(reads, packed.unpack(ours[-1][:tokens]).to(self.tap.dtype), mask)
 
     def _keep_ends(self, hidden: list[Tensor], qkvs: list[Tensor], propagated: bool) -> None:
         tokens = len(self._packed.positions)
@@ -356,7 +362,9 @@ def _along(slopes: Tensor, directions: Tensor) -> Tensor:
     return (slopes * directions).sum(-1, dtype=torch.float64)
 
 
-def _picked(call: Call, rows: Tensor) -> dict[str, Tensor]:
+def _picked(call: Call, rows: Tensor) -> dict[str, Any]:
     """The arguments of some rows; pixels, which the head never reads, are not copied."""
-    one = {k: v[:1].expand(len(rows), *v.shape[1:]) for k, v in call.items() if v.dim() == 4}
-    return {**{k: v[rows] for k, v in call.items() if v.dim() != 4}, **one}
+    return {
+        k: v if not has_rows(v) else v[:1].expand(len(rows), *v.shape[1:]) if v.dim() == 4 else v[rows]
+        for k, v in call.items()
+    }

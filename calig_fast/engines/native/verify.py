@@ -8,34 +8,47 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 from torch import Tensor
 
-from ...model.instrumented import Call
+from ...model.call import Call, has_rows
 from ...ops.packing import Packed
 
 Head = Callable[[Tensor, Tensor], Tensor]
 STRANGE = 1e3  # hidden states are of order 1 to 10; finite, so that what is weighed by zero stays zero
 
 
-class ReadsPaddingError(ValueError):
-    """The explained scalar depends on hidden rows at padding."""
+class NotTheModelError(ValueError):
+    """The native engine's arithmetic is not this model's; the autograd engine's is."""
 
 
 def kind(call: Call, mask: Tensor | None) -> Hashable:
-    """What calls must have in common to be computed alike: the arguments, their axes, whether anything is padded."""
+    """The traits that calls computed alike have in common: the arguments, their axes, whether anything is padded."""
     padded = mask is not None and not bool(mask.all())
-    return (padded, *sorted((name, value.dim()) for name, value in call.items()))
+    traits = ((name, v.dim() if has_rows(v) else repr(v)) for name, v in call.items())
+    return (padded, *sorted(traits, key=lambda trait: trait[0]))
+
+
+def same_tokens(hidden: Tensor, mask: Tensor) -> None:
+    """Raise where the blocks see another number of tokens than the text holds.
+
+    Raises:
+        NotTheModelError: naming both.
+    """
+    if hidden.shape[1] != mask.shape[1]:
+        raise NotTheModelError(
+            f"model: its blocks see {hidden.shape[1]} tokens where the inputs hold {mask.shape[1]}: it adds its own"
+        )
 
 
 def same_outputs(models: Sequence[Tensor], ours: Sequence[Tensor], packed: Packed, limit: float | None = None) -> None:
-    """Hold block outputs against the model's own.
+    """Hold hidden states against the model's own.
 
     Args:
-        models: [B,T,D] of every block.
-        ours: packed rows of every block, or the first row of each input alone.
+        models: [B,T,D], what every block receives, and what the last gives.
+        ours: packed rows of the same, or the first row of each input alone.
         packed: where those rows lie.
         limit: the largest relative difference, None for that of the dtype.
 
     Raises:
-        ValueError: naming the first block that differs.
+        NotTheModelError: naming the first block that differs.
     """
     for layer, (theirs, mine) in enumerate(zip(models, ours, strict=True)):
         wanted = packed.pack(theirs)
@@ -45,28 +58,37 @@ def same_outputs(models: Sequence[Tensor], ours: Sequence[Tensor], packed: Packe
         size = wanted.to(wide).norm()
         error = (wanted.to(wide) - mine.to(wide)).norm() / size if size > 0 else size
         if not float(error) <= (_agreement(mine.dtype) if limit is None else limit):
-            raise ValueError(
-                f"model: from the output of block {layer} on it computes something else than its family says "
-                f'(relative difference {float(error):.1e}); use engine="autograd", and report the model'
+            raise NotTheModelError(
+                f"model: from {'the embeddings' if not layer else f'the output of block {layer - 1}'} on it computes "
+                f'something else than its family says (relative difference {float(error):.1e}); use engine="autograd", '
+                "and report the model"
             )
 
 
-def same_logits(models: Tensor | None, ours: Tensor | None, dtype: torch.dtype) -> None:
-    """Hold the logits against the model's own: they differ where its head reads rows that are not here.
+def same_logits(models: Tensor | None, ours: Tensor | None, mask: Tensor, dtype: torch.dtype) -> None:
+    """Hold the logits against the model's own: they differ where its head reads what is not here.
 
     Args:
-        models: [B,C], or None where there are none.
-        ours: the same.
+        models: [N,C] of the inputs and their baselines, or None where there are none.
+        ours: the same, of the last hidden state alone.
+        mask: [B,T] bool, real tokens.
         dtype: what the blocks ran in.
 
     Raises:
-        ReadsPaddingError: they do.
+        NotTheModelError: they do.
     """
     if models is None or ours is None:
         return
     size = models.float().abs().max().clamp_min(1e-6)
-    if not float((models.float() - ours.float()).abs().max() / size) <= _agreement(dtype):
+    difference = (models.float() - ours.float()).abs().amax(tuple(range(1, models.dim()))) / size
+    if bool((difference <= _agreement(dtype)).all()):
+        return
+    if not bool(mask.all()) and not bool((difference[: len(mask)] <= _agreement(dtype)).all()):
         raise reads_padding()
+    raise NotTheModelError(
+        "model: its output depends on more than the last block's (hidden states of other blocks, another tower, or the "
+        'inputs themselves), which the native engine does not compute; use engine="autograd"'
+    )
 
 
 def reads_first_alone(head: Head, hidden: Tensor) -> bool:
@@ -93,7 +115,7 @@ def heeds_padding(head: Head, hidden: Tensor, mask: Tensor) -> None:
         mask: [B,T] bool, real tokens.
 
     Raises:
-        ReadsPaddingError: it does.
+        NotTheModelError: it does.
     """
     rows = torch.arange(len(hidden), device=hidden.device)
     as_it_is = head(hidden, rows)
@@ -103,9 +125,9 @@ def heeds_padding(head: Head, hidden: Tensor, mask: Tensor) -> None:
         raise reads_padding()
 
 
-def reads_padding() -> ReadsPaddingError:
+def reads_padding() -> NotTheModelError:
     """The error, saying what can be done."""
-    return ReadsPaddingError(
+    return NotTheModelError(
         "model: its head reads rows of padding (left padding, or pooling that does not heed the mask), which the "
         'native engine leaves out; use engine="autograd"'
     )

@@ -17,6 +17,7 @@ from functools import cache
 from torch import nn
 
 from ..._utils.entry_points import load_entry_points
+from ..block_search import list_names
 from ..encoder import Encoder, children, name_of
 
 ENTRY_POINTS = "calig_fast.families"
@@ -137,24 +138,35 @@ def named(model: nn.Module, layers: Sequence[str]) -> Encoder:
     modules = dict(model.named_modules())
     unknown = [name for name in layers if name not in modules]
     if unknown:
-        lists = [n for n, m in modules.items() if isinstance(m, nn.ModuleList | nn.Sequential) and len(m) > 1]
+        lists = list_names(model)
         raise ValueError(f"layers: {unknown} are not modules of {type(model).__name__}; its lists of modules: {lists}")
     blocks = tuple(layers)
     if len(blocks) == 1 and isinstance(modules[blocks[0]], nn.ModuleList | nn.Sequential):
         blocks = children(model, blocks[0])
-    word = None if _takes_pixels(model) else _embedding(model)
-    pictures = word is None and any(isinstance(m, nn.Conv2d) for m in modules.values())
-    return Encoder(family="layers", modality="image" if pictures else "text", blocks=blocks, embedding=word)
+    return replace(unnamed(model), family="layers", blocks=blocks)
+
+
+def unnamed(model: nn.Module) -> Encoder:
+    """The encoder of a model that no family knows, its blocks still to be found."""
+    pictures = _takes_pixels(model)
+    word = None if pictures else _embedding(model)
+    return Encoder(family="unknown", modality="image" if pictures else "text", blocks=(), embedding=word)
 
 
 def _takes_pixels(model: nn.Module) -> bool:
-    """Whether its arguments say so: a picture's encoder may embed its places with an nn.Embedding, as CLIP's does."""
+    """Return True where a model reads pixels, as its arguments say, or else its modules."""
     accepted = inspect.signature(model.forward).parameters
-    return "pixel_values" in accepted and "input_ids" not in accepted
+    if {"pixel_values", "input_ids"} & set(accepted):
+        return "pixel_values" in accepted and "input_ids" not in accepted
+    if getattr(model, "main_input_name", None) in {"pixel_values", "input_ids"}:
+        return bool(model.main_input_name == "pixel_values")
+    modules = list(model.modules())
+    images = any(isinstance(m, nn.Conv2d) for m in modules)
+    return images and not any(isinstance(m, nn.Embedding) for m in modules)
 
 
 def _embedding(model: nn.Module) -> str | None:
-    """Dotted name of the word embedding: what the model says, else its first nn.Embedding."""
+    """Dotted name of the word embedding, where the model says which it is."""
     for module in model.modules():
         getter = getattr(module, "get_input_embeddings", None)
         if callable(getter):
@@ -164,4 +176,4 @@ def _embedding(model: nn.Module) -> str | None:
                 continue
             if isinstance(found, nn.Embedding):
                 return name_of(model, found)
-    return next((name for name, m in model.named_modules() if isinstance(m, nn.Embedding)), None)
+    return None

@@ -68,8 +68,8 @@ def a_round(kind: str, monkeypatch: pytest.MonkeyPatch, waves: int) -> list[tupl
     seen: list[Any] = []
     ends = NativeEngine.ends
 
-    def watched(self: NativeEngine, call: Any, *args: Any) -> Any:
-        seen[:] = [self, call, ends(self, call, *args)]
+    def watched(self: NativeEngine, problem: Any) -> Any:
+        seen[:] = [self, problem.call, ends(self, problem)]
         return seen[2]
 
     with monkeypatch.context() as patch:

@@ -1,0 +1,52 @@
+"""The tokens that a model's blocks really see: those of the inputs, its own beside them, and those its head reads."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .engines.base import EndpointGradients, Endpoints
+from .inputs.baseline import Reference
+from .inputs.prepare import Inputs
+from .model.encoder import Encoder
+from .model.token_axes import aligned
+
+
+def changed_tokens(batch: Inputs, compared: Reference) -> Tensor:
+    """[B,T] bool, tokens of the texts that their baselines change."""
+    return batch.mask & ~batch.special if compared.ids is None or batch.ids is None else compared.ids != batch.ids
+
+
+def with_added_tokens(batch: Inputs, compared: Reference | None, ends: Endpoints) -> Inputs:
+    """The batch with the tokens that the model itself puts before or after the text, a learned prompt for instance."""
+    added = ends.hidden[0].shape[1] - batch.mask.shape[1]
+    if batch.texts is None or added <= 0 or compared is None or ends.reference is None:
+        return batch
+    before = aligned(changed_tokens(batch, compared), ends.hidden[0], ends.reference[0])
+    return batch if before is None else batch.with_added(before, added - before)
+
+
+def tokens_seen(batch: Inputs, encoder: Encoder, ends: Endpoints) -> tuple[Tensor, Tensor]:
+    """Mask and special tokens [B,T] of the tokens that the blocks really saw."""
+    tokens = ends.hidden[0].shape[1]
+    if batch.texts is None:
+        grid = batch.grid(encoder, tokens)
+        special = torch.zeros(len(batch), tokens, dtype=torch.bool)
+        special[:, : grid.prefix if grid else 0] = True
+        return torch.ones_like(special), special
+    batch.check_tokens(tokens)
+    return batch.mask.cpu(), batch.special.cpu()
+
+
+def reads_ids_twice(model: nn.Module) -> bool:
+    """Return True for an encoder-decoder: its decoder makes ids of its own out of the text's."""
+    return bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
+
+
+def readout(encoder: Encoder, slopes: EndpointGradients, mask: Tensor) -> Tensor:
+    """Weights [B,T] of the rows of the last hidden state that the head reads, summing to 1."""
+    if encoder.readout is not None:
+        return encoder.readout(mask)
+    rows = slopes.readout.cpu() & mask
+    rows = torch.where(rows.any(1, keepdim=True), rows, mask).double()
+    return rows / rows.sum(1, keepdim=True)

@@ -1,0 +1,37 @@
+"""The model entered again at a block: is its answer the one of the whole call?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+ROUNDINGS = (
+    64  # units in the last place by which two passes of one model may differ: batches of other sizes sum otherwise
+)
+
+
+def differs(found: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
+    """Return True where two values of F [B] differ by more than rounding."""
+    return bool((found - wanted).abs().max() > rounding(wanted, dtype)) if wanted.numel() else False
+
+
+def rounding(values: Tensor, dtype: torch.dtype) -> float:
+    """Size of a difference of F [B] that rounding explains."""
+    return ROUNDINGS * torch.finfo(dtype).eps * float(values.abs().max()) if values.numel() else 0.0
+
+
+def check_entry(layer: int, found: Tensor, wanted: Tensor, dtype: torch.dtype) -> None:
+    """Raise where F entered at a block with the input's own hidden state is not F(x).
+
+    Raises:
+        ValueError: naming the block and both values.
+    """
+    wanted = wanted.to(found.device)
+    limit = 8 * rounding(wanted, dtype)
+    if not bool((found - wanted).abs().max() <= limit):
+        worst = int((found - wanted).abs().argmax())
+        raise ValueError(
+            f"model: entered at block {layer} with its own hidden state it gives {float(found[worst]):.6g} where a "
+            f"whole call gives {float(wanted[worst]):.6g}; it draws random numbers, keeps a state from call to call, "
+            "or hands on from block to block what cannot be repeated, so it cannot be explained layer by layer"
+        )

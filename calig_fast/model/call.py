@@ -1,0 +1,38 @@
+"""The keyword arguments of one call of a model: tensors with a row for each input, and options that have none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Call = Mapping[str, Any]
+
+
+def has_rows(value: Any) -> bool:
+    """Return True for a tensor with a row for each input; numbers, flags and scalars are options of the model."""
+    return isinstance(value, Tensor) and value.dim() > 0
+
+
+def row_count(call: Call) -> int:
+    """B, the inputs of a call."""
+    return int(next(v for v in call.values() if has_rows(v)).shape[0])
+
+
+def concatenated(call: Call, baseline: Call | None) -> dict[str, Any]:
+    """The arguments of the inputs with those of their baselines after them."""
+    if baseline is None:
+        return dict(call)
+    return {k: torch.cat([v, baseline[k]]) if has_rows(v) else v for k, v in call.items()}
+
+
+def rows_of(call: Call, index: Tensor | slice) -> dict[str, Any]:
+    """The arguments of some of the inputs.
+
+    Args:
+        call: the arguments.
+        index: [n] int64, or a slice.
+    """
+    return {k: v[index] if has_rows(v) else v for k, v in call.items()}

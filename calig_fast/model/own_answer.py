@@ -1,0 +1,135 @@
+"""The answer of the caller's own object: what an explanation's logits have to equal."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .call import Call, has_rows
+from .clone import share_weights, transparent, user_hooks
+
+
+@dataclass
+class OwnAnswers:
+    """Calls of the object that the caller passed, one for each kind of call.
+
+    Args:
+        known: kinds of calls that were made, and whether the user's forward hooks change their answer.
+    """
+
+    known: dict[Hashable, bool] = field(default_factory=dict)
+
+    def of(self, model: nn.Module, inner: nn.Module, call: Call) -> tuple[bool, Any]:
+        """Whether the user's hooks act on the answer, and the answer itself where this kind of call is new.
+
+        The object is called once, without gradients. Where it is in training mode, its twin in evaluation mode is.
+
+        Args:
+            model: what the caller passed.
+            inner: the module that computes, out of its wrappers.
+            call: the arguments.
+
+        Returns:
+            True where the hooks act, and the output of the model, None where the kind of call is known.
+
+        Raises:
+            ValueError: the model's own forward pass fails.
+        """
+        hooks = user_hooks(inner)
+        shapes = sorted((k, v.dim() if has_rows(v) else repr(v)) for k, v in call.items())
+        kind = (tuple(shapes), hooks, inner.training)
+        if kind in self.known:
+            return self.known[kind], None
+        outer = transparent(model)
+        own = _answer(share_weights(outer) if any(m.training for m in outer.modules()) else outer, call)
+        act = False
+        if hooks and own is not None:
+            act = not same(_answer(share_weights(inner, hooks=False), call), own, _dtype(inner))
+        self.known[kind] = act
+        return act, own
+
+
+def _answer(model: nn.Module, call: Call) -> Any:
+    devices = sorted({v.device.index or 0 for v in call.values() if has_rows(v) and v.device.type == "cuda"})
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices):
+            return model(call[""]) if "" in call else model(**call)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        if "not implemented for" in str(error):
+            return None  # a half precision that this device lacks: the explanation runs in float32
+        raise ValueError(
+            f"inputs: the model's own forward pass fails on them, with {type(error).__name__}: {error}"
+        ) from error
+
+
+def same(found: Any, own: Any, dtype: torch.dtype) -> bool:
+    """Return True where two outputs hold the same tensors, as far as rounding lets them.
+
+    Args:
+        found: one output, or its logits.
+        own: another of the same kind.
+        dtype: the coarser of the dtypes they were computed in.
+    """
+    mine, theirs = (output_tensors(v) for v in (found, own))
+    return len(mine) == len(theirs) and all(_close(a, b, dtype) for a, b in zip(mine, theirs, strict=True))
+
+
+def output_tensors(output: Any) -> list[Tensor]:
+    """The tensors that say what a model decided: its logits, where it names them, else all it returned."""
+    if isinstance(output, Tensor):
+        return [output]
+    logits = getattr(output, "logits", None)
+    if isinstance(logits, Tensor):
+        return [logits]
+    values = output.values() if isinstance(output, dict) else output if isinstance(output, tuple | list) else ()
+    return [v for v in values if isinstance(v, Tensor)]
+
+
+def _close(a: Tensor, b: Tensor, dtype: torch.dtype) -> bool:
+    if a.shape != b.shape:
+        return False
+    a, b = a.detach().double().cpu(), b.detach().double().cpu()
+    finite = torch.isfinite(b)
+    size = float(b[finite].abs().max()) if bool(finite.any()) else 0.0
+    limit = min(0.5, max(1e-4, 64 * torch.finfo(dtype).eps)) * max(size, 1e-6)
+    return torch.equal(finite, torch.isfinite(a)) and bool(((a - b)[finite].abs() <= limit).all())
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    return next(model.parameters()).dtype
+
+
+def check_logits(own: Tensor | None, found: Tensor, dtypes: tuple[torch.dtype, torch.dtype]) -> None:
+    """Raise where an explanation's logits are not the model's own.
+
+    Args:
+        own: [B,C] of the object the caller passed, None where it gave none.
+        found: [B,C] of the explanation.
+        dtypes: of the model and of the explanation.
+
+    Raises:
+        ValueError: naming the first input that differs, and both answers.
+    """
+    if own is None or not found.numel() or own.numel() != found.numel():
+        return
+    coarser = max(dtypes, key=lambda d: torch.finfo(d).eps)
+    own = own.detach().reshape(found.shape)
+    if same(found, own, coarser):
+        return
+    row = int((own.double().cpu() - found.double()).abs().flatten(1).amax(1).argmax())
+    raise ValueError(
+        f"model: for input {row} the explanation's logits are {_short(found[row])} where a call of the "
+        f"model gives {_short(own[row])}: a wrapper, hook or adapter around it computes something else than the module "
+        "that was explained; pass the module that makes the decision itself"
+    )
+
+
+def _short(row: Tensor) -> str:
+    values = [f"{v:.4g}" for v in row.flatten()[:4].tolist()]
+    return f"[{', '.join(values)}{', ...' if row.numel() > 4 else ''}]"

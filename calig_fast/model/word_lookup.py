@@ -1,0 +1,136 @@
+"""The word embeddings that token ids really reach, seen while a model runs, and baselines put in their place."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+Lookup = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A baseline that stands in for the words of the second half of a batch.
+
+    Args:
+        ids: [2B,T] int64, what the model is given; both halves are the input's own ids.
+        make: (embeddings [B,T,E] of the input, the table as a function of ids) to the baseline's embeddings.
+    """
+
+    ids: Tensor
+    make: Callable[[Tensor, Lookup], Tensor]
+
+    def applied(self, embedded: Tensor, lookup: Lookup) -> Tensor:
+        """The embeddings of the input, and those of its baseline after them."""
+        half = len(embedded) // 2
+        return torch.cat([embedded[:half], self.make(embedded[:half], lookup)])
+
+    def reads(self, index: Any) -> bool:
+        """Return True where a lookup's index is the ids themselves.
+
+        A copy is known by its values, unless they may as well be positions (n, n + 1, ...) or segments (all alike).
+        """
+        ids = self.ids
+        if not isinstance(index, Tensor) or index.is_floating_point() or index.numel() != ids.numel():
+            return False
+        if index.dtype == torch.bool or not ids.numel():
+            return False
+        same_place = index.untyped_storage().data_ptr() == ids.untyped_storage().data_ptr()
+        if not torch.equal(index.reshape(ids.shape), ids.to(index.dtype)):
+            return False
+        steps = ids[:, 1:] - ids[:, :-1]
+        tells = bool((steps != 1).any()) and bool((steps != 0).any())
+        return same_place or (tells and ids.shape[1] > 1)
+
+
+class WordLookups:
+    """Lookups of the ids in a twin, watched and replaced.
+
+    Args:
+        model: the twin; its embedding modules get a `forward` of ours.
+        preferred: the module that embeds words as the model itself says, or None.
+
+    Attributes:
+        replaced: lookups that the last watched call replaced.
+    """
+
+    def __init__(self, model: nn.Module, preferred: nn.Module | None) -> None:
+        self.replaced = 0
+        self._replacement: Replacement | None = None
+        self._inside = False
+        self.preferred: Lookup | None = None if preferred is None else preferred.forward
+        for module in [*model.modules()] if preferred is None else [preferred, *model.modules()]:
+            if (isinstance(module, nn.Embedding) or module is preferred) and not _is_ours(module.forward):
+                module.forward = functools.partial(self._forward, module.forward)
+
+    def watching(self, replacement: Replacement | None) -> _Watching:
+        """A context in which lookups of the ids are replaced; plain where there is nothing to replace."""
+        return _Watching(self, replacement)
+
+    def _forward(self, forward: Lookup, *args: Any, **kwargs: Any) -> Tensor:
+        replacement = self._replacement
+        index = args[0] if args else next(iter(kwargs.values()), None)
+        if replacement is None or self._inside or not replacement.reads(index):
+            return forward(*args, **kwargs)
+        self._inside = True
+        try:
+            found = forward(*args, **kwargs)
+            self.replaced += 1
+            return replacement.applied(found, forward)
+        finally:
+            self._inside = False
+
+
+def _is_ours(forward: Any) -> bool:
+    return isinstance(forward, functools.partial) and getattr(forward.func, "__func__", None) is WordLookups._forward
+
+
+class _Watching(TorchFunctionMode):
+    """Replaces lookups that no embedding module makes: functional ones, and indexing of a table of weights."""
+
+    def __init__(self, lookups: WordLookups, replacement: Replacement | None) -> None:
+        super().__init__()
+        self._lookups, self._replacement = lookups, replacement
+
+    def __enter__(self) -> _Watching:
+        self._lookups.replaced = 0
+        self._lookups._replacement = self._replacement
+        if self._replacement is not None:
+            TorchFunctionMode.__enter__(self)  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._lookups._replacement = None
+        if self._replacement is not None:
+            TorchFunctionMode.__exit__(self, *error)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        lookup = _functional(func, args, kwargs)
+        replacement = self._replacement
+        if lookup is None or replacement is None or self._lookups._inside or not replacement.reads(lookup[0]):
+            return func(*args, **kwargs)
+        self._lookups.replaced += 1
+        return replacement.applied(func(*args, **kwargs), lookup[1])
+
+
+def _functional(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Lookup] | None:
+    """The index and the table of a lookup among torch's functions, None for any other function."""
+    if func is nn.functional.embedding:
+        bound = dict(zip(("input", "weight"), args, strict=False)) | kwargs
+        rest = {k: v for k, v in bound.items() if k not in {"input", "weight"}}
+        return bound["input"], lambda ids: nn.functional.embedding(ids, bound["weight"], **rest)
+    if func is torch.embedding and len(args) > 1:
+        return args[1], lambda ids: torch.embedding(args[0], ids)
+    indexing = func is Tensor.__getitem__ and isinstance(args[1], Tensor) and args[0].dim() == 2
+    if indexing and args[0].is_floating_point():
+        return args[1], lambda ids: args[0][ids]
+    return None

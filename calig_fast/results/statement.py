@@ -1,0 +1,74 @@
+"""The error of an explanation in words, and the reason why a layer did not converge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .attribution import Attribution
+
+INCOMPLETE = "incomplete"
+LIMIT = "limit"
+
+
+def incomplete(bypass: Tensor, tolerance: float | None) -> Tensor:
+    """[B,L] bool, layers past which more of the change reaches the output than the tolerance allows."""
+    return (
+        torch.zeros_like(bypass, dtype=torch.bool) if tolerance is None else ~(bypass.abs().nan_to_num(0) <= tolerance)
+    )
+
+
+def reasons(a: Attribution) -> tuple[tuple[str, ...], ...]:
+    """For every input and layer the reason why it did not converge: "" (it did), "incomplete" or "limit"."""
+    past = incomplete(a.bypass_or_zero, a.settings.tolerance).tolist()
+    return tuple(
+        tuple("" if ok else INCOMPLETE if p else LIMIT for ok, p in zip(row, marks, strict=True))
+        for row, marks in zip(a.layer_converged.tolist(), past, strict=True)
+    )
+
+
+def statement(a: Attribution, index: int) -> str:
+    """The error of one input in one or two plain sentences."""
+    tolerance, error = a.settings.tolerance, a.error[index]
+    if torch.isnan(error).all():
+        return f"{a.method} integrates nothing, so no completeness error applies."
+    within = "" if tolerance is None else f", tolerance {tolerance:g}"
+    worst = int(torch.nan_to_num(error, nan=-1.0).argmax())
+    used = int(a.n_steps[index].sum())
+    text = f"estimated error of the layer scores at most {float(error[worst]):.1e} (layer {a.block(worst)})"
+    text = f"{text}, {used} gradients"
+    by_scores = a.settings.certify == "scores"
+    if by_scores:
+        text = f"estimated error of the scores {float(a.score_error[index]):.1e}; {text}"
+    past = _missing(a, index)
+    if bool(a.converged[index]):
+        return f"Converged: {text}{within}."
+    late = [str(a.block(i)) for i, why in enumerate(reasons(a)[index]) if why == LIMIT]
+    if by_scores:
+        late = [] if float(a.score_error[index]) <= (tolerance or 0.0) else late
+        where = ""
+    else:
+        where = f" at layer {', '.join(late)}" if late else ""
+    if not late and past:
+        return f"NOT converged: {past} The integral itself: {text}{within}."
+    advice = "Raise n_steps or tolerance."
+    return f"NOT converged{where}: {text}{within}. {advice}{f' {past}' if past else ''}"
+
+
+def _missing(a: Attribution, index: int) -> str:
+    """The share of the decision that the explained blocks do not carry, in a sentence; "" where they carry it."""
+    bypass = a.bypass_or_zero[index]
+    marks = incomplete(bypass[None], a.settings.tolerance)[0]
+    if not bool(marks.any()):
+        return ""
+    worst = int(torch.where(marks, bypass.abs(), -1.0).argmax())
+    share, where = float(bypass[worst]), a.block(worst)
+    layers = ", ".join(str(a.block(i)) for i in marks.nonzero().flatten().tolist())
+    return (
+        f"{100 * share:.0f} % of the change of the output does not pass the hidden state of block {where}, so these "
+        f"scores do not cover the whole decision (layers {layers}): the model reads its input, or earlier hidden "
+        "states, by another way too."
+    )
