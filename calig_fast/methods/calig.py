@@ -23,7 +23,7 @@ def calig(fusion: Fusion) -> Method:
 
     def read(s: Signals) -> Scores:
         rolled = rollout(s.relevance, attention_maps(s), s.mask, s.readout, fusion, s.backend)[0]
-        # one token's map is +1 or -1 for every text, and it exchanges with no other: its relevance is the answer
+        # one token's Abar is 1 or 0 for every text, and it exchanges with no other: its relevance is the answer
         relevance = s.relevance.clamp_min(0) if fusion.sign == "positive" else s.relevance
         one_token = s.mask.sum(1, keepdim=True) == 1
         return torch.where(one_token, relevance.mean(1), rolled), s.relevance
