@@ -44,9 +44,23 @@ def reads_ids_twice(model: nn.Module) -> bool:
 
 
 def readout(encoder: Encoder, slopes: EndpointGradients, mask: Tensor) -> Tensor:
-    """Weights [B,T] of the rows of the last hidden state that the head reads, summing to 1."""
-    if encoder.readout is not None:
-        return encoder.readout(mask)
-    rows = slopes.readout.cpu() & mask
-    rows = torch.where(rows.any(1, keepdim=True), rows, mask).double()
-    return rows / rows.sum(1, keepdim=True)
+    """Weights [B,T] of the rows of the last hidden state that the head reads, summing to 1.
+
+    They are the encoder's own, or equal ones, of the rows that the scalar has a gradient at.
+
+    Raises:
+        ValueError: the encoder's own weights are no weights of the tokens.
+    """
+    given = mask if encoder.readout is None else torch.as_tensor(encoder.readout(mask)).cpu()
+    fits = given.shape == mask.shape and bool((torch.isfinite(given) & (given >= 0)).all())
+    weights = given.double() * mask if fits else torch.zeros_like(mask)
+    if bool((mask.any(1) & ~weights.any(1)).any()):
+        raise ValueError(
+            f"encoder: expected readout(mask) to give finite weights >= 0 of shape {tuple(mask.shape)}, one above 0 "
+            f"for a real token of each input, got {given.tolist()}; mark the rows that the head reads, or leave "
+            "readout at None"
+        )
+    # another head on the same encoder may read fewer rows than the family's own; a flat head has no gradient at any
+    read = weights * slopes.readout.cpu()
+    weights = torch.where(read.any(1, keepdim=True), read, weights)
+    return weights / weights.sum(1, keepdim=True)

@@ -76,6 +76,18 @@ def test_the_old_module_of_captums_classes_warns():
     assert "calig_fast.compat.captum is now calig_fast.captum" in done.stdout
 
 
+@pytest.mark.parametrize(("old", "new"), [("compare", "paired_test"), ("Comparison", "PairedDifference")])
+def test_an_old_name_of_the_metrics_works_and_warns_once(fresh, old, new):
+    with pytest.warns(FutureWarning, match=f'calig_fast.metrics: "{old}" is now called "{new}"'):
+        found = getattr(metrics, old)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        assert found is getattr(metrics, old) is getattr(metrics, new)
+    assert old not in metrics.__all__
+    with pytest.raises(AttributeError, match="has no attribute 'compares'"):
+        _ = metrics.compares
+
+
 def test_one_input_is_no_endless_sequence():
     a = explain(tiny("bert"), torch.cat([IDS, IDS]), baselines=0, n_steps=1)
     one = a[0]

@@ -105,5 +105,5 @@ def _paired(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]], pa
     a, b = (torch.tensor([x[k][part] for k in both], dtype=torch.float64) for x in (one, other))
     if len(both) < 2 or torch.equal(a, b):
         return {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
-    c = metrics.compare(a, b)
+    c = metrics.paired_test(a, b)
     return {"difference": c.difference, "low": c.low, "high": c.high, "p": c.p_value}

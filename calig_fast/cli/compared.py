@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from .. import Attribution, Explainer, metrics
-from ..metrics import Agreement, Comparison, Erasure, Interval
+from ..metrics import Agreement, Erasure, Interval, PairedDifference
 from .loading import Loaded
 
 RANDOM = "random order"
@@ -37,7 +37,7 @@ class Compared:
     seconds: float | None
     erasure: Erasure
     intervals: dict[str, Interval | None]
-    to_first: Comparison | None
+    to_first: PairedDifference | None
 
     def mean(self, measure: str) -> float:
         """Mean over the inputs."""
@@ -102,5 +102,7 @@ def _compared(name: str, a: Attribution | None, seconds: float | None, erased: E
 
     intervals = {m: known(getattr(erased, m).interval, getattr(erased, m).values) for m in MEASURES}
     ours, theirs = erased.difference, first.difference
-    paired = known(lambda: metrics.compare(ours, theirs), ours.values - theirs.values) if erased is not first else None
+    paired = (
+        known(lambda: metrics.paired_test(ours, theirs), ours.values - theirs.values) if erased is not first else None
+    )
     return Compared(name, a, seconds, erased, intervals, paired)

@@ -1,4 +1,4 @@
-"""A rollout of attention maps alone, the identity part kept in the readout row, as its authors define it."""
+"""A rollout of attention maps alone, without relevance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ def maps_rollout(normalise: bool) -> Callable[[Signals], Scores]:
     fusion = Fusion(lam=0.0, attention_scale="none", normalise=normalise)
 
     def read(s: Signals) -> Scores:
-        maps = attention_maps(s)
-        return rollout(s.relevance, maps, s.mask, s.readout, fusion, s.backend, keep_identity=True)
+        return rollout(s.relevance, attention_maps(s), s.mask, s.readout, fusion, s.backend)
 
     return read

@@ -1,7 +1,7 @@
 """The rollout: the readout row carried down through the maps of all layers, a vector at a time.
 
-s = w Abar_{L-1} ... Abar_0 with w the readout row; what reaches a readout token along the identity parts alone says
-nothing of the input and is taken out.
+s = w Abar_{L-1} ... Abar_0 - w (.) e, with w the readout row and e[t] the product of the identity parts of row t. The
+identity parts alone bring e[t] to row t whatever the input, so they are no part of its score.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ def rollout(
     readout: Tensor,
     fusion: Fusion,
     backend: str,
-    keep_identity: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Fuse and roll out.
 
@@ -34,7 +33,6 @@ def rollout(
         readout: [B,T] weights of the rows the head reads, summing to 1.
         fusion: the options.
         backend: backend of `fuse_rollout`.
-        keep_identity: leave in what reaches a readout token along the identity parts alone.
 
     Returns:
         scores [B,T], and the running row below each layer [B,L,T] (so its first is `scores`).
@@ -64,7 +62,7 @@ def rollout(
             normalise=fusion.normalise,
             backend=backend,
         )
-        rows.append(packed.unpack(row if keep_identity else row - start * identity))
+        rows.append(packed.unpack(row - start * identity))
     rows.reverse()
     stacked = torch.stack(rows, 1)
     return stacked[:, 0], stacked

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from .._utils.warn import renamed
 from .agreement import Agreement, agreement, kendall, spearman, top_k_overlap
 from .curves import deletion_auc, insertion_auc, perturbation_auc
 from .erasure import Erasure, comprehensiveness, erasure, log_odds, sufficiency
@@ -9,22 +12,21 @@ from .measure import Curve, Measure
 from .randomisation import Randomisation, model_randomisation
 from .rationales import F1, auprc, average_precision, average_ratio, iou_f1, span_scores, token_f1, token_iou
 from .sensitivity import infidelity, max_sensitivity
-from .statistics import Comparison, Interval, compare, interval
+from .statistics import Interval, PairedDifference, interval, paired_test
 
 __all__ = [
     "F1",
     "Agreement",
-    "Comparison",
     "Curve",
     "Erasure",
     "Interval",
     "Measure",
+    "PairedDifference",
     "Randomisation",
     "agreement",
     "auprc",
     "average_precision",
     "average_ratio",
-    "compare",
     "comprehensiveness",
     "deletion_auc",
     "erasure",
@@ -36,6 +38,7 @@ __all__ = [
     "log_odds",
     "max_sensitivity",
     "model_randomisation",
+    "paired_test",
     "perturbation_auc",
     "span_scores",
     "spearman",
@@ -44,3 +47,11 @@ __all__ = [
     "token_iou",
     "top_k_overlap",
 ]
+
+_OLD_NAMES = {"compare": "paired_test", "Comparison": "PairedDifference"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OLD_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals()[renamed(__name__, name, _OLD_NAMES)]

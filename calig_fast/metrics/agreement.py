@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._utils.ranks import rank_correlation
 from ..perturbation import rankings
 from .measure import Measure
 
@@ -42,7 +43,7 @@ def spearman(a: Any, b: Any, *, mask: Any = None, absolute: bool = False) -> Mea
         ValueError: scores of different shapes, NaN, a mask of another shape.
         TypeError: scores that are no numbers.
     """
-    return _each("spearman", _spearman, a, b, mask, absolute)
+    return _each("spearman", rank_correlation, a, b, mask, absolute)
 
 
 def kendall(a: Any, b: Any, *, mask: Any = None, absolute: bool = False) -> Measure:
@@ -133,20 +134,6 @@ def _each(name: str, of: Callable[[Tensor, Tensor], float], a: Any, b: Any, mask
         left, right = left.abs(), right.abs()
     values = [of(x[r], y[r]) for x, y, r in zip(left, right, ranked, strict=True)]
     return Measure(name, torch.tensor(values, dtype=torch.float64), higher_is_better=True)
-
-
-def _ranks(x: Tensor) -> Tensor:
-    """Ranks from 1 for the smallest; equal values share the mean of theirs."""
-    _, group, sizes = torch.unique(x, return_inverse=True, return_counts=True)
-    ends = sizes.cumsum(0)
-    ranks: Tensor = (ends - (sizes - 1) / 2).double()[group]
-    return ranks
-
-
-def _spearman(x: Tensor, y: Tensor) -> float:
-    a, b = _ranks(x), _ranks(y)
-    a, b = a - a.mean(), b - b.mean()
-    return float((a @ b) / (a.norm() * b.norm()))
 
 
 def _kendall(x: Tensor, y: Tensor) -> float:

@@ -34,7 +34,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedDifference:
     """The mean difference of two measures of the same inputs.
 
     Args:
@@ -87,8 +87,8 @@ def interval(
     return Interval(float(x.mean()), float(ends[0]), float(ends[1]), level, len(x))
 
 
-def compare(a: Any, b: Any, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Comparison:
-    """Whether `a` is larger than `b` on the same inputs: BCa bootstrap of the paired differences, and a sign-flip test.
+def paired_test(a: Any, b: Any, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> PairedDifference:
+    """The difference of `a` and `b` on the same inputs: BCa bootstrap of the paired differences, and a sign-flip test.
 
     p = share of the sign choices s in {-1, 1}^B with |mean s (a - b)| >= |mean (a - b)|: every choice up to 12 pairs,
     else `resamples` drawn ones, the real one counted with them.
@@ -101,7 +101,7 @@ def compare(a: Any, b: Any, *, level: float = 0.95, resamples: int = 10_000, see
         seed: of the draws.
 
     Returns:
-        the comparison.
+        mean difference, interval and p.
 
     Raises:
         ValueError: as many values in `a` as not in `b`, fewer than two pairs defined, or an option outside its range.
@@ -114,7 +114,7 @@ def compare(a: Any, b: Any, *, level: float = 0.95, resamples: int = 10_000, see
         )
     found = interval(left - right, level=level, resamples=resamples, seed=seed)
     p = _sign_flip(_defined(left - right), resamples, seed)
-    return Comparison(found.estimate, found.low, found.high, level, p, found.count)
+    return PairedDifference(found.estimate, found.low, found.high, level, p, found.count)
 
 
 def _check(level: float, resamples: int) -> None:

@@ -108,11 +108,8 @@ def _lists(model: nn.Module, below: str) -> list[_List]:
     for name, module in model.named_modules():
         children = [(n, m) for n, m in module.named_children() if m is not None]
         holder = isinstance(module, nn.ModuleList | nn.Sequential | nn.ModuleDict)
-        if (
-            not children
-            or not f"{name}.".startswith(f"{below}." if below else "")
-            or (len(children) == 1 and not holder)
-        ):
+        inside = f"{name}.".startswith(f"{below}." if below else "")
+        if not inside or not children or (len(children) == 1 and not holder):
             continue
         for kind, count in Counter(type(m) for _, m in children).items():
             if count > 1 or holder:

@@ -1,7 +1,7 @@
 """A model that can be watched at its block inputs, and entered at any of them.
 
-The blocks of the twin get a `forward` of ours. Running from block l, the blocks below return what they returned when the
-model was recorded, block l receives the hidden state it is told, and everything from there on is the user's own code.
+The blocks of the twin get a `forward` of ours. Running from block l, the blocks below return their outputs of a recorded
+pass, block l receives the hidden state it is told, and everything from there on is the user's own code.
 """
 
 from __future__ import annotations

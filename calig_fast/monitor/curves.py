@@ -11,7 +11,7 @@ WIDTH, HEIGHT = 220, 84
 
 
 @dataclass(frozen=True)
-class Curve:
+class MonitorPlot:
     """One small chart, drawn on WIDTH by HEIGHT.
 
     Args:
@@ -31,7 +31,7 @@ class Curve:
     last: str
 
 
-def curve(title: str, steps: Sequence[int], values: Sequence[float], high: float = 1.0) -> Curve:
+def monitor_plot(title: str, steps: Sequence[int], values: Sequence[float], high: float = 1.0) -> MonitorPlot:
     """The chart of values over steps, from 0 to `high`, or to the largest value where that is larger.
 
     Args:
@@ -55,7 +55,7 @@ def curve(title: str, steps: Sequence[int], values: Sequence[float], high: float
         for s, v in zip(steps, values, strict=True)
     ]
     runs = [[p for p in run if p] for there, run in groupby(points, key=lambda p: p is not None) if there]
-    return Curve(
+    return MonitorPlot(
         title=title,
         low=f"{bottom:.3g}",
         high=f"{top:.3g}",

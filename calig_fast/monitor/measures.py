@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from .. import Attribution
+from .._utils.ranks import rank_correlation
 
 Floats = NDArray[np.float64]
 TOP = 5
@@ -98,8 +100,8 @@ def measure(
         label=a.label(),
         probability=float(chances[target]) if target is not None and target < len(chances) else math.nan,
         predicted=_class(a, int(chances.argmax())) if len(chances) > 1 else None,
-        drift=1 - rank_correlation(content, last),
-        drift_from_first=1 - rank_correlation(content, first),
+        drift=_drift(content, last),
+        drift_from_first=_drift(content, first),
         entropy=_entropy(p),
         top5=float(np.sort(p)[::-1][:TOP].sum()),
         special=float(_shares(np.abs(scores[real]))[special[real]].sum()),
@@ -114,19 +116,11 @@ def measure(
     return look, content
 
 
-def rank_correlation(x: Floats, y: Floats | None) -> float:
-    """Spearman's rho of two lists [n], ties at their mean rank; nan where one is missing or does not vary."""
-    if y is None or len(x) < 2:
+def _drift(now: Floats, before: Floats | None) -> float:
+    """1 - Spearman's rho; nan where one is missing or does not vary."""
+    if before is None:
         return math.nan
-    a, b = (r - r.mean() for r in (_ranks(x), _ranks(y)))
-    size = math.sqrt(float((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / size if size > 0 else math.nan
-
-
-def _ranks(x: Floats) -> Floats:
-    _, group, counts = np.unique(x, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[group], dtype=np.float64)
+    return 1 - rank_correlation(torch.from_numpy(now), torch.from_numpy(before))
 
 
 def _shares(sizes: Floats) -> Floats:

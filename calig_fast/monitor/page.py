@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..views import colours
 from ..views.pictures import heat, photograph
 from ..views.summary import percent, signed, visible
-from .curves import HEIGHT, WIDTH, Curve, curve
+from .curves import HEIGHT, WIDTH, MonitorPlot, monitor_plot
 from .history import History, Subject
 from .measures import Floats, Look
 
@@ -115,7 +115,7 @@ def _row(look: Look, shares: Floats, subject: Subject, scale: float) -> dict[str
     }
 
 
-def _curves(looks: Sequence[Look]) -> list[Curve]:
+def _curves(looks: Sequence[Look]) -> list[MonitorPlot]:
     steps = [look.step for look in looks]
     shown = (
         ("probability", "probability", 1.0),
@@ -127,7 +127,9 @@ def _curves(looks: Sequence[Look]) -> list[Curve]:
         ("depth", "depth", 1.0),
         ("delta", "delta", 0.1),
     )
-    made = [curve(title, steps, [float(getattr(look, name)) for look in looks], high) for title, name, high in shown]
+    made = [
+        monitor_plot(title, steps, [float(getattr(look, name)) for look in looks], high) for title, name, high in shown
+    ]
     return [one for one in made if one.dots]
 
 

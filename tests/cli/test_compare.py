@@ -41,7 +41,7 @@ def test_numbers(texts, lines):
         assert row["seconds"] > 0
         assert len(row["explanation"]["inputs"]) == 3
     assert told["methods"][0]["to_first"] is None
-    paired = metrics.compare(measured["ig"].difference, measured["calig"].difference)
+    paired = metrics.paired_test(measured["ig"].difference, measured["calig"].difference)
     assert told["methods"][1]["to_first"]["p_value"] == pytest.approx(paired.p_value)
     assert told["methods"][2]["explanation"] is None
     assert told["methods"][2]["seconds"] is None

@@ -4,6 +4,7 @@ import copy
 import importlib
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -17,6 +18,7 @@ from helpers.view_errors import VIEW_CASES
 from torch import nn
 
 from calig_fast import Explainer, Fusion, explain, metrics, ops
+from calig_fast.model.families import find
 from calig_fast.monitor import Monitor, Probe
 
 PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
@@ -167,6 +169,10 @@ CASES = [
     (ValueError, lambda: explain(replaced(), X)),
     (ValueError, lambda: explain(Linear(), X)),
     (ValueError, lambda: explain(autoencoder(), P)),
+    (
+        ValueError,
+        lambda: explain(tiny("bert"), X, encoder=replace(find(tiny("bert")), readout=lambda mask: -mask.float())),
+    ),
     (ValueError, lambda: explain(token_model(), X)),
     (ValueError, lambda: explain(poisoned(), X)),
     (ValueError, lambda: explain(Linear(), X["input_ids"], layers="blocks", baselines=0)),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from calig_fast.metrics import Measure, compare, interval
+from calig_fast.metrics import Measure, interval, paired_test
 
 X = torch.distributions.Exponential(1.0).icdf(torch.linspace(0.02, 0.98, 40).double())
 
@@ -54,26 +54,26 @@ def test_an_interval_covers_as_often_as_it_says():
 def test_paired_differences():
     b = torch.linspace(-3, 3, 30)
     a = b + 0.1 + 0.02 * torch.randn(30, generator=torch.Generator().manual_seed(0))
-    found = compare(a, b)
+    found = paired_test(a, b)
     assert found.excludes_zero
     assert found.low < found.difference < found.high
     assert found.difference == pytest.approx(0.1, abs=0.02)
     assert found.p_value < 1e-3
-    back = compare(Measure("b", b, True), Measure("a", a, True))
+    back = paired_test(Measure("b", b, True), Measure("a", a, True))
     assert back.difference == pytest.approx(-found.difference)
     assert back.p_value == found.p_value
-    none = compare(a - a.mean(), b - b.mean())
+    none = paired_test(a - a.mean(), b - b.mean())
     assert not none.excludes_zero
     assert none.p_value > 0.9
 
 
 def test_few_pairs_try_every_sign():
     # of the 8 sign choices of (1, 2, 3), only +++ and --- are as far out; of (1, 2, -3) every one with |sum| >= 0
-    assert compare([1.0, 2, 3], [0.0, 0, 0]).p_value == 2 / 8
-    assert compare([1.0, 2, -3], [0.0, 0, 0]).p_value == 1.0
+    assert paired_test([1.0, 2, 3], [0.0, 0, 0]).p_value == 2 / 8
+    assert paired_test([1.0, 2, -3], [0.0, 0, 0]).p_value == 1.0
 
 
 def test_a_pair_with_an_undefined_value_is_dropped():
-    found = compare([1.0, 2, 3, torch.nan], [0.0, 0, torch.nan, 0])
+    found = paired_test([1.0, 2, 3, torch.nan], [0.0, 0, torch.nan, 0])
     assert found.count == 2
     assert found.difference == 1.5

@@ -2,15 +2,15 @@
 
 import math
 
-from calig_fast.monitor.curves import HEIGHT, WIDTH, curve
+from calig_fast.monitor.curves import HEIGHT, WIDTH, monitor_plot
 
 
 def test_a_curve_by_hand():
-    found = curve("x", [10, 20, 30, 40], [math.nan, 0.0, 1.0, 0.5])
+    found = monitor_plot("x", [10, 20, 30, 40], [math.nan, 0.0, 1.0, 0.5])
     assert found.lines == (f"{WIDTH / 3:.1f},{HEIGHT:.1f} {2 * WIDTH / 3:.1f},0.0 {WIDTH:.1f},{HEIGHT / 2:.1f}",)
     assert [told for _, _, told in found.dots] == ["step 20: 0", "step 30: 1", "step 40: 0.5"]
     assert (found.low, found.high, found.last) == ("0", "1", "0.5")
-    gap = curve("x", [0, 1, 2, 3, 4], [1.0, 2.0, math.inf, 3.0, 4.0])
+    gap = monitor_plot("x", [0, 1, 2, 3, 4], [1.0, 2.0, math.inf, 3.0, 4.0])
     assert len(gap.lines) == 2
     assert gap.high == "4"
-    assert curve("x", [5], [math.nan]).last == "-"
+    assert monitor_plot("x", [5], [math.nan]).last == "-"

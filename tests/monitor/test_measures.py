@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from calig_fast.monitor.measures import measure, rank_correlation
+from calig_fast.monitor.measures import measure
 from calig_fast.results.attribution import Attribution
 
 
@@ -91,18 +91,3 @@ def test_one_logit_and_a_contrast():
     look, _ = measure(1, "p", both, False, None, None)
     assert look.label == "good - bad"
     assert math.isnan(look.probability)
-
-
-def test_rank_correlation_is_scipys_ties_included():
-    stats = pytest.importorskip("scipy.stats")
-    rng = np.random.default_rng(0)
-    for n in (2, 3, 10, 200):
-        x, y = rng.normal(size=n).round(1), rng.normal(size=n).round(1)
-        wanted = stats.spearmanr(x, y).statistic
-        assert rank_correlation(x, y) == pytest.approx(wanted, nan_ok=True)
-
-
-def test_rank_correlation_of_too_little():
-    assert math.isnan(rank_correlation(np.array([1.0]), np.array([2.0])))
-    assert math.isnan(rank_correlation(np.ones(4), np.arange(4.0)))
-    assert math.isnan(rank_correlation(np.arange(4.0), None))

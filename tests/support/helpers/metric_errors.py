@@ -83,5 +83,5 @@ METRIC_CASES = [
     (ValueError, lambda: metrics.interval([1.0, 2.0], level=95)),
     (ValueError, lambda: metrics.interval([1.0, 2.0], resamples=0)),
     (ValueError, lambda: metrics.interval([1.0, 2.0], method="t")),
-    (ValueError, lambda: metrics.compare([1.0, 2.0], [1.0])),
+    (ValueError, lambda: metrics.paired_test([1.0, 2.0], [1.0])),
 ]
