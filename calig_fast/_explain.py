@@ -14,6 +14,7 @@ from typing_extensions import Unpack
 from ._options import ExplainOptions, Options
 from ._pipeline import Memory, Pipeline
 from ._utils.warn import renamed_argument
+from .inputs.modality import modality_of
 from .inputs.prepare import read
 from .inputs.target import logits_of
 from .model import checks, families
@@ -142,6 +143,7 @@ class Explainer:
             raise ValueError("layers: names of blocks belong to the Explainer's constructor; a call takes indices")
         settings = _settings(self.settings, options)
         with _inference_context(self._inner):
+            self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs))
             batch = read(inputs, self._inner, self.encoder, self.processor)
             hooks, own = self._memory.own.of(self.model, self._inner, batch.call)
             if not self.encoder.blocks:

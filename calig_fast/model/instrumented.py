@@ -1,6 +1,6 @@
 """A model that can be watched at its block inputs, and entered at any of them.
 
-The blocks of the twin get a `forward` of ours. Running from block l, the blocks below return their outputs of a recorded
+The blocks of the twin get a `forward` of ours. Running from block l, the blocks below return their outputs of an earlier
 pass, block l receives the hidden state it is told, and everything from there on is the user's own code.
 """
 
@@ -20,7 +20,7 @@ from .attention_capture import Attention, Reader
 from .call import Call, row_count
 from .clone import share_weights
 from .encoder import Encoder
-from .token_axes import TokenAxes, token_axes
+from .token_axes import AmbiguousAxesError, TokenAxes, token_axes
 from .word_lookup import Lookup, Replacement, WordLookups
 
 __all__ = ["Call", "InstrumentedModel", "Layout", "Record"]
@@ -91,6 +91,7 @@ class InstrumentedModel:
         self._made: list[Any] | None = None
         self._rows = 0
         self._changed: Tensor | None = None
+        self._first_shape: torch.Size | None = None
         self._calls = 0
         self._inside = False
         self._record: Record | None = None
@@ -119,8 +120,22 @@ class InstrumentedModel:
                 replacement was given and no lookup of the ids was seen; attention was asked for and a block holds no
                 attention of token by token that can be read, or more than one.
         """
+        self._axes = []
+        try:
+            return self._recorded(call, attention, replacement, changed)
+        except AmbiguousAxesError:
+            if replacement is None or changed is None:
+                raise
+        # every token differs from its baseline; a pass in which one alone does tells the axes
+        one = changed & (changed.cumsum(1) == 1)
+        self._axes = []
+        self._recorded(call, False, replacement.at(one), one)
+        return self._recorded(call, attention, replacement, changed)
+
+    def _recorded(self, call: Call, attention: bool, replacement: Replacement | None, changed: Tensor | None) -> Record:
+        """See `record`; the axes of hidden states are those known, where there are any."""
         self._rows = row_count(call)
-        self._record, self._tuple, self.order, self._axes = Record(rows=self._rows), [], [], []
+        self._record, self._tuple, self.order = Record(rows=self._rows), [], []
         self._changed = changed
         reader = Reader(self._caught, self._rows) if attention else nullcontext()
         try:
@@ -294,9 +309,15 @@ class InstrumentedModel:
         return hidden if others is None else (hidden, *others)
 
     def _axes_of(self, index: int, number: int, hidden: Tensor) -> TokenAxes:
+        """The axes of a block's state: those of the first, where it has the same shape; later ones mix the tokens."""
         if index < len(self._axes):
             return self._axes[index]
-        found = token_axes(hidden, self._rows, self._changed, self.blocks[number])
+        if index and hidden.shape == self._first_shape:
+            found = self._axes[0]
+        else:
+            found = token_axes(hidden, self._rows, self._changed, self.blocks[number])
+        if not index:
+            self._first_shape = hidden.shape
         self._axes.append(found)
         return found
 

@@ -56,6 +56,10 @@ class TokenAxes:
         )
 
 
+class AmbiguousAxesError(ValueError):
+    """Several readings of a hidden state fit."""
+
+
 def token_axes(state: Tensor, rows: int, changed: Tensor | None, block: nn.Module) -> TokenAxes:
     """The axes of what a block receives.
 
@@ -66,6 +70,7 @@ def token_axes(state: Tensor, rows: int, changed: Tensor | None, block: nn.Modul
         block: the module that receives it.
 
     Raises:
+        AmbiguousAxesError: several readings fit, as all tokens differ from their baselines.
         ValueError: the axes cannot be told, naming the shape.
     """
     candidates = _candidates(state, rows, None if changed is None else changed.shape[1])
@@ -73,6 +78,8 @@ def token_axes(state: Tensor, rows: int, changed: Tensor | None, block: nn.Modul
         candidates = [c for c in candidates if c.order[-1] == _width_axis(state, block)]
     if len(candidates) > 1 and changed is not None:
         fitting = [c for c in candidates if _pattern(c.read(state.detach()), changed)]
+        if len(fitting) > 1:
+            raise AmbiguousAxesError(f"layers: the axes of a hidden state {list(state.shape)} may be read either way")
         candidates = fitting or candidates
     if candidates:
         return candidates[0]

@@ -31,6 +31,14 @@ class Replacement:
         half = len(embedded) // 2
         return torch.cat([embedded[:half], self.make(embedded[:half], lookup)])
 
+    def at(self, tokens: Tensor) -> Replacement:
+        """The same replacement at some tokens [B,T] bool alone."""
+
+        def make(out: Tensor, lookup: Lookup) -> Tensor:
+            return torch.where(tokens[:, :, None].to(out.device), self.make(out, lookup), out)
+
+        return Replacement(self.ids, make)
+
     def reads(self, index: Any) -> bool:
         """Return True where a lookup's index is the ids themselves.
 

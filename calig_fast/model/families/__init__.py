@@ -18,7 +18,7 @@ from torch import nn
 
 from ..._utils.entry_points import load_entry_points
 from ..block_search import list_names
-from ..encoder import Encoder, children, name_of
+from ..encoder import Encoder, Modality, children, name_of
 
 ENTRY_POINTS = "calig_fast.families"
 Reader = Callable[[nn.Module, str], Encoder | None]
@@ -151,6 +151,13 @@ def unnamed(model: nn.Module) -> Encoder:
     pictures = _takes_pixels(model)
     word = None if pictures else _embedding(model)
     return Encoder(family="unknown", modality="image" if pictures else "text", blocks=(), embedding=word)
+
+
+def of_modality(encoder: Encoder, model: nn.Module, modality: Modality | None) -> Encoder:
+    """The encoder of a model that no family knows, once its inputs have shown what it reads."""
+    if encoder.family not in {"unknown", "layers"} or modality in {None, encoder.modality}:
+        return encoder
+    return replace(encoder, modality=modality, embedding=_embedding(model) if modality == "text" else None)
 
 
 def _takes_pixels(model: nn.Module) -> bool:
