@@ -86,7 +86,7 @@ def completeness(name: str, count: int, words: int | None, options: dict[str, An
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the rows come to; only paths whose exact answer converged itself are held against it."""
+    """Return the figures of the rows; only paths with a converged exact result are compared with it."""
     columns = ("delta", "error", "converged", "true", "exact")
     paths = [dict(zip(columns, each, strict=True)) for r in rows for each in zip(*(r[c] for c in columns), strict=True)]
     kept = [p for p in paths if p["converged"]]

@@ -1,4 +1,4 @@
-"""What people do today: Captum's LayerIntegratedGradients layer by layer, and one eager pass for attention gradients.
+"""Captum's LayerIntegratedGradients layer by layer, and one eager pass for attention gradients.
 
 Captum 0.9 cannot integrate at the input of a block that is called with None arguments, as those of transformers 5 are;
 the output of the module before is the same tensor, so it integrates there: the embeddings, then blocks 0 to L-2.

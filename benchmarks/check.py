@@ -1,4 +1,4 @@
-"""What comes before any time is taken: the answers are right, and everyone is tuned."""
+"""The checks before any time is taken: correct answers, and a tuned setting for each contender."""
 
 from __future__ import annotations
 

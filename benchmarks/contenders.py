@@ -39,7 +39,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a contender answered, an entry for each input.
+    """The answer of a contender, with an entry for each input.
 
     Args:
         layers: r_l [L,T].
@@ -56,7 +56,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was searched for before anything is timed.
+    """The settings found by a search that is not timed.
 
     Args:
         batch_size: Captum's internal_batch_size, None for all nodes at once.
@@ -87,12 +87,12 @@ class Contender:
 
 
 def fast_bf16() -> bool:
-    """Whether the processor has bfloat16 instructions."""
+    """Return True if the processor has bfloat16 instructions."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def once(name: str) -> bool:
-    """Whether one round of the contender says enough, since it is very slow."""
+    """Return True if one round of the contender is enough, since it is very slow."""
     return name == "captum_padded" or (name.startswith("bf16") and not fast_bf16())
 
 

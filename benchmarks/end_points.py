@@ -1,4 +1,4 @@
-"""What the end points alone, a monitor's look, tell of the integral: the order of the tokens, and what they cost.
+"""The endpoints alone, a monitor's look, compared with the integral: the order of the tokens, and the cost.
 
     python -m benchmarks.end_points
 

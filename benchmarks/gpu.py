@@ -39,7 +39,7 @@ def tests() -> str:
 
 
 def sanitizer() -> dict[str, str]:
-    """What compute-sanitizer's tools say of the CUDA kernels, where it is installed."""
+    """Return the reports of compute-sanitizer's tools on the CUDA kernels, where it is installed."""
     if shutil.which("compute-sanitizer") is None:
         return dict.fromkeys(TOOLS, "compute-sanitizer is not installed")
     suite = [sys.executable, "-m", "pytest", "-q", *SANITIZED]

@@ -211,7 +211,7 @@ def _notes(work: dict[str, Any]) -> str:
 
 
 def _misses(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What reached less than it promises."""
+    """Return the rows that did not reach their stated accuracy."""
     out = []
     for row in rows:
         name, worst, scores = NAMES[row["contender"]], max(row["errors"]), row.get("score_error")

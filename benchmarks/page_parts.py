@@ -42,7 +42,7 @@ def memory_section(works: dict[str, dict[str, Any]]) -> str:
 
 
 def not_done_section(name: str, found: dict[str, Any]) -> str:
-    """What each part of the work that is left out would cost."""
+    """The section on the cost of each part of the work that is left out."""
     head = ("switched off", "CPU ms", "with everything on", "times", "largest difference")
     lines = [
         "## What is not done",

@@ -1,4 +1,4 @@
-"""What is explained in the benchmark: a model, its inputs, their references, and where the blocks are."""
+"""The workloads of the benchmark: a model, its inputs, their baselines, and its blocks."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def words(axes: Axes, history: History) -> None:
 
 
 def measured(watched: Run, plain: Run, options: argparse.Namespace) -> dict[str, Any]:
-    """What is written: the machine, the cost, and whether the two trainings are the same."""
+    """Return the results: the machine, the cost, and a comparison of the two trainings."""
     monitor = watched.monitor
     pairs = zip(watched.model.parameters(), plain.model.parameters(), strict=True)
     return {

@@ -1,4 +1,4 @@
-"""What is measured of one input: each method's scores, held against the model."""
+"""The measurements of one input: each method's scores, compared with the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read once of an input, so that every fusion is a few products more."""
+"""The signals that are computed once for an input, so that every fusion is a few more products."""
 
 from __future__ import annotations
 

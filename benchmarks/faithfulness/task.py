@@ -1,4 +1,4 @@
-"""What a faithfulness task is: a model, inputs to tune on, inputs to prove on, and what is known of them."""
+"""A faithfulness task: a model, inputs to tune on, held-out inputs, and their labels."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Task:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def reference(self, case: Case) -> Tensor:
-        """What other implementations of a path begin at: ids with padding for content, or pixels of the mean colour."""
+        """The baseline of other implementations: ids with padding for content, or pixels of the mean colour."""
         if self.kind == "image":
             pixels = case.call["pixel_values"]
             return pixels.mean((2, 3), keepdim=True).expand_as(pixels)

@@ -1,4 +1,4 @@
-"""What every peer is compared on: small seeded models, four sentences of 20 words, three images, seeded scores."""
+"""The common inputs of all comparisons: small seeded models, sentences of 20 words, images, and seeded scores."""
 
 from __future__ import annotations
 

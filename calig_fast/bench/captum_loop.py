@@ -1,4 +1,4 @@
-"""What people do without this package: Captum's LayerIntegratedGradients at one layer after another.
+"""Captum's LayerIntegratedGradients at one layer after another.
 
 Captum 0.9 cannot integrate at the input of a block that is called with None arguments, as those of transformers 5 are.
 The output of the module before is the same tensor, so it integrates there.
@@ -124,7 +124,7 @@ def loop(model: nn.Module, encoder: Encoder, one: Inputs, target: int) -> Loop:
 
 
 def _ends(model: nn.Module, encoder: Encoder, one: Inputs) -> tuple[str, Tensor, Tensor]:
-    """What Captum integrates from and to: the argument's name, the input and its reference."""
+    """The endpoints of Captum's path: the argument's name, the input and its baseline."""
     if one.ids is None:
         key, x = one.pixels
         told = reference(None, one).call

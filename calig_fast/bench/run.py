@@ -29,7 +29,7 @@ Layers = list[Tensor]  # r_l [L,T] of every input
 
 @dataclass
 class Row:
-    """What one contender took, round by round, and how far its layer scores are from the converged ones.
+    """The times of one contender, round by round, and the error of its layer scores.
 
     Args:
         name: of the contender.

@@ -66,7 +66,7 @@ def as_tensors(baselines: Sequence[Baseline], inputs: Tensors) -> Tensors:
 
 
 def as_arguments(additional: Any) -> tuple[Any, ...]:
-    """What the forward function takes beside the inputs, as a tuple."""
+    """Return the additional forward arguments as a tuple."""
     if additional is None:
         return ()
     return additional if isinstance(additional, tuple) else (additional,)
@@ -87,7 +87,7 @@ def repeated_target(target: Any, times: int) -> Any:
 
 
 def call(forward: Forward, arguments: Sequence[Any]) -> Tensor:
-    """What the forward function makes of its arguments; one that takes none is called with none.
+    """Return the output of the forward function; a function without parameters is called without arguments.
 
     Raises:
         TypeError: it returned something else than a tensor.

@@ -1,4 +1,4 @@
-"""What layers receive or return in a forward pass: read, replaced, or watched with its gradient."""
+"""Inputs and outputs of layers in a forward pass: read, replaced, or recorded with their gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a block is told beside its hidden state, as far as it says no more than which tokens are padding."""
+"""The arguments of a block beside its hidden state, if they carry no more than a padding mask."""
 
 from __future__ import annotations
 

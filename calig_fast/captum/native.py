@@ -202,7 +202,7 @@ class Shortcut:
         return (out, *ordinary[1:]) if isinstance(ordinary, tuple) else out
 
     def _output(self, number: int, hidden: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        """What block `number` gives: the last of each run of blocks what all of them make, those before it NaN."""
+        """Return the output of block `number`: the last block of a run returns the output of all, earlier ones NaN."""
         if number < self._start:
             if number < self._start - 1:
                 return _nothing(hidden)
@@ -262,7 +262,7 @@ def _nothing(hidden: Tensor) -> Tensor:
 
 
 def _same(output: Tensor, own: Tensor, found: Tensor, limit: float) -> bool:
-    """Whether what is explained of the inputs is the same, as far as the blocks' own rounding lets it."""
+    """Return True if the explained outputs are equal, up to the rounding of the blocks."""
     size = output[output.isfinite()].abs()
     difference = (own - found[: len(own)]).abs().max()
     return size.numel() > 0 and bool(difference <= limit * size.max())

@@ -51,7 +51,7 @@ class Run:
 
 
 class Watch:
-    """What a pass ran.
+    """The blocks and layers that a forward pass ran.
 
     Args:
         layers: layers that have to lie in the model that is looked for.

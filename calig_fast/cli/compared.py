@@ -21,7 +21,7 @@ MEASURES = ("comprehensiveness", "sufficiency", "difference", "log_odds")
 
 @dataclass(frozen=True)
 class Compared:
-    """What is known of one method.
+    """The results of one method.
 
     Args:
         name: of the method.

@@ -1,4 +1,4 @@
-"""What the command's options name, read from disk: a saved classifier, texts and pictures."""
+"""Loading of the files that the command's options name: a saved classifier, texts and pictures."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _need(package: str) -> None:
 
 
 def _is_timm(folder: Path) -> bool:
-    """Whether the folder's configuration is one that timm writes, which names an architecture of its own."""
+    """Return True if timm wrote the folder's configuration, which names an architecture of its own."""
     told = folder / "config.json"
     try:
         return isinstance(json.loads(told.read_text(encoding="utf-8")).get("architecture"), str)

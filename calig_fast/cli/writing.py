@@ -1,4 +1,4 @@
-"""Where a command's answer goes: standard output, or a file; all else goes to standard error."""
+"""Output of a command: the answer to standard output or a file, all else to standard error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a demo is: a real classifier, what prepares its inputs, and labelled inputs it was not trained on."""
+"""A demo: a real classifier, its processor, and labelled inputs that it was not trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the files of other people's packages lie: found without importing them."""
+"""Locations of the files of other packages, found without importing them."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def split() -> tuple[list[Sample], list[Sample]]:
 
 
 def merge(base: dict[str, Tensor], stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the classifier has in place of the package's weights: W + B A, and the head as stored.
+    """Merge the stored changes into the package's weights: W + B A, and the head as stored.
 
     Args:
         base: the package's weights by name, among them every changed W [out,in].

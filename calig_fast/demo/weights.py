@@ -14,7 +14,7 @@ DATA = Path(__file__).parent / "data"
 
 
 def path(name: str) -> Path:
-    """Where the weights of a demo are kept."""
+    """Return the path of a demo's weights."""
     return DATA / f"{name}.safetensors"
 
 

@@ -18,7 +18,7 @@ FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 @dataclass(frozen=True, eq=False)
 class Erasure:
-    """What erasing says, from one set of forward passes.
+    """The erasure metrics from one set of forward passes.
 
     Args:
         comprehensiveness: F(x) - F(x without the top), higher is better.

@@ -1,4 +1,4 @@
-"""What a metric returns: one value an input, and the curve it was read from."""
+"""The result of a metric: one value for each input, and its curve."""
 
 from __future__ import annotations
 

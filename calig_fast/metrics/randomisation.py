@@ -32,7 +32,7 @@ class Randomisation(Measure):
     similarities: Tensor
 
     def changed(self, threshold: float = 0.5) -> bool:
-        """Whether the check passes: the mean similarity is below `threshold`."""
+        """Return True if the check passes: the mean similarity is below `threshold`."""
         return self.mean() < threshold
 
 

@@ -55,7 +55,7 @@ class PairedDifference:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero is outside the interval."""
+        """True if zero is outside the interval."""
         return self.low > 0 or self.high < 0
 
 

@@ -1,4 +1,4 @@
-"""What looking may cost: a share of the time that passes, earned before it is spent."""
+"""The time budget of looks: a share of the elapsed time, earned before it is spent."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Budget:
         return self.spent / elapsed if elapsed > 0 else 0.0
 
     def allows(self) -> bool:
-        """Whether a look is paid for."""
+        """Return True if the budget covers a look."""
         if not self._costs or self.share == 1:
             return True
         cost, now = max(self._costs), self.clock()

@@ -1,4 +1,4 @@
-"""What one look at one probe says in numbers."""
+"""The numbers of one look at one probe."""
 
 from __future__ import annotations
 

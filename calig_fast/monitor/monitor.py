@@ -200,7 +200,7 @@ class Monitor:
                 self._failed("its log", error)
 
     def _failed(self, where: str, error: Exception) -> None:
-        """What went wrong: raised, or told once for each place."""
+        """Raise the error, or report it once for each place."""
         if self._strict:
             raise error
         if where in self._told:

@@ -41,7 +41,7 @@ class Probe:
 
     @property
     def is_text(self) -> bool:
-        """Whether a tokenizer reads it, so that it may share a call with others."""
+        """True if a tokenizer reads the input, so that it may share a call with other texts."""
         return isinstance(self.inputs, str | tuple)
 
     def on(self, device: torch.device) -> Any:
@@ -54,7 +54,7 @@ class Probe:
 
 
 def probes(given: Any) -> tuple[Probe, ...]:
-    """What the user passed as `probes`, one `Probe` an input, each with a name of its own.
+    """Convert the user's `probes` to one `Probe` for each input, each with a unique name.
 
     Args:
         given: an input or a `Probe`, a list of them, or a batch: a mapping of tensors [B,...], ids [B,T], pixels

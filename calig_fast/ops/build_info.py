@@ -1,4 +1,4 @@
-"""What this installation was built from, and what it can use on this machine."""
+"""The build of this installation, and the backends that this machine can run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class BuildInfo:
 
 
 def build_info() -> BuildInfo:
-    """What this installation was built from and which backends can be used here.
+    """Return the build of this installation, and the backends that can run here.
 
     Returns:
         a `BuildInfo`; `print` it.

@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 
 class Place(NamedTuple):
-    """Where one segment lies: its input's packed tokens, and its own rows."""
+    """The position of one segment: its input's packed tokens, and its own rows."""
 
     tokens: slice
     rows: slice
@@ -32,7 +32,7 @@ def segments(offsets: Tensor, inputs: Tensor) -> list[Place]:
 
 
 def readable(*tensors: Tensor) -> bool:
-    """Whether values can be looked at for nothing: on the CPU, and not while a graph is traced."""
+    """Return True if reading values costs nothing: on the CPU, and not while a graph is traced."""
     on_cpu = all(t.device.type == "cpu" and not isinstance(t, FakeTensor) for t in tensors)
     return on_cpu and not torch.compiler.is_compiling()
 

@@ -1,4 +1,4 @@
-"""What the compiled implementations can take."""
+"""The arguments that compiled implementations support."""
 
 from __future__ import annotations
 

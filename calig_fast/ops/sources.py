@@ -1,4 +1,4 @@
-"""What the compiled module is built from; setup.py runs this file without the package, which would import PyTorch."""
+"""The sources of the compiled module; setup.py runs this file without the package, which would import PyTorch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def checkout(root: Path) -> bool:
-    """Whether the package lies beside its C++ sources, and is built where it is."""
+    """Return True if the package lies beside its C++ sources, and is built in place."""
     return (root / "CMakeLists.txt").is_file() and (root / "csrc" / "module.cpp").is_file()
 
 

@@ -1,4 +1,4 @@
-"""What the Triton implementations share: the tensors they take, their launch, and where each token's segments lie."""
+"""Common parts of the Triton implementations: supported tensors, the launch, and the segments of each token."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def launch(
 
 
 class Plan(NamedTuple):
-    """Where the segments of every token lie; made on the tokens' device, without waiting for it.
+    """The segments of every token; made on the tokens' device, without a synchronisation.
 
     Args:
         owner: [tokens] int64, the input of each token.

@@ -134,7 +134,7 @@ class Remover:
         return found
 
     def grid(self, tokens: int) -> Grid | None:
-        """Where the patches of the images lie; None for text.
+        """The grid of the images' patches; None for text.
 
         Raises:
             ValueError: no grid of patches has that many tokens.
@@ -278,7 +278,7 @@ class Remover:
 
 
 def run(model: nn.Module, call: dict[str, Tensor]) -> Any:
-    """What a model returns for its arguments; a sole unnamed one stands under ""."""
+    """Return the output of a model for its arguments; a sole unnamed argument has the name ""."""
     return model(call[""]) if "" in call else model(**call)
 
 

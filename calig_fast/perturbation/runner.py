@@ -20,7 +20,7 @@ OUTPUTS = ("prob", "logit", "log_prob", "accuracy")
 
 @dataclass(frozen=True)
 class PerturbationRunner:
-    """What the metrics that perturb an input need.
+    """The inputs of a metric that perturbs: model, scores and removable tokens.
 
     Args:
         remover: the model and the inputs.
@@ -93,7 +93,7 @@ def _explained(attribution: Attribution, output: Output) -> Any:
 
 
 def _answer(remover: Remover, output: Output, target: Any, none: Tensor, grid: Grid | None, batch_size: int) -> Answer:
-    """What is read off the model's output."""
+    """Return the function that reads F from the model's output."""
     several = is_multi_label(remover.model)
     if callable(output):
         return scalars(output, target, None, several)[0]

@@ -40,7 +40,7 @@ SIMPSON = torch.tensor([1.0, 4.0, 2.0, 4.0, 1.0], dtype=torch.float64) / 12
 
 @dataclass(frozen=True)
 class Estimate:
-    """Where a path stands.
+    """The state of a path's integral.
 
     Args:
         r: [T] float64, the integral.
@@ -146,7 +146,7 @@ class AdaptiveIntegral:
 
     @property
     def stalled(self) -> bool:
-        """Whether the nodes are enough and rounding is what is left, which more of them would not find."""
+        """Return True if only rounding errors remain, which more nodes cannot reduce."""
         now = self.estimate
         rule = now.error - now.unbalanced
         coarse = abs(float(now.coarse.sum()) - self.gap)

@@ -1,4 +1,4 @@
-"""Where the adaptive rule starts: how every start would have done on the paths of earlier calls."""
+"""The initial number of nodes of the adaptive rule, chosen by the paths of earlier calls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Start(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What a finished path saw.
+    """The evaluations of a finished path.
 
     Args:
         layer: its block.

@@ -1,4 +1,4 @@
-"""What figures are drawn with: matplotlib's Figure objects alone, so no global state changes."""
+"""Drawing with matplotlib's Figure objects alone, so that no global state changes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def font() -> dict[str, Any]:
 
 
 def title(summary: Summary) -> str:
-    """What was predicted, what is explained, and whether to believe it."""
+    """The title of a figure: the predicted class, the explained class, and the convergence."""
     text = f"explained: {summary.target}"
     if summary.predicted is not None:
         text = f"predicted: {summary.predicted.name} ({percent(summary.predicted.probability)}), {text}"

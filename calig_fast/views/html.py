@@ -41,7 +41,7 @@ class _Bar:
 
 @dataclass(frozen=True)
 class _View:
-    """What the slider moves through: the final scores (key -1), then every block (its number)."""
+    """One position of the slider: the final scores (key -1), or a block (its number)."""
 
     key: int
     name: str
@@ -198,7 +198,7 @@ def _view(attribution: Attribution, summary: Summary, row: int, ranked: int) -> 
 
 
 def _data(attribution: Attribution, summary: Summary, index: int, views: list[_View], budget: int) -> dict[str, Any]:
-    """What the script needs to recolour, to answer a hover and a click; the numbers are written here, once."""
+    """The data of the page's script for colours, hover and click; the numbers are written here, once."""
     grid, values = attribution.grid, np.concatenate([summary.values, summary.apart_values], axis=1)
     data: dict[str, Any] = {
         "keys": [v.key for v in views],

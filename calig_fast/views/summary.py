@@ -1,4 +1,4 @@
-"""What every view shows of one input, gathered once: classes, words or patches with their scores, layers."""
+"""The data of one input that every view shows: classes, words or patches with their scores, layers."""
 
 from __future__ import annotations
 

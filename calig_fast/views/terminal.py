@@ -60,7 +60,7 @@ def render_comparison(comparison: Comparison, console: Console | None = None) ->
 
 
 class _Printer:
-    """What a console can show decides how scores look on it."""
+    """Prints scores in the form that the console can show."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

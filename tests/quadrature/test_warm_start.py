@@ -1,4 +1,4 @@
-"""What an Explainer learns from call to call saves gradients and changes no promise."""
+"""The warm start of an Explainer saves gradients and keeps the tolerance."""
 
 import copy
 import math

@@ -47,7 +47,7 @@ def versions() -> dict[str, str]:
 
 
 def attempt(run: Callable[[], Any]) -> dict[str, Any]:
-    """What `run` returned, and what it raised."""
+    """Return the result of `run`, and its error."""
     try:
         return {"found": run(), "failed": ""}
     except (AssertionError, RuntimeError) as error:

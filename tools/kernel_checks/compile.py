@@ -29,7 +29,7 @@ BOUNDS = re.compile(r"\.entry (\w+)\([^{]*?\.maxntid (\d+)")
 
 @dataclass(frozen=True)
 class Kernel:
-    """What ptxas says of one kernel.
+    """The report of ptxas on one kernel.
 
     Args:
         op: folder of its source.

@@ -1,4 +1,4 @@
-"""What the kernels' proofs must show, and the exceptions that are known."""
+"""The conditions that the kernel checks must meet, and the known exceptions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALLOWED = {
 
 
 def failures(results: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
-    """What the results violate.
+    """Return the violated conditions of the results.
 
     Args:
         results: as `tools.kernel_checks.check.collect` makes them; a part that is missing was not run.

@@ -24,7 +24,7 @@ def load(folder: Path) -> None:
 
 
 def run(op: str, args: tuple[Any, ...]) -> list[Tensor]:
-    """What the registered function gives."""
+    """Return the result of the registered function."""
     found = getattr(torch.ops.calig_fast, op).default.redispatch(KEY, *problems.complete(op, args))
     return list(found) if isinstance(found, (tuple, list)) else [found]
 

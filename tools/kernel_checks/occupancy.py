@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Multiprocessor:
-    """What one multiprocessor has, by the vendors' tables.
+    """The resources of one multiprocessor, by the vendors' tables.
 
     Args:
         warps: most in flight.

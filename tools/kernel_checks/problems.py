@@ -185,7 +185,7 @@ def cases(op: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
 
 
 def _wider(op: str, dtype: torch.dtype) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """What the sample cases, all narrow and mostly odd, do not reach: packs of 16 bytes, several pieces a row."""
+    """Wider cases than the sample cases: packs of 16 bytes, several pieces a row."""
     torch.manual_seed(0)
 
     def normal(*shape: int) -> Tensor:

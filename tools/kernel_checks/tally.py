@@ -49,7 +49,7 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _only_looks(func: Any) -> bool:
-    """Whether an operator makes a view or bare memory, for which nothing need run on a GPU."""
+    """Return True if an operator makes a view or bare memory, so that no GPU kernel runs."""
     returns = func._schema.returns
     views = bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
     return views or "empty" in func.__name__ or func.__name__.split(".")[0] in ("detach", "_local_scalar_dense")

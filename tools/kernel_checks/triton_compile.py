@@ -49,7 +49,7 @@ COUNTS = ("tokens", "rows", "longest", "heads", "side")
 
 @dataclass(frozen=True)
 class Report:
-    """What one kernel needs on one architecture.
+    """The resources of one kernel on one architecture.
 
     Args:
         op: the operation.

@@ -84,7 +84,7 @@ def product(x, y, own, PRODUCT: tl.constexpr):
 
 @triton.jit
 def bias_of(bias, head, t, u, count, side):
-    """What a tile of logits gets, times log2 e; zeros outside the segment. Of t and u one is [.,1], the other [1,.]."""
+    """Load the bias of a tile, times log2 e; zeros outside the segment. Of t and u one is [.,1], the other [1,.]."""
     at = (head * side + t).to(tl.int64) * side + u
     return tl.load(bias + at, mask=(t < count) & (u < count), other=0) * 1.4426950408889634
 

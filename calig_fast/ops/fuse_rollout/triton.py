@@ -18,13 +18,13 @@ def supports(*tensors: Tensor) -> str | None:
 
 
 def _longest(relevance: Tensor, attention: Tensor) -> int:
-    """What no input's length exceeds; the length itself would have to be waited for."""
+    """An upper bound of the inputs' lengths; the length itself would need a synchronisation."""
     return min(relevance.numel(), math.isqrt(attention.numel()))
 
 
 @triton.jit
 def _divisor(magnitude, entries, SCALE: tl.constexpr):
-    """What values are divided by, from their magnitudes, zeros included; 1 where all are zero."""
+    """The divisor of values, from their magnitudes, zeros included; 1 if all are zero."""
     if SCALE == "sum":
         found = tl.sum(magnitude, 0)
     else:
