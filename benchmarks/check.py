@@ -14,7 +14,7 @@ SEARCHED = {"captum_single_n", "captum_min"}
 
 @dataclass(frozen=True)
 class Checked:
-    """A work whose gates are green.
+    """A work that passed its checks.
 
     Args:
         same: the native engine and the oracle at equal nodes (`truth.equal_nodes`).
@@ -30,7 +30,7 @@ class Checked:
 
 
 def check(work: Work) -> Checked:
-    """Hold a work's answers against each other, then search for what Captum does best with.
+    """Compare the answers of a work with each other, then search for Captum's best settings.
 
     Raises:
         RedGateError: an answer is wrong.

@@ -69,7 +69,7 @@ class Tuning:
     single: int = 0
 
     def plain(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return the fields as plain values."""
         return asdict(self)
 
 
@@ -124,7 +124,7 @@ def prepare(name: str, work: Work, tuning: Tuning, warm: bool = True, **options:
         work: the workload.
         tuning: what was searched for.
         warm: show an `Explainer` the work's warm-up inputs, so that its calibration has settled.
-        **options: of our own contenders, beside those of `OPTIONS`.
+        **options: of our own contenders, besides `OPTIONS`.
     """
     if name == "oracle":
         return Contender(lambda: ours(work, engine="autograd", quadrature=captum_loop.RULE, n_steps=STEPS))

@@ -50,7 +50,7 @@ def sanitizer() -> dict[str, str]:
 
 
 def _last_line(command: list[str], seconds: int) -> str:
-    """Of what a program says; its failure ends this program."""
+    """Return the last line of a program's output; its failure ends this program."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -55,7 +55,7 @@ PEAKS = {
 
 
 def milliseconds(run: Callable[[], Any], device: str) -> float:
-    """Of one run."""
+    """The time of one run in milliseconds."""
     if device == "cpu":
         started = time.perf_counter()
         run()

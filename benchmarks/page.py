@@ -174,7 +174,7 @@ def _peaks(work: dict[str, Any]) -> str:
 
 
 def _rounded(work: dict[str, Any]) -> str:
-    """How far each engine's float32 is from float64, where the two differ by more than float32 usually brings."""
+    """The difference of each engine's float32 from float64, where it exceeds the usual rounding."""
     if not (off := work.get("rounded")):
         return ""
     return f" (each against float64: native {off['native']:.1e}, oracle {off['oracle']:.1e})"

@@ -4,7 +4,7 @@
 
 DIR is a fine-tuned classifier that save_pretrained wrote, with its tokenizer. FILE holds `label TAB text` on every
 line, plain or as .gz, as the Amharic posts of Ayele et al. (RANLP 2023) do. Neither is part of this project. The words
-shown are what people wrote.
+shown are real posts.
 """
 
 import argparse

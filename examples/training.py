@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """The share of rows of logits [N,C] whose largest entry is the label [N]."""
+    """The share of rows of logits [N,C] with the label [N] as largest entry."""
     return (logits.argmax(dim=-1) == labels).float().mean().item()
 
 

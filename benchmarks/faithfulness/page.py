@@ -107,7 +107,7 @@ def _task(name: str, task: dict[str, Any]) -> list[str]:
 
 
 def _ablation(tasks: dict[str, Any]) -> list[str]:
-    """Every variant's score on the tuning inputs of every task, less that of the starting point."""
+    """Every variant's score on the tuning inputs of every task, minus the score of the starting point."""
     tuned = {name: task["ablation"] for name, task in tasks.items() if task["ablation"]}
     variants = list(dict.fromkeys(v for found in tuned.values() for v in found))
     lines = [

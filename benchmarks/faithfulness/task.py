@@ -24,7 +24,7 @@ class Case:
         call: the model's arguments, one row.
         label: the true class.
         words: for a text with rationales, the span (start, end) in tokens of each word.
-        rationale: [W] bool, the words that people marked or that were planted.
+        rationale: [W] bool, the words that annotators marked or that were planted.
     """
 
     call: dict[str, Tensor]
@@ -93,6 +93,6 @@ def words(encoded: Any) -> dict[int, tuple[int, int]]:
 
 
 def accuracy(model: nn.Module, cases: list[Case]) -> float:
-    """Share of the inputs whose label the model finds."""
+    """The accuracy of the model on the inputs."""
     with torch.inference_mode():
         return sum(int(model(**c.call).logits.argmax()) == c.label for c in cases) / len(cases)

@@ -158,7 +158,7 @@ def _default_holds(work: Work, wanted: Layers) -> None:
 
 
 def _checked(work: Work) -> tuple[list[Loop], str, str, float]:
-    """Answers at equal nodes held against the autograd engine's.
+    """The comparison of answers at equal nodes with the autograd engine.
 
     Returns:
         the inputs as Captum takes them, or none and why; our engine; the largest difference.
@@ -206,6 +206,6 @@ def _time(row: Row, run: Callable[[], tuple[Layers, int]], wanted: Layers) -> No
 
 
 def _wait() -> None:
-    """Until a GPU has done what it was told."""
+    """Wait for the queued kernels of a GPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -79,7 +79,7 @@ class IntegratedGradients(GradientAttribution):
             `return_convergence_delta` that and delta [B].
 
         Raises:
-            ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
+            ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
         """
         x = as_inputs(inputs)
         low = as_baselines(baselines, x)

@@ -16,7 +16,7 @@ Hook = Callable[[int, Any], Any]
 
 
 class Values:
-    """The tensors at some layers, as their hooks find them; where a layer runs more than once, those of the last time.
+    """The tensors at some layers, as their hooks find them; the tensors of the last run if a layer runs more than once.
 
     Args:
         layers: the layers.

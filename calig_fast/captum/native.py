@@ -1,9 +1,9 @@
-"""The native engine in a forward function of the caller's: its blocks are swapped for ours while gradients are taken.
+"""The native engine in a forward function of the caller: its blocks are replaced by ours while gradients are computed.
 
-Whatever lies before, after and around the blocks stays the caller's own code. What no gradient is asked of is not run
-again: blocks below the layer hand over what they gave in the ordinary pass. Nothing of this is taken on trust. The
-blocks' outputs and the forward function's are held against those of an ordinary pass first, and what is not computed
-is NaN, so that a function that reads it (hidden states of every block, say) is found out.
+The code before, after and around the blocks stays the caller's own. Blocks without a requested gradient do not run
+again: blocks before the layer return their outputs of the ordinary pass. Every call is verified. The outputs of the
+blocks and of the forward function are first compared with an ordinary pass. Values that are not computed are NaN, so
+that a function that reads them (hidden states of every block, say) is detected.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Shortcut:
             return run()
 
     def heeds(self, options: dict[str, Any] | None) -> None:
-        """Raise where options of torch.autograd.grad ask for more than the blocks' way back does.
+        """Raise where options of torch.autograd.grad ask for more than the blocks' backward pass does.
 
         Raises:
             NotNativeError: naming them.
@@ -92,7 +92,7 @@ class Shortcut:
             raise NotNativeError(f"grad_kwargs {others} are autograd's own affair")
 
     def prove(self, own: Tensor, run: Output, ends: tuple[Tensors, Tensors], pick: Pick, at_once: int) -> None:
-        """Hold the shortcut against the ordinary pass, and find out whether the last block's first row is enough.
+        """Compare the shortcut with the ordinary pass, and test if the last block's first row is enough.
 
         Args:
             own: what the forward function returned for the inputs.
@@ -191,7 +191,7 @@ class Shortcut:
         self._bounds = sorted({self._start, *cuts, depth})
 
     def _run(self, block: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        """In the place of a block's forward."""
+        """Replace a block's forward."""
         runs = self._watch.runs
         number = self._done
         self._done = (number + 1) % len(runs)

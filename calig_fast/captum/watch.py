@@ -1,4 +1,4 @@
-"""Which encoder a forward function runs, how, and where its layers lie: seen in one ordinary pass, however wrapped."""
+"""Find the encoder that a forward function runs, and its layers, in one ordinary pass through any wrapper."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def page(
         rows: its rows.
         agreement: table of rank agreement, its head first.
         note: what the first table means.
-        compared: the methods, whose attributions are shown.
+        compared: the methods with the attributions to show.
     """
     shown = compare_fragment(compare({one.name: one.attribution for one in compared if one.attribution is not None}))
     template = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)

@@ -53,7 +53,7 @@ def methods(
     Args:
         found: model and inputs.
         names: of the methods.
-        baselines: the reference, None for the default.
+        baselines: the baseline, None for the default.
         removal: what erased tokens become, None for the default.
 
     Returns:

@@ -91,7 +91,7 @@ def _picture(path: Path) -> Any:
     from PIL import Image
 
     picture = Image.open(path)
-    picture.load()  # a damaged file is told now, and the file is closed
+    picture.load()  # a damaged file is reported now, and the file is closed
     return picture
 
 
@@ -143,7 +143,7 @@ def _transformers(folder: Path, image: bool) -> tuple[Any, Any]:
     import transformers
     from safetensors import SafetensorError
 
-    reports: Any = transformers.logging  # what it reports is checked below, and told in one line
+    reports: Any = transformers.logging  # its report is checked below, and shown in one line
     reports.set_verbosity_error()
     reports.disable_progress_bar()
     kinds = ("AutoModelForImageClassification", "AutoImageProcessor")

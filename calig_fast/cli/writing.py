@@ -24,7 +24,7 @@ def folders_exist(*paths: Path | None) -> None:
 
 
 def wrote(path: Path) -> None:
-    """Say on standard error that a file was written."""
+    """Report on standard error that a file was written."""
     typer.echo(f"wrote {path}", err=True)
 
 

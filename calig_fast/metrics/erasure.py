@@ -80,7 +80,7 @@ def erasure(
         the three, and the difference of the first two.
 
     Raises:
-        ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
+        ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
     """
     shares = rankings.fractions_of(fractions)
     logs = output == "prob"  # a probability is read off its logarithm, which log-odds need
@@ -110,7 +110,7 @@ def erasure(
 
 
 def comprehensiveness(model: nn.Module, inputs: Any, scores: Any, **options: Any) -> Curve:
-    """How far the output falls when the highest scores are removed, mean_f p(x) - p(x without top_f); higher is better.
+    """Decrease of the output when the highest scores are removed, mean_f p(x) - p(x without top_f); higher is better.
 
     DeYoung et al. 2020. `erasure` gives it together with sufficiency, in fewer forward passes.
 
@@ -127,7 +127,7 @@ def comprehensiveness(model: nn.Module, inputs: Any, scores: Any, **options: Any
 
 
 def sufficiency(model: nn.Module, inputs: Any, scores: Any, **options: Any) -> Curve:
-    """How far the output falls when the highest scores alone stay, mean_f p(x) - p(top_f alone); lower is better.
+    """Decrease of the output when only the highest scores stay, mean_f p(x) - p(top_f alone); lower is better.
 
     DeYoung et al. 2020. `erasure` gives it together with comprehensiveness, in fewer forward passes.
 
@@ -144,7 +144,7 @@ def sufficiency(model: nn.Module, inputs: Any, scores: Any, **options: Any) -> C
 
 
 def log_odds(model: nn.Module, inputs: Any, scores: Any, **options: Any) -> Curve:
-    """How far the log-probability falls when the highest scores are removed; lower (more negative) is better.
+    """Decrease of the log-probability when the highest scores are removed; lower (more negative) is better.
 
     mean_f log p(x without top_f) - log p(x). Sanyal and Ren 2021, after Shrikumar et al. 2017.
 

@@ -62,7 +62,7 @@ class Budget:
         self.spent += seconds
         if looked:
             self.looks += 1
-            if self.looks == 2:  # the first also paid for what is done once, so it tells nothing of those to come
+            if self.looks == 2:  # the first look includes one-time work, so it does not predict later looks
                 self._costs.clear()
             self._costs.append(seconds)
             self._ended = self.clock()

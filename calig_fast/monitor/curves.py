@@ -36,7 +36,7 @@ def monitor_plot(title: str, steps: Sequence[int], values: Sequence[float], high
 
     Args:
         title: what it shows.
-        steps: of the looks, rising.
+        steps: of the looks, increasing.
         values: one a step; what is not finite leaves a gap.
         high: least value of the top.
     """

@@ -19,7 +19,7 @@ from .history import History, Subject
 from .measures import Floats, Look
 
 STEPS = 10
-SHOWN = 12  # looks whose text or picture is drawn
+SHOWN = 12  # looks with a drawn text or picture
 DRAWN = 120  # looks in a curve, and rows of the strip
 COLUMNS = 240
 ROW = 6  # pixels

@@ -13,7 +13,7 @@ from . import backends, extension
 
 @dataclass(frozen=True)
 class BuildInfo:
-    """How this installation was built and what runs here.
+    """The build of this installation and the backends that run here.
 
     Args:
         compiled: None where the compiled operations are loaded, else why not.

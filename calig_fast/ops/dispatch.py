@@ -98,7 +98,7 @@ class Operation:
         return sys.modules.get(name) or importlib.import_module(name)
 
     def refusal(self, backend: str, tensors: Sequence[Tensor]) -> str | None:
-        """Why `backend` cannot run this operation on these tensors, or None."""
+        """The reason why `backend` cannot run this operation on these tensors, or None."""
         if self.kernel(backend) is None:
             return f"no {backend} kernel for {self.name} in this release"
         reason: str | None = _machine_lacks(backend) or self._module(backend).supports(*tensors)

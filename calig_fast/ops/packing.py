@@ -59,7 +59,7 @@ class Segments:
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """The segments in order, those of one length side by side in one run."""
+        """The segments in order, segments of one length side by side in one run."""
         out: list[Run] = []
         for tokens, alike in groupby(self.lengths):
             out.append(Run(out[-1].stop if out else 0, len(list(alike)), tokens))

@@ -19,7 +19,7 @@ _INTERPRETED = {"ROWS": 64, "HELD": 64, "MET": 64}  # the interpreter takes abou
 
 
 def refusal(tensors: Sequence[Tensor], width: int = 0) -> str | None:
-    """Why the Triton kernels cannot take these tensors, or None.
+    """The reason why the Triton kernels cannot take these tensors, or None.
 
     Args:
         tensors: the arguments.
@@ -48,7 +48,7 @@ def padded(width: int) -> int:
 
 @cache
 def whole_rows(width: int, beside: int = 0) -> tuple[triton.Config, ...]:
-    """Configurations of kernels whose programs hold whole rows; the first is for where nothing can be measured.
+    """Configurations of kernels with whole rows in a program; the first is used where nothing can be measured.
 
     Args:
         width: columns of a row.

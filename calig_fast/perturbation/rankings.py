@@ -86,10 +86,10 @@ def fractions_of(given: Sequence[float] | Tensor, rising: bool = False) -> Tenso
 
     Args:
         given: shares between 0 and 1.
-        rising: whether they are the axis of a curve, which takes two or more in rising order.
+        rising: True for the axis of a curve, which takes two or more in increasing order.
 
     Raises:
-        ValueError: none, one outside 0 to 1, or an axis that does not rise.
+        ValueError: none, one outside 0 to 1, or an axis that does not increase.
     """
     found = torch.as_tensor(given, dtype=torch.float64).cpu().reshape(-1)
     if not len(found) or not bool(((found >= 0) & (found <= 1)).all()):
@@ -100,7 +100,7 @@ def fractions_of(given: Sequence[float] | Tensor, rising: bool = False) -> Tenso
 
 
 def size(k: int | float, ranked: Tensor) -> Tensor:
-    """[B] int64, how many of the ranked tokens k stands for: itself, or as a float a share of them; at most all.
+    """[B] int64, the number of ranked tokens that k selects: k itself, or a share of them for a float; at most all.
 
     Raises:
         ValueError: k that is not positive, or a share above 1.

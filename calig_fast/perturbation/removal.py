@@ -1,4 +1,4 @@
-"""How tokens and patches are taken out of an input, and what the model says of what is left."""
+"""Removal of tokens and patches from an input, and the model's output for the rest."""
 
 from __future__ import annotations
 

@@ -58,10 +58,10 @@ def perturbation_runner(
     output: Output,
     batch_size: int,
 ) -> PerturbationRunner:
-    """Put a model, its inputs and the scores of an explanation together; the arguments are those of `erasure`.
+    """Put a model, its inputs and the scores of an explanation together; the arguments are the same as in `erasure`.
 
     Raises:
-        ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
+        ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
     """
     remover = Remover(model, inputs, tokenizer, removal)
     table = rankings.table(scores)
@@ -99,7 +99,7 @@ def _answer(remover: Remover, output: Output, target: Any, none: Tensor, grid: G
         return scalars(output, target, None, several)[0]
     if output not in (*OUTPUTS, "contrast"):
         raise ValueError(f"output: {output!r} is not one of {OUTPUTS}, nor a function of the model's output")
-    # a target that is told needs no more of the logits than how many there are
+    # a given target needs only the number of logits
     asked = none if target is None else none[:1]
     logits = remover.answers(asked, _logits, grid, batch_size)[:, 0].expand(len(none), -1)
     kind = "logit" if output == "accuracy" else output

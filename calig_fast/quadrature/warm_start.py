@@ -24,7 +24,7 @@ A_ROUND = 0.2  # gradients that going through the blocks once more is worth
 
 
 class Start(NamedTuple):
-    """How a path begins.
+    """The start of a path.
 
     Args:
         intervals: of the first rule judged.
@@ -40,7 +40,7 @@ class Trace(NamedTuple):
 
     Args:
         layer: its block.
-        nodes: a in rising order, 0 and 1 included.
+        nodes: a in increasing order, 0 and 1 included.
         rows: phi there, [n,T] float64.
         gap: what its tokens add up to.
         noise: rounding of the scalars that the gap is taken from.
@@ -67,7 +67,7 @@ class Calibration:
         self._seen: dict[tuple[str, int], deque[tuple[float, ...]]] = {}
 
     def start(self, kind: str, layer: int) -> Start:
-        """How to start a path.
+        """Choose the start of a path.
 
         Args:
             kind: what paths must have in common to be alike: reference, scalar, tolerance, what is certified.
@@ -130,7 +130,7 @@ def spline(nodes: tuple[float, ...], places: Tensor) -> Tensor:
     """Values of the natural cubic spline through a table, as weights on it.
 
     Args:
-        nodes: n rising numbers.
+        nodes: n increasing numbers.
         places: [k] float64, within them.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The one diverging palette of every view: blue supports, orange opposes, told apart by all common kinds of sight."""
+"""The one diverging palette of every view: blue supports, orange opposes, distinct in all common colour vision."""
 
 from __future__ import annotations
 

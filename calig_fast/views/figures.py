@@ -23,7 +23,7 @@ MARGIN = 0.15
 INK = colours.hexadecimal(colours.INK)
 GREY = "#626a78"
 OPACITY = 0.8
-# How much of an image is left under its scores; the rest is white, so that both colours can be told on black too.
+# How much of an image is left under its scores; the rest is white, so that both colours are visible on black too.
 UNDER = 0.6
 # Scripts that matplotlib's own font lacks, first installed first used.
 FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Ethiopic", "Abyssinica SIL", "Noto Emoji")

@@ -64,7 +64,7 @@ def plot(
 
 
 def plot_layers(attribution: Attribution, index: int = 0, percentile: float = colours.PERCENTILE) -> Figure:
-    """How relevance moves through the blocks: words by blocks with each block's total, or one patch map a block.
+    """Plot the relevance over the blocks: words by blocks with each block's total, or one patch map for each block.
 
     Args:
         attribution: of texts or images.

@@ -32,7 +32,7 @@ TESTS = ("tests/ops/test_values.py", "tests/ops/test_triton.py")
 
 
 def versions() -> dict[str, str]:
-    """Of what compiled and ran, and today's date."""
+    """The versions of the compilers and libraries, and today's date."""
     found = {"date": datetime.date.today().isoformat(), "torch": str(torch.__version__)}
     if importlib.util.find_spec("triton") is not None:
         import triton
@@ -70,7 +70,7 @@ def interpreter() -> dict[str, Any]:
 
 
 def emulated(folder: Path) -> dict[str, Any]:
-    """Of the CUDA kernels under the emulator: values, sanitizers, planted bugs, traffic."""
+    """The checks of the CUDA kernels under the emulator: values, sanitizers, planted bugs, traffic."""
     library = emulate.load(folder)
     found: dict[str, Any] = {"values": {}, "sanitizers": {}, "planted": {}}
     for op in problems.OPERATIONS:

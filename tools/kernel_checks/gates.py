@@ -29,7 +29,7 @@ def failures(results: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
         results: as `tools.kernel_checks.check.collect` makes them; a part that is missing was not run.
 
     Returns:
-        what nobody allowed, in words; and of what is allowed, the reason.
+        the violations that are not allowed, in words; and the allowed violations with their reasons.
     """
     new, known = [], {}
     for said in [*_triton(results.get("triton", [])), *_cuda(results.get("cuda", [])), *_emulated(results)]:

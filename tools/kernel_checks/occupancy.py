@@ -1,4 +1,4 @@
-"""How many of a multiprocessor's warps a kernel can keep in flight, from what the compiler says it needs."""
+"""The warps that a kernel can keep in flight on a multiprocessor, from the resources that the compiler reports."""
 
 from __future__ import annotations
 

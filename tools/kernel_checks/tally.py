@@ -28,7 +28,7 @@ class Call:
 
     Args:
         bytes: of every tensor it reads or writes, once, floating ones as float32.
-        integers: those of the bytes that are of integers and bools.
+        integers: the part of the bytes of integers and bools.
         products: operations of matrix products.
         others: one for each number written by any other operator.
     """

@@ -85,7 +85,7 @@ class Report:
 def problems(op: str, dtype: torch.dtype, arch: str) -> Iterator[tuple[str, dict[str, Any], triton.Config]]:
     """(variant, compile-time constants, configuration) of each case of an operation, at width 768 and heads of 64.
 
-    A variant whose first word and `_kernel` name a kernel of the operation's file is of that one, else of `kernel`.
+    A variant belongs to the kernel named by its first word and `_kernel`, if there is one, else to `kernel`.
     """
     module = importlib.import_module(f"calig_fast.ops.{op}.triton")
     wide = {"WIDE": language(dtype)}

@@ -13,7 +13,7 @@ from ..triton import launch, refusal, whole_rows
 
 
 def supports(*tensors: Tensor) -> str | None:
-    """Tensors of a GPU, of inputs whose rows fit into registers."""
+    """Tensors of a GPU, of inputs with rows that fit into registers."""
     return refusal(tensors, _longest(tensors[0], tensors[1]) if len(tensors) > 1 else 0)
 
 
