@@ -17,7 +17,7 @@ class Checked:
     """A work that passed its checks.
 
     Args:
-        same: the native engine and the oracle at equal nodes (`truth.equal_nodes`).
+        same: the native engine and the autograd engine at equal nodes (`truth.equal_nodes`).
         exact: the converged reference.
         cross: Captum's difference from it at 64 nodes, a layer.
         tuning: what was searched for.

@@ -117,7 +117,7 @@ def ours(work: Work, indices: list[int] | None = None, **options: Any) -> Answer
 
 
 def prepare(name: str, work: Work, tuning: Tuning, warm: bool = True, **options: Any) -> Contender:
-    """Everything that a user does once, done.
+    """Do everything that a user does once.
 
     Args:
         name: a key of `NAMES`.

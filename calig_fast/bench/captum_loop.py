@@ -97,7 +97,7 @@ def layer_relevance(
 
 
 def loop(model: nn.Module, encoder: Encoder, one: Inputs, target: int) -> Loop:
-    """One input with the default reference, ready for Captum.
+    """One input with the default baseline, ready for Captum.
 
     Args:
         model: the user's model, in eval mode.

@@ -16,7 +16,7 @@ class RedGateError(RuntimeError):
 
 
 def errors(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[float]:
-    """Relative error of r_l a layer, norm over tokens, the worst over the inputs; 0 of what is nothing in both.
+    """Relative error of r_l a layer, norm over tokens, the worst over the inputs; 0 where both are zero.
 
     Args:
         got: r_l [L,T] of every input.

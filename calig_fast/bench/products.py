@@ -1,4 +1,4 @@
-"""Matrix products inside the fused attention of PyTorch on the CPU, which its own counter does not know."""
+"""Matrix products inside the fused attention of PyTorch on the CPU, which its own counter does not count."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Work:
-    """A model and its inputs, explained one at a time by an `Explainer` that knows nothing of earlier rounds."""
+    """A model and its inputs, explained one at a time by an `Explainer` without memory of earlier rounds."""
 
     model: nn.Module
     processor: Any
@@ -150,7 +150,7 @@ def bench(
 
 
 def _default_holds(work: Work, wanted: Layers) -> None:
-    """Refuse where our default says converged and misses twice its tolerance."""
+    """Refuse if our default reports convergence and exceeds twice its tolerance."""
     for a, exact in zip(work.explained(), wanted, strict=True):
         keep = a.layer_converged[0]
         off = errors([layers([a])[0][keep]], [exact[keep]]) if bool(keep.any()) else [0.0]
@@ -175,7 +175,7 @@ def _checked(work: Work) -> tuple[list[Loop], str, str, float]:
 
 
 def _loops(work: Work, found: list[Attribution]) -> tuple[list[Loop], str]:
-    """Every input as Captum takes it; or none, and why."""
+    """Every input as Captum takes it; or none, with the reason."""
     if importlib.util.find_spec("captum") is None:
         return [], 'it is not installed: pip install "calig_fast[bench]"'
     encoder = Explainer(work.model, work.processor).encoder

@@ -1,4 +1,4 @@
-"""Captum's kinds of arguments, checked: inputs, baselines, targets, and what else the forward function takes."""
+"""Checks of Captum's kinds of arguments: inputs, baselines, targets, and additional forward arguments."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def as_arguments(additional: Any) -> tuple[Any, ...]:
 
 
 def repeated(values: Sequence[Any], times: int) -> tuple[Any, ...]:
-    """Tensors with an axis of rows `times` over, one batch after another; anything else as it is."""
+    """Tensors with an axis of rows `times` over, one batch after another; other values unchanged."""
     return tuple(torch.cat([v] * times) if isinstance(v, Tensor) and v.dim() else v for v in values)
 
 
 def repeated_target(target: Any, times: int) -> Any:
-    """The targets of the batch `times` over; one for all rows is left as it is."""
+    """The targets of the batch `times` over; one for all rows stays unchanged."""
     if isinstance(target, list):
         return target * times
     if isinstance(target, Tensor) and target.numel() > 1:

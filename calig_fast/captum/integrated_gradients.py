@@ -122,7 +122,7 @@ class IntegratedGradients(GradientAttribution):
         )
 
     def attribute_future(self) -> None:
-        """Not there, as in Captum.
+        """Not implemented, as in Captum.
 
         Raises:
             NotImplementedError: always.

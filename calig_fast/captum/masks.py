@@ -54,7 +54,7 @@ def _allowed(mask: Tensor) -> Tensor:
 
 
 def _keys(allowed: Tensor) -> Tensor:
-    """[N,T] of a mask [N,T] or [N,1,1 or T,T] in which every real token looks at the same keys."""
+    """[N,T] of a mask [N,T] or [N,1,1 or T,T] in which every real token attends to the same keys."""
     if allowed.dim() == 2:
         return allowed
     if allowed.dim() != 4 or allowed.shape[1] != 1:

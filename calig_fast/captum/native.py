@@ -38,7 +38,7 @@ Pick = Callable[[Tensor, int], Tensor]
 
 
 class Shortcut:
-    """Blocks of the caller's model that are swapped for ours: watched, proven, then used as a context manager."""
+    """Blocks of the caller's model replaced by ours: recorded, verified, then used as a context manager."""
 
     def __init__(self) -> None:
         self._watch = Watch((), False)
@@ -52,7 +52,7 @@ class Shortcut:
 
     @contextmanager
     def watch(self, layers: Sequence[nn.Module], at_input: bool = False) -> Iterator[None]:
-        """Watch the ordinary pass of the inputs that is made meanwhile.
+        """Record the ordinary pass of the inputs that runs inside the context.
 
         Args:
             layers: where gradients are taken; none for the inputs themselves.
@@ -63,7 +63,7 @@ class Shortcut:
             yield
 
     def extra(self, run: Callable[[], Tensor], x: Tensors, layers: Sequence[nn.Module], at_input: bool) -> Tensor:
-        """An ordinary pass that is made for watching alone; it leaves no trace, in random numbers or in the model.
+        """An ordinary pass for recording alone; random state and model stay unchanged.
 
         Args:
             run: makes it.
@@ -131,7 +131,7 @@ class Shortcut:
         )
 
     def steps(self, at_once: int, rows: int, least: int = 1) -> int:
-        """Nodes that go through the blocks at once: those asked for, as far as they fit a wave."""
+        """Nodes that go through the blocks at once: the requested number, limited by the memory budget."""
         stack, hidden = self._proven(), self._watch.runs[0].hidden
         tokens, width = int(hidden.shape[1]), int(hidden.shape[2])
         passed = range(max(self._start, self._plain_until), len(self._watch.runs))
@@ -153,7 +153,7 @@ class Shortcut:
         return self._stack
 
     def _blocks(self) -> list[Block]:
-        """The blocks' weights, in the order that they run."""
+        """The blocks' weights, in the order of execution."""
         watch = self._watch
         if watch.root is None or watch.encoder is None or watch.encoder.read is None:
             raise NotNativeError(watch.refusal or "forward_func runs no encoder that a family knows")
@@ -177,7 +177,7 @@ class Shortcut:
         return found
 
     def _place(self, depth: int) -> None:
-        """Between which blocks the layers lie."""
+        """The position of the layers between the blocks."""
         watch = self._watch
         inner = {id(m) for r in watch.runs for m in r.block.modules() if m is not r.block}
         for layer, places in zip(watch.layers, watch.places, strict=True):
@@ -232,7 +232,7 @@ def _check_tensors(runs: Sequence[Run]) -> None:
 
 
 def _plain(block: nn.Module) -> nn.Module:
-    """The block, where nothing but its own code decides its output and its gradients."""
+    """Return the block if only its own code determines its output and its gradients."""
     for module in block.modules():
         if module._backward_hooks or module._backward_pre_hooks:
             raise NotNativeError(f"a {type(module).__name__} has backward hooks, which may change its gradients")
@@ -243,7 +243,7 @@ def _plain(block: nn.Module) -> nn.Module:
 
 @contextmanager
 def _no_random_numbers(tensors: Tensors) -> Iterator[None]:
-    """Random numbers drawn meanwhile are put back, and their drawer is found out: in waves he would draw others."""
+    """Restore the random state and detect code that draws random numbers, which would differ between batches."""
     devices = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
 
     def states() -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Nodes and weights as Captum has them, rounded to float32 where it rounds them."""
+"""Captum's nodes and weights, rounded to float32 where Captum rounds them."""
 
 from __future__ import annotations
 

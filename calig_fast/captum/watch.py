@@ -45,7 +45,7 @@ class Run:
 
     @property
     def made(self) -> Tensor:
-        """The hidden state that it made."""
+        """The hidden state that it returned."""
         found: Tensor = self.output[0] if isinstance(self.output, tuple) else self.output
         return found
 
@@ -79,7 +79,7 @@ class Watch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Watch the pass that is made meanwhile."""
+        """Record the pass that runs inside the context."""
         self._handles.append(register_module_forward_pre_hook(self._called))
         try:
             yield
@@ -88,7 +88,7 @@ class Watch:
                 handle.remove()
 
     def _called(self, module: nn.Module, inputs: Any) -> None:
-        """A module is about to run: is the encoder in it?"""
+        """Look for the encoder in a module that is about to run."""
         if threading.get_ident() != self._thread:
             return
         if self._spare_statistics and isinstance(module, _NormBase) and module.training:

@@ -1,4 +1,4 @@
-"""The command `calig`: explain a saved model's decisions, compare methods, time it, and ask what is installed."""
+"""The command `calig`: explain a saved model's decisions, compare methods, measure times, and list the installation."""
 
 from __future__ import annotations
 

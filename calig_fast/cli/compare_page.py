@@ -1,4 +1,4 @@
-"""The page of `calig compare`: the tables, then what every method says, side by side."""
+"""The page of `calig compare`: the tables, then the explanations of all methods side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods on the same inputs: what each says, how faithful it is, what it costs."""
+"""Methods on the same inputs: explanation, faithfulness and time."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def methods(
 
 
 def _random(like: Attribution) -> Attribution:
-    """The attribution with scores that say nothing, the same every time."""
+    """The attribution with random scores, the same every time."""
     noise = torch.rand(like.scores.shape, generator=torch.Generator().manual_seed(0))
     return replace(like, scores=noise.to(like.scores.device))
 

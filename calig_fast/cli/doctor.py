@@ -1,4 +1,4 @@
-"""`calig doctor`: what is installed and what runs."""
+"""`calig doctor`: the installed parts and the backends that run."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from ..inputs.text import has_vocabulary
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model, what prepares its inputs, the inputs, and the class that is asked about.
+    """A model, its processor, the inputs, and the explained class.
 
     Args:
         model: the classifier, in eval mode.
@@ -42,7 +42,7 @@ def load(
     target: str | None,
     device: str | None,
 ) -> Loaded:
-    """Everything that the options name.
+    """Load the model and the inputs that the options name.
 
     Raises:
         ValueError: neither texts nor images, or both; a folder that holds no such classifier; no class of that name.

@@ -13,7 +13,7 @@ STDOUT = Path("-")
 
 
 def folders_exist(*paths: Path | None) -> None:
-    """Refuse a file in a folder that is not there, before any work is done.
+    """Refuse a file in a missing folder, before any work is done.
 
     Raises:
         FileNotFoundError: naming the file.

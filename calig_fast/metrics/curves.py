@@ -1,4 +1,4 @@
-"""Areas under the output as an input is taken apart: deletion, insertion, perturbation."""
+"""Areas under the output as tokens or patches are removed: deletion, insertion, perturbation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Erasing what an explanation ranks first, and all else: comprehensiveness, sufficiency, log-odds."""
+"""Erasure of the highest ranked tokens, or of all others: comprehensiveness, sufficiency, log-odds."""
 
 from __future__ import annotations
 

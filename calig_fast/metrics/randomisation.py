@@ -1,4 +1,4 @@
-"""The model-randomisation check: an explanation of a model must change when the model's weights are drawn at random."""
+"""The model-randomisation check: an explanation of a model must change when the model's weights become random."""
 
 from __future__ import annotations
 

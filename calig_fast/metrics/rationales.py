@@ -18,7 +18,7 @@ Spans = Sequence[Sequence[tuple[int, int]]]
 
 @dataclass(frozen=True, eq=False)
 class F1(Measure):
-    """F1 = 2 P R / (P + R) of every input, and what it is made of; NaN where an input has no rationale.
+    """F1 = 2 P R / (P + R) of every input, with its counts; NaN where an input has no rationale.
 
     Args:
         precision: [B] float64, hits / predicted.
@@ -218,14 +218,14 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
 
 
 def _marked(scores: Any, rationales: Any, mask: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores, marks and what counts, each [B,W]."""
+    """Scores, marks and counted words, each [B,W]."""
     table = rankings.table(scores)
     counted = rankings.content(scores, mask, table.shape)
     return table, rankings.flags(rationales, table.shape, "rationales") & counted, counted
 
 
 def _hard(scores: Any, rationales: Any, k: int | float | None, mask: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """[B,W] bools: what the scores predict, what is marked, what counts."""
+    """[B,W] bools: the predicted words, the marked words, the counted words."""
     table, marked, counted = _marked(scores, rationales, mask)
     size = marked.sum(1) if k is None else rankings.size(k, counted)
     return rankings.places(table, counted) < size[:, None], marked, counted

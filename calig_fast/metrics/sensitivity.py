@@ -1,4 +1,4 @@
-"""Do the scores predict what perturbations do (infidelity), and do they stay when the input hardly moves?"""
+"""Infidelity, the error of scores as a prediction of perturbations, and sensitivity to small changes of the input."""
 
 from __future__ import annotations
 

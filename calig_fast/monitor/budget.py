@@ -10,7 +10,7 @@ RECENT = 3
 
 
 class Budget:
-    """Time spent on looks, held below a share of all the time since `start`.
+    """Time spent on looks, limited to a share of the time since `start`.
 
     The first look is taken on credit. Every later one waits until two things hold, c being what it is expected to cost
     (the most that one of the last three cost):
@@ -34,7 +34,7 @@ class Budget:
         self._ended = 0.0
 
     def start(self) -> None:
-        """Time counts from here on; only the first call does anything."""
+        """Start the clock; only the first call has an effect."""
         if self._begun is None:
             self._begun = self.clock()
 
@@ -45,7 +45,7 @@ class Budget:
 
     @property
     def used(self) -> float:
-        """Share of the time since `start` that was spent; what was spent before it counts too."""
+        """Share of the time since `start` that was spent, time spent before `start` included."""
         elapsed = self.elapsed
         return self.spent / elapsed if elapsed > 0 else 0.0
 
@@ -58,7 +58,7 @@ class Budget:
         return cost <= self.share * since_last and self.spent + cost <= self.share * since_start
 
     def charge(self, seconds: float, looked: bool) -> None:
-        """Count seconds as spent; `looked` says whether a look was among what they were spent on."""
+        """Count seconds as spent; `looked` is True if they include a look."""
         self.spent += seconds
         if looked:
             self.looks += 1

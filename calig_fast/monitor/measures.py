@@ -63,7 +63,7 @@ class Look:
     scores: tuple[float, ...]
 
     def record(self) -> dict[str, Any]:
-        """The look as plain values that JSON can hold: None for what is no number."""
+        """The look as plain values that JSON can hold: None for values that are not numbers."""
         return {name: _plain(value) for name, value in asdict(self).items()}
 
 

@@ -1,4 +1,4 @@
-"""The monitor: when to look, at what, and whom to tell."""
+"""The monitor: the times of looks, the probes, and the logs."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Monitor:
 
     @property
     def share(self) -> float:
-        """Share of the time since the first step that was spent here, set-up included."""
+        """Share of the time since the first step that looks took, set-up included."""
         return self.budget.used
 
     def step(self, step: int | None = None) -> bool:
@@ -134,7 +134,7 @@ class Monitor:
         return looks
 
     def look(self) -> None:
-        """Look now, whether it is paid for or not; what it costs delays the looks after it.
+        """Look now, independent of the budget; the cost delays later looks.
 
         Before the first step it shows the model as it was.
 
@@ -158,7 +158,7 @@ class Monitor:
             self.budget.charge(self.budget.clock() - begun, looked=True)
 
     def close(self) -> None:
-        """Look a last time if the last step was not seen and a look is paid for, and write the page."""
+        """Look a last time if the last step had no look and the budget covers one, and write the page."""
         if self.steps != self._last and self.budget.allows():
             self.look()
         elif _rank() == 0:
@@ -215,7 +215,7 @@ class Monitor:
 def _explained(
     explainer: Explainer, watched: Sequence[Probe], targets: dict[str, Any], device: torch.device
 ) -> list[tuple[Probe, Attribution | Exception]]:
-    """Every probe's attribution, or what went wrong; texts share a call (six sentences on one thread of a Zen 4:
+    """Every probe's attribution, or its error; texts share a call (six sentences on one thread of a Zen 4:
     0.22 s, and 0.33 s one by one)."""
     groups: dict[Hashable, list[Probe]] = {}
     for i, probe in enumerate(watched):
@@ -228,7 +228,7 @@ def _explained(
 def _together(
     explainer: Explainer, group: list[Probe], targets: dict[str, Any], device: torch.device
 ) -> list[tuple[Probe, Attribution | Exception]]:
-    """One call for all; where that fails one for each, so that one bad probe does not hide the others."""
+    """One call for all probes; if it fails, one call for each, so that one bad probe does not hide the others."""
     wanted = [targets[str(p.name)] for p in group]
     inputs = [p.inputs for p in group] if group[0].is_text else group[0].on(device)
     try:
@@ -264,7 +264,7 @@ def _rank() -> int:
 
 
 def _readable(given: Any, explainer: Explainer) -> tuple[Probe, ...]:
-    """The probes; what the model cannot read is raised here, not in the middle of a training."""
+    """Check the probes, so that an unreadable input raises here, not during the training."""
     found, inner = probes(given), unwrap(explainer.model)
     device = next(inner.parameters()).device
     for probe in found:

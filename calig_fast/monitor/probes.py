@@ -1,4 +1,4 @@
-"""The inputs that are looked at again and again."""
+"""The inputs that are explained repeatedly."""
 
 from __future__ import annotations
 

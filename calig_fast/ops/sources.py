@@ -12,7 +12,7 @@ def checkout(root: Path) -> bool:
 
 
 def digest(root: Path) -> str:
-    """16 hexadecimal digits that differ where the C++ sources in a folder, or what they are built by, do."""
+    """A hash of 16 hexadecimal digits of the C++ sources in a folder and of their build file."""
     found = hashlib.sha256()
     for path in (root / "CMakeLists.txt", *sorted(p for p in (root / "csrc").rglob("*.*") if p.is_file())):
         found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

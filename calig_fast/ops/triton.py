@@ -42,7 +42,7 @@ def language(dtype: torch.dtype) -> Any:
 
 
 def padded(width: int) -> int:
-    """A tile's columns for rows of some width."""
+    """The number of a tile's columns for rows of a width."""
     return int(triton.next_power_of_2(max(width, 1)))
 
 

@@ -1,4 +1,4 @@
-"""Scores as a ranking of what can be removed: special tokens, prefix tokens and padding are no part of it."""
+"""Scores as a ranking of removable tokens: special tokens, prefix tokens and padding are excluded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def flags(given: Any, shape: torch.Size, name: str) -> Tensor:
 
 
 def content(scores: Any, mask: Any, shape: torch.Size) -> Tensor:
-    """[B,T] bool, what is ranked: `mask` if given, else the real tokens of an Attribution but the special ones, or all.
+    """[B,T] bool, the ranked tokens: `mask` if given, else an Attribution's real tokens without special ones, or all.
 
     Raises:
         ValueError: a mask of another shape.
@@ -75,7 +75,7 @@ def places(scores: Tensor, ranked: Tensor) -> Tensor:
 
 
 def counts(fractions: Tensor, ranked: Tensor) -> Tensor:
-    """[B,K] int64, how many tokens a fraction is: rounded half up, at least one unless it is zero."""
+    """[B,K] int64, the number of tokens of a fraction: rounded half up, at least one unless it is zero."""
     n = ranked.sum(1)[:, None]
     found = (fractions * n + 0.5 + 1e-9).floor().long()
     return torch.where(fractions > 0, found.clamp_min(1), 0).minimum(n)

@@ -1,4 +1,4 @@
-"""A model, its inputs and an explanation's scores, ready to be asked what a removal does to the explained output."""
+"""A model, its inputs and an explanation's scores, for the effect of removals on the explained output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PerturbationRunner:
     batch_size: int
 
     def answers(self, removed: Tensor) -> Tensor:
-        """[B,K] float64, the output with `removed` [B,K,T] taken out."""
+        """[B,K] float64, the output without `removed` [B,K,T]."""
         return self.remover.answers(removed, self.answer, self.grid, self.batch_size)
 
     def top(self, fractions: Tensor, largest: bool = True) -> Tensor:
@@ -87,7 +87,7 @@ def perturbation_runner(
 
 
 def _explained(attribution: Attribution, output: Output) -> Any:
-    """The attribution's target; of a contrast, where another output is asked for, its first class."""
+    """The attribution's target; for a contrast with another output, its first class."""
     target = attribution.target
     return target[:, 0] if target is not None and target.dim() == 2 and output != "contrast" else target
 

@@ -105,13 +105,13 @@ class AdaptiveIntegral:
 
     Args:
         tolerance: relative error asked for.
-        budget: most intervals; at 1 the end points alone are used.
+        budget: largest number of intervals; at 1 only the endpoints are used.
         gap: what the integral's tokens add up to, F(x) - F(x').
         noise: rounding of the scalars that the gap is taken from.
         first: intervals of the first rule judged, an even number.
-        bend: b of the change of variable a = u + b sin(2 pi u) / (2 pi), which puts more nodes in the middle of the
-            path, where steep ones change most; 0 for none.
-        hold: evaluate the first rule and wait for `refine`, at any tolerance.
+        strength: b of the change of variable a = u + b sin(2 pi u) / (2 pi), which puts more nodes in the middle of the
+            path, where steep paths change most; 0 for none.
+        defer: evaluate the first rule and wait for `refine`, at any tolerance.
         eps: relative rounding of the values; 0 where there is none.
     """
 
@@ -257,7 +257,7 @@ class AdaptiveIntegral:
         return limit is not None and len(self._trail) > 1 and self._trail[-1] > limit * self._trail[-2]
 
     def _bisect(self, left: int) -> list[float]:
-        """Halve the panels that are furthest off, four new nodes each."""
+        """Halve the panels with the largest errors, four new nodes each."""
         panels = self._panels or []
         spread = [float((f - c).norm()) for f, c in (self._panel(*p) for p in panels)]
         order = sorted(range(len(panels)), key=spread.__getitem__, reverse=True)
@@ -284,5 +284,5 @@ def _grid(m: int) -> list[float]:
 
 
 def _quarters(low: Fraction, high: Fraction) -> list[float]:
-    """Five equally spaced nodes; as fractions first, so that a node has one float however it was arrived at."""
+    """Five equally spaced nodes; as fractions first, so that equal nodes are equal floats."""
     return [float(low + (high - low) * Fraction(i, 4)) for i in range(5)]

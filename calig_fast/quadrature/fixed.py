@@ -10,7 +10,7 @@ from .rules import corrected_trapezoid, nodes_and_weights
 
 
 class FixedIntegral:
-    """The integral of phi over [0, 1] by one rule; the same interface as `quadrature.Path`.
+    """The integral of phi over [0, 1] by one rule; the same interface as `AdaptiveIntegral`.
 
     The corrected trapezoid on an even number of intervals estimates its error as the adaptive path does; every other
     rule knows no more of it than its completeness gap, which may be small by luck.

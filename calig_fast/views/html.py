@@ -1,4 +1,4 @@
-"""An explanation as one HTML page or notebook fragment: nothing is loaded, everything is shown without scripts too."""
+"""An explanation as one HTML page or notebook fragment: it loads nothing, and shows everything without scripts too."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def _word_layers(summary: Summary) -> Figure:
 
 
 def _totals(axes: Axes, summary: Summary) -> None:
-    """The sum of each block's scores as a bar, and what it should be as a mark."""
+    """The sum of each block's scores as a bar, and its exact value as a mark."""
     sums = np.nan_to_num(np.array([layer.total for layer in summary.layers]))
     place = np.arange(len(sums))
     shades = [colours.hexadecimal(colours.SUPPORT if v > 0 else colours.OPPOSE) for v in sums]

@@ -52,7 +52,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of the text: word number `unit`, or what stands between words (None)."""
+    """A stretch of the text: word number `unit`, or the text between words (None)."""
 
     text: str
     unit: int | None
@@ -102,7 +102,7 @@ class Summary:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """[1+L] names of the rows of the value tables: what the scores are made of, and the blocks."""
+        """[1+L] names of the rows of the value tables: the final scores, and the blocks."""
         blocks = tuple(f"block {layer.index}" for layer in self.layers)
         if not blocks:
             return ("scores",)
@@ -118,7 +118,7 @@ class Summary:
 
 
 def summarise(attribution: Attribution, index: int, percentile: float = PERCENTILE) -> Summary:
-    """Gather what the views show of one input.
+    """Collect the data of one input for the views.
 
     Args:
         attribution: of texts or images.
@@ -195,7 +195,7 @@ def visible(text: str) -> str:
 
 
 def signed(value: float) -> str:
-    """A score with its sign and three digits; a dash where there is none."""
+    """A score with its sign and three digits; a dash for a missing score."""
     return f"{value:+.3g}" if math.isfinite(value) else "-"
 
 

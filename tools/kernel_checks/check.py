@@ -1,4 +1,4 @@
-"""Everything that can be proven of the GPU kernels without a GPU, and whether it is as it should be.
+"""All checks of the GPU kernels that need no GPU, and their conditions.
 
 python -m tools.kernel_checks.check            writes docs/kernels.md and tools/kernel_checks/results.json
 python -m tools.kernel_checks.check --check    writes nothing
@@ -89,7 +89,7 @@ def emulated(folder: Path) -> dict[str, Any]:
 
 
 def collect(folder: Path) -> dict[str, Any]:
-    """All that this machine's tools can find; what is skipped is said and left out."""
+    """Run all checks that this machine's tools allow; skipped checks are reported and left out."""
     found: dict[str, Any] = {"versions": versions()}
     if importlib.util.find_spec("triton") is None:
         say("Triton kernels: skipped, triton is not installed")

@@ -1,4 +1,4 @@
-"""docs/kernels.md, from what the tools said."""
+"""docs/kernels.md, from the results of the tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/roofline.md: what an H100 would take at the least, from counted calls, bytes and operations. Nothing is timed.
+"""docs/roofline.md: lower bounds of the time on an H100, from counted calls, bytes and operations. Nothing is timed.
 
 python -m tools.kernel_checks.roofline [--fast]     --fast: operations alone, and prints
 """

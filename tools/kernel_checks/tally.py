@@ -1,4 +1,4 @@
-"""Counts what a computation asks of a machine: operator calls, bytes and operations, whatever device it runs on."""
+"""Counts the operator calls, bytes and operations of a computation, on any device."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Tally(TorchDispatchMode):
 
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
-    """The engine's products are PyTorch's, and those the ones that can be counted: neither ours nor oneDNN's."""
+    """Let the engine use PyTorch's products, which can be counted, in place of ours or oneDNN's."""
     narrow = mock.patch.object(product, "_mkl_is_narrow", return_value=False)
     with torch.backends.mkldnn.flags(enabled=False), narrow:
         yield

@@ -1,4 +1,4 @@
-"""Compile every Triton kernel for GPUs that are not here, and say what it needs: registers, spills, shared memory.
+"""Compile every Triton kernel for GPUs that are not present, and report registers, spills and shared memory.
 
 No driver and no GPU is used. Run:
 python -m tools.kernel_checks.triton_compile [--arch sm_90] [--op NAME] [--out report.md]

@@ -56,7 +56,7 @@ def sizes(size: int, dtype: torch.dtype) -> dict[str, object]:
 
 
 def added(bias: Tensor | None) -> tuple[Tensor | None, int | None]:
-    """The bias and its rows as the kernels take them; of none they are compiled without it."""
+    """The bias and its rows as the kernels take them; kernels without bias are compiled without it."""
     return (None, None) if bias is None else (bias.contiguous(), bias.shape[1])
 
 

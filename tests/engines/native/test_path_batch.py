@@ -1,4 +1,4 @@
-"""Nothing in a wave waits for the device: on a GPU that is not there, a value that is read raises."""
+"""No part of a path batch waits for the device: on a simulated GPU, reading a value raises."""
 
 from __future__ import annotations
 
