@@ -50,7 +50,7 @@ def explain(
         **options: the arguments that follow, by name.
         target: class to explain: None (the predicted one), an int, or B of them; pairs for output="contrast". Several
             of each input, [[0, 3], [1, 2]], or "all" for every class, share one forward pass and give one row each,
-            those of one input side by side; `source[b]` is the input that row b explains.
+            rows of one input side by side; `source[b]` is the input that row b explains.
         baselines: the baseline x'. Text: "pad" (default), "mask", "unk", "zero_embedding", an id or embeddings, in the
             place of content; ids in the place of everything; "zeros", a zero hidden state at each layer. Images: "blur"
             (default), "mean", "black", "zeros", pixels.

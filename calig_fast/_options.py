@@ -96,7 +96,7 @@ class Options:
 
     @property
     def rule(self) -> Rule:
-        """How paths are integrated."""
+        """The quadrature rule of the paths."""
         return Rule(self.quadrature, self.n_steps, self.tolerance)
 
     @property
@@ -116,7 +116,7 @@ class Options:
         return None
 
     def chosen(self, depth: int) -> list[int]:
-        """Indices of the blocks whose inputs are integrated at, of `depth` blocks.
+        """Indices of the integrated blocks, of `depth` blocks.
 
         Raises:
             ValueError: an index out of range, none at all, or names mixed with indices.

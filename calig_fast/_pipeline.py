@@ -41,11 +41,11 @@ SEVERAL = 16  # targets in one pass: the attention maps of each are held until i
 
 @dataclass
 class Memory:
-    """What an Explainer keeps from call to call.
+    """The state that an Explainer keeps from call to call.
 
     Args:
-        calibration: where each layer's paths are best begun.
-        known: kinds of calls whose blocks were compared with the model's own forward pass.
+        calibration: the best start of each layer's paths.
+        known: kinds of calls that were compared with the model's own forward pass.
         workspaces: the workspace that the previous call left, at most one.
         own: calls of the caller's own object.
     """

@@ -26,7 +26,7 @@ def logits_of(output: Any) -> Tensor | None:
 
 
 def is_multi_label(model: Any) -> bool:
-    """Whether the model says that its classes are independent of each other."""
+    """Return True if the model's configuration says that its classes are independent."""
     return getattr(getattr(model, "config", None), "problem_type", None) == "multi_label_classification"
 
 
@@ -39,7 +39,7 @@ class Target:
             several labels); "prob" its exponential; "contrast" z_a - z_b; or the caller's function.
         target: [B] classes, [B,2] pairs for a contrast, or None with the caller's function.
         multi_label: classes are independent (sigmoid), not exclusive (softmax).
-        first: number of the batch's first input among all the caller's, added to the rows its function is told.
+        first: number of the batch's first input among all the caller's, added to the rows that its function gets.
     """
 
     kind: Output

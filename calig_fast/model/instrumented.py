@@ -28,7 +28,7 @@ __all__ = ["Call", "InstrumentedModel", "Layout", "Record"]
 
 @dataclass
 class Record:
-    """What one pass through the model left.
+    """The record of one pass through the model.
 
     Args:
         hidden: block inputs h_0 .. h_{L-1} [N,T,D], then the last block's output, all in the graph of `output`.
@@ -47,7 +47,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a model runs its blocks.
+    """The order in which a model runs its blocks.
 
     Args:
         order: which of the blocks is run, call by call.
@@ -140,7 +140,7 @@ class InstrumentedModel:
 
     @property
     def layout(self) -> Layout:
-        """How the blocks were run when the model was last recorded."""
+        """The layout of the model's last record."""
         return Layout(tuple(self.order), tuple(self._tuple))
 
     @property

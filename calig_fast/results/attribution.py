@@ -29,7 +29,7 @@ class Attribution:
     """Signed relevance of every token (or image patch) for a decision, layer by layer, with its error.
 
     `scores` [B,T] is the answer of the method; `layer_scores` [B,L,T] is r_l, the relevance of the input of block l.
-    Where the reference was propagated through the model, completeness holds for every layer:
+    Where the baseline was propagated through the model, completeness holds for every layer:
     `layer_scores[b,l].sum() = gap[b,l] + convergence_delta[b,l]`.
 
     Args:
@@ -121,7 +121,7 @@ class Attribution:
 
         Args:
             index: which input.
-            layer: None for `scores`, else the block whose `layer_scores` are wanted.
+            layer: None for `scores`, else the block of the requested `layer_scores`.
 
         Returns:
             (word, score) in reading order.
@@ -139,7 +139,7 @@ class Attribution:
 
         Args:
             index: which input.
-            layer: None for `scores`, else the block whose `layer_scores` are wanted.
+            layer: None for `scores`, else the block of the requested `layer_scores`.
 
         Raises:
             ValueError: the attribution is of texts.

@@ -36,7 +36,7 @@ class Comparison:
         return self.attributions[0].batch
 
     def same_input(self, index: int) -> bool:
-        """Whether all explain the same words (or patches) there, so that word n of one is word n of the other."""
+        """Return True if all explain the same words (or patches) there, so that word n is the same in each."""
         first = self.attributions[0]
         for name in ("texts", "images", "mask"):
             inputs = [getattr(a, name) for a in self.attributions]

@@ -17,8 +17,8 @@ class Provenance(Mapping[str, Any]):
         family: name of the model's family.
         blocks: dotted names of the blocks whose inputs were integrated at, in order.
         baselines: name of the baseline, None where the method integrates nothing.
-        output: the explained scalar: its name, or that of the caller's function.
-        layers: indices of the blocks whose inputs were integrated at, None for all.
+        output: the explained scalar: its name, or the name of the caller's function.
+        layers: indices of the integrated blocks, None for all.
         quadrature: the rule.
         n_steps: its steps, or the most intervals of a path; None for the default.
         tolerance: relative error that counts as converged, None where nothing is integrated.

@@ -177,10 +177,10 @@ def page(results: dict[str, Any]) -> str:
         "return zeros, which changes no count at a fixed number of nodes; a test verifies it. Captum is "
         f"LayerIntegratedGradients at each layer with {CAPTUM_NODES} nodes (its default) in one batch. One eager pass "
         "gives the attention gradients, counted in the same way. Captum is counted at the first, second, third and "
-        "last layer with one and two nodes. From the second layer on its counts are linear in the layer, since all blocks "
-        "are equal (checked at the last). They are linear in the nodes, since every tensor either grows with the batch "
-        "or is constant. Its calls do not depend on the nodes. Its floors are scaled in the same way, which makes them "
-        "too low, never too high: the larger of two lines is convex.\n",
+        "last layer with one and two nodes. From the second layer on its counts are linear in the layer, since all "
+        "blocks are equal (checked at the last). They are linear in the nodes, since every tensor either grows with "
+        "the batch or is constant. Its calls do not depend on the nodes. Its floors are scaled in the same way, which "
+        "makes them too low, never too high: the larger of two lines is convex.\n",
     ]
     rows = []
     for work, both in results["explanations"].items():
