@@ -33,7 +33,7 @@ def explain(
     encoder: Encoder | None = None,
     **options: Unpack[ExplainOptions],
 ) -> Attribution:
-    """Signed relevance of every token or patch for what `model` decided about `inputs`, layer by layer.
+    """Signed relevance of every token or patch for the decision of `model` on `inputs`, layer by layer.
 
     r_l[t] = sum_d (h_l - h'_l)[t,d] * integral over a of dF_l/dh_l[t,d] at h'_l + a (h_l - h'_l), fused with the
     attention gradients G_l = mean_h A (.) dF/dA into M_l = lam r^_l + (1 - lam) G^_l, and rolled out over the layers.
@@ -81,7 +81,7 @@ def explain(
         the attribution.
 
     Raises:
-        ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and how to mend it.
+        ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
     """
     return Explainer(model, processor, encoder=encoder, **options)(inputs)
 

@@ -1,4 +1,4 @@
-"""One call, from inputs that the model takes to an `Attribution`: which engine, which signals, what they say."""
+"""One call, from the model's arguments to an `Attribution`: engine, signals, scores and errors."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ class Pipeline:
         kind: str,
         signals: list[Signals],
     ) -> list[tuple[Relevance, Tensor] | None]:
-        """For each scalar the relevance and what the layers' errors do to the scores; None where there is none."""
+        """For each scalar the relevance and the score errors by layer; None where there is none."""
         integral, engine, rule = settings.resolved.integral, self.engine, self._rule
         if integral == "none":
             return [None] * len(signals)

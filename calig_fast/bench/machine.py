@@ -15,7 +15,7 @@ PACKAGES = ("torch", "transformers", "timm", "captum", "numpy")
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, threads, versions (None for what is not installed) and today's date, as plain values."""
+    """Processor, cores, threads, versions (None if not installed) and today's date, as plain values."""
     return {
         "date": datetime.date.today().isoformat(),
         "processor": _processor(),

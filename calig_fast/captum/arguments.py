@@ -109,7 +109,7 @@ def selected(output: Tensor, target: Any) -> Tensor:
     """The explained number of each row.
 
     Args:
-        output: what the forward function returned, [N,...].
+        output: of the forward function, [N,...].
         target: None (the output is one number a row already), an int or a tensor with one, a tuple of indices into the
             axes after the first, N ints as a list or tensor, or a list of N tuples.
 

@@ -34,7 +34,7 @@ class GradientAttribution:
 
     Attributes:
         allow_native: let the native engine compute the blocks of an encoder that it knows.
-        engine: what computed the blocks in the last call, "native" or "autograd"; "" before the first.
+        engine: the engine of the blocks in the last call, "native" or "autograd"; "" before the first.
         not_native: why not the native engine; "" where it was.
     """
 

@@ -38,7 +38,7 @@ class IntegratedGradients(GradientAttribution):
         multiply_by_inputs: multiply by x - x'; False leaves the mean gradient along the path.
 
     Attributes:
-        gradient_func: what takes the gradients, None for autograd; called as Captum's is, with forward_fn, inputs,
+        gradient_func: computes the gradients, None for autograd; called as Captum's is, with forward_fn, inputs,
             target_ind and additional_forward_args by name.
     """
 

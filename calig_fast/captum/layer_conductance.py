@@ -73,7 +73,7 @@ class LayerConductance(LayerAttribution):
                 nodes alone are used.
             internal_batch_size: most rows at a time; None for all at once (or as many as the native engine likes).
             return_convergence_delta: return the delta too.
-            attribute_to_layer_input: take what the layer receives, not what it returns.
+            attribute_to_layer_input: attribute to the layer's input, not to its output.
             grad_kwargs: options of torch.autograd.grad.
 
         Returns:

@@ -56,7 +56,7 @@ class Shortcut:
 
         Args:
             layers: where gradients are taken; none for the inputs themselves.
-            at_input: at what the layers receive, not at what they return.
+            at_input: at the layers' inputs, not at their outputs.
         """
         self._watch = Watch(layers, at_input)
         with self._watch.running():
@@ -72,7 +72,7 @@ class Shortcut:
             at_input: see `watch`.
 
         Returns:
-            what the pass gave.
+            the result of the pass.
 
         Raises:
             NotNativeError: it would leave a trace, or draws random numbers.
@@ -95,10 +95,10 @@ class Shortcut:
         """Compare the shortcut with the ordinary pass, and test if the last block's first row is enough.
 
         Args:
-            own: what the forward function returned for the inputs.
-            run: what the forward function returns at points of so many batches.
+            own: the output of the forward function for the inputs.
+            run: returns the forward function's output at points of a number of batches.
             ends: the points at the inputs, and those at the baselines.
-            pick: what is explained of the output for so many batches.
+            pick: selects the explained numbers of the output for a number of batches.
             at_once: batches that may be run at once; with 1 its rows may depend on each other, as nothing joins them.
 
         Raises:

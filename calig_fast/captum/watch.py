@@ -29,7 +29,7 @@ class Run:
         block: the module.
         args: its positional arguments.
         kwargs: its named ones.
-        output: what it returned.
+        output: its result.
     """
 
     block: nn.Module
@@ -61,7 +61,7 @@ class Watch:
     Attributes:
         root: the outermost module with an encoder that a family knows and all the layers in it, or None.
         encoder: that encoder, or None.
-        refusal: what a family said of a model that it knows and that cannot be explained.
+        refusal: a family's reason why a model that it knows cannot be explained.
         runs: the runs of its blocks, in order.
         places: for each layer, how many blocks had run each time that its input (or its output) was there.
     """

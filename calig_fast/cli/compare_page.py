@@ -59,7 +59,7 @@ def page(
         columns: of the table of methods.
         rows: its rows.
         agreement: table of rank agreement, its head first.
-        note: what the first table means.
+        note: the meaning of the first table.
         compared: the methods with the attributions to show.
     """
     shown = compare_fragment(compare({one.name: one.attribution for one in compared if one.attribution is not None}))

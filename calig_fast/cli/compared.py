@@ -25,9 +25,9 @@ class Compared:
 
     Args:
         name: of the method.
-        attribution: what it says; None for a random order.
-        seconds: what explaining all inputs took, wall seconds.
-        erasure: what erasing says of it.
+        attribution: its explanation; None for a random order.
+        seconds: wall seconds for all inputs.
+        erasure: its erasure metrics.
         intervals: mean and interval of each of `MEASURES`; None where fewer than two inputs are there.
         to_first: comprehensiveness - sufficiency beside the first method's on the same inputs, the same proviso.
     """
@@ -54,10 +54,10 @@ def methods(
         found: model and inputs.
         names: of the methods.
         baselines: the baseline, None for the default.
-        removal: what erased tokens become, None for the default.
+        removal: the replacement of erased tokens, None for the default.
 
     Returns:
-        what is known of each, and Spearman's rank agreement of every two.
+        the results of each, and Spearman's rank agreement of every two.
     """
     # not timed: the first call of a process takes 0.3 s more (a MiniLM, an EPYC), which is no method's
     Explainer(found.model, found.processor, method=names[0], baselines=baselines, n_steps=1)(found.inputs[:1])

@@ -28,7 +28,7 @@ class Demo:
     """A real classifier with labelled inputs it was not trained on.
 
     Args:
-        name: what `load` was asked for.
+        name: the argument of `load`.
         model: a Hugging Face classifier in eval mode, float32, on the CPU.
         processor: the tokenizer, or the image processor.
         samples: held-out inputs, the classes taking turns.

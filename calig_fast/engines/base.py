@@ -143,7 +143,7 @@ class Engine(Protocol):
 
         Args:
             call: the model's arguments, B rows.
-            ends: what `ends` gave.
+            ends: from `ends`.
             points: which.
 
         Returns:

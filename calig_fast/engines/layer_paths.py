@@ -126,14 +126,14 @@ def layer_paths(
     A point is evaluated for all scalars at once: they share the forward pass.
 
     Args:
-        engine: what evaluates the integrand.
+        engine: the engine that evaluates the integrand.
         call: the model's arguments.
-        ends: what the end points gave.
+        ends: the endpoints.
         layers: blocks with an integral at their inputs.
         rule: how.
         starts: how each layer's paths begin.
-        weigh: where the scores are to meet the tolerance and not every layer: what each layer's error does to them,
-            from the number of the scalar and its relevance so far.
+        weigh: if the scores must meet the tolerance, not every layer: the effect of each layer's error on them, from
+            the number of the scalar and its relevance so far.
 
     Returns:
         the relevance for each scalar, and the paths by (scalar, input, layer).

@@ -22,7 +22,7 @@ class Reference:
     """The form in which the baseline enters the model.
 
     Args:
-        name: what was asked for, "ids", "embeddings" or "pixels" for the caller's own.
+        name: the requested baseline, "ids", "embeddings" or "pixels" for the caller's own.
         call: the model's arguments for the baseline; None where a zero hidden state stands at every layer instead.
         words: turns word embeddings [N,T,E] into the baseline's, given the embedding as a function of ids [N,T]; None
             for images. Ids, positions, segments and mask stay the input's own.
@@ -41,7 +41,7 @@ def reference(baselines: Any, inputs: Inputs) -> Reference:
     Args:
         baselines: None (pad for text, blur for images), a name, an id, or a tensor: ids [T] or [B,T], embeddings [E],
             [T,E] or [B,T,E], pixels [C,H,W] or [B,C,H,W].
-        inputs: what is explained.
+        inputs: the explained inputs.
 
     Raises:
         ValueError: an unknown name, a name that needs what is not known, a tensor of another shape or with NaN.

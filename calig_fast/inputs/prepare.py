@@ -145,13 +145,13 @@ class Inputs:
 
 
 def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inputs:
-    """Turn what the user passed into what the model takes.
+    """Convert the user's inputs to the model's arguments.
 
     Args:
         inputs: text (str, list of str, a pair as a tuple, a list of pairs), a mapping of tensors, ids [T] or [B,T],
             pixels [C,H,W] or [B,C,H,W], a PIL image or a list of them.
         model: the module that computes.
-        encoder: where its blocks are and what it reads.
+        encoder: its blocks and its inputs.
         processor: tokenizer or image processor, or None.
 
     Raises:

@@ -16,7 +16,7 @@ KINDS = ("logit", "log_prob", "prob", "contrast")
 
 
 def logits_of(output: Any) -> Tensor | None:
-    """The logits in what a model returned, or None where it holds none."""
+    """The logits in a model's output, or None if it holds none."""
     if isinstance(output, Tensor):
         return output
     found = getattr(output, "logits", None)
@@ -51,7 +51,7 @@ class Target:
         """F of every row of a batch.
 
         Args:
-            output: what the model returned for N rows.
+            output: of the model for N rows.
             rows: [N] int64, which input each row belongs to.
 
         Returns:

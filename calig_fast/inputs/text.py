@@ -1,4 +1,4 @@
-"""Text inputs: tokens from text, and names, words and special tokens from what the tokenizer kept."""
+"""Text inputs: tokens from text, and names, words and special tokens from the tokenizer's encodings."""
 
 from __future__ import annotations
 

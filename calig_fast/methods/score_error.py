@@ -24,7 +24,7 @@ def score_errors(method: Method, signals: Signals, coarse: Tensor, likely: Tenso
 
     Args:
         method: the method.
-        signals: what it read.
+        signals: its input.
         coarse: the coarser answers that r_l was judged by [B,L,T].
         likely: relative error of r_l to be expected, [B,L].
         disagreement: |r_l - coarse_l| / |r_l|, [B,L].
@@ -65,7 +65,7 @@ def combined(harm: Tensor) -> Tensor:
 def allowed(harm: Tensor, error: Tensor, tolerance: float, costs: Tensor) -> Tensor:
     """The allowed error of each layer, so that the error of the scores stays within the tolerance.
 
-    Layers whose gradients cost more are allowed more of it.
+    Layers with more expensive gradients are allowed more of it.
 
     Args:
         harm: [B,L], from `score_errors`.

@@ -67,7 +67,7 @@ def erasure(
         target: class that was explained: None (the Attribution's own; of a tensor the predicted one), an int, B ints.
         processor: tokenizer or image processor, or None.
         fractions: [K] shares of the removable tokens, 0 to 1.
-        removal: what takes the place of what is removed. Text: "mask" (default), "pad", "unk", "zero_embedding", an id,
+        removal: the replacement of removed parts. Text: "mask" (default), "pad", "unk", "zero_embedding", an id,
             in the token's place and still attended to; or "delete", which closes the gap and puts padding on the right.
             Images: "blur" (default), "mean", "black", a number or pixels [C,H,W] or [B,C,H,W].
         output: "prob" (default), "logit", "log_prob", "accuracy" (1 where the model decides for the target),

@@ -51,7 +51,7 @@ class Layout:
 
     Args:
         order: which of the blocks is run, call by call.
-        others: what else each call returned beside the hidden state, None where it returned a bare tensor.
+        others: the other results of each call beside the hidden state, None where it returned a bare tensor.
     """
 
     order: tuple[int, ...]

@@ -12,7 +12,7 @@ RECENT = 3
 class Budget:
     """Time spent on looks, limited to a share of the time since `start`.
 
-    The first look is taken on credit. Every later one waits until two things hold, c being what it is expected to cost
+    The first look is taken in advance. Every later one waits until two conditions hold, c being its expected cost
     (the most that one of the last three cost):
 
         c <= share * (time since the last look + c)                 each look is paid by the stretch before it

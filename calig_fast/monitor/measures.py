@@ -40,7 +40,7 @@ class Look:
         delta: |sum_t r_l - (F(x) - F(x'))| of the worst block, unit: the scalar's; nan where nothing was integrated.
         gap: F(x) - F(x') there.
         score_error: estimated relative error of s; the end points alone tell little, so it is large without `certify`.
-        converged: whether the tolerance was met; None unless that was asked for.
+        converged: True if the tolerance was met; None unless it was requested.
         scores: s of every real token.
     """
 
@@ -76,7 +76,7 @@ def measure(
         step: of the training.
         probe: its name.
         a: of one input.
-        certified: whether the tolerance was asked for.
+        certified: True if the tolerance was requested.
         first: scores of the tokens that are not special at the first look, None where this is it.
         last: the same at the last look.
 

@@ -120,7 +120,7 @@ class Monitor:
             True if it looked.
 
         Raises:
-            Exception: what went wrong in a look, with strict=True.
+            Exception: the error of a look, with strict=True.
         """
         begun = self.budget.clock()
         self.budget.start()
@@ -139,7 +139,7 @@ class Monitor:
         Before the first step it shows the model as it was.
 
         Raises:
-            Exception: what went wrong, with strict=True.
+            Exception: the error, with strict=True.
         """
         if _rank() != 0:
             return

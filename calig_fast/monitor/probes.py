@@ -24,7 +24,7 @@ class Probe:
             one row, ids [T] or [1,T], pixels [C,H,W] or [1,C,H,W], a picture (with a processor).
         target: class to explain, a pair with output="contrast"; None for the class predicted at the first look, which
             is kept from then on.
-        name: what logs and page call it; None for its first words or its number.
+        name: its name in logs and page; None for its first words or its number.
 
     Raises:
         TypeError: a target that is neither None, an int, nor a pair of ints.

@@ -22,7 +22,7 @@ class BuildInfo:
         torch_running: the torch version in use.
         cuda: the toolkit's version the CUDA part was built with, or None.
         cuda_note: why there is no CUDA part; '' where there is one.
-        architectures: what was compiled for: the processor, and the GPU architectures.
+        architectures: the compiled targets: the processor, and the GPU architectures.
         capability: the CPU capability PyTorch detected (ATEN_CPU_CAPABILITY lowers it).
         instruction_sets: instruction sets that the CPU kernels were compiled for.
         instruction_set: the one in use, or None.

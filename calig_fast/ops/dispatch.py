@@ -58,7 +58,7 @@ class Operation:
         schema: arguments and results, in PyTorch's schema language.
         fake: shapes and dtypes of the results without computing them.
         dtypes: floating dtypes that the operation is defined for.
-        fused: whether it is more than PyTorch has a kernel of its own for; `resolve` asks those alone.
+        fused: True if PyTorch has no kernel of its own for it; `resolve` asks only these.
     """
 
     def __init__(

@@ -99,7 +99,7 @@ class Plan(NamedTuple):
     Args:
         owner: [tokens] int64, the input of each token.
         offsets: [B+1] int64, the first token of each input.
-        begins: [B+1] int64, the first place of each input's segments in what follows.
+        begins: [B+1] int64, the first place of each input's segments in the next two.
         firsts: [S] int64, the first row of each segment, input after input.
         values: [S], the segments' nodes or weights in the same order.
     """

@@ -90,9 +90,9 @@ class Remover:
 
     Args:
         model: the model, in any mode.
-        inputs: what the user passed.
+        inputs: the user's inputs.
         tokenizer: tokenizer or image processor, or None.
-        removal: what takes the place of what is removed.
+        removal: the replacement of removed parts.
 
     Raises:
         ValueError, TypeError: see `opened`; a removal that cannot be done.
@@ -156,7 +156,7 @@ class Remover:
         """The output for every input with each set of parts removed.
 
         Args:
-            removed: [B,K,T] bool, what is taken out; K sets for each input.
+            removed: [B,K,T] bool, the removed tokens; K sets for each input.
             answer: from the model's output and [N] the input each row belongs to, to [N,...].
             grid: where the patches lie, None for text.
             batch_size: rows in one forward pass.

@@ -25,9 +25,9 @@ class PerturbationRunner:
     Args:
         remover: the model and the inputs.
         scores: [B,T] float64.
-        removable: [B,T] bool, what may be taken out.
+        removable: [B,T] bool, the removable tokens.
         grid: where the patches lie, None for text.
-        answer: what is read off the model's output.
+        answer: reads F from the model's output.
         batch_size: rows in one forward pass.
     """
 

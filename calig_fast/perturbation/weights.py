@@ -12,7 +12,7 @@ from ..model.encoder import Encoder
 def model_parts(model: nn.Module, encoder: Encoder) -> dict[str, list[str]]:
     """Names of the parameters of each part, from the head to the embeddings.
 
-    What comes before the first block's parameters is the embeddings', what comes after them the head's.
+    Parameters before the first block's belong to the embeddings, parameters after the blocks to the head.
 
     Raises:
         ValueError: blocks that are not known.

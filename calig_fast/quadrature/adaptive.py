@@ -49,8 +49,8 @@ class Estimate:
         likely: the relative error to be expected.
         disagreement: |r - coarse| / |r|, the unsquared difference.
         delta: sum of r minus the gap.
-        unbalanced: what of `error` is the gap's.
-        nodes: evaluations used, end points included.
+        unbalanced: the part of `error` from the gap.
+        nodes: evaluations used, endpoints included.
         converged: error within the tolerance.
     """
 
@@ -106,7 +106,7 @@ class AdaptiveIntegral:
     Args:
         tolerance: relative error asked for.
         budget: largest number of intervals; at 1 only the endpoints are used.
-        gap: what the integral's tokens add up to, F(x) - F(x').
+        gap: the exact sum of the integral over the tokens, F(x) - F(x').
         noise: rounding of the scalars that the gap is taken from.
         first: intervals of the first rule judged, an even number.
         strength: b of the change of variable a = u + b sin(2 pi u) / (2 pi), which puts more nodes in the middle of the

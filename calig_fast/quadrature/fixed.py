@@ -19,7 +19,7 @@ class FixedIntegral:
         rule: one of `rules.FIXED`.
         n: its steps.
         tolerance: relative error at which the path counts as converged.
-        gap: what the integral's tokens add up to.
+        gap: the exact sum of the integral over the tokens.
         noise: rounding of the scalars that the gap is taken from.
     """
 

@@ -42,7 +42,7 @@ class Trace(NamedTuple):
         layer: its block.
         nodes: a in increasing order, 0 and 1 included.
         rows: phi there, [n,T] float64.
-        gap: what its tokens add up to.
+        gap: the exact sum over its tokens.
         noise: rounding of the scalars that the gap is taken from.
         tolerance: relative error that it should have met.
     """
@@ -59,7 +59,7 @@ class Calibration:
     """Intervals that the paths of each layer needed at each strength of the warp, in earlier calls.
 
     A path starts where those would have cost the fewest gradients: m - 1 at once, and as many again and one each time
-    that the intervals are doubled. A call asks before it learns, so what one input gets does not depend on the others
+    that the intervals are doubled. A call asks before it learns, so that an input's start does not depend on the others
     of its batch.
     """
 
@@ -70,7 +70,7 @@ class Calibration:
         """Choose the start of a path.
 
         Args:
-            kind: what paths must have in common to be alike: reference, scalar, tolerance, what is certified.
+            kind: the common properties of similar paths: baseline, scalar, tolerance, `certify`.
             layer: the block.
         """
         seen = self._seen.get((kind, layer), ())

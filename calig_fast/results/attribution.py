@@ -1,4 +1,4 @@
-"""The frozen result of an explanation: scores, layers, error, and what they belong to."""
+"""The frozen result of an explanation: scores, layers, error, and their inputs and targets."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ class Attribution:
 
     @classmethod
     def load(cls, path: str | Path) -> Attribution:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
             FileNotFoundError: one of the two files is missing.
@@ -281,7 +281,7 @@ class Attribution:
     def to_html(self, path: str | Path | None = None) -> str:
         """A self-contained HTML page of every input; written to `path` when given, and returned.
 
-        With `return_maps=True` in `explain`, a click on a word or patch shows what it attended to. Several explanations
+        With `return_maps=True` in `explain`, a click on a word or patch shows its attention. Several explanations
         side by side: `calig_fast.compare`.
         """
         text: str = render("page", self)

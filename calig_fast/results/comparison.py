@@ -24,7 +24,7 @@ class Comparison:
     """Explanations that are shown side by side; made by `compare`.
 
     Args:
-        names: what stands above each.
+        names: the title of each.
         attributions: as many, all of texts or all of images, each of the same number of inputs.
     """
 
@@ -94,7 +94,7 @@ def compare(
     Args:
         attributions: the explanations, or a dict of them by name; all of texts or all of images, each of the same
             number of inputs.
-        names: what stands above each; without it the method, with the target or a number where methods repeat.
+        names: the title of each; without it the method, with the target or a number where methods repeat.
 
     Returns:
         the comparison: `to_html`, `plot` and `print` show it, and in a notebook it shows itself.

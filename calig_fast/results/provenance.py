@@ -1,4 +1,4 @@
-"""The record of an explanation: what ran, how, and with which versions."""
+"""The record of an explanation: engine, settings and versions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Provenance(Mapping[str, Any]):
         dtype: of the computation.
         not_native: the reason why the native engine did not run, "" where it did or was not asked for.
         multi_label: classes are independent of each other.
-        others: what another release recorded and this one has no name for.
+        others: fields of another release that this one does not have.
     """
 
     family: str | None = None

@@ -55,7 +55,7 @@ def page(attribution: Attribution) -> str:
     """A complete HTML page of every input, in one file that loads nothing.
 
     Args:
-        attribution: of texts or images; with `return_maps=True` a click on a word or patch shows what it attended to.
+        attribution: of texts or images; with `return_maps=True` a click on a word or patch shows its attention.
 
     Returns:
         the document; write it as UTF-8.
@@ -80,7 +80,7 @@ def compare_page(comparison: Comparison) -> str:
     """A complete HTML page with the explanations of each input side by side: one slider moves all of them.
 
     Args:
-        comparison: what `compare` made.
+        comparison: from `compare`.
 
     Returns:
         the document; write it as UTF-8.

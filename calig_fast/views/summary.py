@@ -63,7 +63,7 @@ class Summary:
     """One input as the views show it. Row 0 of the value tables is `scores`, row 1 + l is `layer_scores` of block l.
 
     Args:
-        target: name of what is explained.
+        target: name of the explained class or scalar.
         predicted: the most likely class, or None where the model returned no logits, or one alone.
         explained: the classes of the target with their probabilities (two for a contrast, none for an own output).
         units: words (or patches, or tokens where the words are not known), special tokens left out.
@@ -77,7 +77,7 @@ class Summary:
         pieces: per unit its tokens; empty for images.
         piece_values: [1+L,T] scores of all tokens, indexed by `pieces`.
         layers: one `Layer` per block.
-        converged: whether every layer met the tolerance, None where nothing was integrated.
+        converged: True if every layer met the tolerance, None where nothing was integrated.
         statement: the same in a sentence.
         truncated: tokens the model did not read.
     """

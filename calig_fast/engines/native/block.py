@@ -49,7 +49,7 @@ def project(block: Block, x: Tensor, backend: str = "auto") -> tuple[Tensor, Par
     """Queries, keys and values of rows x [R,D].
 
     Returns:
-        [R,3E], and what norm 1 keeps where it comes before the projection.
+        [R,3E], and the saved tensors of norm 1 where it comes before the projection.
     """
     if block.pre_norm:
         normed, *saved = norm(block.norm1, x)

@@ -1,7 +1,7 @@
 """Kernels that come again in the same order and sizes: recorded as a CUDA graph the second time, replayed from then on.
 
 A recording reads and writes the same addresses each time. So its inputs are copied into buffers of its own before it
-runs, and its result is copied out after; what else it leaves stays where it is, until it runs again. `Replay` keeps
+runs, and its result is copied out after; its other results stay in place until it runs again. `Replay` keeps
 `KEEP` recordings, each with all the memory that its function took. For a batch of path points this is about the memory
 budget in the forward pass, and as much in the backward pass. A recording is replaced only after `IDLE` idle runs. So
 more shapes than recordings, in alternation, do not replace each other.
@@ -60,7 +60,7 @@ def recorder_for(device: torch.device, dtype: torch.dtype, backend: str, head: i
 
     Args:
         device: where the engine runs.
-        dtype: what its blocks run in.
+        dtype: of its blocks.
         backend: backend of the fused operations.
         head: columns of an attention head.
     """
@@ -76,7 +76,7 @@ class Ran:
 
     Args:
         out: its result, the caller's own.
-        saved: what else it gave.
+        saved: its other results.
         fixed: `saved` is the recording's: the same object each time, its values valid until the recording runs again.
     """
 
@@ -105,7 +105,7 @@ class Replay:
     """Runs functions; the second time that one comes it is recorded, where it can be.
 
     Args:
-        recorder: what records, or None to run each as it is.
+        recorder: the recorder, or None to run each without recording.
         keep: recordings held.
         idle: runs after which one that was not used is let go for another.
     """
@@ -116,7 +116,7 @@ class Replay:
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
 
     def __call__(self, key: Hashable, run: Run, inputs: tuple[Tensor, ...], within: Any = None) -> Ran:
-        """run(*inputs), or what it recorded on them.
+        """Return run(*inputs), or replay its recording on them.
 
         Args:
             key: together with the inputs' shapes and dtypes it determines the kernels that `run` starts.

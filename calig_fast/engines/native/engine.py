@@ -6,7 +6,7 @@ On a GPU the host runs ahead: each batch of a round is one asynchronous transfer
 F of all batches back. Between the two the host waits for no value: it reads no tensor, selects no rows by a mask, and
 makes no index. The model's head and the explained scalar are the
 user's, and may wait, and so do the operations of the backend "torch". `ends` reads a few numbers, once a batch.
-What lies before the head, and what after it, is recorded and replayed for batches of the same shape (`cuda_graphs`).
+The parts before and after the head are recorded and replayed for batches of the same shape (`cuda_graphs`).
 
 The blocks run in the requested dtype. Products of float32 are cuBLAS's on a GPU, and exact unless the caller allows
 TF32, which keeps 10 bits of each factor (torch.backends.cuda.matmul.allow_tf32, or
@@ -57,7 +57,7 @@ class NativeEngine:
         memory_budget: bytes a wave may keep, None for `default_budget`'s, 56 MiB on a CPU.
         backend: backend of the fused operations.
         known: kinds of calls that were compared with the model's own forward pass; this one adds to it.
-        workspace: what a call before left; used unless the blocks run in a wider dtype than the model's, a copy of all.
+        workspace: of an earlier call; not used where the blocks run in a wider dtype than the model's, a copy of all.
         prune: compute the last block for the first row alone where the head reads no other.
         linear: interpolate the first projection of a path where it is linear.
         hooks: run the forward hooks that the user put on the model.
@@ -183,7 +183,7 @@ class NativeEngine:
         return rows[..., :-1], rows[..., -1]
 
     def _halving(self, call: Call, scalars: Targets, points: list[PathPoint]) -> Tensor:
-        """A wave; where the device has no memory for it, its halves, and the budget is halved for what comes."""
+        """One batch; if the device lacks the memory, its two halves, and the budget is halved for later batches."""
         try:
             return self._wave(call, scalars, points)
         except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -242,7 +242,7 @@ class NativeEngine:
     def _down(
         self, packed: Packed, saved: list[blocks.Saved], value: Tensor, g: Tensor, maps: MapKind | None, free: bool
     ) -> EndpointGradients:
-        """Whole inputs back down: what the slopes at every block input say, and the attention maps of the inputs."""
+        """The backward pass of whole inputs: directional derivatives at every block input, and attention maps."""
         batch, tokens, unpack = self._packed.shape[0], len(self._packed.positions), self._packed.unpack
         reads = (g != 0).any(-1)
         if self._runner.first_only:

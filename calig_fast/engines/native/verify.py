@@ -95,7 +95,7 @@ def reads_first_alone(head: Head, hidden: Tensor) -> bool:
     """Return True if a head depends only on the first row of the last hidden state.
 
     Args:
-        head: (hidden [n,T,D], which inputs [n] int64) to what is explained of them.
+        head: maps (hidden [n,T,D], their inputs [n] int64) to the explained scalars.
         hidden: [B,T,D], any hidden state of the right size.
     """
     row = torch.zeros(1, dtype=torch.int64, device=hidden.device)

@@ -56,8 +56,8 @@ class Workspace:
         """A call begins.
 
         Args:
-            kind: what decides, beside the blocks, which kernels are run; recordings of another are let go.
-            recorder: what records, or None.
+            kind: together with the blocks it determines the kernels; recordings of another kind are freed.
+            recorder: the recorder, or None.
         """
         kind = kind, _switches()
         if kind != self._kind or recorder is None:

@@ -13,7 +13,7 @@ from ..encoder import Activation, Affine, Norm
 
 
 class UnreadableError(ValueError):
-    """A block computes something that its family does not know; the message says what."""
+    """A block computes something that its family does not know; the message names it."""
 
 
 _ACTIVATIONS: dict[str, Activation] = {

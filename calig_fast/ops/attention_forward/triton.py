@@ -30,7 +30,7 @@ def tiles(dtype: torch.dtype, size: int, amd: bool = AMD, fewer: bool = False) -
     Args:
         dtype: of the data; products of float32 are made without tensor cores, to its full precision.
         size: columns of a head.
-        amd: whether the GPU loads ahead into registers, not into shared memory: there it does not pay.
+        amd: True if the GPU prefetches into registers, not into shared memory, so that prefetching has no gain.
         fewer: meet fewer rows of float32 at a time, for the kernel that would spill.
     """
     shapes: tuple[tuple[int, int, int], ...]
@@ -70,7 +70,7 @@ def rows_of(base, t, count, width, SIZE: tl.constexpr, PADDED: tl.constexpr, PRO
 
 @triton.jit
 def put_rows(base, x, t, count, width, SIZE: tl.constexpr, PADDED: tl.constexpr):
-    """Write what `rows_of` reads."""
+    """Write the rows that `rows_of` reads."""
     d = tl.arange(0, PADDED)
     mask = (t < count)[:, None] & (d < SIZE)[None, :]
     tl.store(base + t.to(tl.int64)[:, None] * width + d[None, :], x.to(base.dtype.element_ty), mask=mask)

@@ -1,4 +1,4 @@
-"""fuse_rollout in Triton: one program an input, twice over its map: for what it is divided by, and for the product."""
+"""fuse_rollout in Triton: one program an input, twice over its map: for the divisor, and for the product."""
 
 from __future__ import annotations
 
