@@ -45,7 +45,7 @@ class Answer:
         layers: r_l [L,T].
         scores: the fused scores [T], or None where the contender has none.
         special: [T] bool, tokens left out of rankings; None with `scores`.
-        gradients: gradient evaluations of all inputs and layers, end points included.
+        gradients: gradient evaluations of all inputs and layers, endpoints included.
     """
 
     layers: list[Tensor]

@@ -103,7 +103,7 @@ class Pipeline:
         self._rule = replace(settings.rule, tolerance=max(settings.tolerance - self._rounding, self._rounding))
 
     def explain(self, batch: Inputs) -> Attribution:
-        """Explain a few inputs at a time, as many as their end points leave in the memory budget."""
+        """Explain a few inputs at a time, as many as their endpoints leave room for in the memory budget."""
         parts: list[Attribution] = []
         first, size = 0, 1
         with ticker(self.settings.progress, len(batch)) as tick:

@@ -45,7 +45,7 @@ class Rule:
     Args:
         quadrature: "auto" (to a tolerance) or a fixed rule, see `rules.FIXED`.
         n_steps: the fixed rule's steps (None for 50); with "auto", the most intervals a path may use (None for 128),
-            1 meaning the two end points alone.
+            1 meaning the two endpoints alone.
         tolerance: relative error at which a path is converged.
     """
 

@@ -57,10 +57,10 @@ def erasure(
 
     Comprehensiveness and sufficiency: DeYoung et al. 2020 (ERASER), without their empty first bin. Log-odds: Sanyal and
     Ren 2021. Special tokens, prefix tokens and padding are never removed; of equal scores the earlier token goes first;
-    a fraction of n tokens is f n rounded half up, at least one. The model runs in evaluation mode and is not touched.
+    a fraction of n tokens is f n rounded half up, at least one. The model runs in evaluation mode and is not changed.
 
     Args:
-        model: a classifier; one that no family of `explain` knows is taken too.
+        model: a classifier, also of no family that `explain` knows.
         inputs: as for `explain`.
         scores: an Attribution, or [B,T] numbers for all tokens, special tokens and padding counted. Of an Attribution
             with several targets an input, each row is measured.
@@ -68,7 +68,7 @@ def erasure(
         processor: tokenizer or image processor, or None.
         fractions: [K] shares of the removable tokens, 0 to 1.
         removal: the replacement of removed parts. Text: "mask" (default), "pad", "unk", "zero_embedding", an id,
-            in the token's place and still attended to; or "delete", which closes the gap and puts padding on the right.
+            at the token's position and attended to; or "delete", which closes the gap and puts padding on the right.
             Images: "blur" (default), "mean", "black", a number or pixels [C,H,W] or [B,C,H,W].
         output: "prob" (default), "logit", "log_prob", "accuracy" (1 where the model decides for the target),
             "contrast", or a function of the model's output that returns one scalar a row.

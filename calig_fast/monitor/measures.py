@@ -39,7 +39,7 @@ class Look:
         depth: sum_l l layers[l] / (L - 1): 0 where the first block's input carries all, 1 where the last one's does.
         delta: |sum_t r_l - (F(x) - F(x'))| of the worst block, unit: the scalar's; nan where nothing was integrated.
         gap: F(x) - F(x') there.
-        score_error: estimated relative error of s; the end points alone tell little, so it is large without `certify`.
+        score_error: estimated relative error of s; large without `certify`, since the endpoints alone are inaccurate.
         converged: True if the tolerance was met; None unless it was requested.
         scores: s of every real token.
     """

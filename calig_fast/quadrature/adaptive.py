@@ -203,7 +203,7 @@ class AdaptiveIntegral:
         table = torch.stack([self._rows[a] for a in _grid(self._m)])
         r = corrected_trapezoid(self._m) @ table
         if self._m == 1:
-            coarse, e1 = torch.zeros_like(r), 1.0  # the end points have nothing coarser to be judged by
+            coarse, e1 = torch.zeros_like(r), 1.0  # the endpoints have no coarser rule to compare with
         else:
             half = self._m // 2
             coarse = corrected_trapezoid(half) @ table[::2] if self._m % 2 == 0 else table[[0, -1]].mean(0)
