@@ -1,4 +1,4 @@
-"""The hidden states that a model's output depends on past a block, told by a walk through the graph."""
+"""The hidden states that a model's output depends on past a block, found by a walk through the graph."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A model that can be watched at its block inputs, and entered at any of them.
+"""A model that records its block inputs, and can start at any of them.
 
-The blocks of the twin get a `forward` of ours. Running from block l, the blocks below return their outputs of a recorded
-pass, block l receives the hidden state it is told, and everything from there on is the user's own code.
+The blocks of the clone get a `forward` of ours. In a run from block l, earlier blocks return their outputs of a recorded
+pass, and block l receives a given hidden state. All code after it is the user's own.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class InstrumentedModel:
         return all(axes.plain for axes in self._axes)
 
     def embed(self, call: Call, layout: Layout, replacement: Replacement | None = None) -> tuple[Tensor, Any]:
-        """What block 0 receives, [N,T,D], without running any block, and what the head says of that.
+        """Return the input of block 0, [N,T,D], without running any block, and the head's output for it.
 
         Args:
             call: the model's arguments, N rows.
@@ -283,7 +283,7 @@ class InstrumentedModel:
         return out if record is None else self._noted(record, index, number, out, axes)
 
     def _skipped(self, index: int, hidden: Tensor) -> Any:
-        """What a block returns that is not run: what it returned when recorded, or else its own input."""
+        """The output of a block that is not run: its recorded output, or else its own input."""
         if self._made is not None:
             return self._made[index]
         if index == 0 and self._final is None:
