@@ -1,7 +1,7 @@
 """A model that records its block inputs, and can start at any of them.
 
-The blocks of the clone get a `forward` of ours. In a run from block l, earlier blocks return their recorded outputs, and
-block l receives a given hidden state. All code after it is the user's own.
+The blocks of the clone get a `forward` of ours. In a run from block l, earlier blocks return their recorded outputs.
+Block l receives a given hidden state. All code after it is the user's own.
 """
 
 from __future__ import annotations
