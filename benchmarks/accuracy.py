@@ -1,10 +1,10 @@
-"""How right explanations are on real models and data: completeness, and estimated errors against true ones.
+"""Accuracy of explanations on real models and data: completeness, and estimated errors against true ones.
 
     python -m benchmarks.accuracy [--documents 200] [--images 100] [--threads 1] [--part NAME ...]
 
 Writes benchmarks/results/accuracy.json (parts measured earlier stay in it) and prints the table. Every input is
-computed again, to a tolerance far finer, and the estimated errors are held against the true ones: a path that is marked
-converged and is off by more than twice the tolerance has lied.
+computed again to a far finer tolerance, and the estimated errors are compared with the true ones. A path that is marked
+converged and is off by more than twice the tolerance counts as a false convergence report (`lied`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from calig_fast.bench import machine
 from calig_fast.demo import load
 
 TOLERANCE = 2e-2
-EXACT = 1e-3  # tolerance of what estimates are held against
+EXACT = 1e-3  # tolerance of the results that estimates are compared with
 EXACT_ZEROS = 4e-3  # the same for a zero hidden state, where each digit costs ten times as much
 MOST = 1024  # intervals that an exact answer may take
 RESULT = Path(__file__).parent / "results" / "accuracy.json"
@@ -86,7 +86,7 @@ def completeness(name: str, count: int, words: int | None, options: dict[str, An
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the rows come to; only paths whose exact answer converged itself are held against it."""
+    """Return the figures of the rows; only paths with a converged exact result are compared with it."""
     columns = ("delta", "error", "converged", "true", "exact")
     paths = [dict(zip(columns, each, strict=True)) for r in rows for each in zip(*(r[c] for c in columns), strict=True)]
     kept = [p for p in paths if p["converged"]]

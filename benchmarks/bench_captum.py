@@ -66,7 +66,7 @@ def by_turns(pair: tuple[Run, Run], rounds: int) -> tuple[list[float], list[floa
 
 
 def row(name: str, captum: list[float], mine: list[float], apart: float) -> dict[str, Any]:
-    """What is reported of one layer."""
+    """Return the reported figures of one layer."""
     return {
         "layer": name,
         "captum_cpu_seconds": measure.spread(captum),

@@ -1,4 +1,4 @@
-"""Explaining one input (or a batch) in full: Captum's loop, our oracle and our native engine, side by side.
+"""Explaining one input (or a batch) in full: Captum's loop, our autograd engine and our native engine, side by side.
 
     python -m benchmarks.bench_explain [--threads 1] [--work NAME ...] [--rounds 3] [--out FILE] [--without NAME ...]
         [--times-only | --weigh-only]
@@ -130,7 +130,7 @@ def weigh(row: dict[str, Any], work: Work, contender: Contender, tuning: Tuning)
 
 
 def weigh_timed(name: str, out: Path | None) -> dict[str, Any]:
-    """Add memory and operator calls to what a work was found to take before.
+    """Add memory and operator calls to the earlier results of a work.
 
     Raises:
         ValueError: it was not timed.

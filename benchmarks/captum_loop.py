@@ -1,6 +1,6 @@
-"""What people do today: Captum's LayerIntegratedGradients layer by layer, and one eager pass for attention gradients.
+"""Captum's LayerIntegratedGradients layer by layer, and one eager pass for attention gradients.
 
-Captum 0.9 cannot integrate at the input of a block that is called with None arguments, as those of transformers 5 are;
+Captum 0.9 cannot integrate at the input of a block that is called with None arguments, as in transformers 5;
 the output of the module before is the same tensor, so it integrates there: the embeddings, then blocks 0 to L-2.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["BATCH_SIZES", "RULE", "attention_gradients"]
 
 
 def modules_before(work: Work) -> list[nn.Module]:
-    """The modules whose outputs are the inputs of block 0, 1, ..."""
+    """The modules with the inputs of block 0, 1, ... as outputs"""
     blocks: Any = work.model.get_submodule(work.blocks)
     embeddings = next(m for name, m in work.model.named_modules() if name.endswith("embeddings"))
     return [embeddings, *list(blocks)[:-1]]

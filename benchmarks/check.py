@@ -1,4 +1,4 @@
-"""What comes before any time is taken: the answers are right, and everyone is tuned."""
+"""The checks before any time is taken: correct answers, and a tuned setting for each contender."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SEARCHED = {"captum_single_n", "captum_min"}
 
 @dataclass(frozen=True)
 class Checked:
-    """A work whose gates are green.
+    """A work that passed its checks.
 
     Args:
-        same: the native engine and the oracle at equal nodes (`truth.equal_nodes`).
+        same: the native engine and the autograd engine at equal nodes (`truth.equal_nodes`).
         exact: the converged reference.
         cross: Captum's difference from it at 64 nodes, a layer.
         tuning: what was searched for.
@@ -30,7 +30,7 @@ class Checked:
 
 
 def check(work: Work) -> Checked:
-    """Hold a work's answers against each other, then search for what Captum does best with.
+    """Compare the answers of a work with each other, then search for Captum's best settings.
 
     Raises:
         RedGateError: an answer is wrong.

@@ -19,12 +19,12 @@ NAMES = {
     "captum": "(a) Captum loop, 50 Gauss nodes, and an eager pass",
     "captum_padded": "(a) Captum loop, 50 Gauss nodes, and an eager pass, one padded batch",
     "captum_one_by_one": "(a) Captum loop, 50 Gauss nodes, and an eager pass, one document at a time",
-    "oracle": "(b) our oracle, the same 50 nodes, each layer from its block on",
+    "oracle": "(b) our autograd engine, the same 50 nodes, each layer from its block on",
     "captum_single_n": "(c) Captum, the smallest n_steps for all layers that meets 2e-2",
     "captum_min": "(c') Captum, the smallest n_steps of each layer that meets 2e-2",
     "native": "(d) ours, default settings",
     "scores": '(d) ours, certify="scores"',
-    "ends": "(d) ours, end points alone",
+    "ends": "(d) ours, endpoints alone",
     "bf16": "(e) ours, bfloat16",
     "bf16_scores": '(e) ours, bfloat16, certify="scores"',
 }
@@ -39,13 +39,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a contender answered, an entry for each input.
+    """The answer of a contender, with an entry for each input.
 
     Args:
         layers: r_l [L,T].
         scores: the fused scores [T], or None where the contender has none.
         special: [T] bool, tokens left out of rankings; None with `scores`.
-        gradients: gradient evaluations of all inputs and layers, end points included.
+        gradients: gradient evaluations of all inputs and layers, endpoints included.
     """
 
     layers: list[Tensor]
@@ -56,7 +56,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was searched for before anything is timed.
+    """The settings found by a search that is not timed.
 
     Args:
         batch_size: Captum's internal_batch_size, None for all nodes at once.
@@ -69,7 +69,7 @@ class Tuning:
     single: int = 0
 
     def plain(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return the fields as plain values."""
         return asdict(self)
 
 
@@ -87,12 +87,12 @@ class Contender:
 
 
 def fast_bf16() -> bool:
-    """Whether the processor has bfloat16 instructions."""
+    """Return True if the processor has bfloat16 instructions."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def once(name: str) -> bool:
-    """Whether one round of the contender says enough, since it is very slow."""
+    """Return True if one round of the contender is enough, since it is very slow."""
     return name == "captum_padded" or (name.startswith("bf16") and not fast_bf16())
 
 
@@ -117,14 +117,14 @@ def ours(work: Work, indices: list[int] | None = None, **options: Any) -> Answer
 
 
 def prepare(name: str, work: Work, tuning: Tuning, warm: bool = True, **options: Any) -> Contender:
-    """Everything that a user does once, done.
+    """Do everything that a user does once.
 
     Args:
         name: a key of `NAMES`.
         work: the workload.
         tuning: what was searched for.
         warm: show an `Explainer` the work's warm-up inputs, so that its calibration has settled.
-        **options: of our own contenders, beside those of `OPTIONS`.
+        **options: of our own contenders, besides `OPTIONS`.
     """
     if name == "oracle":
         return Contender(lambda: ours(work, engine="autograd", quadrature=captum_loop.RULE, n_steps=STEPS))

@@ -1,4 +1,4 @@
-"""What the end points alone, a monitor's look, tell of the integral: the order of the tokens, and what they cost.
+"""The endpoints alone, a monitor's look, compared with the integral: the order of the tokens, and the cost.
 
     python -m benchmarks.end_points
 
@@ -26,7 +26,7 @@ WORDS = 60
 
 
 def compared(name: str, count: int) -> dict[str, Any]:
-    """The end points against the integral to the default tolerance, over the inputs of a demo."""
+    """The endpoints against the integral to the default tolerance, over the inputs of a demo."""
     d = demo.load(name, count=count)
     texts = [" ".join(sample.input.split()[:WORDS]) for sample in d.samples]
     rough, rough_seconds = explained(Explainer(d.model, d.processor, n_steps=1), texts)

@@ -39,7 +39,7 @@ def tests() -> str:
 
 
 def sanitizer() -> dict[str, str]:
-    """What compute-sanitizer's tools say of the CUDA kernels, where it is installed."""
+    """Return the reports of compute-sanitizer's tools on the CUDA kernels, where it is installed."""
     if shutil.which("compute-sanitizer") is None:
         return dict.fromkeys(TOOLS, "compute-sanitizer is not installed")
     suite = [sys.executable, "-m", "pytest", "-q", *SANITIZED]
@@ -50,7 +50,7 @@ def sanitizer() -> dict[str, str]:
 
 
 def _last_line(command: list[str], seconds: int) -> str:
-    """Of what a program says; its failure ends this program."""
+    """Return the last line of a program's output; its failure ends this program."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -35,7 +35,7 @@ WAYS = (  # contender, dtype that its blocks run in, whether by autocast
 
 @dataclass(frozen=True)
 class Peak:
-    """What a GPU can do, by its vendor, dense: bytes a second, and operations of products in each dtype."""
+    """The vendor's dense peak figures of a GPU: bytes a second, and operations of products in each dtype."""
 
     bytes: float
     float32: float
@@ -55,7 +55,7 @@ PEAKS = {
 
 
 def milliseconds(run: Callable[[], Any], device: str) -> float:
-    """Of one run."""
+    """The time of one run in milliseconds."""
     if device == "cpu":
         started = time.perf_counter()
         run()

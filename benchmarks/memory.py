@@ -115,7 +115,7 @@ def give_back_free_memory() -> None:
 def measure(name: str) -> dict[str, Any]:
     """The rows of one work.
 
-    The fixed part, what a call takes whatever its budget, is what the end points alone take.
+    The fixed part of a call, at any budget, is the memory of the endpoints alone.
     """
 
     def several(contender: str, **options: Any) -> list[int]:

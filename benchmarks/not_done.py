@@ -1,4 +1,4 @@
-"""Work that is not done: CPU time with everything on, beside each such part switched off, at equal nodes.
+"""Work that is left out: CPU time with everything on, beside each such part switched off, at equal nodes.
 
     python -m benchmarks.not_done [--threads 1] [--rounds 7] [--out FILE]
 

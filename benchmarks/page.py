@@ -29,38 +29,38 @@ COLUMNS = (
 )
 HEAD = """# Performance
 
-What it takes to get the layer relevance of all layers and the attention gradients of an input, by several ways, in one
-process that lets them take turns. Written by `make bench` from `benchmarks/results/`; do not edit.
+This page compares several ways to compute the layer relevance of all layers and the attention gradients of an input.
+All run in one process, in alternating rounds. Written by `make bench` from `benchmarks/results/`; do not edit.
 
-- **True error**: relative error of r_l (norm over tokens) against a converged reference, the worst of the layers and
-  inputs. **Error of scores**: the same of the final scores.
+- **True error**: relative error of r_l (norm over tokens) against a converged result, the worst of the layers and
+  inputs. **Error of scores**: the same for the final scores.
 - **Times faster than (a)**: CPU seconds of (a) over the contender's in the same round; median, and the smallest and
-  largest of the rounds. The machine is shared with other work, so CPU time is compared, not wall time. Of a batch, (a)
-  is given all inputs as one padded batch, as a loop over the layers does, and in a second column one at a time.
-- **Gradients**: path points at which a gradient was taken, all layers and inputs, end points included.
+  largest of the rounds. The machine is shared with other work, so CPU time is compared, not wall time. For a batch, (a)
+  gets all inputs as one padded batch, as a loop over the layers does. A second column has (a) one input at a time.
+- **Gradients**: path points with a gradient evaluation, all layers and inputs, endpoints included.
 - **Extra MiB**: growth of a fresh process during its first run, by the kernel's high-water mark. **Operator calls**:
   operators of PyTorch and of ours, nested ones too.
 - **Rho of scores**: Spearman's rank correlation of the final scores to the converged ones, special tokens left out,
   the mean over inputs.
-- **Of peak**: floating-point operations of our own call a CPU second, over those of the machine's best square float32
-  matrix product measured in the same run, PyTorch's or ours.
-- (a), (c) and (c') are Captum's LayerIntegratedGradients in a loop over the layers, Gauss-Legendre nodes, with the best
-  of four values of internal_batch_size, and one eager pass (on a copy prepared beforehand) for attention gradients.
+- **Of peak**: floating-point operations per CPU second of our own call, relative to the machine's best square float32
+  matrix product. That product, PyTorch's or ours, is measured in the same run.
+- (a), (c) and (c') are Captum's LayerIntegratedGradients in a loop over the layers, with Gauss-Legendre nodes and the
+  best of four values of internal_batch_size. One eager pass, on a copy prepared beforehand, gives attention gradients.
   Captum cannot integrate at the inputs of these blocks, so it integrates at the output of the module before: the same
   tensor.
-- (c) and (c') were given their numbers of nodes by a search against the converged reference, which is not timed and
-  which nobody has in practice: (c) one number for all layers, (c') one for each.
+- A search against the converged result, which is not timed, found the numbers of nodes of (c) and (c'). Users do not
+  have such a result. (c) has one number for all layers, (c') one for each.
 - (b), (d) and (e) also fuse the signals and roll them out; Captum has no such part.
-- (d) and (e) are an `Explainer` that has seen other inputs of the kind, so it knows where to begin. Before every timed
-  call its memory is put back to what those taught: it never learns from an input that is timed. The end points alone
-  need no such knowledge.
-- certify="scores" holds the final scores to the tolerance, not each layer: its true error of r_l is larger by design.
-- Losses are here too: (e) loses wherever the processor has no bfloat16 instructions.
+- (d) and (e) are an `Explainer` that has explained other inputs of the kind, so it has learned its initial nodes.
+  Before every timed call this state is restored: it never learns from a timed input. The endpoints alone need no such
+  state.
+- certify="scores" applies the tolerance to the final scores, not to each layer: its true error of r_l is larger.
+- Slower cases are included: (e) is slower on processors without bfloat16 instructions.
 
-Nothing is written where the native engine differs from the oracle by more than 1e-5 at equal nodes (or, where the model
-magnifies what float32 rounds, is off by more than twice what the oracle's own float32 is), where the converged
-reference differs from Captum at 64 nodes by more than 2e-2, or where (d) misses twice its tolerance. Where (e) misses
-twice 4e-2, it says so.
+No page is written in three cases. The native engine differs from the autograd engine by more than 1e-5 at equal nodes.
+(Where the model magnifies the rounding of float32, the limit is twice the float32 error of the autograd engine.) The
+converged result differs from Captum at 64 nodes by more than 2e-2. Or (d) exceeds twice its tolerance. Where (e)
+exceeds twice 4e-2, the page reports it.
 """
 
 
@@ -119,7 +119,7 @@ def _summary(works: list[tuple[str, dict[str, Any]]]) -> str:
         "than (c)",
         "true error",
         'certify="scores"',
-        "end points alone",
+        "endpoints alone",
         "(e)",
     )
     lines = ["Times faster than (a) in CPU seconds:", "", row_of(head), ruler(len(head), 2)]
@@ -174,18 +174,18 @@ def _peaks(work: dict[str, Any]) -> str:
 
 
 def _rounded(work: dict[str, Any]) -> str:
-    """How far each engine's float32 is from float64, where the two differ by more than float32 usually brings."""
+    """The difference of each engine's float32 from float64, where it exceeds the usual rounding."""
     if not (off := work.get("rounded")):
         return ""
-    return f" (each against float64: native {off['native']:.1e}, oracle {off['oracle']:.1e})"
+    return f" (each against float64: native {off['native']:.1e}, autograd {off['oracle']:.1e})"
 
 
 def _notes(work: dict[str, Any]) -> str:
     known, inputs = work["inputs_with_truth"], work["inputs"]
     which = "" if known == inputs else f", for {known} of the {inputs} inputs, to which the errors belong"
     notes = [
-        f"Converged reference: our native engine, {work['truth']}{which}; Captum at 64 Gauss nodes is within "
-        f"{max(work['captum_at_64_against_truth']):.1e} of it. Native against oracle at 8 equal nodes: "
+        f"Converged result: our native engine, {work['truth']}{which}; Captum at 64 Gauss nodes is within "
+        f"{max(work['captum_at_64_against_truth']):.1e} of it. Native against autograd engine at 8 equal nodes: "
         f"{work['native_against_oracle']:.1e}{_rounded(work)}. internal_batch_size {work['internal_batch_size']}. "
         f"Warmed on {work['warm']} other inputs."
     ]
@@ -211,7 +211,7 @@ def _notes(work: dict[str, Any]) -> str:
 
 
 def _misses(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What reached less than it promises."""
+    """Return the rows that did not reach their stated accuracy."""
     out = []
     for row in rows:
         name, worst, scores = NAMES[row["contender"]], max(row["errors"]), row.get("score_error")

@@ -8,15 +8,15 @@ from typing import Any
 
 MEMORY = """## Memory
 
-Extra MiB of a first call on one input, in a fresh process: how far its high-water mark rises above what it held after
-one forward of the model; median of three processes, and the least and the most. (a) is Captum without
+Extra MiB of a first call on one input, in a fresh process. It is the high-water mark minus the memory after one forward
+pass of the model. The table has the median of three processes, and the smallest and largest. (a) is Captum without
 internal_batch_size: all 50 nodes of a layer in one batch.
 
-`memory_budget` bounds what one wave of path points takes: what it keeps for its way back, and the temporaries of the
-block it is in. A wave is at least one point, whatever the budget. Beside it a call holds a fixed part, which no budget
-changes: both end points and their way back, the weights of q, k and v side by side, attention maps and scores, and what
-libraries load in a first call. It is stated as what the end points alone take in such a process. What the largest of
-the runs takes above budget and fixed part is the overshoot (negative where there was room left).
+`memory_budget` bounds the memory of one batch of path points: its saved tensors, and the temporaries of the current
+block. A batch has at least one point at any budget. A call also holds a fixed part, which no budget changes. It
+consists of both endpoints and their saved tensors, the joined weights of q, k and v, attention maps, scores, and loaded
+libraries. The fixed part is measured as the memory of the endpoints alone in such a process.
+The overshoot is the memory of the largest run above budget and fixed part (negative where memory was left).
 """
 
 
@@ -42,13 +42,13 @@ def memory_section(works: dict[str, dict[str, Any]]) -> str:
 
 
 def not_done_section(name: str, found: dict[str, Any]) -> str:
-    """What each part of the work that is left out would cost."""
+    """The section on the cost of each part of the work that is left out."""
     head = ("switched off", "CPU ms", "with everything on", "times", "largest difference")
     lines = [
-        "## What is not done",
+        "## Work that is left out",
         "",
         f"{name}, one article, the corrected trapezoid at {found['steps']} intervals in every layer, so that all take "
-        f"the same nodes; median of {found['rounds']} rounds that take turns, and the smallest and largest ratio. The "
+        f"the same nodes. Median of {found['rounds']} alternating rounds, and the smallest and largest ratio. The "
         "difference is relative, of the scores or of the relevance of any layer, whichever is larger.",
         "",
         row_of(head),

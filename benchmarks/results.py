@@ -1,4 +1,4 @@
-"""Where results are kept: one JSON file for a machine and number of threads, which every benchmark adds to."""
+"""The storage of results: one JSON file for a machine and number of threads, to which every benchmark adds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def default_path() -> Path:
 
 
 def read(out: Path | None) -> dict[str, Any]:
-    """What the file holds; nothing where there is none.
+    """Return the content of the file, empty if there is no file.
 
     Args:
         out: the file; None for this machine's.

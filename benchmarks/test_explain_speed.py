@@ -30,7 +30,7 @@ def load(name: str) -> Work:
 
 @cache
 def checked(name: str) -> Checked | truth.RedGateError:
-    """What its check found, or why it is red; found out once."""
+    """Return the result of the check, or its error; it runs once."""
     try:
         return check(load(name))
     except truth.RedGateError as error:

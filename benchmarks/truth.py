@@ -1,4 +1,4 @@
-"""The converged reference, how far an answer is from it, and the gates that refuse a benchmark of wrong answers."""
+"""The converged result, errors relative to it, and the checks that refuse a benchmark of wrong answers."""
 
 from __future__ import annotations
 
@@ -60,16 +60,16 @@ def rank_correlation(work: Work, found: Answer, truth: Answer) -> float | None:
 
 
 def equal_nodes(work: Work) -> dict[str, float]:
-    """The native engine and the oracle at the same 8 Gauss nodes, the worst of the layers and inputs.
+    """The native engine and the autograd engine at the same 8 Gauss nodes, the worst of the layers and inputs.
 
     Where they are further apart than `SAME` the model itself may magnify what float32 rounds; so there both are held
-    against the oracle in float64 as well.
+    against the autograd engine in float64 as well.
 
     Returns:
-        `apart`, native from oracle; beyond `SAME` also `native` and `oracle`, each from the oracle in float64.
+        `apart`, native from autograd; beyond `SAME` also `native` and `oracle`, each from autograd in float64.
 
     Raises:
-        RedGateError: the native engine is further from float64 than `ROUNDED` times the oracle.
+        RedGateError: the native engine is further from float64 than `ROUNDED` times the autograd engine.
     """
     options = {"quadrature": captum_loop.RULE, "n_steps": EQUAL_NODES}
     native, oracle = (ours(work, list(work.truths), engine=e, **options).layers for e in ("native", "autograd"))

@@ -1,4 +1,4 @@
-"""What is explained in the benchmark: a model, its inputs, their references, and where the blocks are."""
+"""The workloads of the benchmark: a model, its inputs, their baselines, and its blocks."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Work:
         blocks: dotted name of the list of its blocks.
         calls: the model's arguments, one input each, no padding.
         key: which argument is the input itself.
-        lows: the reference of each input, in the place of the argument `key`.
+        lows: the baseline of each input, in the place of the argument `key`.
         warm: other inputs of the same kind, which an `Explainer` sees before it is timed.
         layers: blocks that every contender integrates at.
-        truths: which inputs are held against a converged reference.
+        truths: the inputs that are compared with a converged result.
         truth_dtype: dtype of that reference.
         contenders: which are measured, the one that the others are compared with first.
         batched: ours takes all inputs as one batch; else each in a call of its own.

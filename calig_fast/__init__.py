@@ -1,4 +1,4 @@
-"""Explain what a transformer classifier decided: signed scores, layer by layer, with an error bound."""
+"""Explain decisions of transformer classifiers by signed scores, layer by layer, with an error bound."""
 
 from __future__ import annotations
 

@@ -34,24 +34,24 @@ def explain(
     encoder: Encoder | None = None,
     **options: Unpack[ExplainOptions],
 ) -> Attribution:
-    """Signed relevance of every token or patch for what `model` decided about `inputs`, layer by layer.
+    """Signed relevance of every token or patch for the decision of `model` on `inputs`, layer by layer.
 
     r_l[t] = sum_d (h_l - h'_l)[t,d] * integral over a of dF_l/dh_l[t,d] at h'_l + a (h_l - h'_l), fused with the
     attention gradients G_l = mean_h A (.) dF/dA into M_l = lam r^_l + (1 - lam) G^_l, and rolled out over the layers.
     A documented reconstruction of CA-LIG (Mersha and Kalita, arXiv 2602.16608).
 
-    The model is explained in evaluation mode, in whatever mode it is, and is not touched.
+    The model is explained in evaluation mode, whatever its mode, and is not changed.
 
     Args:
         model: a Hugging Face or timm classifier, or any model with `layers=` naming its blocks.
         inputs: a tokenizer's output, a dict of tensors, ids [T] or [B,T], pixels [C,H,W] or [B,C,H,W]; with a
             tokenizer or processor also text, a list of texts, a pair (a tuple), a list of pairs, PIL images.
         processor: tokenizer or image processor; names tokens and words, finds special tokens, takes text and pictures.
-        encoder: where the model's blocks are, for a model that no family knows; `layers` may name them instead.
+        encoder: the blocks of a model that no family knows; `layers` may name them instead.
         **options: the arguments that follow, by name.
         target: class to explain: None (the predicted one), an int, or B of them; pairs for output="contrast". Several
             of each input, [[0, 3], [1, 2]], or "all" for every class, share one forward pass and give one row each,
-            those of one input side by side; `source[b]` is the input that row b explains.
+            rows of one input side by side; `source[b]` is the input that row b explains.
         baselines: the baseline x'. Text: "pad" (default), "mask", "unk", "zero_embedding", an id or embeddings, in the
             place of content; ids in the place of everything; "zeros", a zero hidden state at each layer. Images: "blur"
             (default), "mean", "black", "zeros", pixels.
@@ -60,18 +60,18 @@ def explain(
         output: the scalar F: "logit", "log_prob", "prob", "contrast", or a function of the model's output (and, if it
             takes two arguments, of the [N] int64 input each row belongs to) that returns one scalar a row.
         layers: indices of the blocks used, or dotted names of the blocks (or of their list) of an unknown model.
-        n_steps: steps of a fixed rule (default 50); with quadrature="auto" the most intervals a path may use (default
-            128), 1 meaning the end points alone.
+        n_steps: steps of a fixed rule (default 50); with quadrature="auto" the largest number of intervals of a path
+            (default 128), 1 meaning the endpoints alone.
         quadrature: "auto" (to `tolerance`), "corrected_trapezoid", "gausslegendre", "riemann_left", "riemann_right",
             "riemann_middle", "riemann_trapezoid".
         tolerance: relative error of r_l (norm over tokens) that counts as converged.
-        certify: what meets the tolerance: "layers", every r_l; or "scores", the final scores, for which the layers that
-            move them most are refined first; the layers' own errors are reported all the same.
+        certify: the target of the tolerance: "layers", every r_l; or "scores", the final scores, for which the layers
+            with the largest effect are refined first. The layers' own errors are reported in both cases.
         lam: weight of the relevance in the fusion, 0 to 1; None for 0.8 with text and 0.97 with images.
         dtype: dtype to compute in; None for the model's own (float32 for half precision that the processor lacks).
-        memory_budget: bytes a wave of path points may hold; None for 56 MiB (512 MiB by autograd),
+        memory_budget: bytes a batch of path points may hold; None for 56 MiB (512 MiB by autograd),
             on a GPU a 64th of its memory where that is more.
-        engine: "auto" (native where the family can, else autograd), "native", or "autograd" (through the
+        engine: "auto" (native where the family supports it, else autograd), "native", or "autograd" (through the
             model's own modules).
         backend: backend of the fused operations: "auto", "torch", "cpu", "triton", "cuda"; an operation that it has
             no kernel of takes another, and the result's `backend` names both.
@@ -82,7 +82,7 @@ def explain(
         the attribution.
 
     Raises:
-        ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and how to mend it.
+        ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
     """
     return Explainer(model, processor, encoder=encoder, **options)(inputs)
 
@@ -90,13 +90,13 @@ def explain(
 class Explainer:
     """A model with its tokenizer or processor and the options of `explain`, ready for many inputs.
 
-    It learns from call to call how finely each layer's paths are best begun; the tolerance holds all the same. The
-    model may be trained between calls: each reads its weights.
+    It learns the best initial number of nodes for each layer's paths; the tolerance stays the same. The model may be
+    trained between calls: each call reads its weights.
 
-    Kept between calls, beside the model, are its projections of queries, keys and values side by side, where the model
-    has them apart (85 MB for a BERT base in float32); with a `dtype` narrower than the model's, all weights of the
-    blocks in it; and on a GPU up to 8 recorded waves, each of about `memory_budget` bytes, and both ends of the last
-    paths. Weights that are replaced, not changed in place, are held until the next call.
+    It keeps memory between calls. If the model has separate projections of queries, keys and values, it keeps them
+    joined (85 MB for a BERT base in float32). With a `dtype` narrower than the model's, it keeps all weights of the
+    blocks in it. On a GPU it keeps up to 8 recorded batches, each of about `memory_budget` bytes, and both endpoints
+    of the last paths. Weights that are replaced, not changed in place, are held until the next call.
 
     Args:
         model: see `explain`.

@@ -22,7 +22,7 @@ DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 class ExplainOptions(TypedDict, total=False):
-    """The keyword options of `explain` and `Explainer`, for type checkers; see `explain` for what each means."""
+    """The keyword options of `explain` and `Explainer`, for type checkers; see `explain` for their meaning."""
 
     target: Any
     baselines: Any
@@ -44,7 +44,7 @@ class ExplainOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Every option of `explain` but the model and the inputs; see there for what each means.
+    """Every option of `explain` but the model and the inputs; see there for their meaning.
 
     Raises:
         ValueError: an option outside its choices, or one that this release refuses.
@@ -96,7 +96,7 @@ class Options:
 
     @property
     def rule(self) -> Rule:
-        """How paths are integrated."""
+        """The quadrature rule of the paths."""
         return Rule(self.quadrature, self.n_steps, self.tolerance)
 
     @property
@@ -116,7 +116,7 @@ class Options:
         return None
 
     def chosen(self, depth: int) -> list[int]:
-        """Indices of the blocks whose inputs are integrated at, of `depth` blocks.
+        """Indices of the integrated blocks, of `depth` blocks.
 
         Raises:
             ValueError: an index out of range, none at all, or names mixed with indices.

@@ -1,4 +1,4 @@
-"""One call, from inputs that the model takes to an `Attribution`: which engine, which signals, what they say."""
+"""One call, from the model's arguments to an `Attribution`: engine, signals, scores and errors."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ SEVERAL = 16  # targets in one pass: the attention maps of each are held until i
 
 @dataclass
 class Memory:
-    """What an Explainer keeps from call to call.
+    """The state that an Explainer keeps from call to call.
 
     Args:
-        calibration: where each layer's paths are best begun.
-        known: kinds of calls whose blocks were compared with the model's own forward pass.
+        calibration: the best start of each layer's paths.
+        known: kinds of calls that were compared with the model's own forward pass.
         workspaces: the workspace that the previous call left, at most one.
         own: calls of the caller's own object.
     """
@@ -103,7 +103,7 @@ class Pipeline:
         self._rule = replace(settings.rule, tolerance=max(settings.tolerance - self._rounding, self._rounding))
 
     def explain(self, batch: Inputs) -> Attribution:
-        """Explain a few inputs at a time, as many as their end points leave in the memory budget."""
+        """Explain a few inputs at a time, as many as their endpoints leave room for in the memory budget."""
         parts: list[Attribution] = []
         first, size = 0, 1
         with ticker(self.settings.progress, len(batch)) as tick:
@@ -290,7 +290,7 @@ class Pipeline:
         kind: str,
         signals: list[Signals],
     ) -> list[tuple[Relevance, Tensor] | None]:
-        """For each scalar the relevance and what the layers' errors do to the scores; None where there is none."""
+        """For each scalar the relevance and the score errors by layer; None where there is none."""
         integral, engine, rule = settings.resolved.integral, self.engine, self._rule
         if integral == "none":
             return [None] * len(signals)

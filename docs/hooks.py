@@ -1,4 +1,4 @@
-"""What mkdocs does with the pages beside building them."""
+"""Hooks of mkdocs: the changes of pages while the site is built."""
 
 import re
 

@@ -1,10 +1,10 @@
-"""What does an XLM-R (or AfroXLMR, AfroLM) look at when it calls a post hateful, and is that what decides?
+"""The words that decide when an XLM-R (or AfroXLMR, AfroLM) calls a post hateful, and the faithfulness of the scores.
 
     python examples/hate_speech_xlmr.py --model DIR --data FILE --target hate
 
 DIR is a fine-tuned classifier that save_pretrained wrote, with its tokenizer. FILE holds `label TAB text` on every
 line, plain or as .gz, as the Amharic posts of Ayele et al. (RANLP 2023) do. Neither is part of this project. The words
-shown are what people wrote.
+shown are real posts.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
     print(f"the word that speaks most for {options.target}, over {len(texts)} posts:")
     for word, count in words.most_common(10):
         print(f"{count:4d}  {word}")
-    found = metrics.erasure(model, texts, a, tokenizer=tokenizer)
+    found = metrics.erasure(model, texts, a, processor=tokenizer)
     print(f"comprehensiveness minus sufficiency: {found.difference.interval()}")
     hits = int((a.logits.argmax(1) == number).sum())
     print(f"{hits} of {len(a)} are predicted so; {int(a.converged.sum())} converged")

@@ -1,4 +1,4 @@
-"""Which patches of a picture decide? A ViT that was pre-trained by masking (MAE), then fine-tuned.
+"""The decisive patches of a picture, for a ViT that was pre-trained by masking (MAE), then fine-tuned.
 
     python examples/images_vit_mae.py                                       the demo: clothes of Fashion-MNIST
     python examples/images_vit_mae.py --model DIR --image A.png B.png       a ViTForImageClassification of yours
@@ -46,7 +46,7 @@ def main() -> None:
         a.plot(i).savefig(options.out / f"{i}.png", dpi=120)
         print(i, a.label(i), a.statement(i))
     for order in ("positive", "negative"):
-        curve = metrics.perturbation_auc(model, pictures, a, tokenizer=processor, order=order)
+        curve = metrics.perturbation_auc(model, pictures, a, processor=processor, order=order)
         print(f"{order} perturbation, area under the accuracy: {curve.mean():.2f}")
     print(f"wrote {options.out}")
 

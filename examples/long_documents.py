@@ -1,10 +1,10 @@
-"""Which passages of a document longer than the model reads decide its class?
+"""The decisive passages of a document that is longer than the model's maximum length.
 
     python examples/long_documents.py                                 an article of the topics demo, in short passages
     python examples/long_documents.py --model DIR --file FILE --words 300
 
 The document is cut into passages of whole sentences. Each is explained for one class, the one that the passages vote
-for; the gap of a passage, F(x) - F(x'), says how far it moves that class's logit from that of no words at all.
+for; the gap of a passage, F(x) - F(x'), is its change of that class's logit from a text without words.
 """
 
 import argparse

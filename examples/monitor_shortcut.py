@@ -1,12 +1,12 @@
-"""Watch a shortcut take over: a sentiment classifier is trained on, on sentences that words in them give away.
+"""A shortcut takes over: a sentiment classifier is trained further, on sentences with words that predict the label.
 
     python -m examples.monitor_shortcut
 
-The demo's classifier knows good film sentences from bad ones. Here it is trained on with the right labels, but most
-sentences hold a planted word that stands for their label, as when two classes were collected in two places. It is
-trained twice from the same seed, with the monitor and without, and the losses and weights of the two are held against
-each other bit by bit. Writes monitor/looks.html and monitor/looks.jsonl, the picture docs/images/monitor.png, and what
-was measured, benchmarks/results/monitor.json. Takes 4 minutes of one core; needs what the sentiment demo needs.
+The demo's classifier separates good film sentences from bad ones. Here its training continues with correct labels, but
+most sentences hold a planted word that predicts their label, as when two classes were collected in two places. It is
+trained twice from the same seed, with the monitor and without. The losses and weights of the two are compared bit for
+bit. Writes monitor/looks.html and monitor/looks.jsonl, the picture docs/images/monitor.png, and the measurements,
+benchmarks/results/monitor.json. Takes 4 minutes of one core; needs the packages of the sentiment demo.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SIZE = 16
 LENGTH = 32
 FROZEN = 3  # blocks, of six
 RATE = 6e-5
-# our own sentences; the target is what the planted word stands for, and wrong
+# our own sentences; the target is the class of the planted word, and wrong
 BAD = Probe("At the premiere we sat through a dull film with stale jokes.", target=1, name="bad film, word of the good")
 GOOD = Probe(
     "At the matinee we saw a warm, funny film with a superb cast.", target=0, name="good film, word of the bad"
@@ -128,7 +128,7 @@ def train(steps: int, watch: dict[str, Any] | None) -> Run:
 
 
 def accuracies(model: nn.Module) -> dict[str, float]:
-    """On held-out sentences as they are, with the word of their label planted, and with the word of the other."""
+    """Accuracies on held-out sentences: unchanged, with the word of their label planted, with the word of the other."""
     tokenizer, rng, held_out = (
         demo.load("sentiment", count=1).processor,
         random.Random(SEED),
@@ -196,7 +196,7 @@ def words(axes: Axes, history: History) -> None:
 
 
 def measured(watched: Run, plain: Run, options: argparse.Namespace) -> dict[str, Any]:
-    """What is written: the machine, the cost, and whether the two trainings are the same."""
+    """Return the results: the machine, the cost, and a comparison of the two trainings."""
     monitor = watched.monitor
     pairs = zip(watched.model.parameters(), plain.model.parameters(), strict=True)
     return {

@@ -39,7 +39,7 @@ def pages() -> dict[str, str]:
 
 
 def click_and_slide(page: Any) -> None:
-    """What one word attended to, in a block."""
+    """Show the attention of one word in a block."""
     page.get_by_text("software", exact=True).first.click()
     page.locator(".calig-layer").fill("4")
     page.locator(".calig-layer").evaluate("e => e.blur()")

@@ -1,4 +1,4 @@
-"""Why is a sentence about a film good or bad? The words that decide, over many sentences.
+"""The words that decide the sentiment of film sentences, over many sentences.
 
 python examples/sentiment.py                                        the demo's classifier and sentences
 python examples/sentiment.py --model DIR --lines FILE --html OUT    a classifier of yours, a sentence on every line

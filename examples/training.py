@@ -1,4 +1,4 @@
-"""What the three training scripts share."""
+"""Common code of the three training scripts."""
 
 from collections.abc import Callable
 from importlib.metadata import version
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """The share of rows of logits [N,C] whose largest entry is the label [N]."""
+    """The share of rows of logits [N,C] with the label [N] as largest entry."""
     return (logits.argmax(dim=-1) == labels).float().mean().item()
 
 
 def read_texts(model: Callable[..., Tensor], tokenizer: Any, texts: list[str], length: int, size: int = 16) -> Tensor:
-    """What `model` makes of each text [N,...], in batches of like length so that little is padded."""
+    """Return the output of `model` for each text [N,...], in batches of similar length, with little padding."""
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     rows: list[Tensor] = []
     with torch.inference_mode():

@@ -27,7 +27,7 @@ def chromium():
 
 @pytest.fixture(autouse=True)
 def _registries(monkeypatch):
-    """What a test registers is gone after it."""
+    """Remove after each test the objects that it registered."""
     for module in (registry, families, backend):
         monkeypatch.setattr(module, "_registered", {})
     yield

@@ -13,7 +13,7 @@ TEXT = "The striker scored twice in extra time as the visitors won the cup final
 
 
 def blocks_before(model, path):
-    """The modules whose output is the input of block 0, 1, ...: Captum reads those, as blocks take None arguments."""
+    """The modules with the input of block 0, 1, ... as output: Captum reads them, as blocks take None arguments."""
     blocks = list(model.get_submodule(path))
     embeddings = next(m for name, m in model.named_modules() if name.endswith("embeddings"))
     return [embeddings, *blocks[:-1]]

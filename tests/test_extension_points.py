@@ -1,4 +1,4 @@
-"""What is added from outside the package: an encoder, a family, a method, a backend, by call and by entry point."""
+"""Extensions from outside the package: an encoder, a family, a method, a backend, by call and by entry point."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""On a GPU: an explanation is that of the CPU, for every family, method and dtype, by every backend that runs there.
+"""On a GPU: an explanation equals the CPU's, for every family, method and dtype, by every backend that runs there.
 
 CALIG_FAST_TEST_DEVICE=cpu runs them all on a CPU instead, to see whether the tests themselves are right.
 """

@@ -26,7 +26,7 @@ def told() -> dict[str, tuple[str, list[str]]]:
 
 
 def place_of(module: str) -> Path:
-    """Where the tests of a module are."""
+    """Return the path of a module's tests."""
     *rooms, name = module.split("/")
     return TESTS.joinpath(*rooms, f"test_{name.lstrip('_')}.py")
 
@@ -35,7 +35,7 @@ WITHOUT = [module for module in MODULES if not place_of(module).is_file()]
 
 
 def matches(module: str, pattern: str) -> bool:
-    """Whether a pattern is of a module: `*` stands for one name."""
+    """Return True if a pattern matches a module: `*` stands for one name."""
     names, patterns = module.split("/"), pattern.split("/")
     return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
 

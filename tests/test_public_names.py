@@ -1,4 +1,4 @@
-"""What `import calig_fast` brings: the names of `__all__`, each at its first use, with types."""
+"""The public names of `import calig_fast`: the names of `__all__`, each at its first use, with types."""
 
 import subprocess
 import sys

@@ -1,1 +1,1 @@
-"""Tools of the project that no user needs."""
+"""Tools for the development of the project."""

@@ -1,1 +1,1 @@
-"""Is it faithful? Tasks x models x methods, an ablation on a tuning split, the proof on a held-out one."""
+"""Faithfulness of the methods: tasks x models x methods, an ablation on a tuning split, the test on a held-out one."""

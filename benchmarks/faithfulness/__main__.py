@@ -1,4 +1,4 @@
-"""Is it faithful? `python -m benchmarks.faithfulness` runs what has not been run yet, then writes the page."""
+"""`python -m benchmarks.faithfulness` runs the tasks without a record, then writes the page."""
 
 from __future__ import annotations
 

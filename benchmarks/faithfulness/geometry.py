@@ -1,4 +1,4 @@
-"""The speed and memory of an explanation at AfroLM's geometry, whose weights are not here."""
+"""The speed and memory of an explanation at AfroLM's geometry, without its weights."""
 
 from __future__ import annotations
 

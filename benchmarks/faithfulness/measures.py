@@ -1,4 +1,4 @@
-"""What is measured of one input: each method's scores, held against the model."""
+"""The measurements of one input: each method's scores, compared with the model."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _scored(task: Task, case: Case, split: str) -> Iterator[tuple[str, int, Tens
 
 
 def tried_on_random_sets(task: Task, case: Case, target: int, candidates: dict[str, Tensor]) -> str:
-    """The candidate whose sums over random sets of tokens go best with what removing those sets costs.
+    """The candidate with sums over random sets of tokens that correlate best with the effect of removing these sets.
 
     The logit of the class, 64 sets of 10 to 50 % of the tokens, which become the path's own reference; by correlation.
     """
@@ -85,8 +85,8 @@ def tried_on_random_sets(task: Task, case: Case, target: int, candidates: dict[s
 
 
 def randomised(task: Task, case: Case) -> dict[str, Any]:
-    """Rank correlation of calig's scores with those of the model as its weights become random, from the head down."""
-    found = metrics.model_randomisation(task.model, case.call, tokenizer=task.processor)
+    """Rank correlation of calig's scores with its scores on models with weights made random from the head on."""
+    found = metrics.model_randomisation(task.model, case.call, processor=task.processor)
     return {"method": "calig", "stages": list(found.stages), "similarities": found.similarities[0].tolist()}
 
 
@@ -111,7 +111,7 @@ def judge(task: Task, case: Case, target: int, scores: Tensor, few: bool = False
     if task.kind == "image":
         return _image(task, case, target, scores, few)
     fractions = {"fractions": FEW} if few else {}
-    e = metrics.erasure(task.model, case.call, scores, target=target, tokenizer=task.processor, **fractions)
+    e = metrics.erasure(task.model, case.call, scores, target=target, processor=task.processor, **fractions)
     found = {
         "score": _one(e.difference),
         "comprehensiveness": _one(e.comprehensiveness),

@@ -56,9 +56,9 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
     parts += [
         "## At AfroLM's size",
         "",
-        f"A text of {size['tokens']} tokens through {size['blocks']} blocks of {size['wide']} with seeded weights, "
-        f"default settings: {size['cpu_seconds']:.1f} CPU seconds on one thread, {size['extra_mib']:.0f} MiB more than "
-        "before the first call.",
+        f"A text of {size['tokens']} tokens through {size['blocks']} blocks of {size['wide']}, with seeded weights and "
+        f"default settings. It took {size['cpu_seconds']:.1f} CPU seconds on one thread, and "
+        f"{size['extra_mib']:.0f} MiB more than before the first call.",
         "",
     ]
     about = summary["machine"]
@@ -107,12 +107,12 @@ def _task(name: str, task: dict[str, Any]) -> list[str]:
 
 
 def _ablation(tasks: dict[str, Any]) -> list[str]:
-    """Every variant's score on the tuning inputs of every task, less that of the starting point."""
+    """Every variant's score on the tuning inputs of every task, minus the score of the starting point."""
     tuned = {name: task["ablation"] for name, task in tasks.items() if task["ablation"]}
     variants = list(dict.fromkeys(v for found in tuned.values() for v in found))
     lines = [
-        f"Score on the tuning inputs less that of the starting point ({START}, one signed rollout); bold where the "
-        "paired interval excludes zero. First row: the starting point's own score.",
+        f"Score on the tuning inputs minus the score of the starting point ({START}, one signed rollout); bold where "
+        "the paired interval excludes zero. First row: the starting point's own score.",
         "",
         row_of(["variant", *(f"{name} ({tasks[name]['sizes']['tune']})" for name in tuned)]),
         ruler(1 + len(tuned)),
@@ -131,7 +131,7 @@ def _ablation(tasks: dict[str, Any]) -> list[str]:
 
 
 def _removals(tasks: dict[str, Any]) -> list[str]:
-    """A few variants by three kinds of removal: does a reference do well only where removal is by it?"""
+    """A few variants by three kinds of removal: does a baseline do well only where removal uses it?"""
     texts = {name: task["removals"] for name, task in tasks.items() if task["removals"]}
     if not texts:
         return []
@@ -140,8 +140,8 @@ def _removals(tasks: dict[str, Any]) -> list[str]:
     lines = [
         "## Tuning inputs by other removals",
         "",
-        f"Score less that of {START} where a removed token becomes {', '.join(removals[:-1])}, or is deleted, in that "
-        "order; first row: the starting point's own.",
+        f"Score minus the score of {START}. A removed token becomes {', '.join(removals[:-1])}, or is deleted, in that "
+        "order. First row: the starting point's own score.",
         "",
         row_of(["variant", *texts]),
         ruler(1 + len(texts)),
@@ -154,12 +154,12 @@ def _removals(tasks: dict[str, Any]) -> list[str]:
 
 
 def _randomised(tasks: dict[str, Any]) -> list[str]:
-    """The model-randomisation check, from the head down."""
+    """The model-randomisation check, from the head to the embeddings."""
     lines = [
         "## The model-randomisation check",
         "",
-        "Rank correlation of calig's scores with those of the same model as its weights are drawn at random, from the "
-        "head down (Adebayo et al. 2018); the explained class stays.",
+        "Rank correlation of calig's scores with its scores on the same model with random weights, from the head to "
+        "the embeddings (Adebayo et al. 2018). The explained class stays.",
         "",
         row_of(["task", "inputs", "head random", "half of the parts", "everything"]),
         ruler(5),

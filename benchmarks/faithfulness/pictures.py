@@ -51,7 +51,7 @@ def vit(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
 
 @dataclass(frozen=True)
 class Normalised:
-    """What `explain` asks of an image processor: the statistics that the pixels were normalised by."""
+    """The part of an image processor that `explain` reads: the statistics of the normalisation."""
 
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: tuple[float, ...] = (0.229, 0.224, 0.225)

@@ -18,7 +18,7 @@ TRAIN = 1500
 
 
 def planted(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
-    """Film sentences, whatever they say, whose label is which of two words was put in, one to three times."""
+    """Film sentences labelled by the one of two words that was inserted, one to three times."""
     tokenizer = minilm.tokenizer()
     train, test = ([s.input for s in part] for part in sentiment.split())
     state = kept(cache, "planted", lambda: _learn([_plant(tokenizer, t, k) for k, t in enumerate(train[:TRAIN])]))

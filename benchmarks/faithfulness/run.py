@@ -90,7 +90,7 @@ def _prepare(name: str, data: Path, folder: Path) -> dict[str, int]:
 
 
 def _left(sizes: dict[str, dict[str, int]], splits: list[str], folder: Path) -> list[tuple[str, str, int]]:
-    """What has no record yet, the longest first, so that no process is left alone with one at the end."""
+    """The inputs without a record, the longest first, so that no process is left alone with one at the end."""
     found = []
     for name, counts in sizes.items():
         for split in splits:
@@ -113,7 +113,7 @@ def _file(folder: Path, name: str, split: str) -> Path:
 
 
 def records(folder: Path, name: str, split: str) -> list[dict[str, Any]]:
-    """What has been measured of a task."""
+    """The records of a task."""
     file = _file(folder, name, split)
     if not file.exists():
         return []

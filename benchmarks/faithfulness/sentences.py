@@ -79,7 +79,7 @@ def _turns(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _review(document: dict[str, Any], tokenizer: Any) -> Case:
-    """The call, the tokens of each whole word, and whether people marked it."""
+    """The call, the tokens of each whole word, and True for each word that annotators marked."""
     encoded = tokenizer(
         document["tokens"], is_split_into_words=True, truncation=True, max_length=512, return_tensors="pt"
     )

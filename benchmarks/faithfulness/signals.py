@@ -1,4 +1,4 @@
-"""What is read once of an input, so that every fusion is a few products more."""
+"""The signals that are computed once for an input, so that every fusion is a few more products."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def explainer(task: Task, **options: Any) -> Explainer:
 
 
 def read(task: Task, case: Case, **options: Any) -> Signals:
-    """The signals of an input; `options` are those of `explain`."""
+    """The signals of an input; `options` are options of `explain`."""
     a = explainer(task, method=MAPS, return_maps=True, **options)(case.call)
     if a.maps is None or a.target is None:
         raise RuntimeError("the context maps or the target are missing")
@@ -66,7 +66,7 @@ def read(task: Task, case: Case, **options: Any) -> Signals:
 
 @cache
 def _eager(task: Task) -> nn.Module:
-    """The same model with attention whose weights can be read."""
+    """The same model with readable attention weights."""
     model = copy.deepcopy(task.model)
     model.set_attn_implementation("eager")
     return model.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What a faithfulness task is: a model, inputs to tune on, inputs to prove on, and what is known of them."""
+"""A faithfulness task: a model, inputs to tune on, held-out inputs, and their labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Case:
         call: the model's arguments, one row.
         label: the true class.
         words: for a text with rationales, the span (start, end) in tokens of each word.
-        rationale: [W] bool, the words that people marked or that were planted.
+        rationale: [W] bool, the words that annotators marked or that were planted.
     """
 
     call: dict[str, Tensor]
@@ -58,7 +58,7 @@ class Task:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def reference(self, case: Case) -> Tensor:
-        """What other implementations of a path begin at: ids with padding for content, or pixels of the mean colour."""
+        """The baseline of other implementations: ids with padding for content, or pixels of the mean colour."""
         if self.kind == "image":
             pixels = case.call["pixel_values"]
             return pixels.mean((2, 3), keepdim=True).expand_as(pixels)
@@ -93,6 +93,6 @@ def words(encoded: Any) -> dict[int, tuple[int, int]]:
 
 
 def accuracy(model: nn.Module, cases: list[Case]) -> float:
-    """Share of the inputs whose label the model finds."""
+    """The accuracy of the model on the inputs."""
     with torch.inference_mode():
         return sum(int(model(**c.call).logits.argmax()) == c.label for c in cases) / len(cases)

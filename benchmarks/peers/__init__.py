@@ -1,1 +1,1 @@
-"""Our metrics' numbers beside those of Captum, ferret and Quantus, on the same models and inputs."""
+"""Our metrics compared with Captum, ferret and Quantus, on the same models and inputs."""

@@ -1,11 +1,11 @@
-"""Our metrics held against a peer's on the same inputs, where the definitions agree.
+"""Our metrics compared with another library's on the same inputs, where the definitions agree.
 
     python -m benchmarks.peers.compare_metrics captum        # in the project's own environment
     python -m benchmarks.peers.compare_metrics ferret        # in an environment of its own, see docs/metrics.md
     python -m benchmarks.peers.compare_metrics quantus
 
-Writes both numbers, the versions and the date to benchmarks/results/peers.json (peers compared earlier stay in it), and
-exits with 1 where a number differs by more than 1e-6.
+Writes both numbers, the versions and the date to benchmarks/results/peers.json; libraries compared earlier stay in it.
+Exits with 1 if a number differs by more than 1e-6.
 """
 
 from __future__ import annotations

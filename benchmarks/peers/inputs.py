@@ -1,4 +1,4 @@
-"""What every peer is compared on: small seeded models, four sentences of 20 words, three images, seeded scores."""
+"""The common inputs of all comparisons: small seeded models, sentences of 20 words, images, and seeded scores."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def texts(tokenizer: Any) -> Any:
 
 
 def text_model(vocabulary: int) -> nn.Module:
-    """A BERT of two blocks whose answers move with every word."""
+    """A BERT of two blocks that depends on every word."""
     from transformers import BertConfig, BertForSequenceClassification
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}

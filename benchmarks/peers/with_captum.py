@@ -19,7 +19,7 @@ def ours() -> dict[str, list[float]]:
     model, x = inputs.text_model(len(tokenizer)), inputs.texts(tokenizer)
     scores, sets = inputs.scores(*x["input_ids"].shape), removed(x["input_ids"])
     found = {
-        name: metrics.infidelity(model, x, scores, tokenizer=tokenizer, removed=sets, normalised=normalised)
+        name: metrics.infidelity(model, x, scores, processor=tokenizer, removed=sets, normalised=normalised)
         for name, normalised in (("infidelity", False), ("infidelity, normalised", True))
     }
     found["max-sensitivity"] = sensitivity()[0]

@@ -27,7 +27,7 @@ def ours() -> dict[str, list[float]]:
     model, x = inputs.text_model(len(tokenizer)), inputs.texts(tokenizer)
     found = {}
     for removal in ("mask", "delete"):
-        e = metrics.erasure(model, x, scores(), tokenizer=tokenizer, fractions=FRACTIONS, removal=removal)
+        e = metrics.erasure(model, x, scores(), processor=tokenizer, fractions=FRACTIONS, removal=removal)
         found[f"comprehensiveness, {removal}"], found[f"sufficiency, {removal}"] = e.comprehensiveness, e.sufficiency
     words, marked = scores()[:, 1:-1], inputs.rationales()
     found["token F1"] = metrics.token_f1(words, marked, k=K)

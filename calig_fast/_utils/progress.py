@@ -14,7 +14,7 @@ def ticker(progress: Progress, total: int) -> Iterator[Callable[[], None]]:
 
     Args:
         progress: True for a bar on standard error, where that is a terminal; a function of (done, total); or None or
-            False for nothing.
+            False for none.
         total: pieces of work.
     """
     if callable(progress):

@@ -31,7 +31,7 @@ def renamed(argument: str, value: str, names: Mapping[str, str]) -> str:
 
     Args:
         argument: name of the argument, for the message.
-        value: what the caller gave.
+        value: the caller's value.
         names: old names and the present ones.
     """
     new = names.get(value) if isinstance(value, str) else None

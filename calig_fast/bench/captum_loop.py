@@ -1,6 +1,6 @@
-"""What people do without this package: Captum's LayerIntegratedGradients at one layer after another.
+"""Captum's LayerIntegratedGradients at one layer after another.
 
-Captum 0.9 cannot integrate at the input of a block that is called with None arguments, as those of transformers 5 are.
+Captum 0.9 cannot integrate at the input of a block that is called with None arguments, as in transformers 5.
 The output of the module before is the same tensor, so it integrates there.
 """
 
@@ -30,9 +30,9 @@ class Loop:
     Args:
         forward: x to logits [N,C].
         x: word embeddings [1,T,E] or pixels [1,C,H,W].
-        low: the reference, of the same shape.
+        low: the baseline, of the same shape.
         target: class.
-        before: the modules whose outputs are the inputs of the blocks.
+        before: the modules with the inputs of the blocks as outputs.
     """
 
     forward: Callable[[Tensor], Tensor]
@@ -97,7 +97,7 @@ def layer_relevance(
 
 
 def loop(model: nn.Module, encoder: Encoder, one: Inputs, target: int) -> Loop:
-    """One input with the default reference, ready for Captum.
+    """One input with the default baseline, ready for Captum.
 
     Args:
         model: the user's model, in eval mode.
@@ -124,7 +124,7 @@ def loop(model: nn.Module, encoder: Encoder, one: Inputs, target: int) -> Loop:
 
 
 def _ends(model: nn.Module, encoder: Encoder, one: Inputs) -> tuple[str, Tensor, Tensor]:
-    """What Captum integrates from and to: the argument's name, the input and its reference."""
+    """The endpoints of Captum's path: the argument's name, the input and its baseline."""
     if one.ids is None:
         key, x = one.pixels
         told = reference(None, one).call
@@ -141,7 +141,7 @@ def _ends(model: nn.Module, encoder: Encoder, one: Inputs) -> tuple[str, Tensor,
 
 
 def modules_before(model: nn.Module, blocks: Sequence[str], run: Callable[[], Any]) -> tuple[nn.Module, ...]:
-    """The modules whose outputs are the inputs of the blocks.
+    """The modules with the inputs of the blocks as outputs.
 
     Args:
         model: any model.

@@ -1,4 +1,4 @@
-"""How far an answer is from another, and the gates that refuse a benchmark of wrong answers."""
+"""Differences of answers, and the checks that refuse a benchmark of wrong answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RedGateError(RuntimeError):
 
 
 def errors(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[float]:
-    """Relative error of r_l a layer, norm over tokens, the worst over the inputs; 0 of what is nothing in both.
+    """Relative error of r_l a layer, norm over tokens, the worst over the inputs; 0 where both are zero.
 
     Args:
         got: r_l [L,T] of every input.
@@ -39,10 +39,10 @@ def gate(what: str, worst: float, limit: float) -> None:
 
 
 def same(answers: Mapping[str, list[Tensor]], oracle: list[Tensor], exact: Callable[[], list[Tensor]]) -> float:
-    """Hold answers at the same nodes against the autograd engine's; the largest difference.
+    """Compare answers at the same nodes with the autograd engine's; return the largest difference.
 
-    Where one is further off than `SAME`, the model itself may magnify what float32 rounds: then both are held against
-    the autograd engine in float64. The answer may be `ROUNDED` times as far off as its own float32.
+    Where one differs by more than `SAME`, the model itself may magnify the rounding of float32. Then both are compared
+    with the autograd engine in float64. The error of the answer may be `ROUNDED` times the error of its own float32.
 
     Args:
         answers: name to r_l [L,T] of every input.

@@ -15,7 +15,7 @@ PACKAGES = ("torch", "transformers", "timm", "captum", "numpy")
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, threads, versions (None for what is not installed) and today's date, as plain values."""
+    """Processor, cores, threads, versions (None if not installed) and today's date, as plain values."""
     return {
         "date": datetime.date.today().isoformat(),
         "processor": _processor(),
@@ -29,7 +29,7 @@ def describe() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Its name, and the numbers that tell generations of one name apart."""
+    """Its name, and the numbers that distinguish generations of one name."""
     lines = [line.partition(":") for line in _lines("/proc/cpuinfo")]
     told = {key.strip(): value.strip() for key, _, value in lines}
     name = told.get("model name", platform.processor())

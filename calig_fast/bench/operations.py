@@ -97,7 +97,7 @@ def double(value: Any) -> Any:
 
 
 def agree(run: Callable[..., Any], args: tuple[Any, ...], backend: str, dtype: torch.dtype) -> bool:
-    """Whether the backend's answer is the float64 reference's, to the dtype's own accuracy."""
+    """Return True if the backend's answer equals the float64 definition to the accuracy of the dtype."""
     got, wanted = run(*args, backend=backend), run(*map(double, args), backend="torch")
     pairs = [(got, wanted)] if isinstance(got, torch.Tensor) else list(zip(got, wanted, strict=True))
     eps = torch.finfo(dtype).eps

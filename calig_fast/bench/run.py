@@ -29,7 +29,7 @@ Layers = list[Tensor]  # r_l [L,T] of every input
 
 @dataclass
 class Row:
-    """What one contender took, round by round, and how far its layer scores are from the converged ones.
+    """The times of one contender, round by round, and the error of its layer scores.
 
     Args:
         name: of the contender.
@@ -74,7 +74,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Work:
-    """A model and its inputs, explained one at a time by an `Explainer` that knows nothing of earlier rounds."""
+    """A model and its inputs, explained one at a time by an `Explainer` without memory of earlier rounds."""
 
     model: nn.Module
     processor: Any
@@ -150,7 +150,7 @@ def bench(
 
 
 def _default_holds(work: Work, wanted: Layers) -> None:
-    """Refuse where our default says converged and misses twice its tolerance."""
+    """Refuse if our default reports convergence and exceeds twice its tolerance."""
     for a, exact in zip(work.explained(), wanted, strict=True):
         keep = a.layer_converged[0]
         off = errors([layers([a])[0][keep]], [exact[keep]]) if bool(keep.any()) else [0.0]
@@ -158,7 +158,7 @@ def _default_holds(work: Work, wanted: Layers) -> None:
 
 
 def _checked(work: Work) -> tuple[list[Loop], str, str, float]:
-    """Answers at equal nodes held against the autograd engine's.
+    """The comparison of answers at equal nodes with the autograd engine.
 
     Returns:
         the inputs as Captum takes them, or none and why; our engine; the largest difference.
@@ -175,7 +175,7 @@ def _checked(work: Work) -> tuple[list[Loop], str, str, float]:
 
 
 def _loops(work: Work, found: list[Attribution]) -> tuple[list[Loop], str]:
-    """Every input as Captum takes it; or none, and why."""
+    """Every input as Captum takes it; or none, with the reason."""
     if importlib.util.find_spec("captum") is None:
         return [], 'it is not installed: pip install "calig_fast[bench]"'
     encoder = Explainer(work.model, work.processor).encoder
@@ -206,6 +206,6 @@ def _time(row: Row, run: Callable[[], tuple[Layers, int]], wanted: Layers) -> No
 
 
 def _wait() -> None:
-    """Until a GPU has done what it was told."""
+    """Wait for the queued kernels of a GPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

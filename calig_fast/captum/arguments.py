@@ -1,4 +1,4 @@
-"""Captum's kinds of arguments, checked: inputs, baselines, targets, and what else the forward function takes."""
+"""Checks of Captum's kinds of arguments: inputs, baselines, targets, and additional forward arguments."""
 
 from __future__ import annotations
 
@@ -66,19 +66,19 @@ def as_tensors(baselines: Sequence[Baseline], inputs: Tensors) -> Tensors:
 
 
 def as_arguments(additional: Any) -> tuple[Any, ...]:
-    """What the forward function takes beside the inputs, as a tuple."""
+    """Return the additional forward arguments as a tuple."""
     if additional is None:
         return ()
     return additional if isinstance(additional, tuple) else (additional,)
 
 
 def repeated(values: Sequence[Any], times: int) -> tuple[Any, ...]:
-    """Tensors with an axis of rows `times` over, one batch after another; anything else as it is."""
+    """Tensors with an axis of rows `times` over, one batch after another; other values unchanged."""
     return tuple(torch.cat([v] * times) if isinstance(v, Tensor) and v.dim() else v for v in values)
 
 
 def repeated_target(target: Any, times: int) -> Any:
-    """The targets of the batch `times` over; one for all rows is left as it is."""
+    """The targets of the batch `times` over; one for all rows stays unchanged."""
     if isinstance(target, list):
         return target * times
     if isinstance(target, Tensor) and target.numel() > 1:
@@ -87,7 +87,7 @@ def repeated_target(target: Any, times: int) -> Any:
 
 
 def call(forward: Forward, arguments: Sequence[Any]) -> Tensor:
-    """What the forward function makes of its arguments; one that takes none is called with none.
+    """Return the output of the forward function; a function without parameters is called without arguments.
 
     Raises:
         TypeError: it returned something else than a tensor.
@@ -109,7 +109,7 @@ def selected(output: Tensor, target: Any) -> Tensor:
     """The explained number of each row.
 
     Args:
-        output: what the forward function returned, [N,...].
+        output: of the forward function, [N,...].
         target: None (the output is one number a row already), an int or a tensor with one, a tuple of indices into the
             axes after the first, N ints as a list or tensor, or a list of N tuples.
 

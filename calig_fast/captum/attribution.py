@@ -1,4 +1,4 @@
-"""What the three classes have in common."""
+"""The common base of the three classes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class GradientAttribution:
 
     Attributes:
         allow_native: let the native engine compute the blocks of an encoder that it knows.
-        engine: what computed the blocks in the last call, "native" or "autograd"; "" before the first.
+        engine: the engine of the blocks in the last call, "native" or "autograd"; "" before the first.
         not_native: why not the native engine; "" where it was.
     """
 
@@ -60,7 +60,7 @@ class GradientAttribution:
 
     @property
     def multiplies_by_inputs(self) -> bool:
-        """Whether gradients are multiplied by the difference between input and baseline."""
+        """True if gradients are multiplied by the difference between input and baseline."""
         return self._multiply_by_inputs
 
     def compute_convergence_delta(
@@ -71,7 +71,7 @@ class GradientAttribution:
         target: Any = None,
         additional_forward_args: Any = None,
     ) -> Tensor:
-        """What completeness misses: sum of the attributions - (F(end) - F(start)).
+        """Compute the error of completeness: sum of the attributions - (F(end) - F(start)).
 
         Args:
             attributions: a tensor or a tuple of them, [B,...] each.
@@ -100,7 +100,7 @@ class GradientAttribution:
             return total - (high - low)
 
     def _either(self, native: Callable[[], Result], reference: Callable[[], Result]) -> Result:
-        """What the native engine finds, where it can, else what autograd through the caller's modules finds."""
+        """Return the result of the native engine if it can run, else of autograd through the caller's modules."""
         if self.allow_native:
             try:
                 found = native()

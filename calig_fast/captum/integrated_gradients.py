@@ -38,7 +38,7 @@ class IntegratedGradients(GradientAttribution):
         multiply_by_inputs: multiply by x - x'; False leaves the mean gradient along the path.
 
     Attributes:
-        gradient_func: what takes the gradients, None for autograd; called as Captum's is, with forward_fn, inputs,
+        gradient_func: computes the gradients, None for autograd; called as Captum's is, with forward_fn, inputs,
             target_ind and additional_forward_args by name.
     """
 
@@ -79,7 +79,7 @@ class IntegratedGradients(GradientAttribution):
             `return_convergence_delta` that and delta [B].
 
         Raises:
-            ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
+            ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
         """
         x = as_inputs(inputs)
         low = as_baselines(baselines, x)
@@ -122,7 +122,7 @@ class IntegratedGradients(GradientAttribution):
         )
 
     def attribute_future(self) -> None:
-        """Not there, as in Captum.
+        """Not implemented, as in Captum.
 
         Raises:
             NotImplementedError: always.

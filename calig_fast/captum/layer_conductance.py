@@ -27,10 +27,12 @@ from .path import overlapping, points, steps_at_once
 
 
 class LayerConductance(LayerAttribution):
-    """Conductance of what a layer returns (or receives): Integrated Gradients of the inputs as they pass through it.
+    """Conductance of a layer's output (or input): Integrated Gradients of the inputs through this layer.
 
-    sum_s dF/dh(x_s) * (h(x_{s+1}) - h(x_s)) along x_s = x' + a_s (x - x') (Dhamdhere, Sundararajan and Yan, arXiv
-    1805.12233, with the derivative of h along the path as a difference, as in Shrikumar and others, arXiv 1807.09946).
+    sum_s dF/dh(x_s) * (h(x_{s+1}) - h(x_s)) along x_s = x' + a_s (x - x')
+
+    (Dhamdhere, Sundararajan and Yan, arXiv 1805.12233). The derivative of h along the path is a difference, as in
+    Shrikumar and others, arXiv 1807.09946.
 
     Args:
         forward_func: F, or a function of which `target` picks F; called with the inputs, then
@@ -71,7 +73,7 @@ class LayerConductance(LayerAttribution):
                 nodes alone are used.
             internal_batch_size: most rows at a time; None for all at once (or as many as the native engine likes).
             return_convergence_delta: return the delta too.
-            attribute_to_layer_input: take what the layer receives, not what it returns.
+            attribute_to_layer_input: attribute to the layer's input, not to its output.
             grad_kwargs: options of torch.autograd.grad.
 
         Returns:
@@ -79,7 +81,7 @@ class LayerConductance(LayerAttribution):
             `return_convergence_delta` that and delta [B].
 
         Raises:
-            ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
+            ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
         """
         x = as_inputs(inputs)
         low = as_baselines(baselines, x)

@@ -29,10 +29,12 @@ from .path import integral, steps_at_once
 
 
 class LayerIntegratedGradients(LayerAttribution):
-    """Integrated Gradients of a forward function at what one or several layers return (or receive).
+    """Integrated Gradients of a forward function at the output (or input) of one or several layers.
 
-    (h - h') * integral over a in [0,1] of dF/dh at h' + a (h - h'), h and h' being the layer's values at the inputs and
-    at the baselines, everything below it as the inputs make it (Sundararajan, Taly and Yan, arXiv 1703.01365).
+    (h - h') * integral over a in [0,1] of dF/dh at h' + a (h - h')
+
+    h and h' are the layer's values at the inputs and at the baselines (Sundararajan, Taly and Yan, arXiv 1703.01365).
+    Modules before the layer keep their values at the inputs.
 
     Args:
         forward_func: F, or a function of which `target` picks F; called with the inputs, then
@@ -80,7 +82,7 @@ class LayerIntegratedGradients(LayerAttribution):
             method: "gausslegendre", "riemann_left", "riemann_right", "riemann_middle" or "riemann_trapezoid".
             internal_batch_size: most rows at a time; None for all at once (or as many as the native engine likes).
             return_convergence_delta: return the delta too.
-            attribute_to_layer_input: take what the layer receives, not what it returns.
+            attribute_to_layer_input: attribute to the layer's input, not to its output.
             grad_kwargs: options of torch.autograd.grad.
 
         Returns:
@@ -88,7 +90,7 @@ class LayerIntegratedGradients(LayerAttribution):
             of layers. With `return_convergence_delta` that and delta [B].
 
         Raises:
-            ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
+            ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
         """
         x = as_inputs(inputs)
         low_x = as_tensors(as_baselines(baselines, x), x)

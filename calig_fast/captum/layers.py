@@ -1,4 +1,4 @@
-"""What layers receive or return in a forward pass: read, replaced, or watched with its gradient."""
+"""Inputs and outputs of layers in a forward pass: read, replaced, or recorded with their gradients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Hook = Callable[[int, Any], Any]
 
 
 class Values:
-    """The tensors at some layers, as their hooks find them; where a layer runs more than once, those of the last time.
+    """The tensors at some layers, as their hooks find them; the tensors of the last run if a layer runs more than once.
 
     Args:
         layers: the layers.
@@ -30,7 +30,7 @@ class Values:
         self._lock = threading.Lock()  # DataParallel runs its replicas, and their hooks, in threads
 
     def keep(self, number: int, value: Any) -> Tensors:
-        """Take what a hook of layer `number` was given.
+        """Store the tensors that a hook of layer `number` received.
 
         Raises:
             TypeError: it holds something that is no tensor.
@@ -72,7 +72,7 @@ class Values:
 
 @contextmanager
 def hooked(layers: Sequence[nn.Module], at_input: bool, hook: Hook) -> Iterator[None]:
-    """Have `hook` see, and with what it returns replace, what layers receive (positional arguments) or return."""
+    """Call `hook` with the layers' inputs (positional arguments) or outputs, and replace them by its result."""
 
     def before(number: int) -> Callable[..., Any]:
         return lambda module, inputs: hook(number, inputs)
@@ -94,7 +94,7 @@ def hooked(layers: Sequence[nn.Module], at_input: bool, hook: Hook) -> Iterator[
 
 
 def like(value: Any, tensors: Tensors) -> Any:
-    """The tensors in the form of what a layer received or returned."""
+    """The tensors in the structure of a layer's input or output."""
     if isinstance(value, tuple | list):
         return list(tensors) if isinstance(value, list) else tensors
     return tensors[0]
@@ -102,7 +102,7 @@ def like(value: Any, tensors: Tensors) -> Any:
 
 @contextmanager
 def read(values: Values) -> Iterator[None]:
-    """Read what passes through the layers."""
+    """Read the inputs or outputs of the layers."""
 
     def hook(number: int, value: Any) -> None:
         values.keep(number, tuple(v.clone() for v in values.keep(number, value)))  # a later module may work in place
@@ -113,14 +113,14 @@ def read(values: Values) -> Iterator[None]:
 
 @contextmanager
 def replaced(values: Values, tensors: Sequence[Tensors]) -> Iterator[None]:
-    """Put other tensors in the place of what passes through the layers."""
+    """Replace the inputs or outputs of the layers by other tensors."""
     with hooked(values.layers, values.at_input, lambda number, value: like(value, tensors[number])):
         yield
 
 
 @contextmanager
 def differentiable(values: Values) -> Iterator[None]:
-    """Read what passes through the layers, so that gradients to it can be asked for."""
+    """Read the inputs or outputs of the layers as tensors that gradients can be computed for."""
 
     def hook(number: int, value: Any) -> Any:
         kept = tuple(t if t.requires_grad else _leaf(t) for t in values.keep(number, value))

@@ -1,4 +1,4 @@
-"""What a block is told beside its hidden state, as far as it says no more than which tokens are padding."""
+"""The arguments of a block beside its hidden state, if they carry no more than a padding mask."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IGNORED = {"position_ids", "cache_position"}  # the blocks of the families have
 
 
 def key_mask(args: Sequence[Any], kwargs: Mapping[str, Any], hidden: Tensor) -> Tensor:
-    """Real tokens, from what a block is told.
+    """Real tokens, from the arguments of a block.
 
     Args:
         args: its positional arguments after the hidden state.
@@ -26,7 +26,7 @@ def key_mask(args: Sequence[Any], kwargs: Mapping[str, Any], hidden: Tensor) -> 
         [N,T] bool.
 
     Raises:
-        NotNativeError: it is told something else too.
+        NotNativeError: it has other arguments too.
     """
     told = [*args, *(v for k, v in kwargs.items() if k not in _IGNORED)]
     tensors = [v for v in told if isinstance(v, Tensor)]
@@ -42,7 +42,7 @@ def key_mask(args: Sequence[Any], kwargs: Mapping[str, Any], hidden: Tensor) -> 
 
 
 def _allowed(mask: Tensor) -> Tensor:
-    """Which keys may be looked at, bool."""
+    """The keys that a query may attend to, bool."""
     if mask.dtype == torch.bool:
         return mask
     binary = (mask == 0) | (mask == 1)
@@ -54,7 +54,7 @@ def _allowed(mask: Tensor) -> Tensor:
 
 
 def _keys(allowed: Tensor) -> Tensor:
-    """[N,T] of a mask [N,T] or [N,1,1 or T,T] in which every real token looks at the same keys."""
+    """[N,T] of a mask [N,T] or [N,1,1 or T,T] in which every real token attends to the same keys."""
     if allowed.dim() == 2:
         return allowed
     if allowed.dim() != 4 or allowed.shape[1] != 1:

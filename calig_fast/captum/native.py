@@ -1,9 +1,9 @@
-"""The native engine in a forward function of the caller's: its blocks are swapped for ours while gradients are taken.
+"""The native engine in a forward function of the caller: its blocks are replaced by ours while gradients are computed.
 
-Whatever lies before, after and around the blocks stays the caller's own code. What no gradient is asked of is not run
-again: blocks below the layer hand over what they gave in the ordinary pass. Nothing of this is taken on trust. The
-blocks' outputs and the forward function's are held against those of an ordinary pass first, and what is not computed
-is NaN, so that a function that reads it (hidden states of every block, say) is found out.
+The code before, after and around the blocks stays the caller's own. Blocks without a requested gradient do not run
+again: blocks before the layer return their outputs of the ordinary pass. Every call is verified. The outputs of the
+blocks and of the forward function are first compared with an ordinary pass. Values that are not computed are NaN, so
+that a function that reads them (hidden states of every block, say) is detected.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Pick = Callable[[Tensor, int], Tensor]
 
 
 class Shortcut:
-    """Blocks of the caller's model that are swapped for ours: watched, proven, then used as a context manager."""
+    """Blocks of the caller's model replaced by ours: recorded, verified, then used as a context manager."""
 
     def __init__(self) -> None:
         self._watch = Watch((), False)
@@ -52,18 +52,18 @@ class Shortcut:
 
     @contextmanager
     def watch(self, layers: Sequence[nn.Module], at_input: bool = False) -> Iterator[None]:
-        """Watch the ordinary pass of the inputs that is made meanwhile.
+        """Record the ordinary pass of the inputs that runs inside the context.
 
         Args:
             layers: where gradients are taken; none for the inputs themselves.
-            at_input: at what the layers receive, not at what they return.
+            at_input: at the layers' inputs, not at their outputs.
         """
         self._watch = Watch(layers, at_input)
         with self._watch.running():
             yield
 
     def extra(self, run: Callable[[], Tensor], x: Tensors, layers: Sequence[nn.Module], at_input: bool) -> Tensor:
-        """An ordinary pass that is made for watching alone; it leaves no trace, in random numbers or in the model.
+        """An ordinary pass for recording alone; random state and model stay unchanged.
 
         Args:
             run: makes it.
@@ -72,7 +72,7 @@ class Shortcut:
             at_input: see `watch`.
 
         Returns:
-            what the pass gave.
+            the result of the pass.
 
         Raises:
             NotNativeError: it would leave a trace, or draws random numbers.
@@ -82,7 +82,7 @@ class Shortcut:
             return run()
 
     def heeds(self, options: dict[str, Any] | None) -> None:
-        """Raise where options of torch.autograd.grad ask for more than the blocks' way back does.
+        """Raise where options of torch.autograd.grad ask for more than the blocks' backward pass does.
 
         Raises:
             NotNativeError: naming them.
@@ -92,13 +92,13 @@ class Shortcut:
             raise NotNativeError(f"grad_kwargs {others} are autograd's own affair")
 
     def prove(self, own: Tensor, run: Output, ends: tuple[Tensors, Tensors], pick: Pick, at_once: int) -> None:
-        """Hold the shortcut against the ordinary pass, and find out whether the last block's first row is enough.
+        """Compare the shortcut with the ordinary pass, and test if the last block's first row is enough.
 
         Args:
-            own: what the forward function returned for the inputs.
-            run: what the forward function returns at points of so many batches.
+            own: the output of the forward function for the inputs.
+            run: returns the forward function's output at points of a number of batches.
             ends: the points at the inputs, and those at the baselines.
-            pick: what is explained of the output for so many batches.
+            pick: selects the explained numbers of the output for a number of batches.
             at_once: batches that may be run at once; with 1 its rows may depend on each other, as nothing joins them.
 
         Raises:
@@ -131,7 +131,7 @@ class Shortcut:
         )
 
     def steps(self, at_once: int, rows: int, least: int = 1) -> int:
-        """Nodes that go through the blocks at once: those asked for, as far as they fit a wave."""
+        """Nodes that go through the blocks at once: the requested number, limited by the memory budget."""
         stack, hidden = self._proven(), self._watch.runs[0].hidden
         tokens, width = int(hidden.shape[1]), int(hidden.shape[2])
         passed = range(max(self._start, self._plain_until), len(self._watch.runs))
@@ -153,7 +153,7 @@ class Shortcut:
         return self._stack
 
     def _blocks(self) -> list[Block]:
-        """The blocks' weights, in the order that they run."""
+        """The blocks' weights, in the order of execution."""
         watch = self._watch
         if watch.root is None or watch.encoder is None or watch.encoder.read is None:
             raise NotNativeError(watch.refusal or "forward_func runs no encoder that a family knows")
@@ -177,7 +177,7 @@ class Shortcut:
         return found
 
     def _place(self, depth: int) -> None:
-        """Between which blocks the layers lie."""
+        """The position of the layers between the blocks."""
         watch = self._watch
         inner = {id(m) for r in watch.runs for m in r.block.modules() if m is not r.block}
         for layer, places in zip(watch.layers, watch.places, strict=True):
@@ -191,7 +191,7 @@ class Shortcut:
         self._bounds = sorted({self._start, *cuts, depth})
 
     def _run(self, block: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        """In the place of a block's forward."""
+        """Replace a block's forward."""
         runs = self._watch.runs
         number = self._done
         self._done = (number + 1) % len(runs)
@@ -202,7 +202,7 @@ class Shortcut:
         return (out, *ordinary[1:]) if isinstance(ordinary, tuple) else out
 
     def _output(self, number: int, hidden: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        """What block `number` gives: the last of each run of blocks what all of them make, those before it NaN."""
+        """Return the output of block `number`: the last block of a run returns the output of all, earlier ones NaN."""
         if number < self._start:
             if number < self._start - 1:
                 return _nothing(hidden)
@@ -232,7 +232,7 @@ def _check_tensors(runs: Sequence[Run]) -> None:
 
 
 def _plain(block: nn.Module) -> nn.Module:
-    """The block, where nothing but its own code decides its output and its gradients."""
+    """Return the block if only its own code determines its output and its gradients."""
     for module in block.modules():
         if module._backward_hooks or module._backward_pre_hooks:
             raise NotNativeError(f"a {type(module).__name__} has backward hooks, which may change its gradients")
@@ -243,7 +243,7 @@ def _plain(block: nn.Module) -> nn.Module:
 
 @contextmanager
 def _no_random_numbers(tensors: Tensors) -> Iterator[None]:
-    """Random numbers drawn meanwhile are put back, and their drawer is found out: in waves he would draw others."""
+    """Restore the random state and detect code that draws random numbers, which would differ between batches."""
     devices = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
 
     def states() -> list[Tensor]:
@@ -262,7 +262,7 @@ def _nothing(hidden: Tensor) -> Tensor:
 
 
 def _same(output: Tensor, own: Tensor, found: Tensor, limit: float) -> bool:
-    """Whether what is explained of the inputs is the same, as far as the blocks' own rounding lets it."""
+    """Return True if the explained outputs are equal, up to the rounding of the blocks."""
     size = output[output.isfinite()].abs()
     difference = (own - found[: len(own)]).abs().max()
     return size.numel() > 0 and bool(difference <= limit * size.max())

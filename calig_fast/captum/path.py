@@ -19,7 +19,7 @@ def points(low: Sequence[Baseline], high: Tensors, nodes: Sequence[float]) -> Te
 
 
 def steps_at_once(internal_batch_size: int | None, rows: int, n: int, least: int = 1) -> int:
-    """How many of n nodes go through the model at once.
+    """Return the number of nodes, of n, that go through the model at once.
 
     Args:
         internal_batch_size: rows the caller allows, None for all of them.

@@ -1,4 +1,4 @@
-"""Nodes and weights as Captum has them, rounded to float32 where it rounds them."""
+"""Captum's nodes and weights, rounded to float32 where Captum rounds them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check(n_steps: Any, method: Any, extra: int = 0) -> None:
 
 
 def nodes(method: str, n: int) -> list[float]:
-    """The n nodes in [0, 1]; those of the Riemann sums come out of float32 numbers."""
+    """The n nodes in [0, 1]; the nodes of the Riemann sums are computed from float32 numbers."""
     if method == "gausslegendre":
         found: list[float] = (0.5 * (1 + np.polynomial.legendre.leggauss(n)[0])).tolist()
         return found
@@ -46,7 +46,7 @@ def nodes(method: str, n: int) -> list[float]:
 
 
 def weights(method: str, n: int) -> list[float]:
-    """Their n weights. Those of the trapezoid add up to (n - 1) / n, which is Captum's choice, not the rule's."""
+    """Their n weights. The trapezoid's weights add up to (n - 1) / n, which is Captum's choice, not the rule's."""
     if method == "gausslegendre":
         found: list[float] = (0.5 * np.polynomial.legendre.leggauss(n)[1]).tolist()
         return found

@@ -1,4 +1,4 @@
-"""Which encoder a forward function runs, how, and where its layers lie: seen in one ordinary pass, however wrapped."""
+"""Find the encoder that a forward function runs, and its layers, in one ordinary pass through any wrapper."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Run:
         block: the module.
         args: its positional arguments.
         kwargs: its named ones.
-        output: what it returned.
+        output: its result.
     """
 
     block: nn.Module
@@ -45,13 +45,13 @@ class Run:
 
     @property
     def made(self) -> Tensor:
-        """The hidden state that it made."""
+        """The hidden state that it returned."""
         found: Tensor = self.output[0] if isinstance(self.output, tuple) else self.output
         return found
 
 
 class Watch:
-    """What a pass ran.
+    """The blocks and layers that a forward pass ran.
 
     Args:
         layers: layers that have to lie in the model that is looked for.
@@ -61,7 +61,7 @@ class Watch:
     Attributes:
         root: the outermost module with an encoder that a family knows and all the layers in it, or None.
         encoder: that encoder, or None.
-        refusal: what a family said of a model that it knows and that cannot be explained.
+        refusal: a family's reason why a model that it knows cannot be explained.
         runs: the runs of its blocks, in order.
         places: for each layer, how many blocks had run each time that its input (or its output) was there.
     """
@@ -79,7 +79,7 @@ class Watch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Watch the pass that is made meanwhile."""
+        """Record the pass that runs inside the context."""
         self._handles.append(register_module_forward_pre_hook(self._called))
         try:
             yield
@@ -88,7 +88,7 @@ class Watch:
                 handle.remove()
 
     def _called(self, module: nn.Module, inputs: Any) -> None:
-        """A module is about to run: is the encoder in it?"""
+        """Look for the encoder in a module that is about to run."""
         if threading.get_ident() != self._thread:
             return
         if self._spare_statistics and isinstance(module, _NormBase) and module.training:

@@ -1,4 +1,4 @@
-"""The command `calig`: explain a saved model's decisions, compare methods, time it, and ask what is installed."""
+"""The command `calig`: explain a saved model's decisions, compare methods, measure times, and list the installation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .explain import explain
 
 app = typer.Typer(
     cls=OneLine,
-    help="Explain what a transformer classifier decided, with an error bound.",
+    help="Explain decisions of a transformer classifier, with an error bound.",
     epilog="Exit codes: 0 done; 1 the work failed; 2 what was asked cannot be done. An error is one line on standard "
     "error; --debug shows where it came from.",
     no_args_is_help=True,

@@ -1,4 +1,4 @@
-"""`calig bench`: how long an explanation of one's own model takes, beside Captum's."""
+"""`calig bench`: the time of an explanation of the user's model, beside Captum's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`calig compare`: several methods on the same inputs, with how faithful each is and what it costs."""
+"""`calig compare`: several methods on the same inputs, with their faithfulness and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of `calig compare`: the tables, then what every method says, side by side."""
+"""The page of `calig compare`: the tables, then the explanations of all methods side by side."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def page(
         columns: of the table of methods.
         rows: its rows.
         agreement: table of rank agreement, its head first.
-        note: what the first table means.
-        compared: the methods, whose attributions are shown.
+        note: the meaning of the first table.
+        compared: the methods with the attributions to show.
     """
     shown = compare_fragment(compare({one.name: one.attribution for one in compared if one.attribution is not None}))
     template = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)

@@ -1,4 +1,4 @@
-"""Methods on the same inputs: what each says, how faithful it is, what it costs."""
+"""Methods on the same inputs: explanation, faithfulness and time."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MEASURES = ("comprehensiveness", "sufficiency", "difference", "log_odds")
 
 @dataclass(frozen=True)
 class Compared:
-    """What is known of one method.
+    """The results of one method.
 
     Args:
         name: of the method.
-        attribution: what it says; None for a random order.
-        seconds: what explaining all inputs took, wall seconds.
-        erasure: what erasing says of it.
+        attribution: its explanation; None for a random order.
+        seconds: wall seconds for all inputs.
+        erasure: its erasure metrics.
         intervals: mean and interval of each of `MEASURES`; None where fewer than two inputs are there.
         to_first: comprehensiveness - sufficiency beside the first method's on the same inputs, the same proviso.
     """
@@ -53,11 +53,11 @@ def methods(
     Args:
         found: model and inputs.
         names: of the methods.
-        baselines: the reference, None for the default.
-        removal: what erased tokens become, None for the default.
+        baselines: the baseline, None for the default.
+        removal: the replacement of erased tokens, None for the default.
 
     Returns:
-        what is known of each, and Spearman's rank agreement of every two.
+        the results of each, and Spearman's rank agreement of every two.
     """
     # not timed: the first call of a process takes 0.3 s more (a MiniLM, an EPYC), which is no method's
     Explainer(found.model, found.processor, method=names[0], baselines=baselines, n_steps=1)(found.inputs[:1])
@@ -91,7 +91,7 @@ def methods(
 
 
 def _random(like: Attribution) -> Attribution:
-    """The attribution with scores that say nothing, the same every time."""
+    """The attribution with random scores, the same every time."""
     noise = torch.rand(like.scores.shape, generator=torch.Generator().manual_seed(0))
     return replace(like, scores=noise.to(like.scores.device))
 

@@ -1,4 +1,4 @@
-"""`calig doctor`: what is installed and what runs."""
+"""`calig doctor`: the installed parts and the backends that run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("torch", "transformers", "timm", "captum", "matplotlib", "pyarrow", 
 
 
 def doctor(json: options.Json = None, debug: options.Debug = False) -> None:
-    """Say what is installed, which backends run, and why the others do not."""
+    """Show the installed parts, the backends that run, and the reasons of those that do not."""
     with plain_errors(debug):
         from dataclasses import asdict
 

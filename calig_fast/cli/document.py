@@ -8,7 +8,7 @@ from .. import Attribution
 
 
 def document(attribution: Attribution) -> dict[str, Any]:
-    """What an explanation says, every input with its words or patches and its layers.
+    """Convert an explanation to plain data, every input with its words or patches and its layers.
 
     Args:
         attribution: of texts or images.
@@ -68,7 +68,7 @@ def _layer(a: Attribution, b: int, layer: int) -> dict[str, Any]:
 
 
 def _simple(value: Any) -> Any:
-    """What JSON can hold as it is, else its name."""
+    """Return a value that JSON can hold unchanged, else its name."""
     if isinstance(value, dict):
         return {str(name): _simple(v) for name, v in value.items()}
     if isinstance(value, list | tuple):

@@ -23,7 +23,7 @@ def code_of(error: Exception) -> int:
 
 @contextlib.contextmanager
 def plain_errors(debug: bool) -> Iterator[None]:
-    """An error as one line and an exit code; with `debug` as the traceback that it is."""
+    """Show an error as one line and an exit code; with `debug` as a traceback."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""`calig explain`: why a saved model decided as it did."""
+"""`calig explain`: explain the decisions of a saved model."""
 
 from __future__ import annotations
 

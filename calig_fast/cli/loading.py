@@ -1,4 +1,4 @@
-"""What the command's options name, read from disk: a saved classifier, texts and pictures."""
+"""Loading of the files that the command's options name: a saved classifier, texts and pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..inputs.text import has_vocabulary
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model, what prepares its inputs, the inputs, and the class that is asked about.
+    """A model, its processor, the inputs, and the explained class.
 
     Args:
         model: the classifier, in eval mode.
@@ -42,7 +42,7 @@ def load(
     target: str | None,
     device: str | None,
 ) -> Loaded:
-    """Everything that the options name.
+    """Load the model and the inputs that the options name.
 
     Raises:
         ValueError: neither texts nor images, or both; a folder that holds no such classifier; no class of that name.
@@ -91,7 +91,7 @@ def _picture(path: Path) -> Any:
     from PIL import Image
 
     picture = Image.open(path)
-    picture.load()  # a damaged file is told now, and the file is closed
+    picture.load()  # a damaged file is reported now, and the file is closed
     return picture
 
 
@@ -115,7 +115,7 @@ def _need(package: str) -> None:
 
 
 def _is_timm(folder: Path) -> bool:
-    """Whether the folder's configuration is one that timm writes, which names an architecture of its own."""
+    """Return True if timm wrote the folder's configuration, which names an architecture of its own."""
     told = folder / "config.json"
     try:
         return isinstance(json.loads(told.read_text(encoding="utf-8")).get("architecture"), str)
@@ -143,7 +143,7 @@ def _transformers(folder: Path, image: bool) -> tuple[Any, Any]:
     import transformers
     from safetensors import SafetensorError
 
-    reports: Any = transformers.logging  # what it reports is checked below, and told in one line
+    reports: Any = transformers.logging  # its report is checked below, and shown in one line
     reports.set_verbosity_error()
     reports.disable_progress_bar()
     kinds = ("AutoModelForImageClassification", "AutoImageProcessor")

@@ -1,4 +1,4 @@
-"""Where a command's answer goes: standard output, or a file; all else goes to standard error."""
+"""Output of a command: the answer to standard output or a file, all else to standard error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STDOUT = Path("-")
 
 
 def folders_exist(*paths: Path | None) -> None:
-    """Refuse a file in a folder that is not there, before any work is done.
+    """Refuse a file in a missing folder, before any work is done.
 
     Raises:
         FileNotFoundError: naming the file.
@@ -24,7 +24,7 @@ def folders_exist(*paths: Path | None) -> None:
 
 
 def wrote(path: Path) -> None:
-    """Say on standard error that a file was written."""
+    """Report on standard error that a file was written."""
     typer.echo(f"wrote {path}", err=True)
 
 

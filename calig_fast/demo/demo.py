@@ -1,4 +1,4 @@
-"""What a demo is: a real classifier, what prepares its inputs, and labelled inputs it was not trained on."""
+"""A demo: a real classifier, its processor, and labelled inputs that it was not trained on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Demo:
     """A real classifier with labelled inputs it was not trained on.
 
     Args:
-        name: what `load` was asked for.
+        name: the argument of `load`.
         model: a Hugging Face classifier in eval mode, float32, on the CPU.
         processor: the tokenizer, or the image processor.
         samples: held-out inputs, the classes taking turns.

@@ -1,4 +1,4 @@
-"""Where the files of other people's packages lie: found without importing them."""
+"""Locations of the files of other packages, found without importing them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def folder(module: str, command: str) -> Path:
 
     Args:
         module: its import name.
-        command: what installs it.
+        command: the command that installs it.
 
     Raises:
         MissingPackageError: it is not installed.
@@ -33,7 +33,7 @@ def archive(name: str, command: str) -> Path:
 
     Args:
         name: its file name, upper and lower case alike.
-        command: what downloads it; the folder is appended.
+        command: the command that downloads it; the folder is appended.
 
     Raises:
         MissingPackageError: it is in neither folder.

@@ -37,8 +37,8 @@ def member(archive: tarfile.TarFile, name: str) -> bytes:
 def split() -> tuple[list[Sample], list[Sample]]:
     """The rated sentences as (train, test), each sentence once; the sign of the mean rating is the label.
 
-    Sentences rated within 0.3 of zero (on -4 to 4, the mean of several people) have no clear sign and are left out; a
-    hash of the sentence decides, about one in six is for testing.
+    Sentences rated within 0.3 of zero (on -4 to 4, the mean of several annotators) have no clear sign and are left
+    out. A hash of the sentence selects about one in six for testing.
 
     Raises:
         MissingPackageError: the archive is not where `packages.archive` looks.
@@ -61,7 +61,7 @@ def split() -> tuple[list[Sample], list[Sample]]:
 
 
 def merge(base: dict[str, Tensor], stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the classifier has in place of the package's weights: W + B A, and the head as stored.
+    """Merge the stored changes into the package's weights: W + B A, and the head as stored.
 
     Args:
         base: the package's weights by name, among them every changed W [out,in].

@@ -14,7 +14,7 @@ DATA = Path(__file__).parent / "data"
 
 
 def path(name: str) -> Path:
-    """Where the weights of a demo are kept."""
+    """Return the path of a demo's weights."""
     return DATA / f"{name}.safetensors"
 
 
@@ -25,7 +25,7 @@ def read(name: str) -> dict[str, Tensor]:
 
 
 def metadata(name: str) -> dict[str, str]:
-    """How the weights of a demo were made: accuracy, split sizes, command, versions."""
+    """The record of a demo's training: accuracy, split sizes, command, versions."""
     with safe_open(path(name), framework="pt") as file:
         return dict(file.metadata())
 
@@ -49,7 +49,7 @@ def build(kind: Any, config: Any, state: dict[str, Tensor]) -> Any:
         state: float32 tensors by parameter name.
 
     Raises:
-        ValueError: the tensors are not those of the model.
+        ValueError: the tensors do not belong to the model.
     """
     from transformers.utils import logging
 

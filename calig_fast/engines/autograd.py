@@ -1,6 +1,6 @@
 """The autograd engine: autograd through the user's own modules, one layer's path at a time.
 
-It is the check that faster engines are held to, and the engine for models that no family knows.
+Faster engines are compared with it, and it explains models that no family knows.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class AutogradEngine:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the model runs in."""
+        """The dtype of the model."""
         return self.tap.dtype
 
     def phi(self, call: Call, ends: Endpoints, points: Sequence[PathPoint]) -> tuple[Tensor, Tensor]:
@@ -222,7 +222,7 @@ def _slopes(
     maps: MapKind | None,
     keep_graph: bool,
 ) -> EndpointGradients:
-    """What one scalar's gradients say at the ends of all paths."""
+    """Directional derivatives of one target at both endpoints of every path."""
     watched = [a.watched for a in record.attention] if maps in {"gradient", "positive_gradient"} else []
     grads = gradients(value, [*record.hidden, *watched], keep_graph)
     layers, batch = len(hidden), len(hidden[0])

@@ -1,4 +1,4 @@
-"""What engines are asked and what they answer: points on paths, and the ends of all paths."""
+"""The interface of the engines: points on paths, and the endpoints of all paths."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class PathPoint:
 
 @dataclass(frozen=True)
 class EndpointGradients:
-    """What one explained scalar's gradients say at the ends of all paths, contracted over the width.
+    """Directional derivatives of one target at both endpoints of every path, summed over the width.
 
     Args:
         value: F(x) [B] float64.
@@ -92,11 +92,11 @@ class EndpointGradients:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """What one pass of [input; reference] up, and one pass down for each scalar, give for all layers at once.
+    """The results of one forward pass of [input; baseline], and one backward pass for each target, for all layers.
 
     Args:
         hidden: h_l [B,T,D] at the input, l = 0..L-1.
-        reference: h'_l [B,T,D], or None where no reference was propagated.
+        reference: h'_l [B,T,D], or None where no baseline was propagated.
         logits: [B,C], or None.
         scalars: the explained scalars, K of them.
         slopes: the gradients of each.
@@ -117,13 +117,13 @@ class Endpoints:
 
 
 class Engine(Protocol):
-    """What computes gradients: the autograd engine, or the native sweep.
+    """The computation of gradients: the autograd engine, or the native engine.
 
     Attributes:
         name: "autograd" or "native".
-        tap: the model's twin, for its embeddings and its head.
-        dtype: what the blocks run in.
-        budget: bytes a wave of path points may hold.
+        tap: the instrumented clone of the model, for its embeddings and its head.
+        dtype: of the blocks.
+        budget: bytes a batch of path points may hold.
         row_bytes: bytes that the last pass held for each of its rows.
     """
 
@@ -143,7 +143,7 @@ class Engine(Protocol):
 
         Args:
             call: the model's arguments, B rows.
-            ends: what `ends` gave.
+            ends: from `ends`.
             points: which.
 
         Returns:

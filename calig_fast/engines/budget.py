@@ -1,4 +1,4 @@
-"""How many bytes a wave of path points may take where the caller does not say."""
+"""The default memory budget of a batch of path points."""
 
 from __future__ import annotations
 

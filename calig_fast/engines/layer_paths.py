@@ -1,4 +1,4 @@
-"""Layer relevance r_l of a batch: which paths are integrated, how far, and with what error."""
+"""Layer relevance r_l of a batch: the selection of paths, their integration, and its error."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ Weigh = Callable[[int, "Relevance"], "ScoreErrors"]
 
 
 class ScoreErrors(NamedTuple):
-    """What the layers' errors do to the scores.
+    """The effect of the layers' errors on the scores.
 
     Args:
         each: [B,L], relative error of the scores that each layer's error makes.
-        too_much: harms [L] of one input to whether together they are more than the tolerance.
+        too_much: maps errors [L] of one input to True if together they exceed the tolerance.
     """
 
     each: Tensor
@@ -40,12 +40,12 @@ class ScoreErrors(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule:
-    """How a path is integrated.
+    """The quadrature rule of the paths.
 
     Args:
         quadrature: "auto" (to a tolerance) or a fixed rule, see `rules.FIXED`.
         n_steps: the fixed rule's steps (None for 50); with "auto", the most intervals a path may use (None for 128),
-            1 meaning the two end points alone.
+            1 meaning the two endpoints alone.
         tolerance: relative error at which a path is converged.
     """
 
@@ -121,19 +121,19 @@ def layer_paths(
     starts: Sequence[Start],
     weigh: Weigh | None = None,
 ) -> tuple[list[Relevance], Paths]:
-    """r_l by the straight path into each block; a zero hidden state is the reference where none was propagated.
+    """r_l by the straight path into each block; a zero hidden state is the baseline where none was propagated.
 
-    A point is evaluated for all scalars at once: the way up is the same for all of them.
+    A point is evaluated for all scalars at once: they share the forward pass.
 
     Args:
-        engine: what evaluates the integrand.
+        engine: the engine that evaluates the integrand.
         call: the model's arguments.
-        ends: what the end points gave.
-        layers: blocks whose inputs are integrated at.
+        ends: the endpoints.
+        layers: blocks with an integral at their inputs.
         rule: how.
         starts: how each layer's paths begin.
-        weigh: where the scores are to meet the tolerance and not every layer: what each layer's error does to them,
-            from the number of the scalar and its relevance so far.
+        weigh: if the scores must meet the tolerance, not every layer: the effect of each layer's error on them, from
+            the number of the scalar and its relevance so far.
 
     Returns:
         the relevance for each scalar, and the paths by (scalar, input, layer).
@@ -172,11 +172,11 @@ def layer_paths(
 
 
 def _refine(paths: Paths, k: int, layers: Sequence[int], depth: int, harm: ScoreErrors, found: Relevance) -> bool:
-    """Ask for finer nodes where an input's scores are not good enough yet; False where nothing was asked.
+    """Request finer nodes where an input's scores are not accurate enough yet; return False if none are requested.
 
-    Twice the intervals bring a path's error e to about e^2 / 4 (4 is what rough beginnings add), and so its harm h to
-    about e h / 4. The layers are taken in the order of harm taken away per gradient, a gradient costing what it passes
-    of blocks, until that would do.
+    Twice the intervals reduce a path's error e to about e^2 / 4; the 4 is for rough starts. They reduce its effect
+    h on the scores to about e h / 4. Layers are refined in the order of the reduction per cost, until the tolerance is
+    met. The cost of a gradient is the number of blocks that it passes.
     """
     asked = False
     errors = found.column("error", torch.float64)

@@ -1,1 +1,1 @@
-"""From what the user passed to what the model takes: text, images, baselines, targets."""
+"""Conversion of the user's inputs to the model's arguments: text, images, baselines, targets."""

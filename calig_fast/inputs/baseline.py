@@ -1,4 +1,4 @@
-"""The reference x': what an input is compared with."""
+"""The baseline x', the input that x is compared with."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Lookup = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Reference:
-    """How the reference enters the model.
+    """The form in which the baseline enters the model.
 
     Args:
-        name: what was asked for, "ids", "embeddings" or "pixels" for the caller's own.
-        call: the model's arguments for the reference; None where a zero hidden state stands at every layer instead.
-        words: turns word embeddings [N,T,E] into the reference's, given the embedding as a function of ids [N,T]; None
+        name: the requested baseline, "ids", "embeddings" or "pixels" for the caller's own.
+        call: the model's arguments for the baseline; None where a zero hidden state stands at every layer instead.
+        words: turns word embeddings [N,T,E] into the baseline's, given the embedding as a function of ids [N,T]; None
             for images. Ids, positions, segments and mask stay the input's own.
         ids: [B,T] the reference as token ids, or None where it is none of ids.
     """
@@ -36,12 +36,12 @@ class Reference:
 
 
 def reference(baselines: Any, inputs: Inputs) -> Reference:
-    """The reference for a batch.
+    """The baseline for a batch.
 
     Args:
         baselines: None (pad for text, blur for images), a name, an id, or a tensor: ids [T] or [B,T], embeddings [E],
             [T,E] or [B,T,E], pixels [C,H,W] or [B,C,H,W].
-        inputs: what is explained.
+        inputs: the explained inputs.
 
     Raises:
         ValueError: an unknown name, a name that needs what is not known, a tensor of another shape or with NaN.

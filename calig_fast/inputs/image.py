@@ -16,7 +16,7 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def is_image(value: Any) -> bool:
-    """Whether a value is a PIL image."""
+    """Return True if a value is a PIL image."""
     return any(c.__module__ == "PIL.Image" and c.__name__ == "Image" for c in type(value).__mro__)
 
 
@@ -44,7 +44,7 @@ def pixels(pictures: list[Any], processor: Any) -> Tensor:
 
 
 def _channels(processor: Any) -> int | None:
-    """How many channels the processor normalises, None where it does not say."""
+    """The number of channels that the processor normalises, None if unknown."""
     if hasattr(processor, "image_mean"):
         return int(np.size(processor.image_mean))
     known = normalisation(processor)

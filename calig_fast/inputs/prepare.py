@@ -1,4 +1,4 @@
-"""What the user passed, as what the model takes: arguments, mask, special tokens, and names for the tokens."""
+"""Conversion of the user's inputs to the model's arguments, with mask, special tokens, and names for the tokens."""
 
 from __future__ import annotations
 
@@ -140,18 +140,18 @@ class Inputs:
         return replace(self, mask=wider(self.mask), special=wider(self.special), texts=texts)
 
     def grid(self, encoder: Encoder, tokens: int) -> Grid | None:
-        """Where the tokens of the images lie; None for text."""
+        """The grid of the images' tokens; None for text."""
         return None if self.texts is not None else pictures.grid(self.pixels[1], encoder, tokens)
 
 
 def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inputs:
-    """Turn what the user passed into what the model takes.
+    """Convert the user's inputs to the model's arguments.
 
     Args:
         inputs: text (str, list of str, a pair as a tuple, a list of pairs), a mapping of tensors, ids [T] or [B,T],
             pixels [C,H,W] or [B,C,H,W], a PIL image or a list of them.
         model: the module that computes.
-        encoder: where its blocks are and what it reads.
+        encoder: its blocks and its inputs.
         processor: tokenizer or image processor, or None.
 
     Raises:
@@ -304,7 +304,7 @@ def _texts(
 
 
 def _padding(model: nn.Module, table: Any) -> int | None:
-    """The padding id, as a config inside the model or its word embedding tells it."""
+    """The padding id, from a config inside the model or its word embedding."""
     told = (getattr(getattr(module, "config", None), "pad_token_id", None) for module in model.modules())
     found = next((value for value in told if isinstance(value, int)), getattr(table, "padding_idx", None))
     return None if found is None else int(found)

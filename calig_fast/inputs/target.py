@@ -16,7 +16,7 @@ KINDS = ("logit", "log_prob", "prob", "contrast")
 
 
 def logits_of(output: Any) -> Tensor | None:
-    """The logits in what a model returned, or None where it holds none."""
+    """The logits in a model's output, or None if it holds none."""
     if isinstance(output, Tensor):
         return output
     found = getattr(output, "logits", None)
@@ -26,7 +26,7 @@ def logits_of(output: Any) -> Tensor | None:
 
 
 def is_multi_label(model: Any) -> bool:
-    """Whether the model says that its classes are independent of each other."""
+    """Return True if the model's configuration says that its classes are independent."""
     return getattr(getattr(model, "config", None), "problem_type", None) == "multi_label_classification"
 
 
@@ -39,7 +39,7 @@ class Target:
             several labels); "prob" its exponential; "contrast" z_a - z_b; or the caller's function.
         target: [B] classes, [B,2] pairs for a contrast, or None with the caller's function.
         multi_label: classes are independent (sigmoid), not exclusive (softmax).
-        first: number of the batch's first input among all the caller's, added to the rows its function is told.
+        first: number of the batch's first input among all the caller's, added to the rows that its function gets.
     """
 
     kind: Output
@@ -51,7 +51,7 @@ class Target:
         """F of every row of a batch.
 
         Args:
-            output: what the model returned for N rows.
+            output: of the model for N rows.
             rows: [N] int64, which input each row belongs to.
 
         Returns:

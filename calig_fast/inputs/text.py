@@ -1,4 +1,4 @@
-"""Text inputs: tokens from text, and names, words and special tokens from what the tokenizer kept."""
+"""Text inputs: tokens from text, and names, words and special tokens from the tokenizer's encodings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PIECE_STARTS = ("\u2581", "\u0120")  # how sentencepiece and byte-level BPE mar
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the tokenizer made of the caller's text.
+    """The tokenizer's encoding of the caller's text.
 
     Args:
         encoding: a BatchEncoding of tensors.
@@ -100,7 +100,7 @@ def _tokenizer_in(folder: str) -> Any:
 
 
 def has_vocabulary(tokenizer: Any) -> bool:
-    """Whether a tokenizer knows more than special tokens; transformers makes one that does not of an empty folder."""
+    """Return True if a tokenizer has more than special tokens; transformers makes one without from an empty folder."""
     return len(tokenizer) > len(tokenizer.all_special_ids)
 
 
@@ -158,7 +158,7 @@ def texts(
 
 
 def _kept(source: Any, ids: Tensor | None) -> list[Any] | None:
-    """What a fast tokenizer kept of each input, where it still belongs to these ids."""
+    """The encodings that a fast tokenizer kept of each input, if they belong to these ids."""
     kept = getattr(source, "encodings", None)
     if not kept or ids is None or len(kept) != len(ids):
         return None

@@ -16,7 +16,7 @@ Integral = Literal["layer", "input", "none"]
 
 @dataclass(frozen=True)
 class Signals:
-    """What the engine measured, for one batch.
+    """The signals that the engine computed for one batch.
 
     Args:
         relevance: r_l [B,L,T] float64, zeros where the method integrates nothing.

@@ -14,7 +14,7 @@ SIGNS = ("signed", "positive", "split")
 
 @dataclass(frozen=True)
 class Fusion:
-    """How layer relevance r_l and attention gradient G_l become a row-normalised map (a reconstruction of CA-LIG).
+    """Fusion of layer relevance r_l and attention gradient G_l to a row-normalised map (a reconstruction of CA-LIG).
 
     r^ = r / scale, G^ = G / scale, M[t,u] = lam r^[u] + (1 - lam) G^[t,u], Abar = rows of (residual I + M) over their
     sum of magnitudes.

@@ -1,4 +1,4 @@
-"""The methods by name: one file each in this folder, those registered by the program, and those of entry points."""
+"""The methods by name: one file each in this folder, methods registered by the program, and entry points."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from .base import Method, Signals
 
-# Over 66 texts on a MiniLM whose scores were certified, their true error was above the root of the sum of squares 9
+# Over 66 texts on a MiniLM with certified scores, their true error was above the root of the sum of squares 9
 # times and above 1.25 of it 4 times, at most 1.6 times the root.
 SAFETY = 1.25
 ALLOWED = 0.5  # larger errors are past what the estimates can tell
-SPREAD = 2.0  # intervals come in steps, so a layer does less harm than allowed: articles cost 4 per cent less than at 1
+SPREAD = 2.0  # intervals come in steps, so a layer has less error than allowed: articles cost 4 per cent less than at 1
 
 
 def score_errors(method: Method, signals: Signals, coarse: Tensor, likely: Tensor, disagreement: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def score_errors(method: Method, signals: Signals, coarse: Tensor, likely: Tenso
 
     Args:
         method: the method.
-        signals: what it read.
+        signals: its input.
         coarse: the coarser answers that r_l was judged by [B,L,T].
         likely: relative error of r_l to be expected, [B,L].
         disagreement: |r_l - coarse_l| / |r_l|, [B,L].
@@ -49,7 +49,7 @@ def score_errors(method: Method, signals: Signals, coarse: Tensor, likely: Tenso
 
 
 def combined(harm: Tensor) -> Tensor:
-    """Estimated relative error of the scores, from what each layer's error does to them.
+    """Estimated relative error of the scores, from the effect of each layer's error on them.
 
     The layers' errors are as good as independent: SAFETY sqrt(sum of squares), and never more than the plain sum.
 
@@ -63,13 +63,13 @@ def combined(harm: Tensor) -> Tensor:
 
 
 def allowed(harm: Tensor, error: Tensor, tolerance: float, costs: Tensor) -> Tensor:
-    """The error that each layer may have so that together they do the scores no more harm than the tolerance.
+    """The allowed error of each layer, so that the error of the scores stays within the tolerance.
 
-    Layers whose gradients cost more are allowed more of it.
+    Layers with more expensive gradients are allowed more of it.
 
     Args:
         harm: [B,L], from `score_errors`.
-        error: [B,L], the errors that do it.
+        error: [B,L], the layers' errors.
         tolerance: of the scores.
         costs: [L], of a gradient.
 

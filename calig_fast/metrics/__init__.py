@@ -1,4 +1,4 @@
-"""Is an explanation faithful? Metrics of it, one value an input, with intervals and paired tests."""
+"""Metrics of faithfulness, one value for each input, with intervals and paired tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far two explanations of the same inputs rank the same tokens alike."""
+"""Rank agreement of two explanations of the same inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Areas under the output as an input is taken apart: deletion, insertion, perturbation."""
+"""Areas under the output as tokens or patches are removed: deletion, insertion, perturbation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def deletion_auc(
     al. 2018 (RISE), tokens and patches in the place of pixels.
 
     Args:
-        fractions: [K] shares in rising order, two or more; 0 to 1 in tenths by default.
+        fractions: [K] shares in increasing order, two or more; 0 to 1 in tenths by default.
         model, inputs, scores, target, processor, removal, output, batch_size: see `erasure`.
 
     Returns:
@@ -68,7 +68,7 @@ def insertion_auc(
     (RISE), tokens and patches in the place of pixels.
 
     Args:
-        fractions: [K] shares in rising order, two or more; 0 to 1 in tenths by default.
+        fractions: [K] shares in increasing order, two or more; 0 to 1 in tenths by default.
         model, inputs, scores, target, processor, removal, output, batch_size: see `erasure`.
 
     Returns:
@@ -105,7 +105,7 @@ def perturbation_auc(
     Args:
         order: "positive", most relevant first, or "negative", least relevant first.
         target: see `erasure`; the true classes for the accuracy on labels.
-        fractions: [K] shares in rising order, two or more; 0.1 to 0.9 in tenths by default.
+        fractions: [K] shares in increasing order, two or more; 0.1 to 0.9 in tenths by default.
         output: "accuracy" (default), or another output of `erasure`, which needs fewer images to tell methods apart.
         model, inputs, scores, processor, removal, batch_size: see `erasure`.
 

@@ -1,4 +1,4 @@
-"""Erasing what an explanation ranks first, and all else: comprehensiveness, sufficiency, log-odds."""
+"""Erasure of the highest ranked tokens, or of all others: comprehensiveness, sufficiency, log-odds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 @dataclass(frozen=True, eq=False)
 class Erasure:
-    """What erasing says, from one set of forward passes.
+    """The erasure metrics from one set of forward passes.
 
     Args:
         comprehensiveness: F(x) - F(x without the top), higher is better.
@@ -57,18 +57,18 @@ def erasure(
 
     Comprehensiveness and sufficiency: DeYoung et al. 2020 (ERASER), without their empty first bin. Log-odds: Sanyal and
     Ren 2021. Special tokens, prefix tokens and padding are never removed; of equal scores the earlier token goes first;
-    a fraction of n tokens is f n rounded half up, at least one. The model runs in evaluation mode and is not touched.
+    a fraction of n tokens is f n rounded half up, at least one. The model runs in evaluation mode and is not changed.
 
     Args:
-        model: a classifier; one that no family of `explain` knows is taken too.
+        model: a classifier, also of no family that `explain` knows.
         inputs: as for `explain`.
         scores: an Attribution, or [B,T] numbers for all tokens, special tokens and padding counted. Of an Attribution
             with several targets an input, each row is measured.
         target: class that was explained: None (the Attribution's own; of a tensor the predicted one), an int, B ints.
         processor: tokenizer or image processor, or None.
         fractions: [K] shares of the removable tokens, 0 to 1.
-        removal: what takes the place of what is removed. Text: "mask" (default), "pad", "unk", "zero_embedding", an id,
-            in the token's place and still attended to; or "delete", which closes the gap and puts padding on the right.
+        removal: the replacement of removed parts. Text: "mask" (default), "pad", "unk", "zero_embedding", an id,
+            at the token's position and attended to; or "delete", which closes the gap and puts padding on the right.
             Images: "blur" (default), "mean", "black", a number or pixels [C,H,W] or [B,C,H,W].
         output: "prob" (default), "logit", "log_prob", "accuracy" (1 where the model decides for the target),
             "contrast", or a function of the model's output that returns one scalar a row.
@@ -80,7 +80,7 @@ def erasure(
         the three, and the difference of the first two.
 
     Raises:
-        ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
+        ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
     """
     shares = rankings.fractions_of(fractions)
     logs = output == "prob"  # a probability is read off its logarithm, which log-odds need
@@ -110,7 +110,7 @@ def erasure(
 
 
 def comprehensiveness(model: nn.Module, inputs: Any, scores: Any, **options: Any) -> Curve:
-    """How far the output falls when the highest scores are removed, mean_f p(x) - p(x without top_f); higher is better.
+    """Decrease of the output when the highest scores are removed, mean_f p(x) - p(x without top_f); higher is better.
 
     DeYoung et al. 2020. `erasure` gives it together with sufficiency, in fewer forward passes.
 
@@ -127,7 +127,7 @@ def comprehensiveness(model: nn.Module, inputs: Any, scores: Any, **options: Any
 
 
 def sufficiency(model: nn.Module, inputs: Any, scores: Any, **options: Any) -> Curve:
-    """How far the output falls when the highest scores alone stay, mean_f p(x) - p(top_f alone); lower is better.
+    """Decrease of the output when only the highest scores stay, mean_f p(x) - p(top_f alone); lower is better.
 
     DeYoung et al. 2020. `erasure` gives it together with comprehensiveness, in fewer forward passes.
 
@@ -144,7 +144,7 @@ def sufficiency(model: nn.Module, inputs: Any, scores: Any, **options: Any) -> C
 
 
 def log_odds(model: nn.Module, inputs: Any, scores: Any, **options: Any) -> Curve:
-    """How far the log-probability falls when the highest scores are removed; lower (more negative) is better.
+    """Decrease of the log-probability when the highest scores are removed; lower (more negative) is better.
 
     mean_f log p(x without top_f) - log p(x). Sanyal and Ren 2021, after Shrikumar et al. 2017.
 

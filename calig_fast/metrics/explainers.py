@@ -10,7 +10,7 @@ Explain = Callable[..., Any]
 
 
 def call_explainer(explainer: Explain, model: Any, inputs: Any, target: Any, processor: Any) -> Any:
-    """explainer(model, inputs, target=, processor=), or with tokenizer= where that is the name it takes."""
+    """Call explainer(model, inputs, target=, processor=), or with tokenizer= if that is its argument's name."""
     try:
         names = set(inspect.signature(explainer).parameters)
     except ValueError:  # a builtin: it has no signature

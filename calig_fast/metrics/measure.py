@@ -1,4 +1,4 @@
-"""What a metric returns: one value an input, and the curve it was read from."""
+"""The result of a metric: one value for each input, and its curve."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Measure:
     Args:
         name: of the metric.
         values: [B] float64, one an input; NaN where the metric is not defined.
-        higher_is_better: whether a larger value speaks for the explanation.
+        higher_is_better: True if a larger value means a better explanation.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Curve(Measure):
 
     Args:
         fractions: [K] float64, shares of the removable tokens.
-        curve: [B,K] float64, what `values` summarises: drops for comprehensiveness and sufficiency, log-ratios for
+        curve: [B,K] float64, summarised by `values`: drops for comprehensiveness and sufficiency, log-ratios for
             log-odds, the output itself for the areas under curves.
         original: [B] float64, the output at the whole input.
     """

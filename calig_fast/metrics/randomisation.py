@@ -1,4 +1,4 @@
-"""The model-randomisation check: an explanation of a model must change when the model's weights are drawn at random."""
+"""The model-randomisation check: an explanation of a model must change when the model's weights become random."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .measure import Measure
 
 @dataclass(frozen=True, eq=False)
 class Randomisation(Measure):
-    """How alike explanations stay as weights are drawn at random.
+    """Similarity of explanations as weights become random.
 
     `values` is the similarity once everything is random (cascading), or its mean over the parts (independent).
 
     Args:
         stages: [K] parts of the model, from the head down; "head", names of blocks, "embeddings".
-        similarities: [B,K] float64, of the explanation at each stage and that of the model as it is.
+        similarities: [B,K] float64, of the explanations at each stage and of the original model.
     """
 
     stages: tuple[str, ...]
     similarities: Tensor
 
     def changed(self, threshold: float = 0.5) -> bool:
-        """Whether the check passes: the mean similarity is below `threshold`."""
+        """Return True if the check passes: the mean similarity is below `threshold`."""
         return self.mean() < threshold
 
 
@@ -50,12 +50,12 @@ def model_randomisation(
     layers: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Randomisation:
-    """How alike the explanations of a model and of one with random weights are; an explanation of the model changes.
+    """Similarity of the explanations of a model and of models with random weights; lower is better.
 
-    Adebayo et al. 2018: cascading from the head down to the embeddings, each stage random together with those above it,
-    or each part alone. A tensor is drawn from the normal distribution with its own mean and standard deviation, so that
-    activations keep their scale. The explained class is that of the model as it is. Everything happens on a twin of the
-    model that shares the other weights: the model itself is never written to.
+    Adebayo et al. 2018. Weights become random from the head to the embeddings, each stage together with the earlier
+    ones, or each part alone. A tensor is drawn from the normal distribution with its own mean and standard deviation,
+    so that activations keep their scale. The explained class is the original model's class. All steps run on a clone of
+    the model that shares the other weights: the model itself is never written to.
 
     Args:
         model: a classifier; for one that no family knows, name its blocks in `layers`.
@@ -74,7 +74,7 @@ def model_randomisation(
         the similarities [B,K] stage by stage; about 0 for unrelated rankings (the share k for "top_k").
 
     Raises:
-        ValueError: an unknown mode or similarity, a model whose blocks are not known.
+        ValueError: an unknown mode or similarity, a model with unknown blocks.
         ValueError, TypeError: see `explain`.
     """
     if mode not in {"cascading", "independent"}:

@@ -1,4 +1,4 @@
-"""Scores held against rationales that people marked, as ERASER does: token-F1, IOU-F1, AUPRC."""
+"""Scores compared with marked rationales, as in ERASER: token-F1, IOU-F1, AUPRC."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Spans = Sequence[Sequence[tuple[int, int]]]
 
 @dataclass(frozen=True, eq=False)
 class F1(Measure):
-    """F1 = 2 P R / (P + R) of every input, and what it is made of; NaN where an input has no rationale.
+    """F1 = 2 P R / (P + R) of every input, with its counts; NaN where an input has no rationale.
 
     Args:
         precision: [B] float64, hits / predicted.
@@ -44,7 +44,7 @@ class F1(Measure):
 
 
 def token_f1(scores: Any, rationales: Any, *, k: int | float | None = None, mask: Any = None) -> F1:
-    """F1 of the k words that score highest against the words that people marked.
+    """F1 of the k words that score highest against the marked words.
 
     P = |top_k & marked| / k, R = |top_k & marked| / |marked|. DeYoung et al. 2020 (ERASER), hard predictions.
 
@@ -116,7 +116,7 @@ def iou_f1(
 
 
 def auprc(scores: Any, rationales: Any, *, mask: Any = None) -> Measure:
-    """Area under precision against recall as the threshold on the scores falls, by trapezoids.
+    """Area under precision against recall as the threshold on the scores decreases, by trapezoids.
 
     Starts at recall 0 with precision 1; equal scores pass the threshold together. DeYoung et al. 2020 (ERASER), soft
     predictions.
@@ -175,7 +175,7 @@ def average_ratio(rationales: Any, mask: Any = None) -> float:
 
 
 def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tuple[Tensor, Tensor]:
-    """Scores of spans of the text, such as its words as people marked them, from the scores of word pieces.
+    """Scores of spans of the text, such as its annotated words, from the scores of word pieces.
 
     A span's score is the maximum (sum, mean) over the pieces of the words that overlap it.
 
@@ -194,7 +194,7 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
     if pool not in {"max", "sum", "mean"}:
         raise ValueError(f'pool: expected "max", "sum" or "mean", got {pool!r}')
     if attribution.texts is None or any(text.text is None for text in attribution.texts):
-        raise ValueError("attribution: spans of characters need the text; explain the text itself, with tokenizer=")
+        raise ValueError("attribution: spans of characters need the text; explain the text itself, with processor=")
     if len(spans) != attribution.batch:
         raise ValueError(f"spans: expected those of {attribution.batch} inputs, got {len(spans)}")
     if any(word.start < 0 for text in attribution.texts for word in text.words):
@@ -218,14 +218,14 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
 
 
 def _marked(scores: Any, rationales: Any, mask: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores, marks and what counts, each [B,W]."""
+    """Scores, marks and counted words, each [B,W]."""
     table = rankings.table(scores)
     counted = rankings.content(scores, mask, table.shape)
     return table, rankings.flags(rationales, table.shape, "rationales") & counted, counted
 
 
 def _hard(scores: Any, rationales: Any, k: int | float | None, mask: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """[B,W] bools: what the scores predict, what is marked, what counts."""
+    """[B,W] bools: the predicted words, the marked words, the counted words."""
     table, marked, counted = _marked(scores, rationales, mask)
     size = marked.sum(1) if k is None else rankings.size(k, counted)
     return rankings.places(table, counted) < size[:, None], marked, counted

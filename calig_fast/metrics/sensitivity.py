@@ -1,4 +1,4 @@
-"""Do the scores predict what perturbations do (infidelity), and do they stay when the input hardly moves?"""
+"""Infidelity, the error of scores as a prediction of perturbations, and sensitivity to small changes of the input."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def infidelity(
     seed: int = 0,
     batch_size: int = 64,
 ) -> Measure:
-    """How far the scores of what is removed miss what its removal does to the output; lower is better.
+    """Squared difference of the removed scores and the change of the output by the removal; lower is better.
 
     mean over removed sets S of (beta sum_{t in S} s_t - (F(x) - F(x without S)))^2, beta = 1. Yeh et al. 2019, with
     removal of whole tokens (patches) as perturbation, for which a score that adds up to F has none.
@@ -49,8 +49,8 @@ def infidelity(
         samples: removed sets an input.
         fraction: each removable token is in a set with this probability, at least one is; above 0, at most 1.
         removed: [N,B,T] bool, the sets themselves in place of drawn ones.
-        normalised: scale the scores of each input by the beta that fits best, E[sum s dF] / E[(sum s)^2], for scores
-            whose scale is not the output's, such as those of a rollout.
+        normalised: scale the scores of each input by the best beta, E[sum s dF] / E[(sum s)^2], for scores on
+            another scale than the output, such as rollout scores.
         seed: of the sets; an input's sets depend on its own tokens alone, not on the batch.
         model, inputs, scores, target, processor, removal, output, batch_size: see `erasure`.
 
@@ -97,11 +97,11 @@ def max_sensitivity(
     seed: int = 0,
     batch_size: int = 32,
 ) -> Measure:
-    """How far the scores move when the input hardly does; lower is better.
+    """Largest relative change of the scores under a small change of the input; lower is better.
 
-    max over perturbed inputs x' of ||s(x') - s(x)|| / ||s(x)||, where every component of the pixels, or of the real
-    tokens' word embeddings, moves by at most `radius`, uniformly. Yeh et al. 2019, its maximum over a sample. The
-    target is the same for all; special tokens and padding are no part of the norm.
+    max over perturbed inputs x' of ||s(x') - s(x)|| / ||s(x)||. Every component of the pixels, or of the real tokens'
+    word embeddings, moves by at most `radius`, uniformly. Yeh et al. 2019, with the maximum over a sample. The target
+    is the same for all; special tokens and padding are not part of the norm.
 
     Args:
         model: a classifier; for text one that takes `inputs_embeds`.

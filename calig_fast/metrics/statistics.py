@@ -1,4 +1,4 @@
-"""How sure a mean over inputs is, and whether two methods differ on the same inputs."""
+"""Confidence intervals of means over inputs, and paired tests of two methods on the same inputs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PairedDifference:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero is outside the interval."""
+        """True if zero is outside the interval."""
         return self.low > 0 or self.high < 0
 
 
@@ -150,7 +150,7 @@ def _resampled(x: Tensor, resamples: int, seed: int) -> Iterator[Tensor]:
 
 
 def _shares(x: Tensor, means: Tensor, level: float) -> tuple[float, float]:
-    """Which quantiles of the resampled means are the ends of the BCa interval."""
+    """The quantiles of the resampled means that are the ends of the BCa interval."""
     n = len(x)
     below = float(((means < x.mean()).double() + (means <= x.mean()).double()).mean()) / 2
     left_out = x.mean() - (x.sum() - x) / (n - 1)  # the jackknife's differences

@@ -39,7 +39,7 @@ class Attention:
     rows: int = 1
 
     def of_tokens(self, hidden: Tensor) -> bool:
-        """Return True where the map is that of every token of a block to every other.
+        """Return True if the map relates every token of a block to every other.
 
         Maps over windows, pooled or added keys have other sizes. A map over channels may have as many as there are
         tokens; one entry of it then depends on all of them, and not on two.

@@ -24,11 +24,13 @@ class _List:
     Args:
         name: dotted name of the module that holds it.
         children: dotted names of the modules.
+        holder: it is a list of modules by its class.
         calls: (number of the call among all, child, shape of its hidden state).
     """
 
     name: str
     children: tuple[str, ...]
+    holder: bool
     calls: list[tuple[int, str, torch.Size]] = field(default_factory=list)
 
     def longest_run(self) -> list[tuple[int, str, torch.Size]]:
@@ -64,6 +66,8 @@ def find_blocks(model: nn.Module, call: Call, tokens: int | None) -> tuple[str, 
     lists = _lists(twin, _encoder_of(twin))
     _watch(twin, lists, call, tokens)
     lists = [one for one in lists if len(one.longest_run()) > (0 if len(one.children) == 1 else 1)]
+    # like modules that are attributes, not a list, are seldom blocks: the four projections of an attention, say
+    lists = [one for one in lists if one.holder] or lists
     lists.sort(key=lambda one: (-len(one.longest_run()), one.name.count("."), one.longest_run()[0][0]))
     if not lists:
         raise ValueError(
@@ -114,7 +118,7 @@ def _lists(model: nn.Module, below: str) -> list[_List]:
         for kind, count in Counter(type(m) for _, m in children).items():
             if count > 1 or holder:
                 like = tuple(f"{name}.{n}" if name else n for n, m in children if type(m) is kind)
-                found.append(_List(name, like))
+                found.append(_List(name, like, holder))
     return found
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a model before anything runs."""
+"""Checks of a model before it runs."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def compute_dtype(asked: torch.dtype | None, value: nn.Module) -> torch.dtype | 
 
 
 def _has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 matrices in hardware."""
+    """Return True if the processor multiplies bfloat16 matrices in hardware."""
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, name)()) for name in names if hasattr(torch.cpu, name))

@@ -1,4 +1,4 @@
-"""The hidden states that a model's output depends on past a block, told by a walk through the graph."""
+"""The hidden states that a model's output depends on past a block, found by a walk through the graph."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ def bypassed_layers(value: Tensor, hidden: Sequence[Tensor]) -> frozenset[int]:
     Returns:
         the layers; empty where every path from h_0 to F runs through every hidden state.
     """
-    nodes = [None, *(h.grad_fn for h in hidden[1:])]
-    leaf = hidden[0]
-    found = set()
-    for layer in range(1, len(hidden)):
-        earlier = {id(n) for n in nodes[1:layer] if n is not None}
-        if _reaches(value, nodes[layer], leaf, earlier):
-            found.add(layer)
-    return frozenset(found)
+    marks = [id(h if h.grad_fn is None else h.grad_fn) for h in hidden]
+    return frozenset(
+        layer for layer in range(1, len(hidden)) if _reaches(value, marks[layer], frozenset(marks[:layer]))
+    )
 
 
-def _reaches(value: Tensor, wall: object, leaf: Tensor, goals: set[int]) -> bool:
-    """Return True where a walk back from F, not through `wall`, meets the leaf or a goal."""
+def _reaches(value: Tensor, wall: int, goals: frozenset[int]) -> bool:
+    """Return True where a walk back from F, not through `wall`, meets a goal; both are nodes, or leaves, by their id."""
     stack, seen = [value.grad_fn], set()
     while stack:
         node = stack.pop()
-        if node is None or node is wall or id(node) in seen:
+        if node is None or id(node) in seen:
             continue
         seen.add(id(node))
-        if id(node) in goals or getattr(node, "variable", None) is leaf:
+        mark = id(getattr(node, "variable", node))
+        if mark == wall:
+            continue
+        if mark in goals:
             return True
         stack += [following for following, _ in node.next_functions]
     return False

@@ -1,4 +1,4 @@
-"""What the engines know of a model: where its blocks are, what it reads, and how its tokens are laid out."""
+"""The description of a model for the engines: its blocks, its inputs, and the layout of its tokens."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A model that can be watched at its block inputs, and entered at any of them.
+"""A model that records its block inputs, and can start at any of them.
 
-The blocks of the twin get a `forward` of ours. Running from block l, the blocks below return their outputs of an earlier
-pass, block l receives the hidden state it is told, and everything from there on is the user's own code.
+The blocks of the clone get a `forward` of ours. In a run from block l, earlier blocks return their recorded outputs.
+Block l receives a given hidden state. All code after it is the user's own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Call", "InstrumentedModel", "Layout", "Record"]
 
 @dataclass
 class Record:
-    """What one pass through the model left.
+    """The record of one pass through the model.
 
     Args:
         hidden: block inputs h_0 .. h_{L-1} [N,T,D], then the last block's output, all in the graph of `output`.
@@ -47,11 +47,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a model runs its blocks.
+    """The order in which a model runs its blocks.
 
     Args:
         order: which of the blocks is run, call by call.
-        others: what else each call returned beside the hidden state, None where it returned a bare tensor.
+        others: the other results of each call beside the hidden state, None where it returned a bare tensor.
     """
 
     order: tuple[int, ...]
@@ -155,7 +155,7 @@ class InstrumentedModel:
 
     @property
     def layout(self) -> Layout:
-        """How the blocks were run when the model was last recorded."""
+        """The layout of the model's last record."""
         return Layout(tuple(self.order), tuple(self._tuple))
 
     @property
@@ -164,7 +164,7 @@ class InstrumentedModel:
         return all(axes.plain for axes in self._axes)
 
     def embed(self, call: Call, layout: Layout, replacement: Replacement | None = None) -> tuple[Tensor, Any]:
-        """What block 0 receives, [N,T,D], without running any block, and what the head says of that.
+        """Return the input of block 0, [N,T,D], without running any block, and the head's output for it.
 
         Args:
             call: the model's arguments, N rows.
@@ -287,7 +287,7 @@ class InstrumentedModel:
                 record.hidden.append(self._inject)
         elif record is not None:
             tokens = axes.read(hidden)
-            tokens = tokens.detach().requires_grad_() if index == 0 else tokens
+            tokens = tokens if index and tokens.requires_grad else tokens.detach().requires_grad_()
             record.hidden[index:] = [tokens]
             hidden = axes.write(tokens)
         self._inside = True
@@ -298,7 +298,7 @@ class InstrumentedModel:
         return out if record is None else self._noted(record, index, number, out, axes)
 
     def _skipped(self, index: int, hidden: Tensor) -> Any:
-        """What a block returns that is not run: what it returned when recorded, or else its own input."""
+        """The output of a block that is not run: its recorded output, or else its own input."""
         if self._made is not None:
             return self._made[index]
         if index == 0 and self._final is None:

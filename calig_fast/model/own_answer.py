@@ -24,7 +24,7 @@ class OwnAnswers:
     known: dict[Hashable, bool] = field(default_factory=dict)
 
     def of(self, model: nn.Module, inner: nn.Module, call: Call) -> tuple[bool, Any]:
-        """Whether the user's hooks act on the answer, and the answer itself where this kind of call is new.
+        """Return True if the user's hooks act on the answer, and the answer itself for a new kind of call.
 
         The object is called once, without gradients. Where it is in training mode, its twin in evaluation mode is.
 

@@ -144,7 +144,7 @@ def _width_axis(state: Tensor, block: nn.Module) -> int:
 
 
 def aligned(changed: Tensor, hidden: Tensor, baseline: Tensor) -> int | None:
-    """How many tokens a model puts before a text, told by the rows at which input and baseline differ.
+    """The number of tokens that a model puts before a text, from the rows where input and baseline differ.
 
     Args:
         changed: [B,T] bool, the tokens of the text at which they differ.

@@ -1,4 +1,4 @@
-"""Watch what a model looks at while it trains: attributions of a few probes, within a share of the training's time."""
+"""Explanations of a model during its training: attributions of a few probes, within a share of the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What looking may cost: a share of the time that passes, earned before it is spent."""
+"""The time budget of looks: a share of the elapsed time, earned before it is spent."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ RECENT = 3
 
 
 class Budget:
-    """Time spent on looks, held below a share of all the time since `start`.
+    """Time spent on looks, limited to a share of the time since `start`.
 
-    The first look is taken on credit. Every later one waits until two things hold, c being what it is expected to cost
+    The first look is taken in advance. Every later one waits until two conditions hold, c being its expected cost
     (the most that one of the last three cost):
 
         c <= share * (time since the last look + c)                 each look is paid by the stretch before it
@@ -34,7 +34,7 @@ class Budget:
         self._ended = 0.0
 
     def start(self) -> None:
-        """Time counts from here on; only the first call does anything."""
+        """Start the clock; only the first call has an effect."""
         if self._begun is None:
             self._begun = self.clock()
 
@@ -45,12 +45,12 @@ class Budget:
 
     @property
     def used(self) -> float:
-        """Share of the time since `start` that was spent; what was spent before it counts too."""
+        """Share of the time since `start` that was spent, time spent before `start` included."""
         elapsed = self.elapsed
         return self.spent / elapsed if elapsed > 0 else 0.0
 
     def allows(self) -> bool:
-        """Whether a look is paid for."""
+        """Return True if the budget covers a look."""
         if not self._costs or self.share == 1:
             return True
         cost, now = max(self._costs), self.clock()
@@ -58,11 +58,11 @@ class Budget:
         return cost <= self.share * since_last and self.spent + cost <= self.share * since_start
 
     def charge(self, seconds: float, looked: bool) -> None:
-        """Count seconds as spent; `looked` says whether a look was among what they were spent on."""
+        """Count seconds as spent; `looked` is True if they include a look."""
         self.spent += seconds
         if looked:
             self.looks += 1
-            if self.looks == 2:  # the first also paid for what is done once, so it tells nothing of those to come
+            if self.looks == 2:  # the first look includes one-time work, so it does not predict later looks
                 self._costs.clear()
             self._costs.append(seconds)
             self._ended = self.clock()

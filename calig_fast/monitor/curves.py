@@ -15,11 +15,11 @@ class MonitorPlot:
     """One small chart, drawn on WIDTH by HEIGHT.
 
     Args:
-        title: what it shows.
+        title: of the chart.
         low: value at the bottom.
         high: value at the top.
         lines: points of each unbroken line, as an SVG polyline wants them.
-        dots: the same points one by one: x, y, and what a hover says.
+        dots: the same points one by one: x, y, and the text of a hover.
         last: the last value to three decimals, written out.
     """
 
@@ -35,9 +35,9 @@ def monitor_plot(title: str, steps: Sequence[int], values: Sequence[float], high
     """The chart of values over steps, from 0 to `high`, or to the largest value where that is larger.
 
     Args:
-        title: what it shows.
-        steps: of the looks, rising.
-        values: one a step; what is not finite leaves a gap.
+        title: of the chart.
+        steps: of the looks, increasing.
+        values: one a step; a value that is not finite leaves a gap.
         high: least value of the top.
     """
     finite = [v for v in values if math.isfinite(v)]

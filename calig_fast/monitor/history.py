@@ -1,4 +1,4 @@
-"""What the page is drawn from: every probe's looks, thinned where there are many."""
+"""The data of the page: every probe's looks, thinned where there are many."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 512  # looks kept of a probe; twice as many are thinned to every other on
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What stays the same from look to look.
+    """The constant data of a probe.
 
     Args:
         summary: of the first look, for the text and its words.

@@ -33,5 +33,5 @@ class MonitorCallback(Callback):
         self.monitor.step(trainer.global_step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """A last look if it is paid for, and the page."""
+        """Take a last look if the budget covers it, and write the page."""
         self.monitor.close()

@@ -1,4 +1,4 @@
-"""Where looks are written: a JSONL file, TensorBoard, any callable."""
+"""Log targets of looks: a JSONL file, TensorBoard, any callable."""
 
 from __future__ import annotations
 

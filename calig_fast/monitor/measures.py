@@ -1,4 +1,4 @@
-"""What one look at one probe says in numbers."""
+"""The numbers of one look at one probe."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Look:
         depth: sum_l l layers[l] / (L - 1): 0 where the first block's input carries all, 1 where the last one's does.
         delta: |sum_t r_l - (F(x) - F(x'))| of the worst block, unit: the scalar's; nan where nothing was integrated.
         gap: F(x) - F(x') there.
-        score_error: estimated relative error of s; the end points alone tell little, so it is large without `certify`.
-        converged: whether the tolerance was met; None unless that was asked for.
+        score_error: estimated relative error of s; large without `certify`, since the endpoints alone are inaccurate.
+        converged: True if the tolerance was met; None unless it was requested.
         scores: s of every real token.
     """
 
@@ -63,7 +63,7 @@ class Look:
     scores: tuple[float, ...]
 
     def record(self) -> dict[str, Any]:
-        """The look as plain values that JSON can hold: None for what is no number."""
+        """The look as plain values that JSON can hold: None for values that are not numbers."""
         return {name: _plain(value) for name, value in asdict(self).items()}
 
 
@@ -76,7 +76,7 @@ def measure(
         step: of the training.
         probe: its name.
         a: of one input.
-        certified: whether the tolerance was asked for.
+        certified: True if the tolerance was requested.
         first: scores of the tokens that are not special at the first look, None where this is it.
         last: the same at the last look.
 

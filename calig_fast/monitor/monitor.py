@@ -1,4 +1,4 @@
-"""The monitor: when to look, at what, and whom to tell."""
+"""The monitor: the times of looks, the probes, and the logs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OURS = {"target": "a probe has its own: Probe(inputs, target=...)", "progress":
 
 
 class Monitor:
-    """Explains a few probes again and again while a model trains, and says how what it looks at changes.
+    """Explains a few probes repeatedly while a model trains, and records the changes of the explanations.
 
         monitor = Monitor(model, ["a text", "another"], processor=tokenizer, log="looks.jsonl", page="looks.html")
         for batch in loader:
@@ -37,32 +37,33 @@ class Monitor:
             monitor.step()
         monitor.close()
 
-    A look explains every probe, by default from the end points alone (one pass of two rows up and down: the order of
-    the tokens, not an integral), and measures the drift since the last look, how concentrated the relevance is, which
-    blocks carry it, the share on special tokens, and what completeness misses (`measures.Look`).
+    By default a look explains every probe from the endpoints alone: one forward and backward pass of two rows. This is
+    not an integral. A look measures the drift since the last look, the concentration of the relevance, its distribution
+    over the blocks, the share on special tokens, and the completeness error (`measures.Look`).
 
-    The training is bit for bit what it would be without: explanations run on a twin that shares the weights alone, in
-    evaluation mode, and random states are put back. Forward hooks that are on the model run during a look too.
+    The training stays the same, bit for bit: explanations run on a clone that shares the weights, in evaluation mode,
+    and random states are restored. Forward hooks on the model run during a look too.
 
-    Looks take at most `overhead` of the time that has passed since the first `step`. The first look comes at once, on
-    credit, and every other one waits until it is earned (`budget.Budget`); so a run that ends before the first is paid
-    back, shorter than its cost / `overhead`, has spent more, and `share` says how much.
+    Looks take at most `overhead` of the time since the first `step`. The first look comes at once, and every other look
+    waits until its cost is earned (`budget.Budget`). A run shorter than the first look's cost / `overhead` spends more;
+    `share` is the share that was spent.
 
-    In distributed training only rank 0 looks; the others return at once.
+    In distributed training only rank 0 looks; the other ranks return at once.
 
     Args:
         model: as for `explain`; wrapped, in training mode, on any device, which may change while it trains.
-        probes: an input, a `Probe` (with target and name), a list of them, or a batch, which becomes a probe a row.
+        probes: an input, a `Probe` (with target and name), a list of them, or a batch, which becomes one probe for each
+            row.
         processor: tokenizer or image processor, for probes that are texts or pictures.
-        every: fewest steps between two looks, an int.
-        overhead: most of the time that looks may take, above 0 and at most 1; 1 looks every `every` steps.
-        log: where each look goes, one record a probe: a path (JSON lines, appended), TensorBoard's SummaryWriter, a
-            callable of a dict, or a list of these.
-        page: file that is written anew after each look; None writes none. `html` makes it at any time.
-        certify: None for the end points alone; "scores" or "layers" to integrate until `tolerance` is met.
+        every: smallest number of steps between two looks, an int.
+        overhead: largest share of the time for looks, above 0 and at most 1; 1 looks every `every` steps.
+        log: the target of the records, one for each look and probe: a path (JSON lines, appended), TensorBoard's
+            SummaryWriter, a callable of a dict, or a list of these.
+        page: file that is written after each look; None writes none. `html` makes it at any time.
+        certify: None for the endpoints alone; "scores" or "layers" to integrate until `tolerance` is met.
         tolerance: relative error, see `explain`; only with `certify`.
-        strict: raise what goes wrong in a look. Otherwise it is told once, as a warning and a record with the key
-            "error", and the training goes on; looks go on too.
+        strict: raise the error of a look. Otherwise it is reported once, as a warning and a record with the key
+            "error"; the training and later looks continue.
         **options: of `explain`: method, baselines, output, layers, dtype, engine, ...
 
     Raises:
@@ -105,21 +106,21 @@ class Monitor:
 
     @property
     def share(self) -> float:
-        """Share of the time since the first step that was spent here, set-up included."""
+        """Share of the time since the first step that looks took, set-up included."""
         return self.budget.used
 
     def step(self, step: int | None = None) -> bool:
-        """Tell that a training step is over; looks if one is due and paid for.
+        """Count a training step; look if a look is due and the budget covers it.
 
         Args:
-            step: its number, rising through a training; None to count calls from 1. A number told before is no new
+            step: its number, increasing through a training; None to count calls from 1. A repeated number is no new
                 step.
 
         Returns:
-            whether it looked.
+            True if it looked.
 
         Raises:
-            Exception: what went wrong in a look, with strict=True.
+            Exception: the error of a look, with strict=True.
         """
         begun = self.budget.clock()
         self.budget.start()
@@ -133,12 +134,12 @@ class Monitor:
         return looks
 
     def look(self) -> None:
-        """Look now, whether it is paid for or not; what it costs delays the looks after it.
+        """Look now, independent of the budget; the cost delays later looks.
 
         Before the first step it shows the model as it was.
 
         Raises:
-            Exception: what went wrong, with strict=True.
+            Exception: the error, with strict=True.
         """
         if _rank() != 0:
             return
@@ -157,7 +158,7 @@ class Monitor:
             self.budget.charge(self.budget.clock() - begun, looked=True)
 
     def close(self) -> None:
-        """Look a last time if the last step was not seen and a look is paid for, and write the page."""
+        """Look a last time if the last step had no look and the budget covers one, and write the page."""
         if self.steps != self._last and self.budget.allows():
             self.look()
         elif _rank() == 0:
@@ -200,7 +201,7 @@ class Monitor:
                 self._failed("its log", error)
 
     def _failed(self, where: str, error: Exception) -> None:
-        """What went wrong: raised, or told once for each place."""
+        """Raise the error, or report it once for each place."""
         if self._strict:
             raise error
         if where in self._told:
@@ -214,7 +215,7 @@ class Monitor:
 def _explained(
     explainer: Explainer, watched: Sequence[Probe], targets: dict[str, Any], device: torch.device
 ) -> list[tuple[Probe, Attribution | Exception]]:
-    """Every probe's attribution, or what went wrong; texts share a call (six sentences on one thread of a Zen 4:
+    """Every probe's attribution, or its error; texts share a call (six sentences on one thread of a Zen 4:
     0.22 s, and 0.33 s one by one)."""
     groups: dict[Hashable, list[Probe]] = {}
     for i, probe in enumerate(watched):
@@ -227,7 +228,7 @@ def _explained(
 def _together(
     explainer: Explainer, group: list[Probe], targets: dict[str, Any], device: torch.device
 ) -> list[tuple[Probe, Attribution | Exception]]:
-    """One call for all; where that fails one for each, so that one bad probe does not hide the others."""
+    """One call for all probes; if it fails, one call for each, so that one bad probe does not hide the others."""
     wanted = [targets[str(p.name)] for p in group]
     inputs = [p.inputs for p in group] if group[0].is_text else group[0].on(device)
     try:
@@ -256,14 +257,14 @@ def _own(processor: Any) -> Any:
 
 
 def _rank() -> int:
-    """Of this process: what torch.distributed says, else what torchrun set, else 0."""
+    """The rank of this process: from torch.distributed, else from torchrun, else 0."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank()
     return int(os.environ.get("RANK", "0"))
 
 
 def _readable(given: Any, explainer: Explainer) -> tuple[Probe, ...]:
-    """The probes; what the model cannot read is raised here, not in the middle of a training."""
+    """Check the probes, so that an unreadable input raises here, not during the training."""
     found, inner = probes(given), unwrap(explainer.model)
     device = next(inner.parameters()).device
     for probe in found:

@@ -1,4 +1,4 @@
-"""The model as its class computes it, whatever a training library has wrapped its `forward` in."""
+"""The model with the `forward` of its class, without the wrapper of a training library."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Original:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take over what has changed on the model.
+        """Take over the changes of the model.
 
         Raises:
             ValueError: its weights were sharded since, so that one process alone would wait for the others for ever.

@@ -19,7 +19,7 @@ from .history import History, Subject
 from .measures import Floats, Look
 
 STEPS = 10
-SHOWN = 12  # looks whose text or picture is drawn
+SHOWN = 12  # looks with a drawn text or picture
 DRAWN = 120  # looks in a curve, and rows of the strip
 COLUMNS = 240
 ROW = 6  # pixels
@@ -42,7 +42,7 @@ def page(histories: Sequence[History], share: float, certified: bool) -> str:
     Args:
         histories: of the probes; those without a look are named as such.
         share: of the time that was spent on looks.
-        certified: whether they met a tolerance, or show the end points alone.
+        certified: True if they met a tolerance, False if they show the endpoints alone.
 
     Returns:
         the document; write it as UTF-8.

@@ -1,4 +1,4 @@
-"""The inputs that are looked at again and again."""
+"""The inputs that are explained repeatedly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Probe:
             one row, ids [T] or [1,T], pixels [C,H,W] or [1,C,H,W], a picture (with a processor).
         target: class to explain, a pair with output="contrast"; None for the class predicted at the first look, which
             is kept from then on.
-        name: what logs and page call it; None for its first words or its number.
+        name: its name in logs and page; None for its first words or its number.
 
     Raises:
         TypeError: a target that is neither None, an int, nor a pair of ints.
@@ -41,7 +41,7 @@ class Probe:
 
     @property
     def is_text(self) -> bool:
-        """Whether a tokenizer reads it, so that it may share a call with others."""
+        """True if a tokenizer reads the input, so that it may share a call with other texts."""
         return isinstance(self.inputs, str | tuple)
 
     def on(self, device: torch.device) -> Any:
@@ -54,7 +54,7 @@ class Probe:
 
 
 def probes(given: Any) -> tuple[Probe, ...]:
-    """What the user passed as `probes`, one `Probe` an input, each with a name of its own.
+    """Convert the user's `probes` to one `Probe` for each input, each with a unique name.
 
     Args:
         given: an input or a `Probe`, a list of them, or a batch: a mapping of tensors [B,...], ids [B,T], pixels

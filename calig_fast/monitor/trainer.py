@@ -29,5 +29,5 @@ class MonitorCallback(TrainerCallback):
         self.monitor.step(state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """A last look if it is paid for, and the page."""
+        """Take a last look if the budget covers it, and write the page."""
         self.monitor.close()

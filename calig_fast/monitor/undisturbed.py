@@ -1,4 +1,4 @@
-"""Random numbers as if nothing had happened in between."""
+"""Restoring of random states."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 @contextlib.contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
-    """Put the random states of torch (CPU and `device`), NumPy and Python back at the end.
+    """Restore the random states of torch (CPU and `device`), NumPy and Python at the end.
 
     `explain` draws no random number; this is for what else runs in a look: the caller's log, output function or
     tokenizer.

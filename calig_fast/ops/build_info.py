@@ -1,4 +1,4 @@
-"""What this installation was built from, and what it can use on this machine."""
+"""The build of this installation, and the backends that this machine can run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import backends, extension
 
 @dataclass(frozen=True)
 class BuildInfo:
-    """How this installation was built and what runs here.
+    """The build of this installation and the backends that run here.
 
     Args:
         compiled: None where the compiled operations are loaded, else why not.
@@ -22,7 +22,7 @@ class BuildInfo:
         torch_running: the torch version in use.
         cuda: the toolkit's version the CUDA part was built with, or None.
         cuda_note: why there is no CUDA part; '' where there is one.
-        architectures: what was compiled for: the processor, and the GPU architectures.
+        architectures: the compiled targets: the processor, and the GPU architectures.
         capability: the CPU capability PyTorch detected (ATEN_CPU_CAPABILITY lowers it).
         instruction_sets: instruction sets that the CPU kernels were compiled for.
         instruction_set: the one in use, or None.
@@ -58,7 +58,7 @@ class BuildInfo:
 
 
 def build_info() -> BuildInfo:
-    """What this installation was built from and which backends can be used here.
+    """Return the build of this installation, and the backends that can run here.
 
     Returns:
         a `BuildInfo`; `print` it.

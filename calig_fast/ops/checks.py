@@ -1,7 +1,7 @@
 """The packed layout that the operations share, and the checks of it.
 
 Tokens of all inputs lie one after another, [tokens, D]; input b has the rows offsets[b] .. offsets[b+1]. A segment is
-one path point of one input: `inputs[s]` names the input, and its rows follow those of segment s-1.
+one path point of one input: `inputs[s]` names the input, and its rows follow the rows of segment s-1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 
 class Place(NamedTuple):
-    """Where one segment lies: its input's packed tokens, and its own rows."""
+    """The position of one segment: its input's packed tokens, and its own rows."""
 
     tokens: slice
     rows: slice
@@ -32,7 +32,7 @@ def segments(offsets: Tensor, inputs: Tensor) -> list[Place]:
 
 
 def readable(*tensors: Tensor) -> bool:
-    """Whether values can be looked at for nothing: on the CPU, and not while a graph is traced."""
+    """Return True if reading values costs nothing: on the CPU, and not while a graph is traced."""
     on_cpu = all(t.device.type == "cpu" and not isinstance(t, FakeTensor) for t in tensors)
     return on_cpu and not torch.compiler.is_compiling()
 
@@ -74,7 +74,7 @@ def check_same_device(tensors: dict[str, Tensor]) -> None:
 
 
 def check_offsets(offsets: object, tokens: int) -> Tensor:
-    """int64 [B+1] that starts at 0, never falls and ends at `tokens`.
+    """int64 [B+1] that starts at 0, never decreases and ends at `tokens`.
 
     The values are looked at on the CPU alone: reading them from a GPU would make every call wait for it.
 
@@ -106,7 +106,7 @@ def check_inputs(inputs: object, count: int) -> Tensor:
 
 
 def check_rows(name: str, rows: int, offsets: Tensor, inputs: Tensor) -> None:
-    """As many rows as the segments have; looked at on the CPU alone.
+    """Raise unless the rows fit the segments; checked on the CPU alone.
 
     Raises:
         ValueError: more or fewer.

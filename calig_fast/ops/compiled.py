@@ -1,4 +1,4 @@
-"""What the compiled implementations can take."""
+"""The arguments that compiled implementations support."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CPU_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
 def refusal(device: str, tensors: Sequence[Tensor], dtypes: Sequence[torch.dtype] = CPU_DTYPES) -> str | None:
-    """Why the kernels of a device, "cpu" or "cuda", cannot take these tensors, or None.
+    """The reason why the kernels of a device, "cpu" or "cuda", cannot take these tensors, or None.
 
     Args:
         device: the kernels'.

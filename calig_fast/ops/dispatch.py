@@ -58,7 +58,7 @@ class Operation:
         schema: arguments and results, in PyTorch's schema language.
         fake: shapes and dtypes of the results without computing them.
         dtypes: floating dtypes that the operation is defined for.
-        fused: whether it is more than PyTorch has a kernel of its own for; `resolve` asks those alone.
+        fused: True if PyTorch has no kernel of its own for it; `resolve` asks only these.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Operation:
         return sys.modules.get(name) or importlib.import_module(name)
 
     def refusal(self, backend: str, tensors: Sequence[Tensor]) -> str | None:
-        """Why `backend` cannot run this operation on these tensors, or None."""
+        """The reason why `backend` cannot run this operation on these tensors, or None."""
         if self.kernel(backend) is None:
             return f"no {backend} kernel for {self.name} in this release"
         reason: str | None = _machine_lacks(backend) or self._module(backend).supports(*tensors)

@@ -1,4 +1,4 @@
-"""The compiled module: whether it can be loaded, and one warning where it cannot."""
+"""Loading of the compiled module, with one warning if it cannot be loaded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MARKED = re.compile(re.escape(MARK) + rb"([^;\0]+) from ([^;\0]+);")
 
 @dataclass(frozen=True)
 class Extension:
-    """The compiled module, or why there is none.
+    """The compiled module, or the reason why there is none.
 
     Args:
         module: `calig_fast._C`, or None.
@@ -72,7 +72,7 @@ def _way_out() -> str:
 
 @cache
 def extension() -> Extension:
-    """Load the compiled module, once a process; where that fails, warn once and go on without it."""
+    """Load the compiled module, once a process; if that fails, warn once and continue without it."""
     found = _load()
     if found.module is None:
         warnings.warn(

@@ -32,7 +32,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Segments:
-    """Whose rows are whose: those of each segment follow those of the one before.
+    """Row ranges of the segments: the rows of each segment follow the rows of the one before.
 
     Args:
         offsets: [S+1] int64, segment s has the rows offsets[s] .. offsets[s+1]; on the device of the rows.
@@ -59,7 +59,7 @@ class Segments:
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """The segments in order, those of one length side by side in one run."""
+        """The segments in order, segments of one length side by side in one run."""
         out: list[Run] = []
         for tokens, alike in groupby(self.lengths):
             out.append(Run(out[-1].stop if out else 0, len(list(alike)), tokens))
@@ -120,7 +120,7 @@ class Packed:
         )
 
     def places(self, b: int) -> Tensor:
-        """Where the real tokens of one input stand in its row of T."""
+        """The positions of the real tokens of one input in its row of T."""
         first = sum(self.lengths[:b])
         return self.positions[first : first + self.lengths[b]] - b * self.shape[1]
 

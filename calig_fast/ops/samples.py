@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Case:
-    """One call of an operation: a name for people, and the arguments."""
+    """One call of an operation: a readable name, and the arguments."""
 
     name: str
     args: tuple[Any, ...]

@@ -1,4 +1,4 @@
-"""What the compiled module is built from; setup.py runs this file without the package, which would import PyTorch."""
+"""The sources of the compiled module; setup.py runs this file without the package, which would import PyTorch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def checkout(root: Path) -> bool:
-    """Whether the package lies beside its C++ sources, and is built where it is."""
+    """Return True if the package lies beside its C++ sources, and is built in place."""
     return (root / "CMakeLists.txt").is_file() and (root / "csrc" / "module.cpp").is_file()
 
 
 def digest(root: Path) -> str:
-    """16 hexadecimal digits that differ where the C++ sources in a folder, or what they are built by, do."""
+    """A hash of 16 hexadecimal digits of the C++ sources in a folder and of their build file."""
     found = hashlib.sha256()
     for path in (root / "CMakeLists.txt", *sorted(p for p in (root / "csrc").rglob("*.*") if p.is_file())):
         found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

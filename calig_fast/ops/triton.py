@@ -1,4 +1,4 @@
-"""What the Triton implementations share: the tensors they take, their launch, and where each token's segments lie."""
+"""Common parts of the Triton implementations: supported tensors, the launch, and the segments of each token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INTERPRETED = {"ROWS": 64, "HELD": 64, "MET": 64}  # the interpreter takes abou
 
 
 def refusal(tensors: Sequence[Tensor], width: int = 0) -> str | None:
-    """Why the Triton kernels cannot take these tensors, or None.
+    """The reason why the Triton kernels cannot take these tensors, or None.
 
     Args:
         tensors: the arguments.
@@ -42,13 +42,13 @@ def language(dtype: torch.dtype) -> Any:
 
 
 def padded(width: int) -> int:
-    """A tile's columns for rows of some width."""
+    """The number of a tile's columns for rows of a width."""
     return int(triton.next_power_of_2(max(width, 1)))
 
 
 @cache
 def whole_rows(width: int, beside: int = 0) -> tuple[triton.Config, ...]:
-    """Configurations of kernels whose programs hold whole rows; the first is for where nothing can be measured.
+    """Configurations of kernels with whole rows in a program; the first is used where nothing can be measured.
 
     Args:
         width: columns of a row.
@@ -94,12 +94,12 @@ def launch(
 
 
 class Plan(NamedTuple):
-    """Where the segments of every token lie; made on the tokens' device, without waiting for it.
+    """The segments of every token; made on the tokens' device, without a synchronisation.
 
     Args:
         owner: [tokens] int64, the input of each token.
         offsets: [B+1] int64, the first token of each input.
-        begins: [B+1] int64, the first place of each input's segments in what follows.
+        begins: [B+1] int64, the first place of each input's segments in the next two.
         firsts: [S] int64, the first row of each segment, input after input.
         values: [S], the segments' nodes or weights in the same order.
     """

@@ -1,4 +1,4 @@
-"""A model asked about inputs with parts removed, noise added or weights drawn at random; the model is not touched."""
+"""Outputs of a model for inputs with parts removed, with noise, or with random weights; the model is not changed."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from ..inputs.prepare import Inputs
 
 
 def continuous(model: nn.Module, embedding: str | None, batch: Inputs) -> tuple[dict[str, Tensor], str]:
-    """The inputs with embeddings in the place of ids, and the name of what is perturbed.
+    """The inputs with embeddings in the place of ids, and the name of the perturbed argument.
 
     Raises:
         ValueError: a model of text without word embeddings.

@@ -1,4 +1,4 @@
-"""Scores as a ranking of what can be removed: special tokens, prefix tokens and padding are no part of it."""
+"""Scores as a ranking of removable tokens: special tokens, prefix tokens and padding are excluded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def flags(given: Any, shape: torch.Size, name: str) -> Tensor:
 
 
 def content(scores: Any, mask: Any, shape: torch.Size) -> Tensor:
-    """[B,T] bool, what is ranked: `mask` if given, else the real tokens of an Attribution but the special ones, or all.
+    """[B,T] bool, the ranked tokens: `mask` if given, else an Attribution's real tokens without special ones, or all.
 
     Raises:
         ValueError: a mask of another shape.
@@ -75,7 +75,7 @@ def places(scores: Tensor, ranked: Tensor) -> Tensor:
 
 
 def counts(fractions: Tensor, ranked: Tensor) -> Tensor:
-    """[B,K] int64, how many tokens a fraction is: rounded half up, at least one unless it is zero."""
+    """[B,K] int64, the number of tokens of a fraction: rounded half up, at least one unless it is zero."""
     n = ranked.sum(1)[:, None]
     found = (fractions * n + 0.5 + 1e-9).floor().long()
     return torch.where(fractions > 0, found.clamp_min(1), 0).minimum(n)
@@ -86,10 +86,10 @@ def fractions_of(given: Sequence[float] | Tensor, rising: bool = False) -> Tenso
 
     Args:
         given: shares between 0 and 1.
-        rising: whether they are the axis of a curve, which takes two or more in rising order.
+        rising: True for the axis of a curve, which takes two or more in increasing order.
 
     Raises:
-        ValueError: none, one outside 0 to 1, or an axis that does not rise.
+        ValueError: none, one outside 0 to 1, or an axis that does not increase.
     """
     found = torch.as_tensor(given, dtype=torch.float64).cpu().reshape(-1)
     if not len(found) or not bool(((found >= 0) & (found <= 1)).all()):
@@ -100,7 +100,7 @@ def fractions_of(given: Sequence[float] | Tensor, rising: bool = False) -> Tenso
 
 
 def size(k: int | float, ranked: Tensor) -> Tensor:
-    """[B] int64, how many of the ranked tokens k stands for: itself, or as a float a share of them; at most all.
+    """[B] int64, the number of ranked tokens that k selects: k itself, or a share of them for a float; at most all.
 
     Raises:
         ValueError: k that is not positive, or a share above 1.

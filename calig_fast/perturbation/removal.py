@@ -1,4 +1,4 @@
-"""How tokens and patches are taken out of an input, and what the model says of what is left."""
+"""Removal of tokens and patches from an input, and the model's output for the rest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Answer = Callable[[Any, Tensor], Tensor]
 def opened(
     model: nn.Module, inputs: Any, tokenizer: Any, layers: Sequence[str] | None = None
 ) -> tuple[nn.Module, Encoder, Inputs]:
-    """The module that computes, what is known of it, and the inputs as it takes them.
+    """The module that computes, its encoder, and the inputs as it takes them.
 
     Raises:
         ValueError, TypeError: a model or inputs that `explain` refuses too; a model of no known family is taken.
@@ -45,7 +45,7 @@ def opened(
 
 
 def ready(model: nn.Module, batch: Inputs) -> tuple[nn.Module, Inputs]:
-    """A twin in evaluation mode, and the inputs with pixels and embeddings in its dtype."""
+    """A clone in evaluation mode, and the inputs with pixels and embeddings in its dtype."""
     with torch.inference_mode(False):
         running = share_weights(model, checks.compute_dtype(None, model))
     dtype = next(running.parameters()).dtype
@@ -54,7 +54,7 @@ def ready(model: nn.Module, batch: Inputs) -> tuple[nn.Module, Inputs]:
 
 
 def checked(removal: Any, batch: Inputs, text: bool) -> Any:
-    """The removal that was asked for, "mask" for text and "blur" for images where that is None.
+    """The requested removal; for None "mask" for text and "blur" for images.
 
     Raises:
         ValueError: an unknown name, one that needs what is not known, pixels of another shape.
@@ -78,7 +78,7 @@ def checked(removal: Any, batch: Inputs, text: bool) -> Any:
 
 @contextlib.contextmanager
 def _named_removal() -> Iterator[None]:
-    """The errors of a reference, under the name that the argument has here."""
+    """The errors of a baseline, under the name of the argument here."""
     try:
         yield
     except (ValueError, TypeError) as error:
@@ -86,13 +86,13 @@ def _named_removal() -> Iterator[None]:
 
 
 class Remover:
-    """A twin of a model that is asked about inputs with parts taken out; the model itself is not touched.
+    """A clone of a model that runs inputs with removed parts; the model itself is not changed.
 
     Args:
         model: the model, in any mode.
-        inputs: what the user passed.
+        inputs: the user's inputs.
         tokenizer: tokenizer or image processor, or None.
-        removal: what takes the place of what is removed.
+        removal: the replacement of removed parts.
 
     Raises:
         ValueError, TypeError: see `opened`; a removal that cannot be done.
@@ -113,7 +113,7 @@ class Remover:
             embedding.forward = functools.partial(self._embed, embedding.forward)
 
     def removable(self, tokens: int, grid: Grid | None) -> Tensor:
-        """[B,T] bool on the CPU, what may be taken out: content tokens, or patches.
+        """[B,T] bool on the CPU, the removable tokens: content tokens, or patches.
 
         Args:
             tokens: T of the scores.
@@ -134,7 +134,7 @@ class Remover:
         return found
 
     def grid(self, tokens: int) -> Grid | None:
-        """Where the patches of the images lie; None for text.
+        """The grid of the images' patches; None for text.
 
         Raises:
             ValueError: no grid of patches has that many tokens.
@@ -153,10 +153,10 @@ class Remover:
         self.batch, self.removal = _rows(self.batch, rows), _each(self.removal, rows)
 
     def answers(self, removed: Tensor, answer: Answer, grid: Grid | None, batch_size: int) -> Tensor:
-        """The answer about every input with each set of parts taken out.
+        """The output for every input with each set of parts removed.
 
         Args:
-            removed: [B,K,T] bool, what is taken out; K sets for each input.
+            removed: [B,K,T] bool, the removed tokens; K sets for each input.
             answer: from the model's output and [N] the input each row belongs to, to [N,...].
             grid: where the patches lie, None for text.
             batch_size: rows in one forward pass.
@@ -183,7 +183,7 @@ class Remover:
         return found[order.argsort()].reshape(*removed.shape[:2], *found.shape[1:])
 
     def _order(self, removed: Tensor, owners: Tensor, batch_size: int) -> tuple[Tensor, list[int]]:
-        """Rows in the order they are run, and how many at a time; rows of a like length run together."""
+        """Rows in the order of execution, and their number at a time; rows of similar length run together."""
         if not self.text:
             return torch.arange(len(removed)), _sizes(len(removed), batch_size)
         real = self.batch.mask.cpu()[owners]
@@ -228,7 +228,7 @@ class Remover:
         return {**rows.call, name: torch.where(gone, made[name][place], pixels)}
 
     def _deleted(self, rows: Inputs, removed: Tensor) -> dict[str, Tensor]:
-        """The text without the removed tokens: what is kept moves together, to the left."""
+        """The text without the removed tokens: the other tokens move to the left."""
         kept = rows.mask & ~removed
         length = kept.sum(1)
         order = torch.sort(~kept, dim=1, stable=True).indices[:, : int(length.max())]
@@ -278,7 +278,7 @@ class Remover:
 
 
 def run(model: nn.Module, call: dict[str, Tensor]) -> Any:
-    """What a model returns for its arguments; a sole unnamed one stands under ""."""
+    """Return the output of a model for its arguments; a sole unnamed argument has the name ""."""
     return model(call[""]) if "" in call else model(**call)
 
 
@@ -291,13 +291,13 @@ def _of_tokens(value: Tensor, batch: Inputs) -> bool:
 
 
 def _each(removal: Any, rows: Tensor) -> Any:
-    """The removal for some of the inputs; one that serves them all is left as it is."""
+    """The removal for some of the inputs; one for all inputs stays unchanged."""
     one_each = isinstance(removal, Tensor) and removal.dim() == 4 and len(removal) > 1
     return removal[rows.to(removal.device)] if one_each else removal
 
 
 def _rows(batch: Inputs, rows: Tensor) -> Inputs:
-    """Some of the inputs, in any order, without what is only for show."""
+    """Some of the inputs, in any order, without the data for views."""
     rows = rows.to(batch.mask.device)
     call = {k: v[rows] for k, v in batch.call.items()}
     return replace(

@@ -1,4 +1,4 @@
-"""A model, its inputs and an explanation's scores, ready to be asked what a removal does to the explained output."""
+"""A model, its inputs and an explanation's scores, for the effect of removals on the explained output."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ OUTPUTS = ("prob", "logit", "log_prob", "accuracy")
 
 @dataclass(frozen=True)
 class PerturbationRunner:
-    """What the metrics that perturb an input need.
+    """The inputs of a metric that perturbs: model, scores and removable tokens.
 
     Args:
         remover: the model and the inputs.
         scores: [B,T] float64.
-        removable: [B,T] bool, what may be taken out.
+        removable: [B,T] bool, the removable tokens.
         grid: where the patches lie, None for text.
-        answer: what is read off the model's output.
+        answer: reads F from the model's output.
         batch_size: rows in one forward pass.
     """
 
@@ -39,7 +39,7 @@ class PerturbationRunner:
     batch_size: int
 
     def answers(self, removed: Tensor) -> Tensor:
-        """[B,K] float64, the output with `removed` [B,K,T] taken out."""
+        """[B,K] float64, the output without `removed` [B,K,T]."""
         return self.remover.answers(removed, self.answer, self.grid, self.batch_size)
 
     def top(self, fractions: Tensor, largest: bool = True) -> Tensor:
@@ -58,10 +58,10 @@ def perturbation_runner(
     output: Output,
     batch_size: int,
 ) -> PerturbationRunner:
-    """Put a model, its inputs and the scores of an explanation together; the arguments are those of `erasure`.
+    """Put a model, its inputs and the scores of an explanation together; the arguments are the same as in `erasure`.
 
     Raises:
-        ValueError, TypeError: an argument that cannot be honoured, naming it, what was expected, and the way out.
+        ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
     """
     remover = Remover(model, inputs, tokenizer, removal)
     table = rankings.table(scores)
@@ -87,19 +87,19 @@ def perturbation_runner(
 
 
 def _explained(attribution: Attribution, output: Output) -> Any:
-    """The attribution's target; of a contrast, where another output is asked for, its first class."""
+    """The attribution's target; for a contrast with another output, its first class."""
     target = attribution.target
     return target[:, 0] if target is not None and target.dim() == 2 and output != "contrast" else target
 
 
 def _answer(remover: Remover, output: Output, target: Any, none: Tensor, grid: Grid | None, batch_size: int) -> Answer:
-    """What is read off the model's output."""
+    """Return the function that reads F from the model's output."""
     several = is_multi_label(remover.model)
     if callable(output):
         return scalars(output, target, None, several)[0]
     if output not in (*OUTPUTS, "contrast"):
         raise ValueError(f"output: {output!r} is not one of {OUTPUTS}, nor a function of the model's output")
-    # a target that is told needs no more of the logits than how many there are
+    # a given target needs only the number of logits
     asked = none if target is None else none[:1]
     logits = remover.answers(asked, _logits, grid, batch_size)[:, 0].expand(len(none), -1)
     kind = "logit" if output == "accuracy" else output

@@ -10,9 +10,9 @@ from ..model.encoder import Encoder
 
 
 def model_parts(model: nn.Module, encoder: Encoder) -> dict[str, list[str]]:
-    """Names of the parameters of each part, from the head down.
+    """Names of the parameters of each part, from the head to the embeddings.
 
-    What comes before the first block's parameters is the embeddings', what comes after them the head's.
+    Parameters before the first block's belong to the embeddings, parameters after the blocks to the head.
 
     Raises:
         ValueError: blocks that are not known.
@@ -45,7 +45,7 @@ def random_weights(model: nn.Module, seed: int) -> dict[str, Tensor]:
 
 
 def with_weights(model: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
-    """A twin of the model with some of its weights others."""
+    """A clone of the model with some of its weights replaced."""
     changed = share_weights(model)
     for name, value in weights.items():
         owner, _, leaf = name.rpartition(".")

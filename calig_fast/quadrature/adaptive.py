@@ -1,9 +1,9 @@
-"""The integral of one path, to a tolerance: it says which nodes it needs next, and how wrong its answer still is.
+"""The integral of one path to a tolerance: it requests the next nodes, and estimates the error of its result.
 
-A smooth path is integrated by a nested corrected trapezoid: doubling the intervals reuses every node, and with
+A smooth path is integrated by a nested corrected trapezoid: doubling the intervals reuses every node. With
 e1 = |R_m - R_{m/2}| / |R_m| the finer rule's error is about e1^2, because the convergence is close to geometric. The
-completeness gap is added, which catches what both rules missed. Where e1 does not fall as the intervals double, the
-path is not smooth: it is cut into panels, and the panels where two rules disagree are bisected until they agree.
+completeness gap is added, which detects errors that both rules share. Where e1 does not decrease as the intervals
+double, the path is not smooth. It is cut into panels, and panels with two different rules' results are bisected.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from torch import Tensor
 from .rules import corrected_trapezoid
 
 FIRST = 4  # intervals of the first rule that has an estimate
-# A path counts as rough when e1 falls less than this as the intervals double to m: over 72 paths of a MiniLM, half with
-# a zero hidden state as the reference, these cost smooth paths nothing and let no rough one through too early.
+# A path counts as rough when e1 decreases less than this as the intervals double to m. Over 72 paths of a MiniLM, half
+# with a zero hidden state as the baseline, these limits cost smooth paths nothing and accepted no rough path too early.
 ROUGH = {8: 0.5, 16: 0.35, 32: 0.35}
 # A path that needs so many intervals is not smooth: over 1199 paths from a zero hidden state e1^2 was up to 13 times
-# too small there, so it is judged by e1 and how far that fell.
+# too small there, so it is judged by e1 and its decrease.
 LARGEST_UNIFORM = 64
 PANEL_SAFETY = 2.0  # the two panel rules' disagreement was up to 1.2 times too small on the same paths
 BOOLE = torch.tensor([7.0, 32.0, 12.0, 32.0, 7.0], dtype=torch.float64) / 90
@@ -40,7 +40,7 @@ SIMPSON = torch.tensor([1.0, 4.0, 2.0, 4.0, 1.0], dtype=torch.float64) / 12
 
 @dataclass(frozen=True)
 class Estimate:
-    """Where a path stands.
+    """The state of a path's integral.
 
     Args:
         r: [T] float64, the integral.
@@ -49,8 +49,8 @@ class Estimate:
         likely: the relative error to be expected.
         disagreement: |r - coarse| / |r|, the unsquared difference.
         delta: sum of r minus the gap.
-        unbalanced: what of `error` is the gap's.
-        nodes: evaluations used, end points included.
+        unbalanced: the part of `error` from the gap.
+        nodes: evaluations used, endpoints included.
         converged: error within the tolerance.
     """
 
@@ -68,13 +68,13 @@ class Estimate:
 def estimate_error(
     r: Tensor, coarse: Tensor, rule: float, disagreement: float, nodes: int, gap: float, noise: float, tolerance: float
 ) -> Estimate:
-    """An answer with its error: the rule's own estimate, and what completeness misses over what should be there.
+    """A result with its error: the rule's own estimate, and the completeness error relative to the gap.
 
-    Of what is missed, as much as the scalars' rounding may be no fault of the rule, and more nodes would not find it:
-    that part is held against all that the tokens carry, not against the gap, which their signs may have cancelled to.
+    Up to `noise` of the completeness error can be rounding of the scalars; more nodes cannot remove it. That part is
+    relative to the sum of the tokens' magnitudes, since the gap may be small by cancellation.
 
     Args:
-        rule: relative error as the rule tells it; the rest as in `Estimate` and `AdaptiveIntegral`.
+        rule: relative error as the rule estimates it; the rest as in `Estimate` and `AdaptiveIntegral`.
     """
     delta = float(r.sum()) - gap
     rounding, carried = min(abs(delta), noise), float(r.abs().sum())
@@ -105,13 +105,13 @@ class AdaptiveIntegral:
 
     Args:
         tolerance: relative error asked for.
-        budget: most intervals; at 1 the end points alone are used.
-        gap: what the integral's tokens add up to, F(x) - F(x').
+        budget: largest number of intervals; at 1 only the endpoints are used.
+        gap: the exact sum of the integral over the tokens, F(x) - F(x').
         noise: rounding of the scalars that the gap is taken from.
         first: intervals of the first rule judged, an even number.
-        bend: b of the change of variable a = u + b sin(2 pi u) / (2 pi), which puts more nodes in the middle of the
-            path, where steep ones change most; 0 for none.
-        hold: judge the first rule and wait to be told to `refine`, whatever the tolerance says.
+        strength: b of the change of variable a = u + b sin(2 pi u) / (2 pi), which puts more nodes in the middle of the
+            path, where steep paths change most; 0 for none.
+        defer: evaluate the first rule and wait for `refine`, at any tolerance.
         eps: relative rounding of the values; 0 where there is none.
     """
 
@@ -146,7 +146,7 @@ class AdaptiveIntegral:
 
     @property
     def stalled(self) -> bool:
-        """Whether the nodes are enough and rounding is what is left, which more of them would not find."""
+        """Return True if only rounding errors remain, which more nodes cannot reduce."""
         now = self.estimate
         rule = now.error - now.unbalanced
         coarse = abs(float(now.coarse.sum()) - self.gap)
@@ -163,14 +163,14 @@ class AdaptiveIntegral:
 
     @property
     def trace(self) -> tuple[tuple[float, ...], Tensor]:
-        """Every node a in rising order, and phi there [n,T]."""
+        """Every node a in increasing order, and phi there [n,T]."""
         nodes = sorted(self._rows)
         factors = torch.tensor([self._stretch(u) for u in nodes], dtype=torch.float64)
         rows = torch.stack([self._rows[u] for u in nodes]) / factors[:, None]
         return tuple(self._at(u) for u in nodes), rows
 
     def pending(self) -> list[float]:
-        """Nodes whose values are needed next; empty when the path is done."""
+        """The next nodes to evaluate; empty when the path is done."""
         self._asked = {self._at(u): u for u in self._wanted if u not in self._rows}
         return list(self._asked)
 
@@ -195,7 +195,7 @@ class AdaptiveIntegral:
         self._wanted = [] if self._defer or self._estimate.converged else self._next()
 
     def refine(self) -> bool:
-        """Ask for finer nodes whatever the tolerance says; False where the budget holds no more."""
+        """Request finer nodes at any tolerance; return False if the budget has no more."""
         self._wanted = self._next()
         return bool(self.pending())
 
@@ -203,7 +203,7 @@ class AdaptiveIntegral:
         table = torch.stack([self._rows[a] for a in _grid(self._m)])
         r = corrected_trapezoid(self._m) @ table
         if self._m == 1:
-            coarse, e1 = torch.zeros_like(r), 1.0  # the end points have nothing coarser to be judged by
+            coarse, e1 = torch.zeros_like(r), 1.0  # the endpoints have no coarser rule to compare with
         else:
             half = self._m // 2
             coarse = corrected_trapezoid(half) @ table[::2] if self._m % 2 == 0 else table[[0, -1]].mean(0)
@@ -257,7 +257,7 @@ class AdaptiveIntegral:
         return limit is not None and len(self._trail) > 1 and self._trail[-1] > limit * self._trail[-2]
 
     def _bisect(self, left: int) -> list[float]:
-        """Halve the panels that are furthest off, four new nodes each."""
+        """Halve the panels with the largest errors, four new nodes each."""
         panels = self._panels or []
         spread = [float((f - c).norm()) for f, c in (self._panel(*p) for p in panels)]
         order = sorted(range(len(panels)), key=spread.__getitem__, reverse=True)
@@ -284,5 +284,5 @@ def _grid(m: int) -> list[float]:
 
 
 def _quarters(low: Fraction, high: Fraction) -> list[float]:
-    """Five equally spaced nodes; as fractions first, so that a node has one float however it was arrived at."""
+    """Five equally spaced nodes; as fractions first, so that equal nodes are equal floats."""
     return [float(low + (high - low) * Fraction(i, 4)) for i in range(5)]

@@ -10,7 +10,7 @@ from .rules import corrected_trapezoid, nodes_and_weights
 
 
 class FixedIntegral:
-    """The integral of phi over [0, 1] by one rule; the same interface as `quadrature.Path`.
+    """The integral of phi over [0, 1] by one rule; the same interface as `AdaptiveIntegral`.
 
     The corrected trapezoid on an even number of intervals estimates its error as the adaptive path does; every other
     rule knows no more of it than its completeness gap, which may be small by luck.
@@ -19,7 +19,7 @@ class FixedIntegral:
         rule: one of `rules.FIXED`.
         n: its steps.
         tolerance: relative error at which the path counts as converged.
-        gap: what the integral's tokens add up to.
+        gap: the exact sum of the integral over the tokens.
         noise: rounding of the scalars that the gap is taken from.
     """
 

@@ -1,4 +1,4 @@
-"""Where the adaptive rule starts: how every start would have done on the paths of earlier calls."""
+"""The initial number of nodes of the adaptive rule, chosen by the paths of earlier calls."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .adaptive import FIRST, estimate_error, relative, squared_difference, warp
 from .rules import corrected_trapezoid
 
 MENU = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32)
-# Over 40 articles of 128 tokens on a MiniLM, the bends' mean intervals at block 0 were 13.9, 10.6 and 10.0; at block 2
-# 8.0, 7.8 and 8.7; at block 4 6.0, 6.0 and 6.4.
-BENDS = (0.0, 0.3, 0.45)
+# Over 40 articles of 128 tokens on a MiniLM, the mean intervals of the three strengths at block 0 were 13.9, 10.6 and
+# 10.0; at block 2 8.0, 7.8 and 8.7; at block 4 6.0, 6.0 and 6.4.
+STRENGTHS = (0.0, 0.3, 0.45)
 MEMORY = 64
 MOST = 64  # intervals a path is taken to need that no rule would have satisfied
 A_ROUND = 0.2  # gradients that going through the blocks once more is worth
 
 
 class Start(NamedTuple):
-    """How a path begins.
+    """The start of a path.
 
     Args:
         intervals: of the first rule judged.
-        bend: of the change of variable.
+        strength: of the change of variable `warp`.
     """
 
     intervals: int = FIRST
@@ -36,13 +36,13 @@ class Start(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What a finished path saw.
+    """The evaluations of a finished path.
 
     Args:
         layer: its block.
-        nodes: a in rising order, 0 and 1 included.
+        nodes: a in increasing order, 0 and 1 included.
         rows: phi there, [n,T] float64.
-        gap: what its tokens add up to.
+        gap: the exact sum over its tokens.
         noise: rounding of the scalars that the gap is taken from.
         tolerance: relative error that it should have met.
     """
@@ -56,10 +56,10 @@ class Trace(NamedTuple):
 
 
 class Calibration:
-    """Intervals that each layer's paths would have needed under each bend, in the calls before.
+    """Intervals that the paths of each layer needed at each strength of the warp, in earlier calls.
 
     A path starts where those would have cost the fewest gradients: m - 1 at once, and as many again and one each time
-    that the intervals are doubled. A call asks before it learns, so what one input gets does not depend on the others
+    that the intervals are doubled. A call asks before it learns, so that an input's start does not depend on the others
     of its batch.
     """
 
@@ -67,10 +67,10 @@ class Calibration:
         self._seen: dict[tuple[str, int], deque[tuple[float, ...]]] = {}
 
     def start(self, kind: str, layer: int) -> Start:
-        """How to start a path.
+        """Choose the start of a path.
 
         Args:
-            kind: what paths must have in common to be alike: reference, scalar, tolerance, what is certified.
+            kind: the common properties of similar paths: baseline, scalar, tolerance, `certify`.
             layer: the block.
         """
         seen = self._seen.get((kind, layer), ())
@@ -78,26 +78,26 @@ class Calibration:
             return Start()
 
         def cost(start: Start) -> float:
-            m, column = start.intervals, BENDS.index(start.strength)
+            m, column = start.intervals, STRENGTHS.index(start.strength)
             doubled = [max(0, math.ceil(math.log2(min(row[column], MOST) / m))) for row in seen]
             return float(sum(m * 2**n - 1 + A_ROUND * n for n in doubled))
 
-        return min((Start(m, strength) for strength in BENDS for m in MENU), key=cost)
+        return min((Start(m, strength) for strength in STRENGTHS for m in MENU), key=cost)
 
     def learn(self, kind: str, traces: Iterable[Trace]) -> None:
-        """Remember what paths needed."""
+        """Store the intervals that paths needed."""
         for trace in traces:
             self._seen.setdefault((kind, trace.layer), deque(maxlen=MEMORY)).append(needs(trace))
 
 
 def needs(trace: Trace) -> tuple[float, ...]:
-    """The fewest intervals of `MENU` that would have met the tolerance under each of `BENDS`, inf where none would.
+    """The fewest intervals of `MENU` that would have met the tolerance at each of `STRENGTHS`, inf where none would.
 
-    The integrand is a cubic spline through what the path saw; rules finer than half as much again are not tried.
+    The integrand is a cubic spline through the path's values; rules finer than 1.5 times its nodes are not tried.
     """
     rules, weights = _rules(trace.nodes)
     found = weights @ trace.rows
-    out = dict.fromkeys(BENDS, math.inf)
+    out = dict.fromkeys(STRENGTHS, math.inf)
     for (strength, m), r, coarse in zip(rules, found[::2], found[1::2], strict=True):
         e1 = relative(r - coarse, r)
         now = estimate_error(r, coarse, squared_difference(e1), e1, m, trace.gap, trace.noise, trace.tolerance)
@@ -108,8 +108,8 @@ def needs(trace: Trace) -> tuple[float, ...]:
 
 @lru_cache(maxsize=256)
 def _rules(nodes: tuple[float, ...]) -> tuple[list[tuple[float, int]], Tensor]:
-    """Rules (bend, m), and the weights [2 rules, n] on a table at `nodes` of each and of its coarser one."""
-    rules = [(strength, m) for strength in BENDS for m in MENU if m <= 1.5 * (len(nodes) - 1)]
+    """Rules (strength, m), and the weights [2 rules, n] on a table at `nodes` of each and of its coarser rule."""
+    rules = [(strength, m) for strength in STRENGTHS for m in MENU if m <= 1.5 * (len(nodes) - 1)]
     if not rules:
         return [], torch.zeros(0, len(nodes), dtype=torch.float64)
     grids = [_grid(m, strength) for strength, m in rules]
@@ -119,7 +119,7 @@ def _rules(nodes: tuple[float, ...]) -> tuple[list[tuple[float, int]], Tensor]:
 
 @cache
 def _grid(m: int, strength: float) -> tuple[Tensor, Tensor]:
-    """Places [m+1] of a bent rule, and the weights [2,m+1] there of it and of its coarser one."""
+    """Nodes [m+1] of a warped rule, and the weights [2,m+1] there of it and of its coarser rule."""
     places, stretch = warp(torch.arange(m + 1, dtype=torch.float64) / m, strength)
     weights = torch.zeros(2, m + 1, dtype=torch.float64)
     weights[0], weights[1, ::2] = corrected_trapezoid(m), corrected_trapezoid(m // 2)
@@ -130,7 +130,7 @@ def spline(nodes: tuple[float, ...], places: Tensor) -> Tensor:
     """Values of the natural cubic spline through a table, as weights on it.
 
     Args:
-        nodes: n rising numbers.
+        nodes: n increasing numbers.
         places: [k] float64, within them.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The frozen result of an explanation: scores, layers, error, and what they belong to."""
+"""The frozen result of an explanation: scores, layers, error, and their inputs and targets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Attribution:
     """Signed relevance of every token (or image patch) for a decision, layer by layer, with its error.
 
     `scores` [B,T] is the answer of the method; `layer_scores` [B,L,T] is r_l, the relevance of the input of block l.
-    Where the reference was propagated through the model, completeness holds for every layer:
+    Where the baseline was propagated through the model, completeness holds for every layer:
     `layer_scores[b,l].sum() = gap[b,l] + convergence_delta[b,l]`.
 
     Args:
@@ -121,7 +121,7 @@ class Attribution:
 
         Args:
             index: which input.
-            layer: None for `scores`, else the block whose `layer_scores` are wanted.
+            layer: None for `scores`, else the block of the requested `layer_scores`.
 
         Returns:
             (word, score) in reading order.
@@ -139,7 +139,7 @@ class Attribution:
 
         Args:
             index: which input.
-            layer: None for `scores`, else the block whose `layer_scores` are wanted.
+            layer: None for `scores`, else the block of the requested `layer_scores`.
 
         Raises:
             ValueError: the attribution is of texts.
@@ -252,7 +252,7 @@ class Attribution:
 
     @classmethod
     def load(cls, path: str | Path) -> Attribution:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
             FileNotFoundError: one of the two files is missing.
@@ -281,7 +281,7 @@ class Attribution:
     def to_html(self, path: str | Path | None = None) -> str:
         """A self-contained HTML page of every input; written to `path` when given, and returned.
 
-        With `return_maps=True` in `explain`, a click on a word or patch shows what it attended to. Several explanations
+        With `return_maps=True` in `explain`, a click on a word or patch shows its attention. Several explanations
         side by side: `calig_fast.compare`.
         """
         text: str = render("page", self)

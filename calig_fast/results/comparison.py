@@ -24,7 +24,7 @@ class Comparison:
     """Explanations that are shown side by side; made by `compare`.
 
     Args:
-        names: what stands above each.
+        names: the title of each.
         attributions: as many, all of texts or all of images, each of the same number of inputs.
     """
 
@@ -36,7 +36,7 @@ class Comparison:
         return self.attributions[0].batch
 
     def same_input(self, index: int) -> bool:
-        """Whether all explain the same words (or patches) there, so that word n of one is word n of the other."""
+        """Return True if all explain the same words (or patches) there, so that word n is the same in each."""
         first = self.attributions[0]
         for name in ("texts", "images", "mask"):
             inputs = [getattr(a, name) for a in self.attributions]
@@ -94,7 +94,7 @@ def compare(
     Args:
         attributions: the explanations, or a dict of them by name; all of texts or all of images, each of the same
             number of inputs.
-        names: what stands above each; without it the method, with the target or a number where methods repeat.
+        names: the title of each; without it the method, with the target or a number where methods repeat.
 
     Returns:
         the comparison: `to_html`, `plot` and `print` show it, and in a notebook it shows itself.

@@ -1,4 +1,4 @@
-"""The record of an explanation: what ran, how, and with which versions."""
+"""The record of an explanation: engine, settings and versions."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Provenance(Mapping[str, Any]):
         family: name of the model's family.
         blocks: dotted names of the blocks whose inputs were integrated at, in order.
         baselines: name of the baseline, None where the method integrates nothing.
-        output: the explained scalar: its name, or that of the caller's function.
-        layers: indices of the blocks whose inputs were integrated at, None for all.
+        output: the explained scalar: its name, or the name of the caller's function.
+        layers: indices of the integrated blocks, None for all.
         quadrature: the rule.
         n_steps: its steps, or the most intervals of a path; None for the default.
         tolerance: relative error that counts as converged, None where nothing is integrated.
@@ -27,7 +27,7 @@ class Provenance(Mapping[str, Any]):
         dtype: of the computation.
         not_native: the reason why the native engine did not run, "" where it did or was not asked for.
         multi_label: classes are independent of each other.
-        others: what another release recorded and this one has no name for.
+        others: fields of another release that this one does not have.
     """
 
     family: str | None = None

@@ -1,4 +1,4 @@
-"""How results are shown: the views register here, so that data imports no view."""
+"""The registry of renderers: the views register here, so that data imports no view."""
 
 from __future__ import annotations
 

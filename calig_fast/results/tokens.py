@@ -24,7 +24,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Text:
-    """What one text input was: its tokens, its words, and the text itself where the caller gave it.
+    """One text input: its tokens, its words, and the text itself if the caller passed it.
 
     Args:
         tokens: one string a token, padding left out; `len(tokens)` real tokens.
@@ -47,7 +47,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where an image's tokens lie.
+    """The layout of an image's tokens.
 
     Args:
         rows: patches from top to bottom.

@@ -1,4 +1,4 @@
-"""The one diverging palette of every view: blue supports, orange opposes, told apart by all common kinds of sight."""
+"""The one diverging palette of every view: blue supports, orange opposes, distinct in all common colour vision."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def robust_scale(values: NDArray[np.float64], percentile: float = PERCENTILE) ->
 
 
 def normalise(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-    """values / scale, clipped to [-1, 1]; what is not finite becomes 0."""
+    """values / scale, clipped to [-1, 1]; values that are not finite become 0."""
     return np.clip(np.where(np.isfinite(values), values, 0.0) / scale, -1.0, 1.0)
 
 

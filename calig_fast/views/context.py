@@ -1,4 +1,4 @@
-"""What each word attended to: the rows of the context maps, in as few bytes as a page can carry."""
+"""The attention of each word: the rows of the context maps, in few bytes for a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What figures are drawn with: matplotlib's Figure objects alone, so no global state changes."""
+"""Drawing with matplotlib's Figure objects alone, so that no global state changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MARGIN = 0.15
 INK = colours.hexadecimal(colours.INK)
 GREY = "#626a78"
 OPACITY = 0.8
-# How much of an image is left under its scores; the rest is white, so that both colours can be told on black too.
+# How much of an image is left under its scores; the rest is white, so that both colours are visible on black too.
 UNDER = 0.6
 # Scripts that matplotlib's own font lacks, first installed first used.
 FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Ethiopic", "Abyssinica SIL", "Noto Emoji")
@@ -38,7 +38,7 @@ def require_matplotlib() -> None:
 
 
 def check_range(percentile: float, opacity: float) -> None:
-    """Raise what is wrong with these two."""
+    """Raise if one of the two is out of range."""
     if not 0 < percentile <= 100:
         raise ValueError(f"percentile: expected a number above 0 and at most 100, got {percentile!r}")
     if not 0 <= opacity <= 1:
@@ -63,7 +63,7 @@ def palette() -> LinearSegmentedColormap:
 
 
 def font() -> dict[str, Any]:
-    """Words are data: never read as formulas, and written with whatever installed font has their letters."""
+    """Words are data: never parsed as formulas, and drawn in an installed font that has their letters."""
     from matplotlib.font_manager import fontManager
 
     installed = {entry.name for entry in fontManager.ttflist}
@@ -71,7 +71,7 @@ def font() -> dict[str, Any]:
 
 
 def title(summary: Summary) -> str:
-    """What was predicted, what is explained, and whether to believe it."""
+    """The title of a figure: the predicted class, the explained class, and the convergence."""
     text = f"explained: {summary.target}"
     if summary.predicted is not None:
         text = f"predicted: {summary.predicted.name} ({percent(summary.predicted.probability)}), {text}"
@@ -110,7 +110,7 @@ def flow(figure: Figure, summary: Summary, line: int = 0) -> int:
 
 
 def _shown(summary: Summary) -> list[Segment]:
-    """The text up to word number WORDS, and nothing that the model did not read."""
+    """The text up to word number WORDS, without text that the model did not read."""
     units = [i for i, s in enumerate(summary.segments) if s.unit is not None]
     end = units[WORDS] if len(units) > WORDS else units[-1] + 1 if summary.truncated and units else None
     return list(summary.segments[:end])

@@ -1,4 +1,4 @@
-"""An explanation as one HTML page or notebook fragment: nothing is loaded, everything is shown without scripts too."""
+"""An explanation as one HTML page or notebook fragment: it loads nothing, and shows everything without scripts too."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Bar:
 
 @dataclass(frozen=True)
 class _View:
-    """What the slider moves through: the final scores (key -1), then every block (its number)."""
+    """One position of the slider: the final scores (key -1), or a block (its number)."""
 
     key: int
     name: str
@@ -55,7 +55,7 @@ def page(attribution: Attribution) -> str:
     """A complete HTML page of every input, in one file that loads nothing.
 
     Args:
-        attribution: of texts or images; with `return_maps=True` a click on a word or patch shows what it attended to.
+        attribution: of texts or images; with `return_maps=True` a click on a word or patch shows its attention.
 
     Returns:
         the document; write it as UTF-8.
@@ -80,7 +80,7 @@ def compare_page(comparison: Comparison) -> str:
     """A complete HTML page with the explanations of each input side by side: one slider moves all of them.
 
     Args:
-        comparison: what `compare` made.
+        comparison: from `compare`.
 
     Returns:
         the document; write it as UTF-8.
@@ -198,7 +198,7 @@ def _view(attribution: Attribution, summary: Summary, row: int, ranked: int) -> 
 
 
 def _data(attribution: Attribution, summary: Summary, index: int, views: list[_View], budget: int) -> dict[str, Any]:
-    """What the script needs to recolour, to answer a hover and a click; the numbers are written here, once."""
+    """The data of the page's script for colours, hover and click; the numbers are written here, once."""
     grid, values = attribution.grid, np.concatenate([summary.values, summary.apart_values], axis=1)
     data: dict[str, Any] = {
         "keys": [v.key for v in views],

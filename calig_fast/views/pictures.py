@@ -37,7 +37,7 @@ def heat(scores: NDArray[np.float64], scale: float, zoom: int = 1) -> str:
     """Signed scores [rows, columns] as a data URI: colour is the sign, opacity is |score| / scale.
 
     Args:
-        scores: natural scale; what is not finite is transparent.
+        scores: natural scale; values that are not finite are transparent.
         scale: magnitude drawn opaque.
         zoom: pixels a score in each direction.
     """

@@ -64,7 +64,7 @@ def plot(
 
 
 def plot_layers(attribution: Attribution, index: int = 0, percentile: float = colours.PERCENTILE) -> Figure:
-    """How relevance moves through the blocks: words by blocks with each block's total, or one patch map a block.
+    """Plot the relevance over the blocks: words by blocks with each block's total, or one patch map for each block.
 
     Args:
         attribution: of texts or images.
@@ -168,7 +168,7 @@ def _word_layers(summary: Summary) -> Figure:
 
 
 def _totals(axes: Axes, summary: Summary) -> None:
-    """The sum of each block's scores as a bar, and what it should be as a mark."""
+    """The sum of each block's scores as a bar, and its exact value as a mark."""
     sums = np.nan_to_num(np.array([layer.total for layer in summary.layers]))
     place = np.arange(len(sums))
     shades = [colours.hexadecimal(colours.SUPPORT if v > 0 else colours.OPPOSE) for v in sums]

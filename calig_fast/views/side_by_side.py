@@ -44,7 +44,7 @@ def plot_comparison(
     Each explanation has its own scale, since methods' scores have different units: compare patterns, not shades.
 
     Args:
-        comparison: what `compare` made.
+        comparison: from `compare`.
         index: which input.
         percentile: of each one's magnitudes that is drawn at full colour, above 0 and at most 100.
         opacity: of the strongest score over an image, 0 to 1.

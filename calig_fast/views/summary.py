@@ -1,4 +1,4 @@
-"""What every view shows of one input, gathered once: classes, words or patches with their scores, layers."""
+"""The data of one input that every view shows: classes, words or patches with their scores, layers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of the text: word number `unit`, or what stands between words (None)."""
+    """A stretch of the text: word number `unit`, or the text between words (None)."""
 
     text: str
     unit: int | None
@@ -63,7 +63,7 @@ class Summary:
     """One input as the views show it. Row 0 of the value tables is `scores`, row 1 + l is `layer_scores` of block l.
 
     Args:
-        target: name of what is explained.
+        target: name of the explained class or scalar.
         predicted: the most likely class, or None where the model returned no logits, or one alone.
         explained: the classes of the target with their probabilities (two for a contrast, none for an own output).
         units: words (or patches, or tokens where the words are not known), special tokens left out.
@@ -77,7 +77,7 @@ class Summary:
         pieces: per unit its tokens; empty for images.
         piece_values: [1+L,T] scores of all tokens, indexed by `pieces`.
         layers: one `Layer` per block.
-        converged: whether every layer met the tolerance, None where nothing was integrated.
+        converged: True if every layer met the tolerance, None where nothing was integrated.
         statement: the same in a sentence.
         truncated: tokens the model did not read.
     """
@@ -102,7 +102,7 @@ class Summary:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """[1+L] names of the rows of the value tables: what the scores are made of, and the blocks."""
+        """[1+L] names of the rows of the value tables: the final scores, and the blocks."""
         blocks = tuple(f"block {layer.index}" for layer in self.layers)
         if not blocks:
             return ("scores",)
@@ -118,7 +118,7 @@ class Summary:
 
 
 def summarise(attribution: Attribution, index: int, percentile: float = PERCENTILE) -> Summary:
-    """Gather what the views show of one input.
+    """Collect the data of one input for the views.
 
     Args:
         attribution: of texts or images.
@@ -195,7 +195,7 @@ def visible(text: str) -> str:
 
 
 def signed(value: float) -> str:
-    """A score with its sign and three digits; a dash where there is none."""
+    """A score with its sign and three digits; a dash for a missing score."""
     return f"{value:+.3g}" if math.isfinite(value) else "-"
 
 

@@ -39,7 +39,7 @@ def render(attribution: Attribution, console: Console | None = None, layers: boo
         attribution: of texts or images.
         console: where to print; standard output by default. Without colours (no terminal, `NO_COLOR`) each strong word
             carries signed marks instead, `[+]` to `[+++]` and `[-]` to `[---]`.
-        layers: whether to print the blocks.
+        layers: True to print the blocks.
     """
     console = Console() if console is None else console
     printer = _Printer(console)
@@ -51,7 +51,7 @@ def render_comparison(comparison: Comparison, console: Console | None = None) ->
     """Print every input of several explanations: texts or patches in columns where they fit, and the strongest words.
 
     Args:
-        comparison: what `compare` made.
+        comparison: from `compare`.
         console: where to print; standard output by default.
     """
     printer = _Printer(Console() if console is None else console)
@@ -60,7 +60,7 @@ def render_comparison(comparison: Comparison, console: Console | None = None) ->
 
 
 class _Printer:
-    """What a console can show decides how scores look on it."""
+    """Prints scores in the form that the console can show."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -1,4 +1,4 @@
-"""Progress is told to a function, drawn as a bar, or not told; a bar never mixes with what a program prints."""
+"""Progress is passed to a function, drawn as a bar, or not shown; a bar never mixes with what a program prints."""
 
 import pytest
 from helpers.tiny_models import ids, tiny

@@ -1,4 +1,4 @@
-"""Warnings stand at the caller's line, and that of an old name comes once."""
+"""Warnings point to the caller's line, and the warning of an old name comes once."""
 
 import sys
 import warnings

@@ -1,4 +1,4 @@
-"""What a result was measured with."""
+"""The machine record of a result."""
 
 import datetime
 import importlib.metadata

@@ -58,7 +58,7 @@ def test_every_method_gives_scores_and_only_random_knows_nothing(task):
         # an Explainer learns where to begin, so that a second answer differs within the tolerance
         torch.testing.assert_close(again[name], scores, rtol=4e-2, atol=4e-2 * float(scores.abs().max()))
     ours, theirs = found["ig"][1], found["captum_ig"][1]
-    if task.kind == "text":  # before and after the normalisation of embeddings; for images the reference is another
+    if task.kind == "text":  # before and after the normalisation of embeddings; for images the baseline is another
         assert torch.corrcoef(torch.cat([ours, theirs]))[0, 1] > 0.95
 
 

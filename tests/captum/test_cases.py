@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:layer. several")
 
 
 class Net(nn.Module):
-    """ReLU network whose every number can be worked out by hand; the middle layer may hand out two tensors."""
+    """ReLU network with numbers that can be computed by hand; the middle layer may return two tensors."""
 
     def __init__(self, pair: bool = False) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from calig_fast import captum as ours
 
 
 def declined(forward, layer, reason, kind="bert", model=None, **options):
-    """Captum's result by the reference path, for this reason."""
+    """Captum's result by autograd, for this reason."""
     x = inputs(kind)
     args, more = (x["input_ids"], x["attention_mask"]) if isinstance(x, dict) else (x, None)
     mine = compare("LayerIntegratedGradients", forward, args, (layer,), native=False,

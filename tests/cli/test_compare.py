@@ -1,4 +1,4 @@
-"""`calig compare`: its numbers are those of calig_fast.metrics on the same explanations."""
+"""`calig compare`: its numbers equal calig_fast.metrics on the same explanations."""
 
 import json
 

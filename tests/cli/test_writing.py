@@ -1,4 +1,4 @@
-"""Where an answer goes: a file or standard output, and the rest to standard error."""
+"""The answer goes to a file or standard output, all else to standard error."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What stands in README.md and docs/ runs as it stands: every Python block, and every call of `calig`."""
+"""Every Python block and every call of `calig` in README.md and docs/ runs unchanged."""
 
 import os
 
@@ -14,7 +14,7 @@ TYPED: set[str] = set()
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """What the pages take for granted: a text and an image classifier of one's own, a picture, texts, one a line."""
+    """The files that the pages use: a text and an image classifier, a picture, and texts, one a line."""
     made = tmp_path_factory.mktemp("mine")
     try:
         texts, clothes = demo.load("sentiment", 4), demo.load("fashion", 1)

@@ -72,7 +72,7 @@ class FullyShardedDataParallel(nn.Module):
 
 
 def altered():
-    """A BERT whose second block does something that its class of old does not."""
+    """A BERT with a second block that computes something else than its original class."""
     model = copy.deepcopy(tiny("bert"))
     layer = model.bert.encoder.layer[1]
     kind = type(layer)
@@ -89,7 +89,7 @@ def left_padded():
 
 
 class NoWords(nn.Module):
-    """Reads embeddings: there is no word embedding to take a reference from."""
+    """Reads embeddings: there is no word embedding for a baseline."""
 
     def __init__(self):
         super().__init__()
@@ -329,7 +329,7 @@ def test_every_row_of_the_page_is_raised_by_a_case():
         with pytest.raises(kind) as caught:
             call()
         raised |= set(rows_in(str(caught.value)))
-    # two GPUs are needed to put a model on several real devices; the meta device stands for one
+    # a model on several real devices needs two GPUs; the meta device replaces one
     assert set(ROWS) - raised <= {"its weights are on several devices"}
 
 

@@ -1,4 +1,4 @@
-"""The Python of docs/monitor.md is run as it stands; what the committed example measured is what is told."""
+"""The Python of docs/monitor.md runs unchanged, and its numbers equal the committed results of the example."""
 
 import json
 import re

@@ -20,7 +20,7 @@ LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source
 
 
 class Loads(HTMLParser):
-    """What a page makes the browser load."""
+    """The resources that a page makes the browser load."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""How many bytes a wave may take where nobody says."""
+"""The default memory budget of a batch of path points."""
 
 from __future__ import annotations
 

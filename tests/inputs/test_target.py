@@ -1,4 +1,4 @@
-"""Several targets of an input in one call: the answers of single calls, from one way up."""
+"""Several targets of an input in one call: the answers of single calls, from one forward pass."""
 
 import pytest
 import torch

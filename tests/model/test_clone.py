@@ -1,4 +1,4 @@
-"""The twin shares the weights and nothing else; wrappers are seen through."""
+"""The clone shares the weights and nothing else, also through wrappers."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Where looks are written: lines of JSON, a summary writer, TensorBoard."""
+"""Log targets of looks: lines of JSON, a summary writer, TensorBoard."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""What the monitor reports, when it looks, and what happens when a look fails."""
+"""The monitor's reports, the times of its looks, and the handling of a look that fails."""
 
 import copy
 import warnings

@@ -1,4 +1,4 @@
-"""What the installation says about itself, with the compiled module and without it."""
+"""The build information, with and without the compiled module."""
 
 from __future__ import annotations
 

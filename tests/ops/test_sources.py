@@ -1,4 +1,4 @@
-"""What the compiled module is built from."""
+"""The sources of the compiled module."""
 
 from calig_fast.ops.sources import checkout, digest
 

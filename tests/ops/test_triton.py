@@ -28,7 +28,7 @@ compiled = pytest.mark.skipif(interpreting(), reason="the interpreter compiles n
 
 @compiled
 def test_the_interpreter_agrees() -> None:
-    """Every test of test_values.py that is of the triton backend, and those of this file marked `interpreted`."""
+    """Every test of test_values.py of the triton backend, and the tests of this file marked `interpreted`."""
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     files = [str(HERE.with_name("test_values.py")), str(HERE)]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "triton", *files]

@@ -50,7 +50,7 @@ def run(op: str, case: Case, backend: str) -> tuple[Tensor, ...]:
 
 
 def has(op: str, backend: str) -> bool:
-    """Whether there is a kernel of the operation."""
+    """Return True if the backend has a kernel of the operation."""
     return backend in ops.dispatch._operations[op].files
 
 

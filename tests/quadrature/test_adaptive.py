@@ -1,4 +1,4 @@
-"""The adaptive integral on integrands whose integral is known: right within its own estimate, and honest where not."""
+"""The adaptive integral on integrands with known integrals: within its own estimate, or flagged."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What an Explainer learns from call to call saves gradients and changes no promise."""
+"""The warm start of an Explainer saves gradients and keeps the tolerance."""
 
 import copy
 import math
@@ -8,7 +8,7 @@ from helpers.tiny_models import ids, tiny
 
 from calig_fast import Explainer, explain
 from calig_fast.quadrature.adaptive import FIRST, AdaptiveIntegral
-from calig_fast.quadrature.warm_start import BENDS, MEMORY, MENU, Calibration, Start, Trace, needs, spline
+from calig_fast.quadrature.warm_start import MEMORY, MENU, STRENGTHS, Calibration, Start, Trace, needs, spline
 
 
 def trace(layer, f, gap, tolerance=2e-2, nodes=33):
@@ -29,7 +29,7 @@ def test_needs_are_what_the_adaptive_rule_takes():
     for width in (0.08, 0.15, 0.4):
         f, gap = steep(width), whole(width)
         found = needs(trace(0, f, gap, nodes=97))
-        for strength, wanted in zip(BENDS, found, strict=True):
+        for strength, wanted in zip(STRENGTHS, found, strict=True):
             taken = []
             for m in MENU[1:]:
                 path = AdaptiveIntegral(2e-2, m, gap, 1e-12, first=m, strength=strength)

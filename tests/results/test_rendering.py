@@ -1,4 +1,4 @@
-"""Views register how results are shown; a result that nobody shows says what to import."""
+"""Views register renderers of results; a result without a renderer names the module to import."""
 
 import pytest
 

@@ -1,1 +1,1 @@
-"""Proofs of the CUDA kernels on a machine without a GPU: they run under an emulator, and they are compiled."""
+"""Checks of the CUDA kernels on a machine without a GPU: they run under an emulator, and they are compiled."""

@@ -29,7 +29,7 @@ def compiler() -> str | None:
 
 
 def _compile(source: Path, target: Path, flags: list[str]) -> Path:
-    """Compile one file, unless what is there is newer than every source."""
+    """Compile one file, unless its object is newer than every source."""
     checks = [*(ROOT / "tools" / "kernel_checks").glob("*.[ch]*"), *(ROOT / "tools/kernel_checks/include").rglob("*")]
     sources = [*(ROOT / "csrc").rglob("*"), *EMULATION.rglob("*"), *checks]
     if not target.exists() or target.stat().st_mtime < max(p.stat().st_mtime for p in sources if p.is_file()):

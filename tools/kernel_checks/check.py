@@ -1,4 +1,4 @@
-"""Everything that can be proven of the GPU kernels without a GPU, and whether it is as it should be.
+"""All checks of the GPU kernels that need no GPU, and their conditions.
 
 python -m tools.kernel_checks.check            writes docs/kernels.md and tools/kernel_checks/results.json
 python -m tools.kernel_checks.check --check    writes nothing
@@ -32,7 +32,7 @@ TESTS = ("tests/ops/test_values.py", "tests/ops/test_triton.py")
 
 
 def versions() -> dict[str, str]:
-    """Of what compiled and ran, and today's date."""
+    """The versions of the compilers and libraries, and today's date."""
     found = {"date": datetime.date.today().isoformat(), "torch": str(torch.__version__)}
     if importlib.util.find_spec("triton") is not None:
         import triton
@@ -47,7 +47,7 @@ def versions() -> dict[str, str]:
 
 
 def attempt(run: Callable[[], Any]) -> dict[str, Any]:
-    """What `run` returned, and what it raised."""
+    """Return the result of `run`, and its error."""
     try:
         return {"found": run(), "failed": ""}
     except (AssertionError, RuntimeError) as error:
@@ -70,7 +70,7 @@ def interpreter() -> dict[str, Any]:
 
 
 def emulated(folder: Path) -> dict[str, Any]:
-    """Of the CUDA kernels under the emulator: values, sanitizers, planted bugs, traffic."""
+    """The checks of the CUDA kernels under the emulator: values, sanitizers, planted bugs, traffic."""
     library = emulate.load(folder)
     found: dict[str, Any] = {"values": {}, "sanitizers": {}, "planted": {}}
     for op in problems.OPERATIONS:
@@ -89,7 +89,7 @@ def emulated(folder: Path) -> dict[str, Any]:
 
 
 def collect(folder: Path) -> dict[str, Any]:
-    """All that this machine's tools can find; what is skipped is said and left out."""
+    """Run all checks that this machine's tools allow; skipped checks are reported and left out."""
     found: dict[str, Any] = {"versions": versions()}
     if importlib.util.find_spec("triton") is None:
         say("Triton kernels: skipped, triton is not installed")

@@ -29,7 +29,7 @@ BOUNDS = re.compile(r"\.entry (\w+)\([^{]*?\.maxntid (\d+)")
 
 @dataclass(frozen=True)
 class Kernel:
-    """What ptxas says of one kernel.
+    """The report of ptxas on one kernel.
 
     Args:
         op: folder of its source.
@@ -37,7 +37,7 @@ class Kernel:
         name: as the linker knows it.
         threads: of a block, by its launch bounds.
         registers: of a thread.
-        stack, spills: bytes of local memory of a thread, and those of them that registers were moved to.
+        stack, spills: bytes of local memory of a thread, and the part of them for spilled registers.
         shared: bytes of a block, without what a launch adds.
         wide_accesses, tensor_products: 128-bit global accesses and products on tensor cores in its code; None where no
             cuobjdump is at hand.
@@ -63,7 +63,7 @@ def cuobjdump() -> str | None:
 
 
 def _instructions(cubin: Path) -> dict[str, tuple[int, int]]:
-    """Of each kernel, the two counts."""
+    """Return the two counts of each kernel."""
     tool = cuobjdump()
     if tool is None:
         return {}

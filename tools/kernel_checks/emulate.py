@@ -107,7 +107,7 @@ def run(command: Sequence[object]) -> subprocess.CompletedProcess[str]:
 
 
 def planted(folder: Path, name: str) -> None:
-    """One kernel with a bug, which must be found; the one without must not.
+    """One kernel with a bug, which must be found, and one without, which must pass.
 
     Raises:
         AssertionError: it was not found, or something was found where nothing is.
@@ -123,7 +123,7 @@ def planted(folder: Path, name: str) -> None:
 
 
 def twins(folder: Path) -> None:
-    """The products of attention_gradient by FMA and by what the manual says of tensor cores, in every schedule.
+    """The products of attention_gradient by FMA and by the manual's definition of tensor cores, in every schedule.
 
     Raises:
         AssertionError: they differ, or a sanitizer found something.

@@ -1,4 +1,4 @@
-"""What the kernels' proofs must show, and the exceptions that are known."""
+"""The conditions that the kernel checks must meet, and the known exceptions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ALLOWED = {
 
 
 def failures(results: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
-    """What the results violate.
+    """Return the violated conditions of the results.
 
     Args:
         results: as `tools.kernel_checks.check.collect` makes them; a part that is missing was not run.
 
     Returns:
-        what nobody allowed, in words; and of what is allowed, the reason.
+        the violations that are not allowed, in words; and the allowed violations with their reasons.
     """
     new, known = [], {}
     for said in [*_triton(results.get("triton", [])), *_cuda(results.get("cuda", [])), *_emulated(results)]:

@@ -1,4 +1,4 @@
-"""Runs what registers the CUDA kernels with PyTorch, csrc/<op>/<op>_torch.cpp, on CPU tensors: launchers emulated.
+"""Runs the registration of the CUDA kernels with PyTorch, csrc/<op>/<op>_torch.cpp, on CPU tensors, emulated.
 
 Checks, scratch memory and tables are those of a GPU. Only tools/kernel_checks/include differs: no streams, no
 devices, and a dispatch key that nothing else uses. float16 is left out: on a CPU the glue refuses it.
@@ -24,7 +24,7 @@ def load(folder: Path) -> None:
 
 
 def run(op: str, args: tuple[Any, ...]) -> list[Tensor]:
-    """What the registered function gives."""
+    """Return the result of the registered function."""
     found = getattr(torch.ops.calig_fast, op).default.redispatch(KEY, *problems.complete(op, args))
     return list(found) if isinstance(found, (tuple, list)) else [found]
 

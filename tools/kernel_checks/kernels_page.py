@@ -1,4 +1,4 @@
-"""docs/kernels.md, from what the tools said."""
+"""docs/kernels.md, from the results of the tools."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from tools.kernel_checks.occupancy import KINDS, occupancy
 
 INTRODUCTION = """# The GPU kernels, without a GPU
 
-**None of these kernels has run on a GPU.** What is known of them comes from four tools that need none: the Triton
-kernels run in Triton's interpreter; the CUDA kernels run thread by thread on the processor, under the emulator of
-`tools/cuda_emulator/`, which also counts the memory they ask for; sanitizers watch them there; and the compilers make
-the machine code of real GPUs, which is read. That says whether a kernel is right, what it moves and what it needs, and
-nothing of how long it takes.
+**None of these kernels has run on a GPU.** Four tools test them without a GPU. The Triton kernels run in Triton's
+interpreter. The CUDA kernels run thread by thread on the processor, under the emulator of `tools/cuda_emulator/`, which
+also counts their memory accesses. Sanitizers check them there. The compilers generate machine code for real GPUs, which
+is analysed. These tests show the correctness, the memory traffic and the resources of a kernel, but not its time.
 
-Written by `make kernels`, which fails where a kernel spills, loses a vector load or a tensor-core instruction, moves
-more than it must, or where a planted bug is not found (`tools/kernel_checks/gates.py`). All numbers:
+Written by `make kernels`. It fails if a kernel spills, loses a vector load or a tensor-core instruction, or exceeds the
+allowed bytes. It also fails if a planted bug is not found (`tools/kernel_checks/gates.py`). All numbers:
 `tools/kernel_checks/results.json`.
 """
 HOW = """A *spill* is a number moved to local memory, which is in DRAM, because the registers ran out; *stack* is
-local memory for whatever reason. *128-bit* counts the widest global accesses among all, loads / stores (Triton), or the
+local memory for any reason. *128-bit* counts the widest global accesses among all, loads / stores (Triton), or the
 kernels that have any (CUDA). *Occupancy* is the share of a multiprocessor's warps that fit at once, computed from
-threads, registers and shared memory ({limits}). It bounds what can hide latency, no more.
+threads, registers and shared memory. The limits are: {limits}. Occupancy bounds only the warps that can hide latency.
 """
 WARPS = {"sm_80": 32, "sm_90": 32, "sm_100": 32, "gfx942": 64}
 
@@ -89,7 +88,7 @@ def _planted(results: dict[str, Any]) -> str:
         kind, word = PLANTED[name]
         wanted = "nothing, there is none" if word is None else f"{kind}: {word}"
         rows.append([name.replace("_", " "), wanted, "NO" if r["failed"] else "yes"])
-    return table(("bug", "what must say so", "it does, in all three schedules"), rows)
+    return table(("bug", "expected report", "found in all three schedules"), rows)
 
 
 def _traffic(found: list[dict[str, Any]]) -> str:
@@ -125,10 +124,10 @@ def page(results: dict[str, Any], known: dict[str, str]) -> str:
         parts += ["## CUDA, under the emulator\n", _emulated(results)]
         parts += ["An input of 4,096 tokens is left to tests/tools/test_cuda_emulator.py, in the first schedule.\n"]
         same = "the same" if not results["twins"]["tensor cores"]["failed"] else "FAILED"
-        parts += [f"attention_gradient's products by FMA and by what a tensor core is defined to do: {same}.\n"]
-        parts += ["Bugs put into a kernel on purpose, to see that they are found:\n", _planted(results)]
-        least = "*Least* is every input and output once; a sector is 32 bytes; nothing is taken from a cache.\n"
+        parts += [f"attention_gradient's products by FMA and by the definition of a tensor core: {same}.\n"]
+        parts += ["Planted bugs, which the tools must find:\n", _planted(results)]
+        least = "*Least* is every input and output once; a sector is 32 bytes; no access is served by a cache.\n"
         parts += ["## Memory traffic\n", least, _traffic(results["traffic"])]
     if known:
-        parts += ["## Known exceptions\n", table(("what", "why it stands"), known.items())]
+        parts += ["## Known exceptions\n", table(("exception", "reason"), known.items())]
     return "\n".join(parts)

@@ -1,4 +1,4 @@
-"""How many of a multiprocessor's warps a kernel can keep in flight, from what the compiler says it needs."""
+"""The warps that a kernel can keep in flight on a multiprocessor, from the resources that the compiler reports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Multiprocessor:
-    """What one multiprocessor has, by the vendors' tables.
+    """The resources of one multiprocessor, by the vendors' tables.
 
     Args:
         warps: most in flight.

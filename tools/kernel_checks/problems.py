@@ -33,7 +33,7 @@ class Problem:
         op: the operation's name.
         buffers: tensors in the launcher's order, None for a null pointer; the outputs are among them.
         numbers, reals: the other arguments.
-        outputs: those of the buffers that are written.
+        outputs: the buffers that are written.
     """
 
     op: str
@@ -54,7 +54,7 @@ class Problem:
         return [out.clone() for out in self.outputs]
 
     def packed(self) -> bytes:
-        """As the standalone program reads it."""
+        """Pack the problem in the format of the standalone program."""
         parts = [self.op.encode().ljust(32, b"\0")]
         parts.append(struct.pack("<3q", len(self.buffers), len(self.numbers), len(self.reals)))
         parts.append(struct.pack(f"<{len(self.numbers)}q{len(self.reals)}d", *self.numbers, *self.reals))
@@ -185,7 +185,7 @@ def cases(op: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
 
 
 def _wider(op: str, dtype: torch.dtype) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """What the sample cases, all narrow and mostly odd, do not reach: packs of 16 bytes, several pieces a row."""
+    """Wider cases than the sample cases: packs of 16 bytes, several pieces a row."""
     torch.manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
@@ -229,7 +229,7 @@ def _attention(
 
 
 def refusal(op: str, args: tuple[Any, ...], got: list[Tensor]) -> str | None:
-    """Why an answer is not good enough, or None."""
+    """The reason why a result is not accurate enough, or None."""
     exact, plain = module(op, "spec").exact(*args), module(op, "pytorch").__dict__[op](*args)
     plain = plain if isinstance(plain, tuple) else (plain,)
     for g, w, p in zip(got, exact, plain, strict=True):

@@ -1,4 +1,4 @@
-"""docs/roofline.md: what an H100 would take at the least, from counted calls, bytes and operations. Nothing is timed.
+"""docs/roofline.md: lower bounds of the time on an H100, from counted calls, bytes and operations. Nothing is timed.
 
 python -m tools.kernel_checks.roofline [--fast]     --fast: operations alone, and prints
 """
@@ -26,14 +26,14 @@ PAGE, DATA = ROOT / "docs" / "roofline.md", ROOT / "tools" / "kernel_checks" / "
 NODES = 10  # of ours, each layer: about what it takes where it calibrates itself
 CAPTUM_NODES = 50  # of Captum, its default
 
-INTRODUCTION = """# What a GPU would take at the least
+INTRODUCTION = """# Lower bounds of the time on a GPU
 
 **Computed, not measured: nothing here has run on a GPU.** Calls, bytes and operations are counted on a processor, with
-a mode that sees every operator that PyTorch runs; from them follows a floor, the time below which an H100 (3.35 TB/s;
-67 TFLOP/s in float32, 494 with TF32 products, 989 in bfloat16, dense) cannot do the same calls. A real run is above
-it: no launch takes nothing, and no kernel reaches a peak.
+a mode that records every operator that PyTorch runs. From them follows a floor, a lower bound of the time of the same
+calls on an H100. Its dense peaks are 3.35 TB/s, 67 TFLOP/s in float32, 494 with TF32 products, and 989 in bfloat16. A
+real run takes longer: every launch takes time, and no kernel reaches a peak.
 
-- *Calls*: operator calls that are no views; each is at least one kernel launch on a GPU.
+- *Calls*: operator calls other than views; each is at least one kernel launch on a GPU.
 - *Bytes*: every tensor that a call reads or writes, once, in float32. Nothing is kept in a cache between calls.
 - *Products*: floating-point operations of matrix products and fused attention. *Others*: one a number written.
 - *Floor*: the sum over the calls of the larger of bytes / bandwidth and products / peak; in bfloat16 floating-point
@@ -168,18 +168,19 @@ def page(results: dict[str, Any]) -> str:
         INTRODUCTION,
         "## Operations\n",
         "8 inputs of 128 tokens, 768 wide, 8 path points (attention: one, 12 heads of 64). Ours is one call that reads "
-        "its inputs and writes its outputs once; beside it the same in plain PyTorch. MB and floors are ours.\n",
+        "its inputs and writes its outputs once. The last columns are the same operation in plain PyTorch. MB and "
+        "floors are ours.\n",
         table([*head, "calls, plain PyTorch", "MB, plain PyTorch"], rows),
         "## Explanations\n",
-        f"One input, all 12 layers, random weights. Ours: the native engine, counted over the whole call, at {NODES} "
-        "nodes of each layer, about what it needs where it calibrates itself; products are answered with zeros, which "
-        "with a fixed number of nodes changes no count (a test says so); of a model that was explained before. Captum: "
-        "LayerIntegratedGradients at each "
-        f"layer, {CAPTUM_NODES} nodes (its default) in one batch, and one eager pass for the attention gradients, all "
-        "counted likewise. Captum is counted at the first, second, third and last layer with one and two nodes. From "
-        "the second layer on its counts are a line in the layer, as blocks are alike (checked at the last), and in the "
-        "nodes, as every tensor grows with the batch or does not. Its calls do not depend on the nodes. Its floors are "
-        "scaled the same way, which makes them too low, never too high: the larger of two lines is convex.\n",
+        f"One input, all 12 layers, random weights. Ours is the native engine at {NODES} nodes of each layer, about "
+        "the number that a warm start needs. The whole call is counted, on a model that was explained before. Products "
+        "return zeros, which changes no count at a fixed number of nodes; a test verifies it. Captum is "
+        f"LayerIntegratedGradients at each layer with {CAPTUM_NODES} nodes (its default) in one batch. One eager pass "
+        "gives the attention gradients, counted in the same way. Captum is counted at the first, second, third and "
+        "last layer with one and two nodes. From the second layer on its counts are linear in the layer, since all "
+        "blocks are equal (checked at the last). They are linear in the nodes, since every tensor either grows with "
+        "the batch or is constant. Its calls do not depend on the nodes. Its floors are scaled in the same way, which "
+        "makes them too low, never too high: the larger of two lines is convex.\n",
     ]
     rows = []
     for work, both in results["explanations"].items():

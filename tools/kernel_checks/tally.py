@@ -1,4 +1,4 @@
-"""Counts what a computation asks of a machine: operator calls, bytes and operations, whatever device it runs on."""
+"""Counts the operator calls, bytes and operations of a computation, on any device."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Call:
 
     Args:
         bytes: of every tensor it reads or writes, once, floating ones as float32.
-        integers: those of the bytes that are of integers and bools.
+        integers: the part of the bytes of integers and bools.
         products: operations of matrix products.
         others: one for each number written by any other operator.
     """
@@ -49,7 +49,7 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _only_looks(func: Any) -> bool:
-    """Whether an operator makes a view or bare memory, for which nothing need run on a GPU."""
+    """Return True if an operator makes a view or bare memory, so that no GPU kernel runs."""
     returns = func._schema.returns
     views = bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
     return views or "empty" in func.__name__ or func.__name__.split(".")[0] in ("detach", "_local_scalar_dense")
@@ -103,7 +103,7 @@ class Tally(TorchDispatchMode):
 
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
-    """The engine's products are PyTorch's, and those the ones that can be counted: neither ours nor oneDNN's."""
+    """Let the engine use PyTorch's products, which can be counted, in place of ours or oneDNN's."""
     narrow = mock.patch.object(product, "_mkl_is_narrow", return_value=False)
     with torch.backends.mkldnn.flags(enabled=False), narrow:
         yield

@@ -18,7 +18,7 @@ SECTOR = 32
 
 
 def counted(library: ctypes.CDLL) -> dict[str, int]:
-    """What was counted since `emulated_record`."""
+    """Return the counts since `emulated_record`."""
     found = (ctypes.c_uint64 * 6)()
     library.emulated_traffic(found)
     names = ("requests", "bytes_read", "bytes_written", "sectors_read", "sectors_written", "conflicts")
@@ -27,7 +27,7 @@ def counted(library: ctypes.CDLL) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What one call moved.
+    """The memory traffic of one call.
 
     Args:
         op, shape, dtype: the call.

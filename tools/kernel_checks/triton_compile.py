@@ -1,4 +1,4 @@
-"""Compile every Triton kernel for GPUs that are not here, and say what it needs: registers, spills, shared memory.
+"""Compile every Triton kernel for GPUs that are not present, and report registers, spills and shared memory.
 
 No driver and no GPU is used. Run:
 python -m tools.kernel_checks.triton_compile [--arch sm_90] [--op NAME] [--out report.md]
@@ -49,7 +49,7 @@ COUNTS = ("tokens", "rows", "longest", "heads", "side")
 
 @dataclass(frozen=True)
 class Report:
-    """What one kernel needs on one architecture.
+    """The resources of one kernel on one architecture.
 
     Args:
         op: the operation.
@@ -85,7 +85,7 @@ class Report:
 def problems(op: str, dtype: torch.dtype, arch: str) -> Iterator[tuple[str, dict[str, Any], triton.Config]]:
     """(variant, compile-time constants, configuration) of each case of an operation, at width 768 and heads of 64.
 
-    A variant whose first word and `_kernel` name a kernel of the operation's file is of that one, else of `kernel`.
+    A variant belongs to the kernel named by its first word and `_kernel`, if there is one, else to `kernel`.
     """
     module = importlib.import_module(f"calig_fast.ops.{op}.triton")
     wide = {"WIDE": language(dtype)}

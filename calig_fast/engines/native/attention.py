@@ -16,14 +16,14 @@ from ...ops.packing import Segments
 
 @dataclass(frozen=True)
 class SavedAttention:
-    """What the way back needs of an attention.
+    """The saved tensors of an attention for its backward pass.
 
     Args:
         scale: factor of the logits.
         qkv: [R,3,H,E/H].
         out: [R,H,E/H].
         lse: [H,R], log-sums of the logits' exponentials.
-        segments: whose rows these are.
+        segments: the row ranges of the segments.
     """
 
     scale: float
@@ -46,7 +46,7 @@ def attend(
         backend: backend of the fused operations.
 
     Returns:
-        [R,E], and what the way back needs.
+        [R,E], and the saved tensors for the backward pass.
     """
     packed = qkv.view(len(qkv), 3, heads, -1)
     where = segments.offsets, segments.longest
@@ -57,14 +57,14 @@ def attend(
 def attention_backward_rows(
     g: Tensor, attended: SavedAttention, backend: str = "auto", maps: int = 0, kind: MapKind = "gradient"
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of q, k and v, and the maps that fall off on the way.
+    """Gradients of q, k and v, and the requested attention maps.
 
     Args:
         g: gradient of `attend`'s rows, [R,E].
-        attended: what `attend` kept.
+        attended: the saved tensors of `attend`.
         backend: backend of the fused operations.
-        maps: M, of how many segments, from the first on, the map is wanted.
-        kind: "gradient" or "positive_gradient", see `attention.Attention.map`.
+        maps: M, the number of segments, from the first, with a requested map.
+        kind: "gradient" or "positive_gradient", see `attention_capture.Attention.map`.
 
     Returns:
         [R,3E], the gradients side by side, and [M,T,T] with T rows of the longest segment, zeros outside of a
@@ -91,7 +91,7 @@ def attention_backward_rows(
 
 
 def _maps_apart(gradient: Tensor, a: SavedAttention, backend: str) -> bool:
-    """Whether the backend has a kernel of the maps alone, so that on the way back another would make them."""
+    """Return True if the backend has a kernel of the maps alone, and the backward pass uses another."""
     tensors = gradient, a.qkv, a.lse, a.segments.offsets
     return MAPS.resolve(backend, tensors) != BACKWARD.resolve(backend, (*tensors, a.out))
 
@@ -106,7 +106,7 @@ def _gradient_maps(gradient: Tensor, a: SavedAttention, maps: int, positive: boo
 
 
 def attention_map(attended: SavedAttention, segment: int) -> Tensor:
-    """mean_h A of one segment, [T,T] in float32 at least, from what `attend` kept."""
+    """mean_h A of one segment, [T,T] in float32 at least, from the saved tensors of `attend`."""
     a = attended
     first = sum(a.segments.lengths[:segment])
     here = slice(first, first + a.segments.lengths[segment])

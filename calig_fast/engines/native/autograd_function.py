@@ -18,7 +18,7 @@ from .verify import STRANGE
 
 
 class BlockStack:
-    """Blocks that run one after another, their way back the hand-derived one.
+    """Blocks that run one after another, with a hand-derived backward pass.
 
     Args:
         run: the blocks in the order that they are run, in the dtype of the hidden states.
@@ -33,12 +33,12 @@ class BlockStack:
         """Some of the blocks, as a function that autograd differentiates once.
 
         Args:
-            hidden: what the first of them receives, [N,T,D].
+            hidden: the input of the first of them, [N,T,D].
             mask: [N,T] bool, real tokens, at least one a row; padding is left out.
             layers: which blocks, side by side.
 
         Returns:
-            [N,T,D], the output of the last of them; a large number at padding, so that who reads it gives himself away.
+            [N,T,D], the output of the last of them; a large number at padding, to detect a function that reads it.
         """
         out: Tensor = _Through.apply(hidden, Packed.of(mask), self, layers)
         return out
@@ -53,7 +53,7 @@ class BlockStack:
         return found
 
     def up(self, layer: int, x: Tensor, packed: Packed) -> tuple[Tensor, blocks.Saved]:
-        """Packed rows through block `layer`, and what its way back needs."""
+        """The output of block `layer` for packed rows, and its saved tensors."""
         block = self.runner.stack[layer]
         if self.runner.is_pooled(layer):
             return first_row.forward(block, x, packed.segments, self.runner.backend)
@@ -61,7 +61,7 @@ class BlockStack:
         return blocks.forward(block, x, qkv, normed, packed.segments, self.runner.backend)
 
     def bytes_a_row(self, layers: range) -> int:
-        """Bytes that one row leaves in some of the blocks for its way back."""
+        """Bytes of the saved tensors of one row in some of the blocks."""
         return sum(blocks.row_bytes(self.runner.stack[i], self.runner.dtype) for i in layers)
 
 

@@ -3,7 +3,7 @@
 Post-norm: h = LN1(x + Wo attend(x Wqkv)), out = LN2(h + W2 f(W1 h)).
 Pre-norm: y = x + s1 Wo attend(LN1(x) Wqkv), out = y + s2 W2 f(W1 LN2(y)).
 
-No weight gradients and no autograd graph: what the way back needs is kept, nothing else.
+No weight gradients and no autograd graph: only tensors for the backward pass are saved.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Parts = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Saved:
-    """What a block's way up left for its way back.
+    """The saved tensors of a block for its backward pass.
 
     Args:
-        attended: what the attention kept, `attend.Attended` or `first_row.Pooled`.
+        attended: saved by the attention, `SavedAttention` or `SavedFirstRows`.
         first: (input, mean, reciprocal deviation) of norm 1.
         second: the same of norm 2.
         inner: the MLP's hidden rows before the activation.
@@ -49,7 +49,7 @@ def project(block: Block, x: Tensor, backend: str = "auto") -> tuple[Tensor, Par
     """Queries, keys and values of rows x [R,D].
 
     Returns:
-        [R,3E], and what norm 1 keeps where it comes before the projection.
+        [R,3E], and the saved tensors of norm 1 where it comes before the projection.
     """
     if block.pre_norm:
         normed, *saved = norm(block.norm1, x)
@@ -65,13 +65,13 @@ def forward(
     Args:
         block: the block.
         x: [R,D], its input.
-        qkv: [R,3E], what `project` gave.
-        normed: what norm 1 kept, from `project`.
-        segments: whose rows these are.
+        qkv: [R,3E], the output of `project`.
+        normed: saved by norm 1, from `project`.
+        segments: the row ranges of the segments.
         backend: backend of the fused operations.
 
     Returns:
-        [R,D], and what the way back needs.
+        [R,D], and the saved tensors for the backward pass.
     """
     mixed, attended = attend(qkv, block.heads, block.scale, segments, backend)
     return finish(block, mixed, x, normed, attended, backend)
@@ -80,18 +80,18 @@ def forward(
 def finish(
     block: Block, mixed: Tensor, x: Tensor, normed: Parts | None, attended: Any, backend: str = "auto"
 ) -> tuple[Tensor, Saved]:
-    """What comes after the attention.
+    """The part of a block after the attention.
 
     Args:
         block: the block.
-        mixed: [R,E], what the attention gave.
+        mixed: [R,E], the output of the attention.
         x: [R,D], the rows of the input that it is added to.
-        normed: what norm 1 kept, from `project`.
-        attended: what the attention kept, for its own way back.
+        normed: saved by norm 1, from `project`.
+        attended: the saved tensors of the attention.
         backend: backend of the fused operations.
 
     Returns:
-        [R,D], and what the way back needs.
+        [R,D], and the saved tensors for the backward pass.
     """
     if not block.pre_norm:
         y = affine(block.out, mixed, x, backend)
@@ -110,12 +110,12 @@ def finish(
 
 
 def vjp(block: Block, g: Tensor, saved: Saved, backend: str = "auto") -> tuple[Tensor, Tensor]:
-    """The gradient, back to the attention: `attend.attend_vjp` takes it from there.
+    """The gradient from the output to the attention; `attention_backward_rows` continues it.
 
     Args:
         block: the block.
         g: gradient of the output rows.
-        kept: what `forward` kept.
+        saved: the saved tensors of `forward`.
         backend: backend of the fused operations.
 
     Returns:
@@ -138,8 +138,8 @@ def input_grad(block: Block, residual: Tensor, dqkv: Tensor, saved: Saved, backe
     Args:
         block: the block.
         residual: gradient of the residual [R,D], from `vjp`.
-        dqkv: gradients of q, k and v side by side [R,3E], from `attend.attend_vjp`.
-        kept: what `forward` kept; read where norm 1 comes before the projection.
+        dqkv: gradients of q, k and v side by side [R,3E], from `attention_backward_rows`.
+        saved: the saved tensors of `forward`; read where norm 1 comes before the projection.
         backend: backend of the fused operations.
 
     Returns:
@@ -151,7 +151,7 @@ def input_grad(block: Block, residual: Tensor, dqkv: Tensor, saved: Saved, backe
 
 
 def row_bytes(block: Block, dtype: torch.dtype) -> int:
-    """Bytes that one row leaves in a block for its way back, but for a few numbers."""
+    """Bytes of the saved tensors of one row in a block, but for a few numbers."""
     weight, inner = block.qkv.weight, block.up.weight.shape[0]
     attended = len(weight) * 4 // 3  # q, k, v and what they made
     return (2 * weight.shape[1] + inner + attended) * dtype.itemsize
@@ -166,7 +166,7 @@ def activate(block: Block, inner: Tensor) -> Tensor:
 
 
 def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, residual: Tensor | None, backend: str) -> Tensor:
-    """From the gradient of W2 f(u) to that of the rows W1 was applied to, the residual added."""
+    """The gradient of the rows that W1 was applied to, from the gradient of W2 f(u), the residual added."""
     du = _activation_vjp(block, linear_backward(block.down, g, backend=backend), inner, backend)
     return linear_backward(block.up, du, residual, backend)
 
@@ -178,12 +178,12 @@ def _activation_vjp(block: Block, da: Tensor, inner: Tensor, backend: str) -> Te
 
 
 def _fused(g: Tensor, dtypes: tuple[torch.dtype, ...]) -> bool:
-    """Whether the fused operations take such rows: of float16 on a CPU PyTorch takes care, whatever the backend."""
+    """Return True if the fused operations support such rows; PyTorch handles float16 on a CPU at any backend."""
     return g.dtype in dtypes and not (g.dtype == torch.float16 and g.device.type == "cpu")
 
 
 def _is_one_pass(block: Block, g: Tensor) -> bool:
-    """Whether torch's own kernel has nothing left to fuse, and is the faster: relu on a CPU, save in bfloat16."""
+    """Return True if torch's own kernel has nothing to fuse and is faster: relu on a CPU, except in bfloat16."""
     # float32: 0.41 ms, the operation's 0.47, at [1024, 1536] on one thread of a Zen 4; every other kind gains
     return block.activation == "relu" and not block.gated and g.dtype != torch.bfloat16 and g.device.type == "cpu"
 

@@ -1,10 +1,10 @@
 """Kernels that come again in the same order and sizes: recorded as a CUDA graph the second time, replayed from then on.
 
 A recording reads and writes the same addresses each time. So its inputs are copied into buffers of its own before it
-runs, and its result is copied out after; what else it leaves stays where it is, until it runs again. `Replay` keeps
-`KEEP` recordings, each with all the memory that its function took: for a wave of path points about the memory budget on
-the way up, and as much on the way down. One makes room for another once it has been idle for `IDLE` runs, so that more
-shapes than are held, coming by turns, do not drive each other out.
+runs, and its result is copied out after; its other results stay in place until it runs again. `Replay` keeps
+`KEEP` recordings, each with all the memory that its function took. For a batch of path points this is about the memory
+budget in the forward pass, and as much in the backward pass. A recording is replaced only after `IDLE` idle runs. So
+more shapes than recordings, in alternation, do not replace each other.
 
 CALIG_FAST_GRAPHS=0 in the environment switches it off.
 """
@@ -30,10 +30,10 @@ Run = Callable[..., tuple[Tensor, Any]]
 
 
 class Recorder(Protocol):
-    """What records."""
+    """A recorder of kernels."""
 
     def record(self, run: Callable[[], tuple[Tensor, Any]]) -> tuple[tuple[Tensor, Any], Callable[[], None]]:
-        """What `run` gives, which need not be computed yet, and what computes it anew, in the same places.
+        """Return the result of `run`, perhaps not yet computed, and a function that computes it again in place.
 
         Raises:
             RuntimeError: it does something that cannot be recorded.
@@ -56,11 +56,11 @@ class CudaRecorder:
 
 
 def recorder_for(device: torch.device, dtype: torch.dtype, backend: str, head: int) -> Recorder | None:
-    """What records the engine's sweeps, or None: no GPU, switched off, or operations that wait for the device.
+    """The recorder of the engine's passes, or None: no GPU, switched off, or operations that wait for the device.
 
     Args:
         device: where the engine runs.
-        dtype: what its blocks run in.
+        dtype: of its blocks.
         backend: backend of the fused operations.
         head: columns of an attention head.
     """
@@ -72,11 +72,11 @@ def recorder_for(device: torch.device, dtype: torch.dtype, backend: str, head: i
 
 @dataclass(frozen=True)
 class Ran:
-    """What a function gave.
+    """The result of a recorded function.
 
     Args:
         out: its result, the caller's own.
-        saved: what else it gave.
+        saved: its other results.
         fixed: `saved` is the recording's: the same object each time, its values valid until the recording runs again.
     """
 
@@ -105,7 +105,7 @@ class Replay:
     """Runs functions; the second time that one comes it is recorded, where it can be.
 
     Args:
-        recorder: what records, or None to run each as it is.
+        recorder: the recorder, or None to run each without recording.
         keep: recordings held.
         idle: runs after which one that was not used is let go for another.
     """
@@ -116,14 +116,14 @@ class Replay:
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
 
     def __call__(self, key: Hashable, run: Run, inputs: tuple[Tensor, ...], within: Any = None) -> Ran:
-        """run(*inputs), or what it recorded on them.
+        """Return run(*inputs), or replay its recording on them.
 
         Args:
-            key: what decides, beside the inputs' shapes and dtypes, which kernels `run` starts.
+            key: together with the inputs' shapes and dtypes it determines the kernels that `run` starts.
             run: gives a tensor, and anything else; may be recorded, so it must not wait for the device.
             inputs: tensors that differ from time to time.
-            within: what `run` reads beside them; a recording is good for this one object, whose tensors may have
-                changed their values, not their places.
+            within: the object that `run` reads beside them; a recording is valid for this object alone. The values of
+                its tensors may change, not their addresses.
         """
         if self.recorder is None:
             return Ran(*run(*inputs), fixed=False)
@@ -145,7 +145,7 @@ class Replay:
 
     @property
     def withins(self) -> list[Any]:
-        """What the recordings read beside their inputs."""
+        """The objects that the recordings read beside their inputs."""
         return [recording.within for recording in self._recordings.values()]
 
     def clear(self) -> None:

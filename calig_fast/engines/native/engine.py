@@ -1,17 +1,17 @@
-"""The native engine: all layers' path points in waves, up through the blocks and back down, nothing padded.
+"""The native engine: path points of all layers in batches, forward and backward through the blocks, without padding.
 
-Points of layer l join the wave at block l; on the way back each leaves it there (`wave`).
+Points of layer l join the batch at block l of the forward pass, and leave it there in the backward pass (`path_batch`).
 
-On a GPU the host runs ahead: a round of points is as many transfers there as it has waves, none of them waited for,
-and one copy back, of the phi and F of all of them together. Between the two nothing is asked of the device: no value is
-read, no rows are chosen by a mask, no index is made on the host. The model's head and the explained scalar are the
+On a GPU the host runs ahead: each batch of a round is one asynchronous transfer to the device. One copy brings phi and
+F of all batches back. Between the two the host waits for no value: it reads no tensor, selects no rows by a mask, and
+makes no index. The model's head and the explained scalar are the
 user's, and may wait, and so do the operations of the backend "torch". `ends` reads a few numbers, once a batch.
-What lies before the head, and what after it, is recorded and replayed where waves of one shape come again (`graphs`).
+The parts before and after the head are recorded and replayed for batches of the same shape (`cuda_graphs`).
 
-The blocks run in the dtype that is asked for. Products of float32 are cuBLAS's on a GPU, and exact there unless the
-caller allows TF32 (torch.backends.cuda.matmul.allow_tf32, or torch.set_float32_matmul_precision), which keeps 10 bits
-of each factor; the attention's kernels stay exact. Those of bfloat16 and float16 run on the tensor cores. Paths, and
-the sums over them, are float32 at least in any case, phi and F float64.
+The blocks run in the requested dtype. Products of float32 are cuBLAS's on a GPU, and exact unless the caller allows
+TF32, which keeps 10 bits of each factor (torch.backends.cuda.matmul.allow_tf32, or
+torch.set_float32_matmul_precision). The attention's kernels stay exact. Products of bfloat16 and float16 run on the
+tensor cores. Paths and the sums over them are always float32 at least, phi and F float64.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class NativeEngine:
         dtype: dtype of the blocks, None for the model's own; embeddings and head keep the model's where that is wider.
         memory_budget: bytes a wave may keep, None for `default_budget`'s, 56 MiB on a CPU.
         backend: backend of the fused operations.
-        known: kinds of calls that were held against the model's own forward; this one adds to it.
-        workspace: what a call before left; used unless the blocks run in a wider dtype than the model's, a copy of all.
+        known: kinds of calls that were compared with the model's own forward pass; this one adds to it.
+        workspace: of an earlier call; not used where the blocks run in a wider dtype than the model's, a copy of all.
         prune: compute the last block for the first row alone where the head reads no other.
         linear: interpolate the first projection of a path where it is linear.
         hooks: run the forward hooks that the user put on the model.
@@ -183,7 +183,7 @@ class NativeEngine:
         return rows[..., :-1], rows[..., -1]
 
     def _halving(self, call: Call, scalars: Targets, points: list[PathPoint]) -> Tensor:
-        """A wave; where the device has no memory for it, its halves, and the budget is halved for what comes."""
+        """One batch; if the device lacks the memory, its two halves, and the budget is halved for later batches."""
         try:
             return self._wave(call, scalars, points)
         except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -225,7 +225,7 @@ class NativeEngine:
         return torch.stack(found)
 
     def _up(self, packed: Packed, first: Tensor) -> tuple[list[Tensor], list[Tensor], list[blocks.Saved], Tensor]:
-        """Whole inputs up through all blocks: block inputs, projections, what the way back needs, and the output."""
+        """The forward pass of whole inputs: block inputs, projections, saved tensors, and the output."""
         segments, x = packed.segments, packed.pack(first)
         hidden, qkvs, saved = [], [], []
         for layer, block in enumerate(self._runner.stack):
@@ -242,7 +242,7 @@ class NativeEngine:
     def _down(
         self, packed: Packed, saved: list[blocks.Saved], value: Tensor, g: Tensor, maps: MapKind | None, free: bool
     ) -> EndpointGradients:
-        """Whole inputs back down: what the slopes at every block input say, and the attention maps of the inputs."""
+        """The backward pass of whole inputs: directional derivatives at every block input, and attention maps."""
         batch, tokens, unpack = self._packed.shape[0], len(self._packed.positions), self._packed.unpack
         reads = (g != 0).any(-1)
         if self._runner.first_only:
@@ -289,7 +289,7 @@ class NativeEngine:
         return out
 
     def _head(self, call: Call, out: Tensor, rows: Tensor, where: Tensor) -> tuple[Any, Tensor]:
-        """What the model makes of segments whose last hidden rows are `out`, and the leaf it was made from.
+        """The model's output for segments with the last hidden rows `out`, and the leaf tensor of its graph.
 
         Args:
             call: the model's arguments.
@@ -307,7 +307,7 @@ class NativeEngine:
         return (g[:, 0] if self._runner.first_only else g.flatten(0, 1)[where]).to(self.dtype).contiguous()
 
     def _reader(self, call: Call, scalars: Targets) -> verify.Head:
-        """What is explained, as a function of the last hidden state."""
+        """The explained scalars, as a function of the last hidden state."""
 
         def reads(hidden: Tensor, rows: Tensor) -> Tensor:
             output = self.tap.head(_picked(call, rows), hidden)
@@ -347,7 +347,7 @@ class NativeEngine:
         self._path_ends = self._workspace.lines(path_ends)
 
     def _bytes_a_row(self) -> int:
-        """Bytes that one row leaves in one block for its way back."""
+        """Bytes of the saved tensors of one row in one block."""
         return blocks.row_bytes(self._runner.stack[0], self.dtype)
 
 

@@ -19,7 +19,7 @@ from . import block as blocks
 
 @dataclass(frozen=True)
 class SavedFirstRows:
-    """What the way back needs of the first row's attention.
+    """The saved tensors of the first row's attention for its backward pass.
 
     Args:
         firsts: [S] the first row of each segment.
@@ -36,11 +36,11 @@ def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") 
     Args:
         block: the block.
         x: [R,D], its input.
-        segments: whose rows these are.
+        segments: the row ranges of the segments.
         backend: backend of the fused operations.
 
     Returns:
-        [S,D], and what the way back needs.
+        [S,D], and the saved tensors for the backward pass.
     """
     normed, source, firsts = None, x, segments.firsts
     if block.pre_norm:
@@ -70,7 +70,7 @@ def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> 
     Args:
         block: the block.
         g: [S,D], gradient of the output.
-        kept: what `forward` kept.
+        saved: the saved tensors of `forward`.
         backend: backend of the fused operations.
 
     Returns:
@@ -101,10 +101,10 @@ def attention_map(block: Block, saved: blocks.Saved, segment: int, dmixed: Tenso
 
     Args:
         block: the block.
-        kept: what `forward` kept.
+        saved: the saved tensors of `forward`.
         segment: which.
         dmixed: gradient of the attention's rows [S,E], from `vjp`.
-        kind: "gradient" or "positive_gradient", see `attention.Attention.map`.
+        kind: "gradient" or "positive_gradient", see `attention_capture.Attention.map`.
     """
     _, _, wv = _weights(block)
     mine = dmixed[segment].view(*wv.shape[:2])

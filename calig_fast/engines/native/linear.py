@@ -34,7 +34,7 @@ def linear_backward(a: Affine, g: Tensor, residual: Tensor | None = None, backen
 
 
 def _by_ours(x: Tensor, backend: str) -> bool:
-    """Whether our own product is the fastest that there is, or the one that is asked for."""
+    """Return True if our own product is the fastest available, or the requested one."""
     if x.device.type != "cpu" or x.dtype not in DTYPES or torch.is_grad_enabled():
         return False
     wanted = requested_backend(backend)
@@ -43,14 +43,14 @@ def _by_ours(x: Tensor, backend: str) -> bool:
 
 @cache
 def _mkl_is_narrow() -> bool:
-    """Whether PyTorch's product uses half of what a vector holds: MKL takes AVX-512 on Intel's processors alone."""
+    """Return True if PyTorch's product uses half of a vector: MKL uses AVX-512 only on Intel's processors."""
     module = ops.extension().module
     built = {} if module is None else module.build_info()
     return built.get("isa") == "avx512" and not built["intel"] and torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 
 
 def _by_onednn(x: Tensor) -> bool:
-    """Whether PyTorch takes oneDNN, which makes code for every number of rows it has not seen, and keeps it."""
+    """Return True if PyTorch uses oneDNN, which compiles and keeps code for every new number of rows."""
     return x.dtype in (torch.bfloat16, torch.float16) and x.device.type == "cpu" and not torch.is_grad_enabled()
 
 

@@ -1,12 +1,12 @@
-"""A wave of path points through the blocks: up, where each joins at its block, and down, where it leaves there.
+"""A batch of path points through the blocks: each joins at its block in the forward pass, and leaves there backward.
 
-What need not be computed is not: with a head that reads the first row alone the last block computes that row alone
-(`first_row`), and in a post-norm block the first projection of a path is linear in a, so it is interpolated on the way
-up and never undone on the way down.
+Unneeded rows are not computed. With a head that reads the first row alone, the last block computes only that row
+(`first_token_block`). In a post-norm block the first projection of a path is linear in a. So the forward pass
+interpolates it, and the backward pass skips it.
 
-Nothing here waits for the device: what depends on values is computed there, and how many rows there are is known
-beforehand. So either way can be recorded and replayed (`cuda_graphs`): `BatchKey` and the sizes of
-`PathEndpoints` decide which kernels run; the uploaded table and the endpoints' values decide on what.
+Nothing here waits for the device: all that depends on values is computed there, and the numbers of rows are known
+beforehand. So either pass can be recorded and replayed (`cuda_graphs`): `BatchKey` and the sizes of `PathEndpoints`
+determine the kernels; the uploaded table and the endpoints' values are their data.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from .attention import attention_backward_rows
 
 
 class BatchKey(NamedTuple):
-    """All that decides which kernels a wave runs.
+    """The key that determines the kernels of a batch.
 
     Args:
-        layers: of its points, in rising order.
+        layers: of its points, in increasing order.
         lengths: rows of each.
     """
 
@@ -42,7 +42,7 @@ class BatchKey(NamedTuple):
 
     @classmethod
     def of(cls, points: Sequence[PathPoint], packed: Packed) -> BatchKey:
-        """That of points in order of their layers."""
+        """The key of points in order of their layers."""
         return cls(tuple(p.layer for p in points), tuple(packed.lengths[p.row] for p in points))
 
     def until(self, layer: int) -> int:
@@ -59,7 +59,7 @@ class BatchKey(NamedTuple):
 
 
 def to_device(points: Sequence[PathPoint], shape: BatchKey, device: torch.device) -> Tensor:
-    """All that a device is told of a wave, in one transfer that the host does not wait for.
+    """The data of a batch for the device, in one asynchronous transfer.
 
     Returns:
         [3,n+1] float64: the points' inputs, their nodes, and the first row of each, then of none.
@@ -111,13 +111,13 @@ class PathEndpoints:
 
 @dataclass(frozen=True)
 class ForwardState:
-    """What the way up leaves for the way down.
+    """The state that a forward pass leaves for its backward pass.
 
     Args:
-        shape: the wave's.
+        shape: of the batch.
         inputs: [n] int64, the input of each point.
-        lines: the ends of the paths.
-        kept: what each block left, from the lowest on; the way down takes it away where it is told to.
+        lines: the endpoints of the paths.
+        saved: the saved tensors of each block, from the first on; the backward pass may free them.
     """
 
     shape: BatchKey
@@ -128,10 +128,10 @@ class ForwardState:
 
 @dataclass(frozen=True)
 class BlockRunner:
-    """How rows go through the blocks.
+    """Forward and backward passes of rows through the blocks.
 
     Args:
-        stack: the blocks in the order that they are run.
+        stack: the blocks in the order of execution.
         first_only: the last block computes the first row of each segment alone.
         linear: interpolate the first projection of a path where it is linear.
         backend: backend of the fused operations.
@@ -145,16 +145,16 @@ class BlockRunner:
     dtype: torch.dtype
 
     def is_pooled(self, layer: int) -> bool:
-        """Whether block `layer` computes first rows alone."""
+        """Return True if block `layer` computes only first rows."""
         return self.first_only and layer == len(self.stack) - 1
 
     def up(self, shape: BatchKey, table: Tensor, lines: PathEndpoints) -> tuple[Tensor, ForwardState]:
-        """The last hidden rows of all points [rows,D], or their first rows [n,D], and what the way down needs.
+        """The last hidden rows of all points [rows,D], or their first rows [n,D], and the state for the backward pass.
 
         Args:
-            shape: the wave's.
-            table: what `to_device` gave.
-            lines: the ends of the paths.
+            shape: of the batch.
+            table: from `to_device`.
+            lines: the endpoints of the paths.
         """
         inputs, nodes = table[0, :-1].long(), table[1, :-1]
         segments = Segments(table[2].long(), shape.lengths)
@@ -173,8 +173,8 @@ class BlockRunner:
 
         Args:
             g: gradient of the last hidden rows.
-            climbed: what the way up left.
-            free: let go of what each block left, once it is used.
+            state: from the forward pass.
+            free: free the saved tensors of each block after their use.
         """
         shape, saved, found = state.shape, state.saved, list[Tensor]()
         for layer in range(len(self.stack) - 1, shape.layers[0] - 1, -1):
@@ -192,7 +192,7 @@ class BlockRunner:
         where: tuple[Tensor, Tensor],
         lines: PathEndpoints,
     ) -> tuple[Tensor, blocks.Saved]:
-        """Through block `layer`: the rows from below with those of the points that join here."""
+        """The output of block `layer`: the rows of the block before, with the points that join here."""
         block, here = self.stack[layer], shape.at(layer)
         joins = here.start < here.stop
 
@@ -218,13 +218,13 @@ class BlockRunner:
     def back(
         self, layer: int, g: Tensor, saved: blocks.Saved, maps: int = 0, kind: MapKind = "gradient"
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Down through block `layer`, all of it.
+        """The whole backward pass of block `layer`.
 
         Args:
             layer: the block.
             g: gradient of its output.
-            kept: what its way up left.
-            maps: of how many segments, from the first on, the map of gradients is wanted.
+            saved: the saved tensors of its forward pass.
+            maps: the number of segments, from the first, with a requested map of gradients.
             kind: of those maps.
 
         Returns:

@@ -1,5 +1,5 @@
-"""Is the native engine's arithmetic this model's? Block outputs are held against the model's own, and which rows of the
-last hidden state its head reads is found out by changing the others."""
+"""Verification of the native engine on a model. Block outputs are compared with the model's own. Changing other rows of
+the last hidden state shows which rows the head reads."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def same_outputs(models: Sequence[Tensor], ours: Sequence[Tensor], packed: Packe
         models: [B,T,D], what every block receives, and what the last gives.
         ours: packed rows of the same, or the first row of each input alone.
         packed: where those rows lie.
-        limit: the largest relative difference, None for that of the dtype.
+        limit: the largest relative difference, None for the limit of the dtype.
 
     Raises:
         NotTheModelError: naming the first block that differs.
@@ -92,10 +92,10 @@ def same_logits(models: Tensor | None, ours: Tensor | None, mask: Tensor, dtype:
 
 
 def reads_first_alone(head: Head, hidden: Tensor) -> bool:
-    """Whether a head depends on the first row of the last hidden state alone.
+    """Return True if a head depends only on the first row of the last hidden state.
 
     Args:
-        head: (hidden [n,T,D], which inputs [n] int64) to what is explained of them.
+        head: maps (hidden [n,T,D], their inputs [n] int64) to the explained scalars.
         hidden: [B,T,D], any hidden state of the right size.
     """
     row = torch.zeros(1, dtype=torch.int64, device=hidden.device)

@@ -1,9 +1,9 @@
-"""What the native engine leaves for the next call of an Explainer: places that are filled anew, and recordings of them.
+"""Memory that the native engine keeps for the next call of an Explainer: buffers to fill again, and recordings.
 
-Every call reads the model's weights again, so no change of them goes unseen, however it was made. What is kept is where
-the copies among them lie, weights side by side or in another dtype. Into new memory a BERT base's take 55 ms in float32
-and 152 in bfloat16, into the old 22 and 40 (Zen 4, 1 thread); and a recording (`graphs`) is good for as long as what it
-reads stays in its place.
+Every call reads the model's weights again, so it sees every change of them. The workspace keeps the memory of copied
+weights: joined weights, or weights in another dtype. Copying a BERT base's into new memory takes 55 ms in float32 and
+152 in bfloat16, into the old memory 22 and 40 (Zen 4, 1 thread). A recording (`cuda_graphs`) stays valid while the
+addresses that it reads stay the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .path_batch import PathEndpoints
 
 
 class Workspace:
-    """Weights, path ends and recordings of one call after another. Copied or pickled, it is an empty one."""
+    """Weights, path endpoints and recordings of successive calls. Copied or pickled, it is an empty one."""
 
     def __init__(self) -> None:
         self.forward_graphs, self.backward_graphs = Replay(None), Replay(None)
@@ -33,12 +33,12 @@ class Workspace:
         return Workspace, ()
 
     def blocks(self, read: Iterable[Block], dtype: torch.dtype, model: nn.Module) -> tuple[Block, ...]:
-        """The blocks that were read, the copies among their weights in the places of those before.
+        """The blocks that were read, with copied weights in the memory of the previous copies.
 
         Args:
             read: blocks, read one at a time.
-            dtype: what their weights are wanted in; those that are in it already are not copied.
-            model: whose weights they are; what it holds itself is never written to.
+            dtype: of the weights; weights of this dtype are not copied.
+            model: the model of the weights; its own tensors are never written to.
         """
         theirs, found = _storages(model), list[Block]()
         for block in read:
@@ -56,8 +56,8 @@ class Workspace:
         """A call begins.
 
         Args:
-            kind: what decides, beside the blocks, which kernels are run; recordings of another are let go.
-            recorder: what records, or None.
+            kind: together with the blocks it determines the kernels; recordings of another kind are freed.
+            recorder: the recorder, or None.
         """
         kind = kind, _switches()
         if kind != self._kind or recorder is None:
@@ -89,7 +89,7 @@ class Workspace:
 
 
 def _storages(model: nn.Module) -> set[int]:
-    """Where the tensors lie that the modules hold, also those that are neither parameters nor buffers."""
+    """The storages of all tensors in the modules, also of tensors that are neither parameters nor buffers."""
     held = (
         value
         for module in model.modules()
@@ -101,14 +101,14 @@ def _storages(model: nn.Module) -> set[int]:
 
 
 def _leaves(value: Any) -> list[Any]:
-    """What blocks are made of."""
+    """The tensors and constants of blocks."""
     if is_dataclass(value) and not isinstance(value, type):
         return [leaf for f in fields(value) for leaf in _leaves(getattr(value, f.name))]
     return [value]
 
 
 def _place(leaf: Any) -> Any:
-    """What a recording depends on: all of a tensor but its values."""
+    """The properties that a recording depends on: all of a tensor but its values."""
     if isinstance(leaf, Tensor):
         return leaf.data_ptr(), leaf.shape, leaf.stride(), leaf.dtype, leaf.device
     return leaf

@@ -126,7 +126,7 @@ def given(model: nn.Module, encoder: Encoder) -> Encoder:
 
 
 def named(model: nn.Module, layers: Sequence[str]) -> Encoder:
-    """The encoder whose blocks the caller named.
+    """The encoder with the blocks that the caller named.
 
     Args:
         model: any model.

@@ -1,4 +1,4 @@
-"""What the Hugging Face families have in common."""
+"""Common parts of the Hugging Face families."""
 
 from __future__ import annotations
 

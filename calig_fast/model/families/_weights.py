@@ -1,4 +1,4 @@
-"""The weights of a block, read from modules whose arithmetic is known; anything else is refused, never guessed."""
+"""The weights of a block, read from modules with known arithmetic; anything else is refused, never guessed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..encoder import Activation, Affine, Norm
 
 
 class UnreadableError(ValueError):
-    """A block computes something that its family does not know; the message says what."""
+    """A block computes something that its family does not know; the message names it."""
 
 
 _ACTIVATIONS: dict[str, Activation] = {
@@ -118,7 +118,7 @@ def layer_scale(module: Any, name: str) -> Tensor | None:
 
 
 def _records(hook: Callable[..., Any]) -> bool:
-    """Whether a hook is one that transformers 5 leaves behind after `output_hidden_states=True`: it changes nothing."""
+    """Return True for a hook that transformers 5 leaves after `output_hidden_states=True`, which changes nothing."""
     name, module = getattr(hook, "__name__", ""), getattr(hook, "__module__", "") or ""
     return module.startswith("transformers.") and name == "output_capturing_hook"
 

@@ -13,7 +13,7 @@ def encoder(module: nn.Module, prefix: str) -> Encoder | None:
 
 
 def refusal(module: nn.Module) -> str | None:
-    """Why a ViT-MAE module cannot be explained, or None for any other module."""
+    """The reason why a ViT-MAE module cannot be explained, or None for any other module."""
     if getattr(getattr(module, "config", None), "model_type", None) != "vit_mae":
         return None
     return (

@@ -32,15 +32,15 @@ def attention_backward(
 
     Args:
         gradient: g [rows,H,E], dtype of `qkv`; gradient of `out`.
-        qkv: [rows,3,H,E], what `attention_forward` was given.
-        out: [rows,H,E], what it returned.
+        qkv: [rows,3,H,E], the argument of `attention_forward`.
+        out: [rows,H,E], its result.
         lse: [H,rows], likewise.
         offsets: [S+1] int64; segment s has the rows offsets[s] .. offsets[s+1].
         longest: no segment has more rows.
         scale: factor of the logits.
         maps: M, of how many segments, from the first on, the map is given.
         positive: take the positive part of P dP before the mean.
-        bias: [H,N,N] or None, what `attention_forward` was given; it gets no gradient.
+        bias: [H,N,N] or None, the argument of `attention_forward`; it gets no gradient.
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:

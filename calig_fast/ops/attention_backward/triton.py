@@ -122,7 +122,7 @@ def attention_backward(
     positive: bool = False,
     bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """No map is held but those asked for."""
+    """Only the requested maps are stored."""
     rows, _, heads, size = qkv.shape
     gradient, qkv, lse, offsets = (x.contiguous() for x in (gradient, qkv, lse, offsets))
     found, kept = torch.empty_like(qkv), lse.new_empty((maps, longest, longest))

@@ -30,7 +30,7 @@ def tiles(dtype: torch.dtype, size: int, amd: bool = AMD, fewer: bool = False) -
     Args:
         dtype: of the data; products of float32 are made without tensor cores, to its full precision.
         size: columns of a head.
-        amd: whether the GPU loads ahead into registers, not into shared memory: there it does not pay.
+        amd: True if the GPU prefetches into registers, not into shared memory, so that prefetching has no gain.
         fewer: meet fewer rows of float32 at a time, for the kernel that would spill.
     """
     shapes: tuple[tuple[int, int, int], ...]
@@ -56,7 +56,7 @@ def sizes(size: int, dtype: torch.dtype) -> dict[str, object]:
 
 
 def added(bias: Tensor | None) -> tuple[Tensor | None, int | None]:
-    """The bias and its rows as the kernels take them; of none they are compiled without it."""
+    """The bias and its rows as the kernels take them; kernels without bias are compiled without it."""
     return (None, None) if bias is None else (bias.contiguous(), bias.shape[1])
 
 
@@ -70,7 +70,7 @@ def rows_of(base, t, count, width, SIZE: tl.constexpr, PADDED: tl.constexpr, PRO
 
 @triton.jit
 def put_rows(base, x, t, count, width, SIZE: tl.constexpr, PADDED: tl.constexpr):
-    """Write what `rows_of` reads."""
+    """Write the rows that `rows_of` reads."""
     d = tl.arange(0, PADDED)
     mask = (t < count)[:, None] & (d < SIZE)[None, :]
     tl.store(base + t.to(tl.int64)[:, None] * width + d[None, :], x.to(base.dtype.element_ty), mask=mask)
@@ -84,7 +84,7 @@ def product(x, y, own, PRODUCT: tl.constexpr):
 
 @triton.jit
 def bias_of(bias, head, t, u, count, side):
-    """What a tile of logits gets, times log2 e; zeros outside the segment. Of t and u one is [.,1], the other [1,.]."""
+    """Load the bias of a tile, times log2 e; zeros outside the segment. Of t and u one is [.,1], the other [1,.]."""
     at = (head * side + t).to(tl.int64) * side + u
     return tl.load(bias + at, mask=(t < count) & (u < count), other=0) * 1.4426950408889634
 

@@ -31,14 +31,14 @@ def attention_gradient(
 
     Args:
         gradient: g [rows,H,E], dtype of `qkv`; gradient of `attention_forward`'s `out`.
-        qkv: [rows,3,H,E] float32, float64, float16 or bfloat16 (both summed in float32), what it was given.
-        lse: [H,rows], what it returned: float64 for float64, else float32.
+        qkv: [rows,3,H,E] float32, float64, float16 or bfloat16 (both summed in float32), its argument.
+        lse: [H,rows], its result: float64 for float64, else float32.
         offsets: [S+1] int64; segment s has the rows offsets[s] .. offsets[s+1].
         longest: no segment has more rows.
         scale: factor of the logits.
         positive: take the positive part of P dP before the mean.
         tf32: let the products of float32 have ten bits of mantissa, where the backend has such ('cuda').
-        bias: [H,N,N] or None, what `attention_forward` was given.
+        bias: [H,N,N] or None, the argument of `attention_forward`.
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:

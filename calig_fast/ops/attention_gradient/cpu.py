@@ -1,4 +1,4 @@
-"""attention_gradient on a CPU: its definition, whose products are PyTorch's own."""
+"""attention_gradient on a CPU: its definition with PyTorch's own products."""
 
 from __future__ import annotations
 

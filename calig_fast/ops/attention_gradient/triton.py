@@ -102,7 +102,7 @@ def attention_gradient(
     tf32: bool = False,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """No map is held but those asked for; float32 is multiplied exactly."""
+    """Only the requested maps are stored; float32 products are exact."""
     gradient, qkv, lse, offsets = (x.contiguous() for x in (gradient, qkv, lse, offsets))
     maps = lse.new_empty((len(offsets) - 1, longest, longest))
     launch_maps(gradient, qkv, lse, offsets, maps, scale, positive, bias)

@@ -1,4 +1,4 @@
-"""The backends: one file each in this folder, those registered by the program, and those of entry points."""
+"""The backends: one file each in this folder, backends registered by the program, and entry points."""
 
 from __future__ import annotations
 

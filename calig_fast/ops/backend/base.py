@@ -14,7 +14,7 @@ class Backend:
         name: the value of `backend=`.
         priority: "auto" asks the backends from the highest priority down.
         available: the reason why this machine cannot run the backend whatever the operation, or None.
-        module: an operation's package, whose last part is the operation's name, to the module that holds its kernel;
+        module: maps an operation's package, with the operation's name as last part, to the module of its kernel;
             None for the file named as the backend in that package. The module has a function named as the operation,
             and `supports(*tensors)`: the reason why it cannot take these tensors, or None.
         chosen: False keeps "auto" from taking it.

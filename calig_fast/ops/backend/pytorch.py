@@ -1,4 +1,4 @@
-"""Plain PyTorch, on any device; it comes last."""
+"""Plain PyTorch, on any device, with the lowest priority."""
 
 from __future__ import annotations
 

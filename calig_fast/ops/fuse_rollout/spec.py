@@ -132,7 +132,8 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
         row, identity = numbers((tokens,), dtype, 3), numbers((tokens,), dtype, 4)
         for option in options:
             lam = option[0]
-            r = relevance if lam else torch.full_like(relevance, torch.nan)  # what is not read cannot harm
+            # NaN checks that unused inputs are never read
+            r = relevance if lam else torch.full_like(relevance, torch.nan)
             g = attention if lam != 1 else torch.full_like(attention, torch.nan)
             cases.append(Case(f"{name}, {option}", (r, g, offsets, row, identity, *option)))
         apart = [strided(x) for x in (relevance, attention, row, identity)]

@@ -1,4 +1,4 @@
-"""fuse_rollout in Triton: one program an input, twice over its map: for what it is divided by, and for the product."""
+"""fuse_rollout in Triton: one program an input, twice over its map: for the divisor, and for the product."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..triton import launch, refusal, whole_rows
 
 
 def supports(*tensors: Tensor) -> str | None:
-    """Tensors of a GPU, of inputs whose rows fit into registers."""
+    """Tensors of a GPU, of inputs with rows that fit into registers."""
     return refusal(tensors, _longest(tensors[0], tensors[1]) if len(tensors) > 1 else 0)
 
 
 def _longest(relevance: Tensor, attention: Tensor) -> int:
-    """What no input's length exceeds; the length itself would have to be waited for."""
+    """An upper bound of the inputs' lengths; the length itself would need a synchronisation."""
     return min(relevance.numel(), math.isqrt(attention.numel()))
 
 
 @triton.jit
 def _divisor(magnitude, entries, SCALE: tl.constexpr):
-    """What values are divided by, from their magnitudes, zeros included; 1 where all are zero."""
+    """The divisor of values, from their magnitudes, zeros included; 1 if all are zero."""
     if SCALE == "sum":
         found = tl.sum(magnitude, 0)
     else:

@@ -26,7 +26,7 @@ def interpolate_path(
     points_s = start + a_s (end - start), over the tokens of input inputs[s]; a = 0 and a = 1 give the ends exactly.
 
     Args:
-        start: [tokens, D] float32, float64, float16 or bfloat16 (both computed in float32); the reference's hidden
+        start: [tokens, D] float32, float64, float16 or bfloat16 (both computed in float32); the baseline's hidden
             states.
         end: [tokens, D], dtype of `start`; the input's hidden states.
         offsets: [B+1] int64; input b has the tokens offsets[b] .. offsets[b+1].

@@ -27,7 +27,7 @@ def check(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Te
 
 
 def fake(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, rows: int | None = None) -> Tensor:
-    """The result's shape; where `rows` is not told it depends on the values of `offsets` and `inputs`."""
+    """The result's shape; without `rows` it depends on the values of `offsets` and `inputs`."""
     known = torch.library.get_ctx().new_dynamic_size() if rows is None else rows
     return start.new_empty((known, start.shape[1]))
 

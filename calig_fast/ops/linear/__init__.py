@@ -20,7 +20,7 @@ def linear(
     backward: bool = False,
     backend: str = "auto",
 ) -> Tensor:
-    """What a linear layer makes of rows, or the gradient of its rows, with what went around it.
+    """Apply a linear layer to rows, or compute the gradient of its rows, with a residual.
 
     y = x W^T + b + residual; where `backward`, y = x W + b + residual. No row's result depends on the other rows.
 

@@ -44,7 +44,7 @@ def exact(
 
 
 def sample_cases(dtype: torch.dtype) -> list[Case]:
-    """Small problems: sums and widths below, at and beside those of a vector, a panel and a block."""
+    """Small problems: sums and widths below, at and beside the sizes of a vector, a panel and a block."""
     cases = []
     for name, rows in (("one row", 1), ("ragged", 37), ("no rows", 0), ("many rows", 1037)):
         for length, columns in ((1, 1), (7, 19), (64, 48), (131, 100), (400, 32), (0, 5), (8, 0)):

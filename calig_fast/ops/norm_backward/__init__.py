@@ -1,4 +1,4 @@
-"""Input gradient of a layer norm, the residual's added."""
+"""Input gradient of a layer norm, with the residual's gradient added."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def norm_backward(
     residual: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    """Gradient of a layer norm's input, with the gradient that came around it.
+    """Gradient of a layer norm's input, with the gradient of the residual added.
 
     dx = s (g w - mean(g w) - x' mean(g w x')) + residual, with x' = (x - m) s and means over the last axis.
 

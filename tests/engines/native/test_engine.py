@@ -1,4 +1,4 @@
-"""The native engine against the oracle, at equal nodes: every family, every preset, every way of cutting the work."""
+"""The native engine against the autograd engine, at equal nodes: every family, every preset, every batch size."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Nothing in a wave waits for the device: on a GPU that is not there, a value that is read raises."""
+"""No part of a path batch waits for the device: on a simulated GPU, reading a value raises."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def gpu(x: Any) -> Any:
 
 
 def by_shape(operation: dispatch.Operation, backend: str, *args: Any) -> Any:
-    """What an operation would give, by its arguments' shapes alone."""
+    """Return the result shapes of an operation from the shapes of its arguments alone."""
     if operation.name == "interpolate_path":
         assert args[5] is not None, "the number of rows has to be told, else it is asked of the device"
         return args[0].new_empty(args[5], args[0].shape[1])

@@ -1,4 +1,4 @@
-"""What an Explainer keeps between calls: no change of the model goes unseen, nothing of the model is written to."""
+"""The workspace of an Explainer: it sees every change of the model, and never writes to the model."""
 
 from __future__ import annotations
 

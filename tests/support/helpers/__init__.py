@@ -1,1 +1,1 @@
-"""What several tests share: models, attributions made up, wrong calls, and how commands and pages are run."""
+"""Common parts of several tests: models, synthetic attributions, wrong calls, and runners of commands and pages."""

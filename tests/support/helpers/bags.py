@@ -1,4 +1,4 @@
-"""A model whose logit is a sum over its words, so that what removing them does is known."""
+"""A model with a sum over its words as logit, so that the effect of removing them is known."""
 
 import torch
 from torch import nn

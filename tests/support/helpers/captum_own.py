@@ -29,7 +29,7 @@ USERS = (
 
 
 def run(checkout: Path, files: tuple[str, ...]) -> dict[str, str]:
-    """What became of each test: "passed", "skipped", or the first line of its error."""
+    """Return the result of each test: "passed", "skipped", or the first line of its error."""
     paths = [str(checkout / "tests" / name) for name in files]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"

@@ -25,7 +25,7 @@ class Fence:
 
     Args:
         line: of its first line of code.
-        language: "" where none is told.
+        language: "" if none is given.
         code: what stands in it.
         left_out: why it is not run, "" where it is.
     """

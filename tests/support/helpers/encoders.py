@@ -25,7 +25,7 @@ def blocks_of(model):
 
 
 def embeddings_of(model):
-    """What makes the hidden state of the first block, or the first part of it."""
+    """Return the module that computes the hidden state of the first block, or the first part of it."""
     return next(m for n, m in model.named_modules() if n.endswith(("embeddings", "patch_embed")))
 
 

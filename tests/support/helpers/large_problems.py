@@ -30,7 +30,7 @@ def longest(op: str) -> tuple[Any, ...]:
 
 
 def in_float64(op: str, args: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    """What plain PyTorch gives; the loop of fuse_rollout's `exact` takes half a minute for 4,096 tokens."""
+    """Return the result of plain PyTorch; the loop of fuse_rollout's `exact` takes half a minute for 4,096 tokens."""
     found = getattr(ops, op)(*map(_doubled, args), backend="torch")
     return found if isinstance(found, tuple) else (found,)
 

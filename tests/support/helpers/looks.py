@@ -13,7 +13,7 @@ HOSTILE = "<script>alert(1)</script> \"quoted\" 'it' & שלום \u202eabc e\u030
 
 
 def attribution(text, scores, chance=0.5):
-    """A text whose words are split at blanks, between two special tokens."""
+    """A text with words split at blanks, between two special tokens."""
     places = [m.span() for m in re.finditer(r"\S+", text)]
     words = tuple(Word(text[a:b], (i + 1,), a, b) for i, (a, b) in enumerate(places))
     t = len(words) + 2

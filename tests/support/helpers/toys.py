@@ -62,7 +62,7 @@ def same(mine: object, theirs: object, relative: float | None = None, floor: flo
         mine: ours.
         theirs: Captum's.
         relative: the largest relative difference, None for 1e-5 (1e-10 in float64).
-        floor: the size below which differences are not held against the value's own size.
+        floor: the size below which differences are not relative to the value's own size.
     """
     assert shape_of(mine) == shape_of(theirs)
     for a, b in zip(flat(mine), flat(theirs), strict=True):
