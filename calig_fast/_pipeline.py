@@ -25,7 +25,7 @@ from .inputs.prepare import Inputs
 from .inputs.target import Target, is_multi_label, per_input, scalars
 from .methods.base import Signals
 from .methods.fusion import Fusion, context_map
-from .methods.score_error import allowed, combined, score_errors
+from .methods.score_error import LayerErrors, allowed, combined, score_errors
 from .model.checks import compute_dtype
 from .model.encoder import Encoder
 from .model.instrumented import Layout
@@ -298,8 +298,7 @@ class Pipeline:
 
         def harm(k: int, found: Relevance) -> Tensor:
             now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
-            likely, disagreement = (found.column(name, torch.float64) for name in ("likely", "disagreement"))
-            harms[k] = score_errors(settings.resolved, now, found.coarse, likely, disagreement)
+            harms[k] = score_errors(settings.resolved, now, LayerErrors.of(found))
             return harms[k]
 
         def weigh(k: int, found: Relevance) -> ScoreErrors:

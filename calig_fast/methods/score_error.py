@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,38 +14,78 @@ from .base import Method, Signals
 # times and above 1.25 of it 4 times, at most 1.6 times the root.
 SAFETY = 1.25
 ALLOWED = 0.5  # larger errors are past what the estimates can tell
+NEGLIGIBLE = 1e-4  # completeness errors, over |r_l|, that rounding alone makes in float32
 SPREAD = 2.0  # intervals come in steps, so a layer has less error than allowed: articles cost 4 per cent less than at 1
 
 
-def score_errors(method: Method, signals: Signals, coarse: Tensor, likely: Tensor, disagreement: Tensor) -> Tensor:
+class _Estimates(Protocol):
+    @property
+    def coarse(self) -> Tensor: ...
+
+    def column(self, name: str, dtype: torch.dtype) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class LayerErrors:
+    """The errors of r_l, as the integrals estimate them.
+
+    Args:
+        coarse: the coarser answers that r_l was judged by, [B,L,T].
+        rule: relative error of r_l that its rule tells, [B,L].
+        disagreement: |r_l - coarse_l| / |r_l|, [B,L].
+        unbalanced: completeness error over |r_l|, [B,L].
+    """
+
+    coarse: Tensor
+    rule: Tensor
+    disagreement: Tensor
+    unbalanced: Tensor
+
+    @classmethod
+    def of(cls, found: _Estimates) -> LayerErrors:
+        """Those of a relevance."""
+        return cls(found.coarse, *(found.column(n, torch.float64) for n in ("rule", "disagreement", "unbalanced")))
+
+
+def score_errors(method: Method, signals: Signals, errors: LayerErrors) -> Tensor:
     """Estimated relative error of the scores that each layer's error makes; `combined` makes the whole of it.
 
-    |s - s with r_l replaced by its coarser answer| / |s|, times how much nearer r_l is than that answer,
-    likely_l / disagreement_l (at most 1). Where there is no coarser answer, r_l is replaced by 0, which is wrong by 1.
+    The larger of two: |s - s with r_l replaced by its coarser answer| / |s|, times how much nearer r_l is than that
+    answer, rule_l / disagreement_l (at most 1); and |s - s with r_l replaced by 0| / |s|, times unbalanced_l. The
+    second counts where both answers agree and miss the same part. A layer with an error above 1 tells nothing of the
+    scores: its part is at least 1.
 
     Args:
         method: the method.
         signals: its input.
-        coarse: the coarser answers that r_l was judged by [B,L,T].
-        likely: relative error of r_l to be expected, [B,L].
-        disagreement: |r_l - coarse_l| / |r_l|, [B,L].
+        errors: of r_l.
 
     Returns:
         [B,L] float64; nan where nothing was integrated.
     """
+    rule, disagreement, unbalanced = errors.rule, errors.disagreement, errors.unbalanced
     if method.integral == "none":
-        return torch.full(likely.shape, torch.nan, dtype=torch.float64)
+        return torch.full(rule.shape, torch.nan, dtype=torch.float64)
     scores = method.read(signals)[0]
     size = scores.norm(dim=1)
-    out = torch.zeros(likely.shape, dtype=torch.float64)
-    for layer in range(likely.shape[1]):
+
+    def share(layer: int, other: Tensor) -> Tensor:
+        """[B] relative change of the scores with r_l replaced."""
+        replaced = signals.relevance.clone()
+        replaced[:, layer] = other
+        moved = (scores - method.read(replace(signals, relevance=replaced))[0]).norm(dim=1)
+        return torch.where(size > 0, moved / size, torch.zeros_like(size)).cpu()
+
+    out = torch.zeros(rule.shape, dtype=torch.float64)
+    for layer in range(rule.shape[1]):
         known = disagreement[:, layer] > 0
-        other = signals.relevance.clone()
-        other[:, layer] = torch.where(known[:, None], coarse[:, layer] * signals.mask, 0.0)
-        moved = (scores - method.read(replace(signals, relevance=other))[0]).norm(dim=1)
-        share = torch.where(size > 0, moved / size, torch.zeros_like(size)).cpu()
-        nearer = torch.where(known, (likely[:, layer] / disagreement[:, layer]).clamp_max(1.0), likely[:, layer])
-        out[:, layer] = share * nearer
+        nearer = torch.where(known, (rule[:, layer] / disagreement[:, layer]).clamp_max(1.0), rule[:, layer])
+        coarse = torch.where(known[:, None].to(signals.mask.device), errors.coarse[:, layer] * signals.mask, 0.0)
+        part = share(layer, coarse) * nearer
+        if bool((unbalanced[:, layer] > NEGLIGIBLE).any()):
+            part = torch.maximum(part, share(layer, torch.zeros_like(coarse)) * unbalanced[:, layer])
+        unknown = ~(torch.maximum(rule[:, layer], unbalanced[:, layer]) <= 1)
+        out[:, layer] = torch.where(unknown, part.nan_to_num(1.0).clamp_min(1.0), part)
     return out
 
 

@@ -24,7 +24,7 @@ def bypassed_layers(value: Tensor, hidden: Sequence[Tensor]) -> frozenset[int]:
 
 
 def _reaches(value: Tensor, wall: int, goals: frozenset[int]) -> bool:
-    """Return True where a walk back from F, not through `wall`, meets a goal; both are nodes, or leaves, by their id."""
+    """Return True where a walk back from F, not through `wall`, meets a goal; both are ids of nodes or leaves."""
     stack, seen = [value.grad_fn], set()
     while stack:
         node = stack.pop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .adaptive import Estimate, estimate_error, relative, squared_difference
+from .adaptive import Estimate, estimate_error, relative, rule_error
 from .rules import corrected_trapezoid, nodes_and_weights
 
 
@@ -52,6 +52,4 @@ class FixedIntegral:
         if self._nested:
             coarse = corrected_trapezoid(self._nested) @ table[::2]
             e1 = relative(r - coarse, r)
-        return estimate_error(
-            r, coarse, squared_difference(e1), e1, len(self._nodes), self._gap, self._noise, self._tolerance
-        )
+        return estimate_error(r, coarse, rule_error(e1), e1, len(self._nodes), self._gap, self._noise, self._tolerance)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .adaptive import FIRST, estimate_error, relative, squared_difference, warp
+from .adaptive import FIRST, estimate_error, relative, rule_error, warp
 from .rules import corrected_trapezoid
 
 MENU = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32)
@@ -100,7 +100,7 @@ def needs(trace: Trace) -> tuple[float, ...]:
     out = dict.fromkeys(STRENGTHS, math.inf)
     for (strength, m), r, coarse in zip(rules, found[::2], found[1::2], strict=True):
         e1 = relative(r - coarse, r)
-        now = estimate_error(r, coarse, squared_difference(e1), e1, m, trace.gap, trace.noise, trace.tolerance)
+        now = estimate_error(r, coarse, rule_error(e1), e1, m, trace.gap, trace.noise, trace.tolerance)
         if now.converged:
             out[strength] = min(out[strength], m)
     return tuple(out.values())
