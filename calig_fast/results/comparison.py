@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .._utils import files
 from .attribution import Attribution
 from .rendering import render
 
@@ -51,7 +52,7 @@ class Comparison:
         """A self-contained HTML page; written to `path` when given, and returned."""
         text: str = render("compare_page", self)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            files.write(path, text)
         return text
 
     def _repr_html_(self) -> str:
