@@ -1,7 +1,7 @@
 """Processes that save again and again until they are killed: `python -m helpers.killed FOLDER COUNT SEED`.
 
-Prints, as JSON, how many kills left a temporary file behind, and every fault: a file that is neither the old nor the new
-one. The process saves an attribution, a page and a log in turn; the next one goes on with the same files.
+Prints, as JSON, how many kills left a temporary file behind, and every fault: a file that is neither the old nor the
+new one. The process saves an attribution, a page and a log in turn; the next one goes on with the same files.
 """
 
 import json
