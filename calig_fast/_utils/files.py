@@ -32,11 +32,19 @@ def named(path: str | os.PathLike[str], argument: str = "path") -> Path:
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise TypeError(f"{argument}: expected the name of a file as a str or a Path, got {type(path).__name__}")
     found = Path(path)
-    if found.name in ("", "..") or "\0" in str(found):
+    if found.name in ("", "..") or "\0" in str(found) or not _is_encodable(found):
         raise ValueError(
             f"{argument}: expected the name of a file, got {os.fspath(path)!r}; add a name after the folder"
         )
     return found
+
+
+def _is_encodable(path: Path) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def encoded(part: Part) -> bytes | memoryview:

@@ -166,7 +166,12 @@ class Monitor:
             self._draw()
 
     def html(self, path: str | Path | None = None) -> str:
-        """A self-contained page of every probe over the steps; written to `path` when given, and returned."""
+        """A self-contained page of every probe over the steps; written to `path` when given, and returned.
+
+        Raises:
+            TypeError, ValueError: `path` names no file.
+            OSError: naming the file, which is as it was.
+        """
         text = drawn(list(self.histories.values()), self.share, self._certified)
         if path is not None:
             files.write(path, text)

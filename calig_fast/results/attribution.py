@@ -265,6 +265,10 @@ class Attribution:
 
         With `return_maps=True` in `explain`, a click on a word or patch shows its attention. Several explanations
         side by side: `calig_fast.compare`.
+
+        Raises:
+            TypeError, ValueError: `path` names no file.
+            OSError: naming the file, which is as it was.
         """
         text: str = render("page", self)
         if path is not None:

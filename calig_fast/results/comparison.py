@@ -49,7 +49,12 @@ class Comparison:
         return all(a.grid == first.grid for a in self.attributions)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """A self-contained HTML page; written to `path` when given, and returned."""
+        """A self-contained HTML page; written to `path` when given, and returned.
+
+        Raises:
+            TypeError, ValueError: `path` names no file.
+            OSError: naming the file, which is as it was.
+        """
         text: str = render("compare_page", self)
         if path is not None:
             files.write(path, text)
