@@ -23,10 +23,13 @@ def folders_exist(*paths: Path | None) -> None:
 
     Raises:
         OSError: naming the file.
+        ValueError: two of them are one.
     """
-    for path in paths:
-        if path is not None and path != STDOUT:
-            files.refuse(path)
+    named = [path for path in paths if path is not None and path != STDOUT]
+    for i, path in enumerate(named):
+        files.refuse(path)
+        if path.resolve() in [other.resolve() for other in named[:i]]:
+            raise ValueError(f"{path}: two options name this file; give each its own")
 
 
 def wrote(path: Path) -> None:

@@ -28,8 +28,9 @@ TENSORS = {
     "images": (torch.uint8, "B H W 3"),
     "maps": (torch.float32, "B L T U"),
     "source": (torch.int64, "B"),
+    "bypass": (torch.float32, "B L"),
 }
-OPTIONAL = ("target", "images", "maps", "source")
+OPTIONAL = ("target", "images", "maps", "source", "bypass")
 PAIR = "B 2"  # the target of a contrast
 
 
@@ -90,6 +91,7 @@ _WORD: Kinds = {
 }
 _SETTINGS: Kinds = {
     **dict.fromkeys(("family", "baselines", "output", "quadrature", "certify", "dtype"), _NAME_OR_NULL),
+    "blocks": (_or_null(_is_list(_is_name)), "a list of strings, or null"),
     "layers": (_or_null(_is_list(_is_count)), "a list of integers, or null"),
     "n_steps": (_or_null(_is_count), "an integer or null"),
     "tolerance": (_or_null(_is_number), "a number or null"),

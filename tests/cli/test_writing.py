@@ -52,6 +52,8 @@ def test_files_that_cannot_be_written(tmp_path):
         folders_exist(tmp_path / "a.json", tmp_path / "none" / "a.json")
     with pytest.raises(IsADirectoryError, match="it is a folder"):
         folders_exist(tmp_path)
+    with pytest.raises(ValueError, match="two options name this file"):
+        folders_exist(tmp_path / "a", None, tmp_path / ".." / tmp_path.name / "a", tmp_path / "b")
 
 
 def test_a_picture(tmp_path):

@@ -45,7 +45,7 @@ def test_numbers_of_numpy_and_tuples_become_plain():
     assert schema.plain(values(settings=settings))["settings"] == {"tolerance": 0.5, "n_steps": 4, "layers": [0, 1]}
 
 
-@pytest.mark.parametrize("name", [n for n in schema.TENSORS if n not in ("images", "maps", "source")])
+@pytest.mark.parametrize("name", [n for n in schema.TENSORS if n not in ("images", "maps", "source", "bypass")])
 def test_a_tensor_of_another_dtype_or_shape_or_none(name):
     tensors, record = parts()
     tensor = tensors[name]
@@ -68,10 +68,16 @@ def test_optional_tensors_fit_the_others():
         "maps": torch.zeros(1, 2, 4, 4),
         "images": torch.zeros(1, 5, 6, 3, dtype=torch.uint8),
         "source": torch.zeros(1, dtype=torch.int64),
+        "bypass": torch.zeros(1, 2),
         "target": torch.zeros(1, 2, dtype=torch.int64),
     }
     schema.check({**tensors, **good}, record)
-    wrong = {"maps": good["maps"][:, :1], "images": good["images"][..., :2], "source": good["source"].float()}
+    wrong = {
+        "maps": good["maps"][:, :1],
+        "images": good["images"][..., :2],
+        "source": good["source"].float(),
+        "bypass": good["bypass"][:, :1],
+    }
     for name, one in {**wrong, "target": torch.zeros(1, 3, dtype=torch.int64)}.items():
         with pytest.raises(ValueError, match=f"^{name}: expected"):
             schema.check({**tensors, name: one}, record)

@@ -87,6 +87,7 @@ COMMAND_CASES = [
     (FileNotFoundError, lambda: folders_exist(HERE / "nowhere" / "page.html")),
     (IsADirectoryError, lambda: folders_exist(HERE)),
     (ValueError, lambda: one_to_stdout(STDOUT, STDOUT)),
+    (ValueError, lambda: folders_exist(HERE / "page", HERE / "page")),
     (ImportError, without("transformers")),
     (ValueError, lambda: bench(tiny("bert"), [], None, rounds=0)),
     (ValueError, lambda: use_threads(0)),
