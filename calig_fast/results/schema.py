@@ -149,7 +149,7 @@ def check(tensors: Mapping[str, Tensor], record: Any) -> None:
         raise ValueError(f"settings: expected {sizes['L']} layers, as layer_scores has, got {len(layers)}")
     _check_grid(record["grid"], record["texts"], sizes["T"])
     if record["texts"] is not None:
-        _check_texts(record["texts"], tensors["mask"].sum(1).tolist())
+        _check_texts(record["texts"], tensors["mask"])
 
 
 def _sizes(tensors: Mapping[str, Tensor]) -> dict[str, int]:
@@ -187,18 +187,19 @@ def _check_grid(grid: Any, texts: Any, tokens: int) -> None:
         raise ValueError(f"grid: expected prefix + rows x columns = {tokens} tokens, got {grid}")
 
 
-def _check_texts(texts: list[Any], tokens: list[int]) -> None:
-    if len(texts) != len(tokens):
-        raise ValueError(f"texts: expected {len(tokens)}, one for each row of the tensors, got {len(texts)}")
-    for i, (text, count) in enumerate(zip(texts, tokens, strict=True)):
+def _check_texts(texts: list[Any], mask: Tensor) -> None:
+    rows, places = mask.shape
+    if len(texts) != rows:
+        raise ValueError(f"texts: expected {rows}, one for each row of the tensors, got {len(texts)}")
+    for i, (text, count) in enumerate(zip(texts, mask.sum(1).tolist(), strict=True)):
         where = f"texts[{i}]"
         _object(where, text, _TEXT)
         if len(text["tokens"]) != count:
             raise ValueError(f"{where}: expected {count} tokens, as the mask has, got {len(text['tokens'])}")
         for word in text["words"]:
             _object(f"a word of {where}", word, _WORD)
-            if any(not 0 <= t < count for t in word["tokens"]):
-                raise ValueError(f"{where}: a word has tokens {word['tokens']}, outside 0..{count - 1}")
+            if any(not 0 <= t < places for t in word["tokens"]):  # padding may stand on the left
+                raise ValueError(f"{where}: a word has tokens {word['tokens']}, outside 0..{places - 1}")
 
 
 def _object(where: str, found: Any, kinds: Kinds, others: bool = False) -> None:

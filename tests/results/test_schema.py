@@ -166,3 +166,11 @@ def test_names_that_are_missing_or_unknown():
 def test_parts_that_do_not_belong_together(change, say):
     with pytest.raises(ValueError, match=say):
         schema.check(*parts(**change))
+
+
+def test_padding_on_the_left_moves_the_words():
+    found = values(
+        mask=torch.tensor([[False, True, True, True]]), texts=(Text(("[CLS]", "a", "b"), (Word("a b", (2, 3)),)),)
+    )
+    tensors = {n: v for n, v in found.items() if isinstance(v, torch.Tensor)}
+    schema.check(tensors, schema.plain(found))
