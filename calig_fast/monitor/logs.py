@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def writers(log: Any) -> list[Log]:
         return []
     if isinstance(log, list | tuple):
         return [writer for one in log for writer in writers(one)]
-    if isinstance(log, str | Path):
+    if isinstance(log, str | os.PathLike):
         return [_lines(files.named(log, "log"))]
     if hasattr(log, "add_scalar"):
         return [_tensorboard(log)]
