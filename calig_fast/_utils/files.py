@@ -1,4 +1,4 @@
-"""Files are written whole: a kill or a full disk leaves the old file or the new one. No other module writes files."""
+"""The only module that writes files: a kill or a full disk leaves the old file or the new file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Part = str | bytes | memoryview
 
 
 def named(path: str | os.PathLike[str], argument: str = "path") -> Path:
-    """The path that names a file.
+    """Check that a path is the name of a file.
 
     Args:
-        path: as the caller gave it.
-        argument: its name, for the message.
+        path: given by the caller.
+        argument: name of the argument, for the message.
 
     Raises:
-        TypeError: no path.
-        ValueError: a path that ends in no name.
+        TypeError: `path` is not a path.
+        ValueError: the path ends in no name.
     """
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise TypeError(f"{argument}: expected the name of a file as a str or a Path, got {type(path).__name__}")
@@ -48,16 +48,16 @@ def _is_encodable(path: Path) -> bool:
 
 
 def encoded(part: Part) -> bytes | memoryview:
-    """Text as UTF-8; half a surrogate pair, which has no UTF-8, as the escape that JSON has for it."""
+    """Text as UTF-8. Half a surrogate pair, which UTF-8 cannot express, becomes its escape of JSON."""
     return part.encode("utf-8", "backslashreplace") if isinstance(part, str) else part
 
 
 def refuse(path: str | os.PathLike[str]) -> None:
-    """Raise before the work what `write` would raise after it, as far as it can be known.
+    """Raise the errors of `write` that are known before the work.
 
     Raises:
-        TypeError, ValueError: `path` names no file.
-        OSError: naming the file: there is no such folder, or no permission.
+        TypeError, ValueError: `path` is not the name of a file.
+        OSError: the folder or the permission is missing; it names the file.
     """
     file = named(path)
     with _naming(file, "name a file that can be written"):
@@ -67,21 +67,21 @@ def refuse(path: str | os.PathLike[str]) -> None:
 
 
 def write(path: str | os.PathLike[str], *parts: Part) -> Path:
-    """Write a file whole: to a temporary name in its folder, flushed to disk, which then takes the file's name.
+    """Write a file under a temporary name in its folder, flush it to disk, and rename it.
 
-    A link is followed. Pipes and devices have no name to take, and are written to directly. What a killed process left
-    under a temporary name is removed.
+    A link is followed. Pipes and devices are written directly. Temporary files of killed processes are removed.
 
     Args:
-        path: the file; one that is there keeps its permissions.
-        parts: its content in order, text as UTF-8.
+        path: the file; an existing file keeps its permissions.
+        parts: the content in order; text is written as UTF-8.
 
     Returns:
         the path.
 
     Raises:
-        TypeError, ValueError: `path` names no file.
-        OSError: naming the file, which is as it was: there is no such folder, no permission, a full disk.
+        TypeError, ValueError: `path` is not the name of a file.
+        OSError: the folder or the permission is missing, or the disk is full. It names the file; an existing file is
+            unchanged.
     """
     file = named(path)
     data = [encoded(part) for part in parts]
@@ -100,20 +100,20 @@ def write(path: str | os.PathLike[str], *parts: Part) -> Path:
 
 
 def append(path: str | os.PathLike[str], line: str, torn: Callable[[bytes], bool]) -> int:
-    """Append a line to a file. A write that fails is taken back, and the lines before stay as they were.
+    """Append a line to a file. A failed write is undone, and the earlier lines are unchanged.
 
     Args:
-        path: the file, made where there is none; a pipe or a device is written to.
-        line: without its end.
-        torn: is asked of a last line without an end (at most its first 16 MiB). True: a killed process left it, and it
-            is dropped. False: it is ended first.
+        path: the file, which may be new; a pipe or a device is written directly.
+        line: without its line end.
+        torn: a function of a last line without a line end (at most its first 16 MiB). True drops the line, which a
+            killed process left. False keeps the line and ends it.
 
     Returns:
-        bytes that were dropped.
+        the number of bytes dropped.
 
     Raises:
-        TypeError, ValueError: `path` names no file.
-        OSError: naming the file: there is no such folder, no permission, a full disk.
+        TypeError, ValueError: `path` is not the name of a file.
+        OSError: the folder or the permission is missing, or the disk is full; it names the file.
     """
     file, data = named(path), encoded(f"{line}\n")
     with _naming(file, "the lines before are as they were"):
@@ -137,7 +137,7 @@ def append(path: str | os.PathLike[str], line: str, torn: Callable[[bytes], bool
 
 @contextlib.contextmanager
 def _naming(file: Path, state: str) -> Iterator[None]:
-    """Errors of the system name the file and say how it was left."""
+    """Add the name and the state of the file to errors of the system."""
     try:
         yield
     except OSError as error:
@@ -147,7 +147,7 @@ def _naming(file: Path, state: str) -> Iterator[None]:
 
 
 def _status(file: Path) -> os.stat_result | None:
-    """Of the file, None where there is none; what cannot be written is refused."""
+    """The status of the file, None for a new file; a file that cannot be written raises an error."""
     try:
         found = os.stat(file)
     except FileNotFoundError:
@@ -180,11 +180,11 @@ def _replace(target: Path, data: Sequence[bytes | memoryview], old: os.stat_resu
 
 
 def _replaced(target: Path, data: Sequence[bytes | memoryview], old: os.stat_result | None) -> bool:
-    """Write under a new temporary name and rename; False where another process took that for a leftover."""
+    """Write under a new temporary name and rename; False where another process removed the temporary file."""
     part = target.parent / f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}"
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        _lock(handle, fcntl.LOCK_EX)  # until the end: what is locked is no leftover
+        _lock(handle, fcntl.LOCK_EX)  # until the end: only unlocked temporary files are removed
         if not os.fstat(handle).st_nlink:
             return False
         _pour(handle, data)
@@ -205,7 +205,7 @@ def _replaced(target: Path, data: Sequence[bytes | memoryview], old: os.stat_res
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left: files under temporary names that nobody has locked."""
+    """Remove the temporary files of killed processes: those that no process has locked."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for name in [e.name for e in entries if e.name.startswith(PREFIX) and e.name.endswith(SUFFIX)]:
             with (
@@ -217,7 +217,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _lock(handle: int, how: int) -> bool:
-    """Lock an open file; False where another has it, or where the file system has no locks."""
+    """Lock an open file; False where another process holds the lock, or the file system has no locks."""
     try:
         fcntl.flock(handle, how)
     except OSError:
@@ -250,7 +250,7 @@ def _flush(handle: int) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush the name itself; a folder that may not be read cannot be flushed."""
+    """Flush the new name; a folder without read permission cannot be flushed."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:

@@ -19,11 +19,11 @@ STDOUT = Path("-")
 
 
 def folders_exist(*paths: Path | None) -> None:
-    """Refuse a file that cannot be written, most often for want of its folder, before any work is done.
+    """Refuse a file that cannot be written, as in a missing folder, before any work is done.
 
     Raises:
         OSError: naming the file.
-        ValueError: two of them are one.
+        ValueError: two paths are one file.
     """
     named = [path for path in paths if path is not None and path != STDOUT]
     for i, path in enumerate(named):
@@ -38,10 +38,10 @@ def wrote(path: Path) -> None:
 
 
 def one_to_stdout(html: Path | None, json: Path | None) -> bool:
-    """Standard output is taken by a page or by JSON, and nothing else is to be written there.
+    """True where a page or JSON goes to standard output, which then takes no other text.
 
     Raises:
-        ValueError: both are to go there.
+        ValueError: both go there.
     """
     if html == json == STDOUT:
         raise ValueError("--html: standard output takes --json already; give one of them the name of a file")
@@ -59,7 +59,7 @@ def write_html(page: str, path: Path) -> None:
 
 
 def write_picture(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, and say nothing."""
+    """Write a figure as PNG."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=150)
     files.write(path, content.getvalue())

@@ -43,7 +43,7 @@ def writers(log: Any) -> list[Log]:
 
 
 def _lines(path: Path) -> Log:
-    """Append each record as a line; a killed run loses none but the one it was writing, and the next run goes on."""
+    """Append each record as a line; a killed run loses at most its last line, and the next run continues the file."""
 
     def write(record: Record) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def _lines(path: Path) -> Log:
 
 
 def _torn(line: bytes) -> bool:
-    """The beginning of a record, or zeros, which a loss of power leaves; text of another kind is kept."""
+    """True for the beginning of a record, and for the zeros of a power loss; other text is kept."""
     if not line.strip(b"\0"):
         return True
     if not (line.startswith(_BEGINS) or _BEGINS.startswith(line)):

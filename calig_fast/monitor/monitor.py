@@ -169,8 +169,8 @@ class Monitor:
         """A self-contained page of every probe over the steps; written to `path` when given, and returned.
 
         Raises:
-            TypeError, ValueError: `path` names no file.
-            OSError: naming the file, which is as it was.
+            TypeError, ValueError: `path` is not the name of a file.
+            OSError: the file cannot be written; an existing file is unchanged.
         """
         text = drawn(list(self.histories.values()), self.share, self._certified)
         if path is not None:

@@ -227,9 +227,9 @@ class Attribution:
         return {n: v.detach().cpu().numpy() for n, v in {**self._tensors(), "converged": self.converged}.items()}
 
     def save(self, path: str | Path) -> Path:
-        """Write one file, `<path>.safetensors`: the tensors, with everything else in its metadata.
+        """Write one file, `<path>.safetensors`, with the tensors and a record of the other fields.
 
-        It is written whole: a kill or a full disk leaves the file that was there, or the new one.
+        A kill or a full disk leaves the old file or the new file.
 
         Args:
             path: name of the file, with the suffix or without.
@@ -239,24 +239,24 @@ class Attribution:
 
         Raises:
             TypeError: `path` is no path.
-            ValueError: `path` ends in no name, or a field is not what this class says of it.
-            OSError: naming the file: there is no such folder, no permission, a full disk.
+            ValueError: `path` has no name of a file, or a field has a wrong dtype, shape or type.
+            OSError: the folder is missing, the permission is missing, or the disk is full; it names the file.
         """
         return storage.write(path, {f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path: str | Path) -> Attribution:
-        """Read a file of `save`, or the pair of files, `.safetensors` and `.json`, that earlier releases wrote.
+        """Read a file that `save` wrote, or the `.safetensors` and `.json` of an earlier release.
 
-        A digest shows that the file is whole. A pair has none, and is told in a warning.
+        A digest shows that the file is complete. A pair of files has no digest, and gives a warning.
 
         Args:
             path: name of the file, with the suffix or without.
 
         Raises:
             TypeError: `path` is no path.
-            ValueError: naming the file: damaged, no attribution, or of a later release.
-            OSError: naming the file: there is none, or it may not be read.
+            ValueError: the file is damaged, no attribution, or of a later release; it names the file.
+            OSError: the file is missing or not readable; it names the file.
         """
         return cls(**storage.read(path))
 
@@ -267,8 +267,8 @@ class Attribution:
         side by side: `calig_fast.compare`.
 
         Raises:
-            TypeError, ValueError: `path` names no file.
-            OSError: naming the file, which is as it was.
+            TypeError, ValueError: `path` is not the name of a file.
+            OSError: the file cannot be written; an existing file is unchanged.
         """
         text: str = render("page", self)
         if path is not None:

@@ -52,8 +52,8 @@ class Comparison:
         """A self-contained HTML page; written to `path` when given, and returned.
 
         Raises:
-            TypeError, ValueError: `path` names no file.
-            OSError: naming the file, which is as it was.
+            TypeError, ValueError: `path` is not the name of a file.
+            OSError: the file cannot be written; an existing file is unchanged.
         """
         text: str = render("compare_page", self)
         if path is not None:

@@ -1,4 +1,4 @@
-"""The fields of an attribution as a file holds them: dtype, shape and type of each, and how they agree."""
+"""The fields of an attribution in a file: the dtype, shape and type of each, and their agreement."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ _SETTINGS: Kinds = {
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that are no tensors, as JSON holds them.
+    """The fields without the tensors, as plain values of JSON.
 
     Args:
         values: every field by name.
@@ -118,7 +118,7 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fields_of(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field by name, of tensors and a record that `check` has passed."""
+    """Every field by name, from tensors and a record that passed `check`."""
     texts, grid, labels = record["texts"], record["grid"], record["labels"]
     return {
         **dict.fromkeys(OPTIONAL),
@@ -131,14 +131,14 @@ def fields_of(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> dict[
 
 
 def check(tensors: Mapping[str, Tensor], record: Any) -> None:
-    """Every dtype, shape and type, and that tensors and record are of the same inputs.
+    """Check every dtype, shape and type, and the agreement of the tensors with the record.
 
     Args:
         tensors: by name of the field.
-        record: the other fields as JSON holds them.
+        record: the other fields as plain values of JSON.
 
     Raises:
-        ValueError: naming the first field that is not as it should be.
+        ValueError: a field is missing, unknown or wrong; it names the field.
     """
     sizes = _sizes(tensors)
     _object("record", record, RECORD)
@@ -173,7 +173,7 @@ def _sizes(tensors: Mapping[str, Tensor]) -> dict[str, int]:
 
 
 def _length(sizes: dict[str, int], axis: str, found: int) -> int:
-    """Of an axis: a number, or the length of that letter where it was first met."""
+    """The length of an axis: its number, or the first length found for its letter."""
     return int(axis) if axis.isdigit() else sizes.setdefault(axis, found)
 
 
@@ -203,7 +203,7 @@ def _check_texts(texts: list[Any], mask: Tensor) -> None:
 
 
 def _object(where: str, found: Any, kinds: Kinds, others: bool = False) -> None:
-    """The names and types in an object of JSON; further names where `others` may be there."""
+    """Check the names and types in an object of JSON; `others` allows further names."""
     if not isinstance(found, dict):
         raise ValueError(f"{where}: expected an object, got {_named(found)}")
     missing, unknown = [n for n in kinds if n not in found], [n for n in found if n not in kinds and not others]
@@ -230,7 +230,7 @@ def _short(dtype: torch.dtype) -> str:
 
 
 def _lists(value: Any) -> Any:
-    """Tuples as the lists that JSON makes of them, and NumPy's numbers as Python's."""
+    """Tuples become lists, and NumPy's numbers become Python's."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):

@@ -26,7 +26,7 @@ _DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL", torch.u
 def write(path: str | os.PathLike[str], values: Mapping[str, Any]) -> Path:
     """Write the fields of an attribution to one file.
 
-    The texts, which may be many, are a tensor of bytes: the metadata of a safetensors file has a largest size.
+    The texts are a tensor of bytes, because the metadata of a safetensors file is limited to 100 MB.
 
     Args:
         path: the file, with its suffix or without.
@@ -36,8 +36,8 @@ def write(path: str | os.PathLike[str], values: Mapping[str, Any]) -> Path:
         the file.
 
     Raises:
-        TypeError, ValueError: `path` names no file, or a field is not as `schema` says.
-        OSError: naming the file.
+        TypeError, ValueError: `path` is not the name of a file, or a field has a wrong dtype, shape or type.
+        OSError: the file cannot be written.
     """
     file = _file(path)
     tensors = {n: v.detach().cpu().contiguous() for n, v in values.items() if isinstance(v, Tensor)}
@@ -55,14 +55,14 @@ def write(path: str | os.PathLike[str], values: Mapping[str, Any]) -> Path:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The fields of an attribution, of a file that `write` made or of the pair of files of format 1.
+    """Read the fields of an attribution from a file of `write`, or from a pair of files of format 1.
 
     Args:
         path: the file, with its suffix or without.
 
     Raises:
-        TypeError, ValueError: `path` names no file; or, naming the file: it is damaged, or something else.
-        OSError: naming the file.
+        TypeError, ValueError: `path` is not the name of a file, or the file is damaged or no attribution.
+        OSError: the file is missing or not readable.
     """
     file = _file(path)
     tensors, about = _contents(file)
@@ -83,7 +83,7 @@ def _file(path: str | os.PathLike[str]) -> Path:
 
 
 def _safetensors(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> Iterator[bytes | memoryview]:
-    """The parts of a file. The library's own writer copies every tensor, and hides the errors of the disk."""
+    """The parts of a file. The library's `save_file` hides the error number of a full disk; its `save` copies tensors."""
     header: dict[str, Any] = {"__metadata__": about}
     ordered, end = sorted(tensors, key=lambda n: (-tensors[n].element_size(), n)), 0
     for name in ordered:
@@ -116,7 +116,7 @@ def _digest(about: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
 
 
 def _contents(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata, copied: those that the library gives change with the file."""
+    """Tensors and metadata. The tensors are copies, because those of the library are mapped from the file."""
     from safetensors import SafetensorError, safe_open
 
     if not stat.S_ISREG(os.stat(file).st_mode) and not file.is_dir():
@@ -132,7 +132,7 @@ def _contents(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _record(file: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> Any:
-    """The record of a file of one piece; the texts leave the tensors."""
+    """The record of a file of format 2; its texts are removed from the tensors."""
     if about.get("kind") != KIND or not {"format", "record", "sha256"} <= set(about):
         raise ValueError(f"{file}: no attribution: its metadata holds none, and no {file.stem}.json lies beside it")
     if about["format"] != str(FORMAT):
@@ -150,7 +150,7 @@ def _record(file: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> An
 
 
 def _pair(file: Path, document: Path) -> Any:
-    """The record of a file of format 1, which lies beside it."""
+    """The record of a file of format 1, from the `.json` beside it."""
     record = _parsed(document, document.read_bytes())
     if not isinstance(record, dict) or record.pop("format", None) != 1:
         raise ValueError(f"{document}: not an attribution of format 1; load it with the release that wrote it")
