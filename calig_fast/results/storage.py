@@ -83,7 +83,7 @@ def _file(path: str | os.PathLike[str]) -> Path:
 
 
 def _safetensors(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> Iterator[bytes | memoryview]:
-    """The parts of a file. The library's `save_file` hides the error number of a full disk; its `save` copies tensors."""
+    """The parts of a file. The library's `save_file` hides the error number of a full disk; `save` copies tensors."""
     header: dict[str, Any] = {"__metadata__": about}
     ordered, end = sorted(tensors, key=lambda n: (-tensors[n].element_size(), n)), 0
     for name in ordered:
