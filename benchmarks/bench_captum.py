@@ -24,6 +24,7 @@ from benchmarks import captum_loop, measure
 from benchmarks.results import FOLDER
 from benchmarks.works import Work, minilm_128
 from calig_fast import captum as ours
+from calig_fast._utils import files
 from calig_fast.bench import machine
 
 LIMIT = 1e-5  # the largest relative difference
@@ -112,7 +113,7 @@ def main() -> None:
         "rounds": args.rounds,
         "rows": rows,
     }
-    args.out.write_text(json.dumps(found, indent=1) + "\n")
+    files.write(args.out, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from calig_fast import Attribution, Explainer, demo
+from calig_fast._utils import files
 from calig_fast.bench import machine
 from calig_fast.monitor.measures import rank_correlation
 
@@ -58,7 +59,7 @@ def content(a: Attribution) -> NDArray[np.float64]:
 def main() -> None:
     torch.set_num_threads(1)
     found = {**machine.describe(), "work": {name: compared(name, count) for name, count in WORK.items()}}
-    RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    files.write(RESULT, json.dumps(found, indent=1) + "\n")
     print(json.dumps(found["work"], indent=1))
 
 

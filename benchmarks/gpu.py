@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from calig_fast._utils import files
+
 FOLDER = Path(__file__).parent / "results"
 ROOT = Path(__file__).resolve().parent.parent
 # of the suite, what takes a device: each operation on each backend against its float64 reference; explanations of every
@@ -125,8 +127,8 @@ def main() -> None:
         sys.exit(str(error))
     name = re.sub(r"[^a-z0-9]+", "-", results["machine"]["gpu"].lower()).strip("-")
     path = options.out or FOLDER / f"{name}.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    path.with_suffix(".md").write_text(page(results))
+    files.write(path, json.dumps(results, indent=1) + "\n")
+    files.write(path.with_suffix(".md"), page(results))
     print(f"wrote {path} and {path.with_suffix('.md')}")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.contenders import NAMES
 from benchmarks.page_parts import memory_section, not_done_section, row_of, ruler
 from benchmarks.truth import BF16_TOLERANCE, TOLERANCE
+from calig_fast._utils import files
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BASES = ("captum", "captum_padded", "captum_one_by_one")
@@ -66,7 +67,7 @@ exceeds twice 4e-2, the page reports it.
 
 def write(results: Path, path: Path = PAGE) -> None:
     """Write the page of every result file in a folder."""
-    path.write_text(text([json.loads(f.read_text()) for f in sorted(results.glob("*.json"))]))
+    files.write(path, text([json.loads(f.read_text()) for f in sorted(results.glob("*.json"))]))
 
 
 def text(files: list[dict[str, Any]]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import page
 from benchmarks.contenders import NAMES
+from calig_fast._utils import files
 from calig_fast.bench import machine
 
 FOLDER = Path(__file__).parent / "results"
@@ -43,6 +44,6 @@ def add(out: Path | None, part: str, found: dict[str, Any]) -> None:
     known = read(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     merged = {**known, "names": NAMES, part: {**known.get(part, {}), **found}}
-    path.write_text(json.dumps(merged, indent=1) + "\n")
+    files.write(path, json.dumps(merged, indent=1) + "\n")
     if out is None:
         page.write(FOLDER)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from benchmarks.faithfulness import geometry, page, run, summary
+from calig_fast._utils import files
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks/results/faithfulness.json"
@@ -26,7 +27,7 @@ def main() -> None:
         missing = run.run(options.tasks, options.splits, options.data, options.cache, options.jobs)
         found = summary.summarise(options.cache, options.tasks, missing)
         found["geometry"] = geometry.measure()
-        RESULT.write_text(json.dumps(found, indent=1) + "\n")
+        files.write(RESULT, json.dumps(found, indent=1) + "\n")
     page.write(json.loads(RESULT.read_text()), WORDS.read_text(), ROOT / "docs/faithfulness.md", ROOT / "docs/images")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.faithfulness.methods import METHODS
 from benchmarks.faithfulness.summary import PARTS, RIVALS, START
 from benchmarks.page_parts import row_of, ruler
+from calig_fast._utils import files
 
 NAMES = {
     "calig": "**calig** (default)",
@@ -66,7 +67,7 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
         f"{about['processor']} ({about['instruction_set']}), {about['date']}, torch {about['torch']}, transformers "
         f"{about['transformers']}, captum {about['captum']}."
     )
-    page.write_text("\n".join(parts) + "\n", encoding="utf-8")
+    files.write(page, "\n".join(parts) + "\n")
     plot(tasks, images / "faithfulness.png")
 
 

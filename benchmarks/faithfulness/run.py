@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
@@ -15,6 +14,7 @@ import torch
 
 from benchmarks.faithfulness import hate, measures, pictures, planted, sentences
 from benchmarks.faithfulness.task import MissingDataError, Task
+from calig_fast._utils import files
 
 TASKS = {
     "sentences": sentences.sentences,
@@ -71,11 +71,8 @@ def run(names: list[str], splits: list[str], data: Path, folder: Path, jobs: int
         waiting = {pool.submit(_case, *item, data, folder): item for item in _left(sizes, splits, folder)}
         for count, future in enumerate(as_completed(waiting), 1):
             name, split, k = waiting[future]
-            with _file(folder, name, split).open("a") as lines:
-                for record in future.result():
-                    lines.write(json.dumps({"case": k, **record}) + "\n")
-                lines.flush()
-                os.fsync(lines.fileno())
+            lines = [json.dumps({"case": k, **record}) for record in future.result()]
+            files.append(_file(folder, name, split), "\n".join(lines), lambda cut: True)
             print(f"{count} of {len(waiting)}", file=sys.stderr, flush=True)
     return missing
 
@@ -85,7 +82,7 @@ def _prepare(name: str, data: Path, folder: Path) -> dict[str, int]:
     task = load(name, data, folder)
     facts = {"title": task.title, "kind": task.kind, **task.facts}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.facts.json").write_text(json.dumps(facts))
+    files.write(folder / f"{name}.facts.json", json.dumps(facts))
     return {split: min(SIZES[name][split], len(task.split(split))) for split in SPLITS}
 
 
@@ -117,4 +114,4 @@ def records(folder: Path, name: str, split: str) -> list[dict[str, Any]]:
     file = _file(folder, name, split)
     if not file.exists():
         return []
-    return [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+    return [json.loads(line) for line in file.read_text().split("\n")[:-1] if line]  # the last may be cut

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
+
+from calig_fast._utils import files
 
 
 class MissingDataError(RuntimeError):
@@ -77,9 +79,7 @@ def kept(cache: Path, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[
     file = cache / f"{name}.safetensors"
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        save_file({key: value.contiguous() for key, value in make().items()}, part)
-        part.rename(file)
+        files.write(file, save({key: value.contiguous() for key, value in make().items()}))
     return load_file(file)
 
 

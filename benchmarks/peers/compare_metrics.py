@@ -21,6 +21,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from calig_fast._utils import files
+
 PACKAGES = {"captum": "captum", "ferret": "ferret-xai", "quantus": "quantus"}
 TOLERANCE = 1e-6
 RESULT = Path(__file__).parent.parent / "results" / "peers.json"
@@ -52,7 +54,7 @@ def main() -> int:
         },
         "metrics": rows,
     }
-    options.out.write_text(json.dumps(known, indent=1) + "\n")
+    files.write(options.out, json.dumps(known, indent=1) + "\n")
     table = Table("metric", "ours (mean)", f"{options.peer} (mean)", "largest difference")
     for name, row in rows.items():
         means = [f"{sum(row[side]) / len(row[side]):.8f}" for side in ("ours", "theirs")]

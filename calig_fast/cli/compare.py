@@ -11,7 +11,7 @@ from . import options
 from .document import document
 from .errors import plain_errors
 from .loading import load
-from .writing import STDOUT, folders_exist, write_html, write_json
+from .writing import folders_exist, one_to_stdout, write_html, write_json
 
 if TYPE_CHECKING:
     from ..metrics import Agreement, Interval
@@ -45,6 +45,7 @@ def compare(
     A random order of the tokens is the floor. Intervals need two inputs or more; --lines takes many.
     """
     with plain_errors(debug):
+        silent = one_to_stdout(html, json)
         folders_exist(html, json)
         names = list(dict.fromkeys(method or METHODS))
         found = load(model, text, file, lines, image, target, device)
@@ -54,7 +55,7 @@ def compare(
         compared, agreement = methods(found, names, baselines, removal)
         if json:
             write_json(_document(compared, agreement), json)
-        if json != STDOUT:
+        if not silent:
             _print(compared, agreement)
         if html:
             from .compare_page import page

@@ -9,6 +9,7 @@ import typer
 
 from . import options
 from .errors import plain_errors
+from .writing import write_picture
 
 DEMOS = {"topics": 1, "sentiment": 2, "fashion": 4}
 
@@ -36,6 +37,6 @@ def demo(
             found = Explainer(shown.model, shown.processor)(samples, progress=True, return_maps=True)
             render(found, console)
             found.to_html(out / f"{name}.html")
-            found.plot().savefig(out / f"{name}.png", dpi=150)
-            found.plot_layers().savefig(out / f"{name}_layers.png", dpi=150)
+            write_picture(found.plot(), out / f"{name}.png")
+            write_picture(found.plot_layers(), out / f"{name}_layers.png")
             console.print(f"wrote {out / name}.html, {name}.png, {name}_layers.png\n", highlight=False)

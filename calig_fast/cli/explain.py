@@ -12,7 +12,7 @@ from . import options
 from .document import document
 from .errors import plain_errors
 from .loading import load
-from .writing import STDOUT, folders_exist, write_html, write_json, wrote
+from .writing import STDOUT, folders_exist, one_to_stdout, write_html, write_json, wrote
 
 
 def explain(
@@ -34,7 +34,7 @@ def explain(
     html: options.Html = None,
     json: options.Json = None,
     save: Annotated[
-        Path | None, typer.Option(help="Save the attribution here, for Attribution.load (.json and .safetensors).")
+        Path | None, typer.Option(help="Save the attribution here, for Attribution.load (.safetensors).")
     ] = None,
     debug: options.Debug = False,
 ) -> None:
@@ -43,6 +43,9 @@ def explain(
         from .. import Explainer
         from ..views.terminal import render
 
+        if save == STDOUT:
+            raise ValueError("--save: expected the name of a file, got -; --json and --html write to standard output")
+        silent = one_to_stdout(html, json)
         folders_exist(html, json, save)
         found = load(model, text, file, lines, image, target, device)
         explainer = Explainer(
@@ -50,11 +53,11 @@ def explain(
         )
         maps = html is not None and explainer.settings.resolved.fusion is not None  # the page shows them on a click
         a = explainer(found.inputs, target=found.target, progress=True, return_maps=maps)
-        if json != STDOUT:
+        if not silent:
             render(a)
         if json:
             write_json(document(a), json)
         if html:
             write_html(a.to_html(), html)
-        for path in replace(a, maps=None).save(save) if save else ():
-            wrote(path)
+        if save:
+            wrote(replace(a, maps=None).save(save))

@@ -20,7 +20,9 @@ Target = Annotated[
 ]
 Baselines = Annotated[str | None, typer.Option(help="Reference: pad, mask, unk, ... or blur, mean, black.")]
 Device = Annotated[str | None, typer.Option(help="Where the model runs, as PyTorch says it: cpu, cuda, cuda:1.")]
-Html = Annotated[Path | None, typer.Option(help="Write a self-contained page here.")]
+Html = Annotated[
+    Path | None, typer.Option(help="Write a self-contained page here; - is standard output, and nothing else.")
+]
 Json = Annotated[
     Path | None, typer.Option(help="Write the numbers as JSON here; - is standard output, and nothing else.")
 ]

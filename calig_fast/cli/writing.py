@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from .._utils import files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STDOUT = Path("-")
 
 
 def folders_exist(*paths: Path | None) -> None:
-    """Refuse a file in a missing folder, before any work is done.
+    """Refuse a file that cannot be written, as in a missing folder, before any work is done.
 
     Raises:
-        FileNotFoundError: naming the file.
+        OSError: naming the file.
+        ValueError: two paths are one file.
     """
-    for path in paths:
-        if path is not None and path != STDOUT and not path.parent.is_dir():
-            raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
+    named = [path for path in paths if path is not None and path != STDOUT]
+    for i, path in enumerate(named):
+        files.refuse(path)
+        if path.resolve() in [other.resolve() for other in named[:i]]:
+            raise ValueError(f"{path}: two options name this file; give each its own")
 
 
 def wrote(path: Path) -> None:
@@ -28,19 +37,39 @@ def wrote(path: Path) -> None:
     typer.echo(f"wrote {path}", err=True)
 
 
+def one_to_stdout(html: Path | None, json: Path | None) -> bool:
+    """True where a page or JSON goes to standard output, which then takes no other text.
+
+    Raises:
+        ValueError: both go there.
+    """
+    if html == json == STDOUT:
+        raise ValueError("--html: standard output takes --json already; give one of them the name of a file")
+    return STDOUT in (html, json)
+
+
 def write_json(document: Any, path: Path) -> None:
     """Write plain values as JSON, NaN and infinity as null; "-" is standard output."""
-    text = json.dumps(_plain(document), ensure_ascii=False, indent=1, allow_nan=False)
-    if path == STDOUT:
-        typer.echo(text)
-        return
-    path.write_text(text + "\n", encoding="utf-8")
-    wrote(path)
+    _write(json.dumps(_plain(document), ensure_ascii=False, indent=1, allow_nan=False) + "\n", path)
 
 
 def write_html(page: str, path: Path) -> None:
-    """Write a page."""
-    path.write_text(page, encoding="utf-8")
+    """Write a page; "-" is standard output."""
+    _write(page, path)
+
+
+def write_picture(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=150)
+    files.write(path, content.getvalue())
+
+
+def _write(text: str, path: Path) -> None:
+    if path == STDOUT:
+        typer.echo(files.encoded(text), nl=False)  # bytes: a terminal of another encoding refuses some letters
+        return
+    files.write(path, text)
     wrote(path)
 
 

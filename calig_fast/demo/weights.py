@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
+
+from .._utils import files
 
 DATA = Path(__file__).parent / "data"
 
@@ -33,9 +35,7 @@ def metadata(name: str) -> dict[str, str]:
 def write(name: str, state: dict[str, Tensor], made: dict[str, str]) -> Path:
     """Write the tensors of a demo as float16 and how they were made; returns the file."""
     half = {key: value.detach().to(torch.float16).contiguous() for key, value in state.items()}
-    save_file(half, path(name), metadata={key: str(value) for key, value in made.items()})
-    path(name).chmod(0o644)  # save_file makes it readable by its owner alone, which an installed file must not be
-    return path(name)
+    return files.write(path(name), save(half, metadata={key: str(value) for key, value in made.items()}))
 
 
 def build(kind: Any, config: Any, state: dict[str, Tensor]) -> Any:

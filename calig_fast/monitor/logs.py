@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .._utils import files
+from .._utils.warn import warn
 from .measures import SCALARS
 
 Record = dict[str, Any]
 Log = Callable[[Record], object]
+
+_BEGINS = b'{"step": '  # a record
 
 
 def writers(log: Any) -> list[Log]:
@@ -26,8 +31,8 @@ def writers(log: Any) -> list[Log]:
         return []
     if isinstance(log, list | tuple):
         return [writer for one in log for writer in writers(one)]
-    if isinstance(log, str | Path):
-        return [_lines(Path(log))]
+    if isinstance(log, str | os.PathLike):
+        return [_lines(files.named(log, "log"))]
     if hasattr(log, "add_scalar"):
         return [_tensorboard(log)]
     if callable(log):
@@ -38,14 +43,28 @@ def writers(log: Any) -> list[Log]:
 
 
 def _lines(path: Path) -> Log:
-    """Append each record as a line; the file is opened for each, so that a killed run loses none."""
+    """Append each record as a line; a killed run loses at most its last line, and the next run continues the file."""
 
     def write(record: Record) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        dropped = files.append(path, json.dumps(record, ensure_ascii=False), _torn)
+        if dropped:
+            warn(f"log: {path} ended in a line that a killed run had begun; its {dropped} bytes are dropped")
 
     return write
+
+
+def _torn(line: bytes) -> bool:
+    """True for the beginning of a record, and for the zeros of a power loss; other text is kept."""
+    if not line.strip(b"\0"):
+        return True
+    if not (line.startswith(_BEGINS) or _BEGINS.startswith(line)):
+        return False
+    try:
+        json.loads(line)
+    except ValueError:
+        return True
+    return False
 
 
 def _tensorboard(writer: Any) -> Log:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from .. import Attribution, Explainer
+from .._utils import files
 from .._utils.warn import renamed_argument, warn
 from ..inputs.prepare import read
 from ..model import checks
@@ -96,7 +97,7 @@ class Monitor:
         self._probes = _readable(probes, self._explainer)
         self._targets: dict[str, Any] = {str(p.name): p.target for p in self._probes}
         self._writers = writers(log)
-        self._page = None if page is None else Path(page)
+        self._page = None if page is None else files.named(page, "page")
         self._strict = strict
         self._told: set[str] = set()
         self._last: int | None = None
@@ -165,10 +166,15 @@ class Monitor:
             self._draw()
 
     def html(self, path: str | Path | None = None) -> str:
-        """A self-contained page of every probe over the steps; written to `path` when given, and returned."""
+        """A self-contained page of every probe over the steps; written to `path` when given, and returned.
+
+        Raises:
+            TypeError, ValueError: `path` is not the name of a file.
+            OSError: the file cannot be written; an existing file is unchanged.
+        """
         text = drawn(list(self.histories.values()), self.share, self._certified)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            files.write(path, text)
         return text
 
     def _look(self, device: torch.device) -> None:

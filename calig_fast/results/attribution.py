@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from .._utils import files
+from . import storage
 from .probabilities import probabilities
 from .provenance import Provenance
 from .rendering import render
@@ -20,8 +21,6 @@ from .tokens import Grid, Text, Word
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
-
-FORMAT = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -227,66 +226,53 @@ class Attribution:
         """Every tensor as a NumPy array, by field name, `converged` included."""
         return {n: v.detach().cpu().numpy() for n, v in {**self._tensors(), "converged": self.converged}.items()}
 
-    def save(self, path: str | Path) -> tuple[Path, Path]:
-        """Write `<path>.safetensors` (tensors) and `<path>.json` (everything else).
+    def save(self, path: str | Path) -> Path:
+        """Write one file, `<path>.safetensors`, with the tensors and a record of the other fields.
+
+        A kill or a full disk leaves the old file or the new file.
+
+        Args:
+            path: name of the file, with the suffix or without.
 
         Returns:
-            the two paths.
+            the file.
 
         Raises:
-            FileNotFoundError: the folder does not exist.
+            TypeError: `path` is no path.
+            ValueError: `path` has no name of a file, or a field has a wrong dtype, shape or type.
+            OSError: the folder is missing, the permission is missing, or the disk is full; it names the file.
         """
-        from safetensors.torch import save_file
-
-        stem = Path(path).with_suffix("") if Path(path).suffix in {".json", ".safetensors"} else Path(path)
-        tensors, document = stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
-        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self._tensors()}
-        rest["texts"] = None if self.texts is None else [asdict(t) for t in self.texts]
-        rest["grid"] = None if self.grid is None else asdict(self.grid)
-        rest["settings"] = dict(self.settings)
-        if not self.single:
-            del rest["single"]  # earlier releases do not know it
-        document.write_text(json.dumps({"format": FORMAT, **rest}, ensure_ascii=False, indent=1), encoding="utf-8")
-        save_file({n: v.detach().cpu().contiguous() for n, v in self._tensors().items()}, tensors)
-        return tensors, document
+        return storage.write(path, {f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path: str | Path) -> Attribution:
-        """Read a file that `save` wrote.
+        """Read a file that `save` wrote, or the `.safetensors` and `.json` of an earlier release.
+
+        A digest shows that the file is complete. A pair of files has no digest, and gives a warning.
+
+        Args:
+            path: name of the file, with the suffix or without.
 
         Raises:
-            FileNotFoundError: one of the two files is missing.
-            ValueError: the files were written by a format this release does not know.
+            TypeError: `path` is no path.
+            ValueError: the file is damaged, no attribution, or of a later release; it names the file.
+            OSError: the file is missing or not readable; it names the file.
         """
-        from safetensors.torch import load_file
-
-        stem = Path(path).with_suffix("") if Path(path).suffix in {".json", ".safetensors"} else Path(path)
-        rest = json.loads(stem.with_name(stem.name + ".json").read_text(encoding="utf-8"))
-        if rest.pop("format", None) != FORMAT:
-            raise ValueError(f"{path}: not an attribution of format {FORMAT}; load it with the release that wrote it")
-        if rest["texts"] is not None:
-            rest["texts"] = tuple(
-                Text(
-                    tuple(t["tokens"]),
-                    tuple(Word(w["text"], tuple(w["tokens"]), w["start"], w["end"]) for w in t["words"]),
-                    t["text"],
-                    t["truncated"],
-                )
-                for t in rest["texts"]
-            )
-        rest["grid"] = None if rest["grid"] is None else Grid(**rest["grid"])
-        rest["labels"] = None if rest["labels"] is None else tuple(rest["labels"])
-        return cls(**{**rest, **load_file(stem.with_name(stem.name + ".safetensors"))})
+        return cls(**storage.read(path))
 
     def to_html(self, path: str | Path | None = None) -> str:
         """A self-contained HTML page of every input; written to `path` when given, and returned.
 
         With `return_maps=True` in `explain`, a click on a word or patch shows its attention. Several explanations
         side by side: `calig_fast.compare`.
+
+        Raises:
+            TypeError, ValueError: `path` is not the name of a file.
+            OSError: the file cannot be written; an existing file is unchanged.
         """
         text: str = render("page", self)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            files.write(path, text)
         return text
 
     def _repr_html_(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .._utils import files
 from .attribution import Attribution
 from .rendering import render
 
@@ -48,10 +49,15 @@ class Comparison:
         return all(a.grid == first.grid for a in self.attributions)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """A self-contained HTML page; written to `path` when given, and returned."""
+        """A self-contained HTML page; written to `path` when given, and returned.
+
+        Raises:
+            TypeError, ValueError: `path` is not the name of a file.
+            OSError: the file cannot be written; an existing file is unchanged.
+        """
         text: str = render("compare_page", self)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            files.write(path, text)
         return text
 
     def _repr_html_(self) -> str:

@@ -1,6 +1,8 @@
 """`calig explain`, as it is typed: what it writes, and one plain line with an exit code where it cannot."""
 
+import errno
 import json
+import os
 
 import pytest
 import torch
@@ -19,13 +21,13 @@ def explained(model, **options):
 
 
 def test_texts_to_the_terminal_a_page_and_a_file(texts, tmp_path):
-    page, saved = tmp_path / "page.html", tmp_path / "saved.json"
+    page, saved = tmp_path / "page.html", tmp_path / "saved.safetensors"
     words = ["The film was unbelievably good", "A dull evening."]
     files = ("--html", page, "--json", tmp_path / "plain.json", "--save", saved)
     found = run("explain", "--model", texts, "--text", words[0], "--text", words[1], *files)
     assert found.exit_code == 0, found.output
     assert "unbelievably" in found.stdout
-    for path in (page, saved, saved.with_suffix(".safetensors")):
+    for path in (page, saved):
         assert f"wrote {path}" in found.stderr.splitlines()
         assert path.stat().st_size > 500
     assert "unbelievably" in page.read_text(encoding="utf-8")
@@ -207,3 +209,26 @@ def test_files_that_cannot_be_written_are_told_before_the_work(texts, tmp_path, 
     monkeypatch.setattr(Explainer, "__call__", lambda *a, **b: pytest.fail("explained first"))
     for option in ("--html", "--json", "--save"):
         fails("explain", "--model", texts, "--text", "a", option, tmp_path / "no" / "x", say="make it first")
+
+
+def test_a_page_on_standard_output_and_nothing_else(texts, tmp_path):
+    some = ("explain", "--model", texts, "--text", "A dull film", "--method", "chefer")
+    found = run(*some, "--html", "-", "--save", tmp_path / "a")
+    assert found.exit_code == 0, found.output
+    assert found.stdout.lower().startswith("<!doctype html>")
+    assert found.stdout.rstrip().endswith("</html>")
+    assert found.stderr.splitlines()[-1] == f"wrote {tmp_path / 'a.safetensors'}"
+    fails(*some, "--html", "-", "--json", "-", say="standard output takes --json already")
+    fails(*some, "--save", "-", say="--save: expected the name of a file")
+
+
+def test_a_disk_that_is_full_is_one_line_and_keeps_the_old_file(texts, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    page = tmp_path / "page.html"
+    page.write_text("the old page", encoding="utf-8")
+    monkeypatch.setattr(os, "fsync", full)
+    some = ("explain", "--model", texts, "--text", "A dull film", "--method", "chefer")
+    fails(*some, "--html", page, say=f"No space left on device; the file is as it was: '{page}'", code=1)
+    assert page.read_text(encoding="utf-8") == "the old page"

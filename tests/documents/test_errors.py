@@ -12,6 +12,7 @@ import pytest
 import torch
 from helpers.captum_errors import CAPTUM_CASES
 from helpers.command_errors import COMMAND_CASES
+from helpers.file_errors import FILE_CASES
 from helpers.metric_errors import METRIC_CASES
 from helpers.tiny_models import Linear, ids, pixels, tiny
 from helpers.view_errors import VIEW_CASES
@@ -288,6 +289,7 @@ CASES = [
     *CAPTUM_CASES,
     *COMMAND_CASES,
     *VIEW_CASES,
+    *FILE_CASES,
 ]
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from calig_fast._utils import files
 from tools.kernel_checks import build, compile, emulate, gates, kernels_page, problems, traffic
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,8 +135,9 @@ def main() -> None:
     results = json.loads(json.dumps(collect(options.build)))
     new, known = gates.failures(results)
     if not options.check:
-        DATA.write_text(json.dumps(results, indent=None, separators=(",", ":")).replace("},{", "},\n{") + "\n")
-        PAGE.write_text(kernels_page.page(results, known))
+        text = json.dumps(results, indent=None, separators=(",", ":"))
+        files.write(DATA, text.replace("},{", "},\n{") + "\n")
+        files.write(PAGE, kernels_page.page(results, known))
         say(f"wrote {PAGE.relative_to(ROOT)} and {DATA.relative_to(ROOT)}")
     say(f"{len(known)} known exceptions")
     for said in new:

@@ -16,6 +16,7 @@ import torch
 from captum.attr import LayerIntegratedGradients
 
 from calig_fast import explain
+from calig_fast._utils import files
 from calig_fast.bench import captum_loop
 from calig_fast.bench import operations as sized
 from tools.kernel_checks.kernels_page import table
@@ -210,8 +211,8 @@ def main() -> None:
     if options.fast:
         print(page(results))
         return
-    DATA.write_text(json.dumps(results, indent=1) + "\n")
-    PAGE.write_text(page(results))
+    files.write(DATA, json.dumps(results, indent=1) + "\n")
+    files.write(PAGE, page(results))
 
 
 if __name__ == "__main__":

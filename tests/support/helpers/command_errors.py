@@ -11,7 +11,7 @@ from calig_fast.bench import RedGateError, bench
 from calig_fast.bench.gates import gate
 from calig_fast.cli.bench import use_threads
 from calig_fast.cli.loading import load
-from calig_fast.cli.writing import folders_exist
+from calig_fast.cli.writing import STDOUT, folders_exist, one_to_stdout
 from helpers.tiny_models import tiny
 
 HERE = Path(__file__).parent
@@ -85,6 +85,9 @@ COMMAND_CASES = [
     (ValueError, loaded(saved)),
     (ValueError, loaded(with_tokenizer, device="warp")),
     (FileNotFoundError, lambda: folders_exist(HERE / "nowhere" / "page.html")),
+    (IsADirectoryError, lambda: folders_exist(HERE)),
+    (ValueError, lambda: one_to_stdout(STDOUT, STDOUT)),
+    (ValueError, lambda: folders_exist(HERE / "page", HERE / "page")),
     (ImportError, without("transformers")),
     (ValueError, lambda: bench(tiny("bert"), [], None, rounds=0)),
     (ValueError, lambda: use_threads(0)),
