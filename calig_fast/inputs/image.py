@@ -21,7 +21,7 @@ _FORMS = "pixels [B,C,H,W], PIL images, paths or arrays"
 
 
 def arguments(inputs: Any, model: nn.Module, processor: Any, convolution: PatchConvolution | None) -> dict[str, Tensor]:
-    """What the model takes of pictures, or of pixels that are no mapping; sole unnamed pixels stand under "".
+    """Make the model's arguments of pictures, or of pixels that are no mapping; sole unnamed pixels stand under "".
 
     Args:
         inputs: one picture or an iterable of them, of one size or of several: PIL images, paths, NumPy arrays, uint8
@@ -116,7 +116,7 @@ def refuse_videos(call: dict[str, Tensor]) -> None:
 
 
 def normalisation(processor: Any, pixels: Tensor, encoder: Encoder) -> Normalisation | None:
-    """How the pixels were normalised: as the processor is seen to do, else as the model's own settings tell."""
+    """The normalisation of the pixels: as the processor is seen to do, else as the model's own settings tell."""
     if processor is not None:
         return measured(processor, pixels)
     return None if encoder.normalisation is None else Normalisation(*encoder.normalisation)
@@ -210,7 +210,7 @@ def _stacked(pixels: list[Tensor], one: bool) -> Tensor:
 
 
 def _pictures(value: Any, count: int, name: str, processor: Any) -> list[Any]:
-    """What one item of the inputs holds, as PIL images of mode RGB or L."""
+    """The pictures in one item of the inputs, as PIL images of mode RGB or L."""
     if isinstance(value, str | Path):
         value = read_file(value, name)
     if is_image(value):
@@ -241,7 +241,7 @@ def _wanted(model: nn.Module, reads: int | None, told: int | None) -> int:
 
 
 def _from_library(model: nn.Module) -> bool:
-    """Whether pixels reach the first convolution as they are; a model of one's own may change their channels."""
+    """Return True if pixels reach the first convolution as they are; a model of one's own may change their channels."""
     return type(model).__module__.startswith(("transformers.", "timm."))
 
 

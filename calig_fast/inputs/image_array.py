@@ -16,12 +16,12 @@ _CHANNELS = (1, 3, 4)
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is a NumPy array of numbers, or a tensor."""
+    """Return True if a value is a NumPy array of numbers, or a tensor."""
     return isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind in "biufc")
 
 
 def is_pixels(value: Any, channels: int | None, name: str) -> bool:
-    """Whether an array is pixels as the model reads them: floats, the channels first; every other array is a picture.
+    """Return True if an array is pixels as the model reads them, floats with the channels first; others are pictures.
 
     Args:
         value: tensor or array.

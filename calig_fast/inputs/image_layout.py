@@ -1,4 +1,4 @@
-"""Where the tokens of a picture lie: its patches are changed, and the tokens that move are watched."""
+"""The places of a picture's tokens: its patches are changed, and the tokens that move are watched."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _stop(*args: Any, **kwargs: Any) -> Any:
 
 
 def _hidden(twin: nn.Module, call: dict[str, Tensor], name: str, pixels: Tensor) -> Tensor | None:
-    """What the first block receives [N,T,D] of pixels [N,C,H,W]; None where it is none or of another shape."""
+    """The hidden state [N,T,D] that the first block receives of pixels [N,C,H,W]; None where it has another shape."""
     count = len(pixels)
     rows = {k: pixels if k == name else v.expand(count, *v.shape[1:]) for k, v in call.items()}
     try:
@@ -89,14 +89,14 @@ def _hidden(twin: nn.Module, call: dict[str, Tensor], name: str, pixels: Tensor)
 
 
 def _patches_alone_move(hidden: Tensor, found: Grid) -> bool:
-    """Whether noise on all pixels moves the tokens of the grid and none before it; a block further up moves all."""
+    """Return True if noise on all pixels moves the grid's tokens and none before it, or all, as deeper blocks see."""
     change = (hidden[1] - hidden[0]).float().norm(dim=-1)
     moved = change > _UNMOVED * change.max()
     return bool(moved.all()) or bool(moved[found.prefix :].all() and not moved[: found.prefix].any())
 
 
 def _moves_there(hidden: Tensor, places: list[int]) -> bool:
-    """Whether the change of one patch moves its own token, at least half as far as any other."""
+    """Return True if the change of one patch moves its own token, at least half as far as any other."""
     change = (hidden[1:] - hidden[:1]).float().norm(dim=-1)
     own = change[torch.arange(len(places)), places]
     return bool((own > 0.5 * change.amax(1)).all())

@@ -1,4 +1,4 @@
-"""Where the tokens of a picture lie: the grid of its patches, counted from the convolution that makes them."""
+"""The grid of a picture's patches, counted from the convolution that makes them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _DEEP_FILES = ("PNG", "PPM")  # of these files Pillow reads 16 bits a pixel as m
 
 
 def is_image(value: Any) -> bool:
-    """Whether a value is a PIL image."""
+    """Return True if a value is a PIL image."""
     return any(c.__module__ == "PIL.Image" and c.__name__ == "Image" for c in type(value).__mro__)
 
 

@@ -1,4 +1,4 @@
-"""What a processor makes of pictures, and the normalisation that it is seen to apply."""
+"""Processors of every kind: the pixels that they make of pictures, and the normalisation they are seen to apply."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def channels(processor: Any) -> int | None:
 
 
 def processed(pictures: list[Any], processor: Any) -> dict[str, Tensor]:
-    """What the processor makes of pictures: pixels [B,C,H,W], and the other arguments that it makes with them.
+    """Make pixels [B,C,H,W] of pictures, and the other arguments that the processor makes with them.
 
     Args:
         pictures: PIL images of mode RGB or L.

@@ -1,4 +1,4 @@
-"""Where a model is seen to place the patches of a picture."""
+"""The grid in which a model is seen to place the patches of a picture."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What goes wrong with pictures, for the table of errors: the type of each error, and a call that raises it."""
+"""Errors of pictures, for the table of errors: the type of each, and a call that raises it."""
 
 from io import BytesIO
 
