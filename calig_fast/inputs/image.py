@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .._utils.warn import warn
+from ..model.call import Call, has_rows
 from ..model.encoder import Encoder
 from . import image_array as arrays
 from .image_patches import PatchConvolution
@@ -61,24 +62,23 @@ def arguments(inputs: Any, model: nn.Module, processor: Any, convolution: PatchC
     return _named(found, model)
 
 
-def checked(call: dict[str, Tensor], model: nn.Module, convolution: PatchConvolution | None) -> dict[str, Tensor]:
-    """The arguments, with a batch axis where single pixels [C,H,W] came.
+def checked(call: Call, model: nn.Module, convolution: PatchConvolution | None) -> tuple[str, dict[str, Any]]:
+    """The name of the pixels, and the arguments, with a batch axis where single pixels [C,H,W] came.
 
     Raises:
         TypeError: pixels of ints.
         ValueError: no pixels, pixels of another shape or number of channels, an empty batch, NaN or infinity.
     """
-    shapes = {k: list(v.shape) for k, v in call.items()}
-    name = next((k for k in (PIXELS, "") if k in call), None) or next(
-        (k for k, v in call.items() if v.dim() == 4 and v.is_floating_point()), next(iter(call))
-    )
+    shapes = {k: list(v.shape) for k, v in call.items() if has_rows(v)}
+    floats = (k for k, n in shapes.items() if len(n) == 4 and call[k].is_floating_point())
+    name = PIXELS if PIXELS in shapes else next(floats, next(iter(shapes)))
     pixels = call[name]
     if not pixels.is_floating_point():
         raise TypeError(
             f"inputs: expected pixels [B,C,H,W] in floating point, got a {pixels.dtype} tensor {shapes[name]}; pass "
             "processor=, which scales and normalises it, or do so as the model was trained"
         )
-    if pixels.dim() == 3 and len(call) == 1:
+    if pixels.dim() == 3 and len(shapes) == 1:
         pixels = pixels[None]
     if pixels.dim() != 4:
         raise ValueError(f"inputs: expected pixels [C,H,W] or [B,C,H,W], got {shapes}")
@@ -97,16 +97,16 @@ def checked(call: dict[str, Tensor], model: nn.Module, convolution: PatchConvolu
             f"inputs: the pixels hold NaN or infinity, in picture {(~finite).nonzero().flatten().tolist()}; mend it, "
             "or leave it out"
         )
-    return {**call, name: pixels}
+    return name, {**call, name: pixels}
 
 
-def refuse_videos(call: dict[str, Tensor]) -> None:
+def refuse_videos(call: Call) -> None:
     """Raise where an argument is frames, tiles or crops of a picture.
 
     Raises:
         ValueError: a floating-point argument of five axes.
     """
-    found = {k: list(v.shape) for k, v in call.items() if v.is_floating_point() and v.dim() == 5}
+    found = {k: list(v.shape) for k, v in call.items() if has_rows(v) and v.dim() == 5 and v.is_floating_point()}
     if found:
         name, shape = next(iter(found.items()))
         raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..model.call import Call, has_rows, rows_of
 from ..model.checks import compute_dtype
 from ..model.clone import share_weights
 from ..model.encoder import Encoder
@@ -25,7 +26,7 @@ class _ReachedError(Exception):
 
 
 def seen_grid(
-    model: nn.Module, encoder: Encoder, call: dict[str, Tensor], name: str, convolution: PatchConvolution | None
+    model: nn.Module, encoder: Encoder, call: Call, name: str, convolution: PatchConvolution | None
 ) -> Grid | None:
     """The grid of patches in the tokens that the first block receives; no block is run.
 
@@ -35,7 +36,7 @@ def seen_grid(
     Args:
         model: the module that computes; not touched.
         encoder: where its blocks are.
-        call: its arguments, each [B,...].
+        call: its arguments, tensors [B,...] and options.
         name: of the pixels [B,C,H,W] among them.
         convolution: that makes the patches, or None.
 
@@ -47,8 +48,8 @@ def seen_grid(
     for block in encoder.blocks:
         twin.get_submodule(block).forward = _stop
     dtype = next(twin.parameters()).dtype
-    first = {k: v[:1].to(dtype) if v.is_floating_point() and v.dim() > 2 else v[:1] for k, v in call.items()}
-    pixels = first[name]
+    first = rows_of(call, slice(0, 1))
+    pixels = first[name].to(dtype)
     noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)).to(pixels)
     noise = noise * pixels.std(correction=0).clamp_min(1e-2)
     try:
@@ -75,10 +76,10 @@ def _stop(*args: Any, **kwargs: Any) -> Any:
     raise _ReachedError(next((v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)), None))
 
 
-def _hidden(twin: nn.Module, call: dict[str, Tensor], name: str, pixels: Tensor) -> Tensor | None:
+def _hidden(twin: nn.Module, call: Call, name: str, pixels: Tensor) -> Tensor | None:
     """The hidden state [N,T,D] that the first block receives of pixels [N,C,H,W]; None where it has another shape."""
     count = len(pixels)
-    rows = {k: pixels if k == name else v.expand(count, *v.shape[1:]) for k, v in call.items()}
+    rows = {k: v.expand(count, *v.shape[1:]) if has_rows(v) else v for k, v in call.items()} | {name: pixels}
     try:
         with torch.no_grad():
             twin(rows[""]) if "" in rows else twin(**rows)

@@ -85,7 +85,8 @@ class Inputs:
     @property
     def pixels(self) -> tuple[str, Tensor]:
         """The name of the pixel argument, and the pixels [B,C,H,W]."""
-        found = [(k, v) for k, v in self.call.items() if v.is_floating_point() and v.dim() == 4]
+        floats = [(k, v) for k, v in self.call.items() if isinstance(v, Tensor) and v.is_floating_point()]
+        found = [(k, v) for k, v in floats if v.dim() == 4]
         return next((pair for pair in found if pair[0] == "pixel_values"), found[0])
 
     def black(self, pixels: Tensor) -> Tensor:
@@ -259,20 +260,25 @@ def _mapping(inputs: Any, accepted: Mapping[str, inspect.Parameter]) -> dict[str
 
 def _images(arguments: dict[str, Tensor], given: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inputs:
     convolution = patches.patch_convolution(model, encoder)
-    arguments = pictures.checked(arguments, model, convolution)
-    empty = torch.zeros(
-        len(next(iter(arguments.values()))), 0, dtype=torch.bool, device=next(model.parameters()).device
-    )
-    out = Inputs(arguments, None, None, None, empty, empty, None, None, None, None, None)
-    name, pixels = out.pixels
+    name, call = pictures.checked(arguments, model, convolution)
+    pixels: Tensor = call[name]
+    empty = torch.zeros(len(pixels), 0, dtype=torch.bool, device=pixels.device)
     normalisation = pictures.normalisation(processor, pixels, encoder)
     pictures.warn_unnormalised(given, pixels, normalisation)
-    return replace(
-        out,
+    return Inputs(
+        call=call,
+        vocabulary=None,
+        ids=None,
+        embeds=None,
+        mask=empty,
+        special=empty,
+        texts=None,
         shown=pictures.shown(pixels, normalisation),
         normalisation=normalisation,
+        tokenizer=None,
+        padding=None,
         convolution=convolution,
-        seen=seen_grid(model, encoder, arguments, name, convolution),
+        seen=seen_grid(model, encoder, call, name, convolution),
     )
 
 
