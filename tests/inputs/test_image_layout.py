@@ -1,9 +1,11 @@
 """The grid in which a model is seen to place the patches of a picture."""
 
+import numpy as np
 import pytest
 import torch
 from helpers.real_models import seeded
 from helpers.tiny_models import PICTURE, tiny
+from PIL import Image
 from torch import nn
 
 from calig_fast import Grid, explain
@@ -114,6 +116,14 @@ def towers():
             (30, 34),
             (4, 5, 0, 8, 8),
         ),
+        "convnext": (
+            lambda: t.ConvNextForImageClassification(
+                t.ConvNextConfig(num_labels=3, hidden_sizes=[8, 16, 16, 16], depths=[1, 2, 1, 1])
+            ),
+            "convnext.encoder.stages.1.layers",
+            (32, 40),
+            (4, 5, 0, 8, 8),
+        ),
         "vit": (lambda: t.ViTForImageClassification(t.ViTConfig(**sizes)), None, (18, 18), (4, 4, 1, 4, 4)),
         "dinov2": (
             lambda: t.Dinov2WithRegistersForImageClassification(
@@ -126,7 +136,21 @@ def towers():
     }
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip", "swin", "swin, second stage", "vit", "dinov2"])
+@pytest.mark.parametrize("kind", ["clip", "siglip", "swin", "convnext", "dinov2"])
+def test_a_picture_is_explained_as_the_pixels_of_it(kind):
+    from transformers import ViTImageProcessor
+
+    make, layers, (height, width), _ = towers()[kind]
+    model, options = seeded(make()), {**QUICK, **({"layers": layers} if layers else {})}
+    processor = ViTImageProcessor(size={"height": height, "width": width}, image_mean=[0.5, 0.4, 0.3])
+    levels = np.random.default_rng(0).integers(0, 256, (25, 40, 3), dtype=np.uint8)
+    a = explain(model, Image.fromarray(levels), processor, **options)
+    b = explain(model, processor(images=levels, return_tensors="pt")["pixel_values"], **options)
+    torch.testing.assert_close(a.logits, b.logits)
+    torch.testing.assert_close(a.scores, b.scores)
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip", "swin", "swin, second stage", "convnext", "vit", "dinov2"])
 def test_pictures_that_are_no_multiple_of_the_patch(kind):
     make, layers, size, wanted = towers()[kind]
     a = explain(seeded(make()), pixels(*size), **({"layers": layers} if layers else {}), **QUICK)
