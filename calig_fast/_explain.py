@@ -45,7 +45,8 @@ def explain(
     Args:
         model: a Hugging Face or timm classifier, or any model with `layers=` naming its blocks.
         inputs: a tokenizer's output, a dict of tensors, ids [T] or [B,T], pixels [C,H,W] or [B,C,H,W]; with a
-            tokenizer or processor also text, a list of texts, a pair (a tuple), a list of pairs, PIL images.
+            tokenizer or processor also text, a list of texts, a pair (a tuple), a list of pairs, pictures (PIL images,
+            paths, NumPy arrays, uint8 tensors) or a list of them.
         processor: tokenizer or image processor; names tokens and words, finds special tokens, takes text and pictures.
         encoder: the blocks of a model that no family knows; `layers` may name them instead.
         **options: the arguments that follow, by name.

@@ -112,7 +112,7 @@ def _image(baselines: Any, inputs: Inputs) -> Reference:
     if isinstance(baselines, str):
         makers: dict[str, Callable[[Tensor], Tensor]] = {
             "blur": blur,
-            "mean": lambda like: torch.zeros_like(like),
+            "mean": inputs.mean,
             "black": inputs.black,
         }
         made = makers[baselines](pixels)

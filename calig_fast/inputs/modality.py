@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ..model.encoder import Modality
-from .image import is_image
+from .image_array import is_array
+from .image_picture import is_image
 
 
 def modality_of(inputs: Any) -> Modality | None:
     """The modality that inputs show by their kind, or None where they may be either.
 
-    Pictures and floating tensors [C,H,W] or [B,C,H,W] are images; strings, integers and features [B,T,E] by name are
-    text.
+    Pictures, paths, uint8 arrays and floating tensors [C,H,W] or [B,C,H,W] are images; strings, integers and features
+    [B,T,E] by name are text.
     """
     if isinstance(inputs, list | tuple) and len(inputs):
         return modality_of(inputs[0])
-    if is_image(inputs):
+    if is_image(inputs) or isinstance(inputs, Path):
+        return "image"
+    if is_array(inputs) and str(inputs.dtype).removeprefix("torch.") == "uint8" and inputs.ndim in (3, 4):
         return "image"
     if isinstance(inputs, str):
         return "text"

@@ -15,7 +15,11 @@ from .._utils.warn import warn
 from ..model.encoder import Encoder
 from ..results.tokens import Grid, Text
 from . import image as pictures
+from . import image_patches as patches
 from . import text as writing
+from .image_layout import seen_grid
+from .image_picture import is_image
+from .image_processor import Normalisation
 
 _NOT_FOR_THE_MODEL = {"labels", "offset_mapping", "special_tokens_mask", "overflow_to_sample_mapping", "length"}
 
@@ -36,6 +40,8 @@ class Inputs:
         normalisation: mean and standard deviation of the pixels, or None.
         tokenizer: the tokenizer, or None.
         padding: the model's padding id, or None.
+        convolution: that makes patches of pixels, or None.
+        seen: where the model was seen to place the patches, or None.
     """
 
     call: dict[str, Tensor]
@@ -46,9 +52,11 @@ class Inputs:
     special: Tensor
     texts: tuple[Text, ...] | None
     shown: Tensor | None
-    normalisation: pictures.Normalisation | None
+    normalisation: Normalisation | None
     tokenizer: Any
     padding: int | None
+    convolution: patches.PatchConvolution | None = None
+    seen: Grid | None = None
 
     def __len__(self) -> int:
         return int(next(iter(self.call.values())).shape[0])
@@ -77,7 +85,9 @@ class Inputs:
     @property
     def pixels(self) -> tuple[str, Tensor]:
         """The name of the pixel argument, and the pixels [B,C,H,W]."""
-        return next((k, v) for k, v in self.call.items() if v.is_floating_point() and v.dim() == 4)
+        floats = [(k, v) for k, v in self.call.items() if isinstance(v, Tensor) and v.is_floating_point()]
+        found = [(k, v) for k, v in floats if v.dim() == 4]
+        return next((pair for pair in found if pair[0] == "pixel_values"), found[0])
 
     def black(self, pixels: Tensor) -> Tensor:
         """A black image, as the model's normalisation writes black.
@@ -86,6 +96,14 @@ class Inputs:
             ValueError: the normalisation is not known.
         """
         return pictures.black(pixels, self.normalisation)
+
+    def mean(self, pixels: Tensor) -> Tensor:
+        """An image of the mean colour that the model's normalisation subtracts.
+
+        Raises:
+            ValueError: it is known to subtract none.
+        """
+        return pictures.mean(pixels, self.normalisation)
 
     def token_id(self, name: str) -> int:
         """The id of "pad", "mask" or "unk".
@@ -141,7 +159,12 @@ class Inputs:
 
     def grid(self, encoder: Encoder, tokens: int) -> Grid | None:
         """The grid of the images' tokens; None for text."""
-        return None if self.texts is not None else pictures.grid(self.pixels[1], encoder, tokens)
+        if self.texts is not None:
+            return None
+        seen = self.seen
+        if seen is not None and seen.prefix + seen.rows * seen.columns == tokens:
+            return seen
+        return patches.grid(self.pixels[1], encoder, tokens, self.convolution)
 
 
 def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inputs:
@@ -149,7 +172,7 @@ def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inp
 
     Args:
         inputs: text (str, list of str, a pair as a tuple, a list of pairs), a mapping of tensors, ids [T] or [B,T],
-            pixels [C,H,W] or [B,C,H,W], a PIL image or a list of them.
+            pixels [C,H,W] or [B,C,H,W], a picture (PIL image, path, array) or several.
         model: the module that computes.
         encoder: its blocks and its inputs.
         processor: tokenizer or image processor, or None.
@@ -170,8 +193,9 @@ def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inp
                 f'inputs.to("{device}")'
             )
     arguments = {k: v.clone() if v.is_inference() else v for k, v in arguments.items()}
+    pictures.refuse_videos(arguments)
     if encoder.modality == "image":
-        return _images(arguments, encoder, processor)
+        return _images(arguments, inputs, model, encoder, processor)
     return _texts(arguments, texts, inputs, model, encoder, processor)
 
 
@@ -179,30 +203,25 @@ def _arguments(
     inputs: Any, model: nn.Module, encoder: Encoder, processor: Any
 ) -> tuple[dict[str, Tensor], writing.Encoded | None]:
     accepted = inspect.signature(model.forward).parameters
+    if isinstance(inputs, Mapping) or isinstance(getattr(inputs, "data", None), Mapping):
+        return _mapping(inputs, accepted), None
+    if encoder.modality == "image":
+        return pictures.arguments(inputs, model, processor, patches.patch_convolution(model, encoder)), None
     if isinstance(inputs, np.ndarray):
         inputs = torch.from_numpy(inputs).to(next(model.parameters()).device)
     if isinstance(inputs, Tensor):
-        text = encoder.modality == "text"
-        if text == inputs.is_floating_point():
-            wanted = "integer ids [B,T]" if text else "pixels [B,C,H,W]"
-            raise TypeError(f"inputs: the model reads {wanted}, got a {inputs.dtype} tensor {list(inputs.shape)}")
-        batched = inputs if inputs.dim() == (2 if text else 4) else inputs[None]
-        if batched.dim() != (2 if text else 4):
-            wanted = "[T] or [B,T]" if text else "[C,H,W] or [B,C,H,W]"
-            raise ValueError(f"inputs: expected a tensor {wanted}, got {list(inputs.shape)}")
-        name = "input_ids" if text else "pixel_values"
-        return {name if name in accepted else "": batched}, None
-    if isinstance(inputs, Mapping) or isinstance(getattr(inputs, "data", None), Mapping):
-        return _mapping(inputs, accepted), None
-    if pictures.is_image(inputs) or (isinstance(inputs, list | tuple) and any(map(pictures.is_image, inputs))):
-        if encoder.modality == "text":
-            raise TypeError("inputs: the model reads integer ids [B,T] or text, got a picture")
-        pixels = pictures.pixels([inputs] if pictures.is_image(inputs) else list(inputs), processor)
-        pixels = pixels.to(next(model.parameters()).device)
-        return {"pixel_values" if "pixel_values" in accepted else "": pixels}, None
+        if inputs.is_floating_point():
+            pictures.refuse_videos({"": inputs})
+            raise TypeError(
+                f"inputs: the model reads integer ids [B,T], got a {inputs.dtype} tensor {list(inputs.shape)}"
+            )
+        batched = inputs if inputs.dim() == 2 else inputs[None]
+        if batched.dim() != 2:
+            raise ValueError(f"inputs: expected a tensor [T] or [B,T], got {list(inputs.shape)}")
+        return {"input_ids" if "input_ids" in accepted else "": batched}, None
+    if is_image(inputs) or (isinstance(inputs, list | tuple) and any(map(is_image, inputs))):
+        raise TypeError("inputs: the model reads integer ids [B,T] or text, got a picture")
     if isinstance(inputs, str | Sequence):
-        if encoder.modality == "image":
-            raise TypeError(f"inputs: expected pixels [B,C,H,W] or PIL images, got {type(inputs).__name__}")
         encoded = writing.encode(inputs, processor, encoder.max_length)
         device = next(model.parameters()).device
         return _mapping(encoded.encoding.to(device), accepted), encoded
@@ -239,18 +258,28 @@ def _mapping(inputs: Any, accepted: Mapping[str, inspect.Parameter]) -> dict[str
     return out
 
 
-def _images(arguments: dict[str, Tensor], encoder: Encoder, processor: Any) -> Inputs:
-    found = [v for v in arguments.values() if v.is_floating_point() and v.dim() == 4]
-    if not found:
-        raise ValueError(f"inputs: expected pixels [B,C,H,W], got { {k: list(v.shape) for k, v in arguments.items()} }")
-    if not len(found[0]):
-        raise ValueError("inputs: the batch is empty; pass at least one image")
-    if not bool(torch.isfinite(found[0]).all()):
-        raise ValueError("inputs: the pixels hold NaN or infinity")
-    normalisation = pictures.normalisation(processor) or encoder.normalisation
-    empty = torch.zeros(len(found[0]), 0, dtype=torch.bool, device=found[0].device)
-    shown = pictures.shown(found[0], normalisation)
-    return Inputs(arguments, None, None, None, empty, empty, None, shown, normalisation, None, None)
+def _images(arguments: dict[str, Tensor], given: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inputs:
+    convolution = patches.patch_convolution(model, encoder)
+    name, call = pictures.checked(arguments, model, convolution)
+    pixels: Tensor = call[name]
+    empty = torch.zeros(len(pixels), 0, dtype=torch.bool, device=pixels.device)
+    normalisation = pictures.normalisation(processor, pixels, encoder)
+    pictures.warn_unnormalised(given, pixels, normalisation)
+    return Inputs(
+        call=call,
+        vocabulary=None,
+        ids=None,
+        embeds=None,
+        mask=empty,
+        special=empty,
+        texts=None,
+        shown=pictures.shown(pixels, normalisation),
+        normalisation=normalisation,
+        tokenizer=None,
+        padding=None,
+        convolution=convolution,
+        seen=seen_grid(model, encoder, call, name, convolution),
+    )
 
 
 def _texts(

@@ -75,8 +75,9 @@ def find_blocks(model: nn.Module, call: Call, tokens: int | None) -> tuple[str, 
             f"its lists of modules: {list_names(model)}; name its blocks, as in "
             'layers=["encoder.layers"] or layers=["blocks.0", "blocks.1"]'
         )
-    longest = [one for one in lists if len(one.longest_run()) == len(lists[0].longest_run())]
-    best = lists[0] if len(longest) == 1 else next((o for o in longest if _carries(model, o, call)), lists[0])
+    # a list that does not carry the whole decision is one part of the blocks: their norms, attentions or projections
+    long = [one for one in lists if 2 * len(one.longest_run()) >= len(lists[0].longest_run())]
+    best = lists[0] if len(long) == 1 else next((one for one in long if _carries(model, one, call)), lists[0])
     return best.blocks
 
 

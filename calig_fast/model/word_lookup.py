@@ -26,10 +26,20 @@ class Replacement:
     ids: Tensor
     make: Callable[[Tensor, Lookup], Tensor]
 
-    def applied(self, embedded: Tensor, lookup: Lookup) -> Tensor:
-        """The embeddings of the input, and those of its baseline after them."""
-        half = len(embedded) // 2
-        return torch.cat([embedded[:half], self.make(embedded[:half], lookup)])
+    def applied(self, embedded: Tensor, index: Tensor, lookup: Lookup) -> Tensor:
+        """The embeddings of the input, and those of its baseline after them.
+
+        Args:
+            embedded: what was looked up, [2B,T,E]; [T,2B,E] where the index is transposed, longer where it is padded.
+            index: what was looked up by.
+            lookup: the table.
+        """
+        across = index.dim() == 2 and index.shape != self.ids.shape and index.shape[0] == self.ids.shape[1]
+        rows = embedded.transpose(0, 1) if across else embedded.reshape(len(self.ids), -1, embedded.shape[-1])
+        half, tokens = len(rows) // 2, self.ids.shape[1]
+        other = torch.cat([self.make(rows[:half, :tokens], lookup), rows[half:, tokens:]], 1)
+        found = torch.cat([rows[:half], other])
+        return found.transpose(0, 1) if across else found.reshape(embedded.shape)
 
     def at(self, tokens: Tensor) -> Replacement:
         """The same replacement at some tokens [B,T] bool alone."""
@@ -40,21 +50,32 @@ class Replacement:
         return Replacement(self.ids, make)
 
     def reads(self, index: Any) -> bool:
-        """Return True where a lookup's index is the ids themselves.
+        """Return True where a lookup's index is the ids: as they are, flat, transposed, or padded at the end.
 
         A copy is known by its values, unless they may as well be positions (n, n + 1, ...) or segments (all alike).
         """
         ids = self.ids
-        if not isinstance(index, Tensor) or index.is_floating_point() or index.numel() != ids.numel():
+        if not isinstance(index, Tensor) or index.is_floating_point() or index.dtype == torch.bool or not ids.numel():
             return False
-        if index.dtype == torch.bool or not ids.numel():
+        given = self._as_ids(index)
+        if given is None or not torch.equal(given, ids.to(index.dtype)):
             return False
         same_place = index.untyped_storage().data_ptr() == ids.untyped_storage().data_ptr()
-        if not torch.equal(index.reshape(ids.shape), ids.to(index.dtype)):
-            return False
         steps = ids[:, 1:] - ids[:, :-1]
         tells = bool((steps != 1).any()) and bool((steps != 0).any())
         return same_place or (tells and ids.shape[1] > 1)
+
+    def _as_ids(self, index: Tensor) -> Tensor | None:
+        """The part of an index that may be the ids, in their shape."""
+        rows, tokens = self.ids.shape
+        if index.numel() == self.ids.numel() and index.shape != (tokens, rows):
+            return index.reshape(rows, tokens)
+        if index.shape == (tokens, rows):
+            straight = rows == tokens and torch.equal(index, self.ids.to(index.dtype))
+            return index if straight else index.T
+        if index.dim() == 2 and len(index) == rows and index.shape[1] > tokens:
+            return index[:, :tokens]
+        return None
 
 
 class WordLookups:
@@ -90,7 +111,7 @@ class WordLookups:
         try:
             found = forward(*args, **kwargs)
             self.replaced += 1
-            return replacement.applied(found, forward)
+            return replacement.applied(found, index, forward)
         finally:
             self._inside = False
 
@@ -127,7 +148,7 @@ class _Watching(TorchFunctionMode):
         if lookup is None or replacement is None or self._lookups._inside or not replacement.reads(lookup[0]):
             return func(*args, **kwargs)
         self._lookups.replaced += 1
-        return replacement.applied(func(*args, **kwargs), lookup[1])
+        return replacement.applied(func(*args, **kwargs), *lookup)
 
 
 def _functional(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Lookup] | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import Attribution, Grid
+from ..views.pictures import covered
 from ..views.summary import Summary, summarise
 from .measures import Floats, Look, measure
 
@@ -52,8 +52,7 @@ class History:
         look, scores = measure(step, self.name, attribution, certified, self._first, self._last)
         summary = summarise(attribution, 0)
         if self.subject is None:
-            pixels: Any = None if attribution.images is None else attribution.images[0].cpu().numpy()
-            self.subject, self._first = Subject(summary, attribution.grid, pixels), scores
+            self.subject, self._first = Subject(summary, attribution.grid, covered(attribution, 0)), scores
         self._last = scores
         self.looks.append(look)
         self.values.append(summary.values[0].astype(np.float32))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..inputs.image import is_image
+from ..inputs.image_picture import is_image
 
 Target = int | tuple[int, int] | None
 
@@ -84,6 +84,8 @@ def _single(probe: Probe) -> Probe:
 
 def _rows(inputs: Any) -> list[Any]:
     """A batch as inputs of one row; copies, so that a buffer that the caller fills again changes nothing."""
+    if isinstance(inputs, np.ndarray | Tensor) and inputs.dtype in (np.uint8, torch.uint8):
+        return [inputs]  # a picture
     if isinstance(inputs, np.ndarray):
         inputs = torch.from_numpy(inputs)
     if isinstance(inputs, Tensor):

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..inputs import image as pictures
 from ..inputs.baseline import IMAGE, TEXT, Lookup, reference, take
 from ..inputs.prepare import Inputs, read
 from ..model import checks, families
@@ -141,8 +140,8 @@ class Remover:
         """
         if self.text:
             return None
-        found = pictures.grid(self.batch.pixels[1], self.encoder, tokens)
-        if found.columns == tokens > 1:
+        found = self.batch.grid(self.encoder, tokens)
+        if found is None or found.columns == tokens > 1:
             raise ValueError(
                 f"scores: {tokens} a row fit no grid of patches; pass the Attribution, which knows its grid"
             )
@@ -221,7 +220,7 @@ class Remover:
         if grid is None or made is None:
             raise RuntimeError("images are perturbed patch by patch, which takes a grid and a reference")
         patches = removed[:, grid.prefix :].reshape(-1, grid.rows, grid.columns)
-        height, width = self.encoder.patch or (pixels.shape[2] // grid.rows, pixels.shape[3] // grid.columns)
+        height, width = grid.height or pixels.shape[2] // grid.rows, grid.width or pixels.shape[3] // grid.columns
         down = (torch.arange(pixels.shape[2], device=pixels.device) // height).clamp_max(grid.rows - 1)
         across = (torch.arange(pixels.shape[3], device=pixels.device) // width).clamp_max(grid.columns - 1)
         gone = patches[:, down][:, :, across][:, None]

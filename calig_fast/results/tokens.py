@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,20 @@ class Text:
 class Grid:
     """The layout of an image's tokens.
 
+    The patch of row r and column c covers pixels r * height to (r + 1) * height from the top, c * width to
+    (c + 1) * width from the left. The model does not read what lies after the last row or column; a patch that reaches
+    beyond the image was filled up by the model.
+
     Args:
         rows: patches from top to bottom.
         columns: patches from left to right.
         prefix: tokens before the first patch (class token, distillation token, registers).
+        height: pixels of a patch from top to bottom, None where they are not known; two grids are equal all the same.
+        width: the same from left to right.
     """
 
     rows: int
     columns: int
     prefix: int = 1
+    height: int | None = field(default=None, compare=False)
+    width: int | None = field(default=None, compare=False)

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..results.attribution import Attribution
 from ..results.comparison import Comparison
 from . import colours, context
-from .pictures import heat, photograph
+from .pictures import covered, covered_size, heat, photograph
 from .summary import Floats, Summary, percent, signed, strongest_of, summarise, visible
 
 STEPS = 10
@@ -156,14 +156,15 @@ def _input(shown: Comparison, index: int, budget: int) -> dict[str, Any]:
 
 def _panel(name: str, attribution: Attribution, index: int, budget: int, ranked: int) -> dict[str, Any]:
     summary = summarise(attribution, index)
-    grid, pixels = attribution.grid, attribution.images
+    grid, pixels = attribution.grid, covered(attribution, index)
     views = [_view(attribution, summary, row, ranked) for row in range(len(summary.values))]
     return {
         "name": visible(name),
         "summary": summary,
         "views": views,
         "grid": grid,
-        "image": None if pixels is None else photograph(pixels[index].cpu().numpy()),
+        "image": None if pixels is None else photograph(pixels),
+        "cover": covered_size(attribution),
         "levels": colours.levels(summary.values[0], summary.scales[0], STEPS).tolist(),
         "strips": []
         if grid

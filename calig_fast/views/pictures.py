@@ -1,4 +1,4 @@
-"""Signed heat over a patch grid, and small PNG files as data URIs: a page is one file and needs no image library."""
+"""The pixels under a patch grid, the heat over it, and PNG files as data URIs: a page needs no image library."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
+from ..results.attribution import Attribution
 from .colours import OPPOSE, SUPPORT, levels
 
 STEPS = 127
+_GREY = 128
 
 
 def smooth(scores: NDArray[np.float64], zoom: int) -> NDArray[np.float64]:
@@ -22,6 +24,34 @@ def smooth(scores: NDArray[np.float64], zoom: int) -> NDArray[np.float64]:
         return scores
     plane = torch.from_numpy(np.nan_to_num(scores))[None, None]
     return np.asarray(interpolate(plane, scale_factor=zoom, mode="bicubic", align_corners=False)[0, 0].numpy())
+
+
+def covered(attribution: Attribution, index: int) -> NDArray[np.uint8] | None:
+    """The pixels [H,W,3] that the patches of an image cover, None where there are no pixels.
+
+    What the model does not read is cut off at the right and below; what it filled up is grey.
+    """
+    if attribution.images is None:
+        return None
+    pixels: NDArray[np.uint8] = attribution.images[index].cpu().numpy()
+    grid = attribution.grid
+    if grid is None or grid.height is None or grid.width is None:
+        return pixels
+    size = grid.rows * grid.height, grid.columns * grid.width
+    pixels = pixels[: size[0], : size[1]]
+    more = [(0, n - m) for n, m in zip(size, pixels.shape, strict=False)]
+    return np.pad(pixels, [*more, (0, 0)], constant_values=_GREY)
+
+
+def covered_size(attribution: Attribution) -> str:
+    """How much of the image the patches cover, where that is not all of it; else nothing."""
+    grid, images = attribution.grid, attribution.images
+    if images is None or grid is None or grid.height is None or grid.width is None:
+        return ""
+    height, width = grid.rows * grid.height, grid.columns * grid.width
+    if (height, width) == tuple(images.shape[1:3]):
+        return ""
+    return f"patches cover {height} x {width} of {images.shape[1]} x {images.shape[2]} pixels"
 
 
 def photograph(pixels: NDArray[np.uint8]) -> str:

@@ -28,6 +28,7 @@ from .figures import (
     short,
     title,
 )
+from .pictures import covered, covered_size
 from .summary import Floats, Summary, signed, summarise
 
 if TYPE_CHECKING:
@@ -121,12 +122,13 @@ def _bars(axes: Axes, values: Floats, names: list[str]) -> None:
 
 def _image(attribution: Attribution, summary: Summary, index: int, opacity: float) -> Figure:
     figure = new_figure(4.2)
-    pixels = None if attribution.images is None else attribution.images[index].cpu().numpy()
+    pixels = covered(attribution, index)
     panels = figure.subplots(1, 1 if pixels is None else 2, squeeze=False)[0]
     figure.subplots_adjust(left=0.02, right=0.87, top=0.88, bottom=0.03, wspace=0.04)
     if pixels is not None:
         panels[0].imshow(pixels)
         panels[0].set_axis_off()
+        figure.text(0.87, 0.005, covered_size(attribution), fontsize=7, color=GREY, ha="right")
     heat(panels[-1], _plane(attribution, summary.values[0]), summary.scales[0], pixels, opacity)
     colourbar(figure, (0.9, 0.1, 0.018, 0.7), summary.scales[0])
     figure.text(0.02, 0.93, title(summary), fontsize=11, color=INK, weight="bold", **font())

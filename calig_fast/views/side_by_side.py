@@ -27,6 +27,7 @@ from .figures import (
     short,
     title,
 )
+from .pictures import covered
 from .summary import Summary, strongest_of, summarise
 
 if TYPE_CHECKING:
@@ -109,11 +110,11 @@ def _images(comparison: Comparison, summaries: list[Summary], index: int, opacit
     for panel in panels:
         panel.set_axis_off()
     if alike and first.images is not None:
-        panels[0].imshow(first.images[index].cpu().numpy())
+        panels[0].imshow(covered(first, index))
         panels[0].set_title("the image", fontsize=9, color=INK, pad=4)
     rest = panels[int(alike) :]
     for name, a, summary, panel in zip(comparison.names, comparison.attributions, summaries, rest, strict=False):
-        pixels = None if a.images is None else a.images[index].cpu().numpy()
+        pixels = covered(a, index)
         shape = (a.grid.rows, a.grid.columns) if a.grid else summary.values[0].shape
         heat(panel, summary.values[0].reshape(shape), summary.scales[0], pixels, opacity)
         label = short(name, 120 // across)

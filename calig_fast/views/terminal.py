@@ -17,6 +17,7 @@ from ..results.attribution import Attribution
 from ..results.comparison import Comparison
 from ..results.tokens import Grid
 from . import colours
+from .pictures import covered
 from .summary import Floats, Summary, percent, signed, strongest_of, summarise
 
 Pixels = NDArray[np.uint8]
@@ -75,7 +76,7 @@ class _Printer:
         if attribution.grid is None:
             self._words(summary)
         else:
-            pixels = None if attribution.images is None else attribution.images[index].cpu().numpy()
+            pixels = covered(attribution, index)
             self._pictures(summary, (attribution.grid.rows, attribution.grid.columns), pixels, layers)
         if summary.apart:
             parts = (f"{n} {signed(float(v))}" for n, v in zip(summary.apart, summary.apart_values[0], strict=True))

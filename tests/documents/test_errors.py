@@ -13,6 +13,7 @@ import torch
 from helpers.captum_errors import CAPTUM_CASES
 from helpers.command_errors import COMMAND_CASES
 from helpers.file_errors import FILE_CASES
+from helpers.image_errors import IMAGE_CASES
 from helpers.metric_errors import METRIC_CASES
 from helpers.tiny_models import Linear, ids, pixels, tiny
 from helpers.view_errors import VIEW_CASES
@@ -286,6 +287,7 @@ CASES = [
     (ValueError, biased(torch.zeros(1, 1, 1))),
     (ValueError, biased(torch.zeros(1, 2, 2, device="meta"))),
     *METRIC_CASES,
+    *IMAGE_CASES,
     *CAPTUM_CASES,
     *COMMAND_CASES,
     *VIEW_CASES,

@@ -1,6 +1,7 @@
 """Pictures in every form they are passed in, the grid of their patches, and the pictures shown beside the scores."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from calig_fast import Explainer, Grid, explain
 from calig_fast.inputs import image as images
+from calig_fast.inputs.image_processor import measured
 
 QUICK = "gradient_x_input"
 
@@ -48,7 +50,7 @@ def test_pictures_through_a_hugging_face_processor(kind):
     same(explainer([one, two]), wanted)
     same(explainer(call), wanted)
     same(explainer(one), wanted[0])
-    same(explain(tiny(kind), [one, two], tokenizer=processor(), method=QUICK), wanted)
+    same(explain(tiny(kind), [one, two], processor(), method=QUICK), wanted)
     same(explain(tiny(kind), call["pixel_values"][0], method=QUICK), wanted[0])
 
 
@@ -73,11 +75,22 @@ def test_pictures_through_the_transform_timm_makes():
     assert np.abs(plain - shown.permute(1, 2, 0).numpy()).max() <= 1
 
 
-def test_a_transform_of_ones_own_without_a_known_normalisation():
-    a = Explainer(tiny("vit"), lambda p: transform()(p) * 2, method=QUICK)(picture())
-    assert a.images.shape == (1, 16, 16, 3)
-    assert a.images.min() == 0
-    assert a.images.max() == 255
+def test_a_transform_of_ones_own_is_undone_as_it_is_seen_to_act():
+    source = picture(16, 16)
+    a = Explainer(tiny("vit"), lambda p: transform()(p) * 2, method=QUICK)(source)
+    assert np.abs(a.images[0].numpy().astype(int) - np.asarray(source, dtype=int)).max() <= 1
+
+
+def test_a_transform_that_normalises_each_picture_by_itself_is_stretched():
+    def standardised(p):
+        x = torch.from_numpy(np.asarray(p, dtype=np.float32)).permute(2, 0, 1)
+        return (x - x.mean()) / (x.std() + 1e-6)
+
+    explainer = Explainer(tiny("vit"), standardised, method="layer_ig")
+    a = explainer(picture(16, 16))
+    assert (int(a.images.min()), int(a.images.max())) == (0, 255)
+    with pytest.raises(ValueError, match="needs the normalisation"):
+        explainer(picture(16, 16), baselines="black")
 
 
 @pytest.mark.parametrize("made", [processor, transform])
@@ -96,8 +109,8 @@ def test_the_picture_shown_is_the_picture_the_model_saw(made):
 def test_steps_of_a_processor_that_are_switched_off(options):
     source = picture(16, 16)
     made = processor(**options)
-    known = images.normalisation(made)
-    x = made(images=source, return_tensors="pt")["pixel_values"]
+    x = made(images=source, return_tensors="pt")["pixel_values"].float()
+    known = measured(made, x)
     shown = images.shown(x, known)
     assert np.abs(shown[0].numpy().astype(int) - np.asarray(source, dtype=int)).max() <= 1
     dark = made(images=Image.new("RGB", (16, 16)), return_tensors="pt")["pixel_values"]
@@ -225,8 +238,7 @@ def test_a_grid_where_the_family_tells_none():
 
     options = {"layers": "stack", "method": "layer_ig"}
     assert explain(Net(4), pixels(1), **options).grid == Grid(4, 4, 0)
-    # 2 by 5 patches are not 3 by 3 after a class token
-    assert explain(Net(4), torch.randn(1, 3, 8, 20), **options).grid == Grid(1, 10, 0)
+    assert explain(Net(4), torch.randn(1, 3, 8, 20), **options).grid == Grid(2, 5, 0)
 
 
 @pytest.mark.parametrize("made", [processor, transform])
@@ -239,15 +251,82 @@ def test_pictures_of_every_mode_become_what_the_model_reads(mode, made):
 
 
 def test_pictures_and_texts_for_the_wrong_model():
-    for wrong in ("a text", ["a text"], [np.zeros((16, 16, 3))]):
-        with pytest.raises(TypeError, match="expected pixels"):
-            explain(tiny("vit"), wrong, tokenizer=processor())
+    for wrong in ("a text", ["a text"]):
+        with pytest.raises(ValueError, match="is no file"):
+            explain(tiny("vit"), wrong, processor=processor())
+    for wrong in (None, 3, b"bytes", [None], [picture(), 3.5], np.zeros((16, 16, 3), dtype=complex)):
+        with pytest.raises(TypeError, match="inputs: "):
+            explain(tiny("vit"), wrong, processor=processor())
     for wrong in (picture(), [picture()]):
         with pytest.raises(TypeError, match=r"reads integer ids .* got a picture"):
-            explain(tiny("bert"), wrong, tokenizer=processor())
+            explain(tiny("bert"), wrong, processor=processor())
 
 
-def test_what_is_a_picture():
-    assert images.is_image(picture())
-    assert not images.is_image(np.zeros((4, 4, 3)))
-    assert not images.is_image("picture.png")
+@pytest.mark.parametrize("made", [np.asarray, torch.as_tensor])
+def test_pixels_that_seem_not_normalised_are_said(made):
+    raw = np.random.default_rng(0).random((3, 16, 16), dtype=np.float32)
+    for value, given in ((raw, processor()), (raw * 255, processor()), (raw * 255, None)):
+        with pytest.warns(UserWarning, match="as in a picture that is not normalised"):
+            explain(tiny("vit"), made(value), given, method="layer_ig", n_steps=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explain(tiny("vit"), made(raw * 4 - 2), processor(), method="layer_ig", n_steps=2)
+        explain(tiny("vit"), made(raw * 255), processor(do_rescale=False), method="layer_ig", n_steps=2)
+
+
+def test_lists_of_pixels_and_pixels_of_one_picture_in_a_mapping():
+    x = pixels(2)
+    wanted = explain(tiny("vit"), x, method=QUICK)
+    same(explain(tiny("vit"), [x[0], x[1:]], method=QUICK), wanted)
+    same(explain(tiny("vit"), list(x.numpy()), method=QUICK), wanted)
+    same(explain(tiny("vit"), {"pixel_values": x[0]}, method=QUICK), wanted[0])
+
+
+def test_what_is_no_pixels_of_the_model():
+    for wrong in (pixels(1).permute(0, 2, 3, 1), torch.zeros(1, 1, 16, 16), torch.zeros(16, 16)):
+        with pytest.raises(ValueError, match="inputs: expected pixels"):
+            explain(tiny("vit"), wrong)
+    for wrong in (torch.zeros(1, 3, 16, 16, dtype=torch.uint8), {"pixel_values": torch.zeros(3, 16, 16).long()}):
+        with pytest.raises(TypeError, match="in floating point, got a torch"):
+            explain(tiny("vit"), wrong)
+    poisoned = pixels(3)
+    poisoned[1, 0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match=r"hold NaN or infinity, in picture \[1\]"):
+        explain(tiny("vit"), poisoned)
+    with pytest.raises(ValueError, match="the batch is empty"):
+        explain(tiny("vit"), [], processor())
+
+
+def test_videos_are_refused():
+    from transformers import VideoMAEConfig, VideoMAEForVideoClassification
+
+    model = seeded(VideoMAEForVideoClassification(VideoMAEConfig(**PICTURE, num_frames=2, tubelet_size=1)))
+    video = torch.zeros(1, 2, 3, 16, 16)
+    for given in (video, video.numpy(), {"pixel_values": video}):
+        for module, options in ((tiny("vit"), {}), (model, {"layers": "videomae.encoder.layer"})):
+            with pytest.raises(ValueError, match="videos, tiles and crops are explained picture by picture"):
+                explain(module, given, **options)
+
+
+def test_models_of_four_channels_take_pixels_alone():
+    from transformers import ViTConfig, ViTForImageClassification
+
+    model = seeded(ViTForImageClassification(ViTConfig(**PICTURE, num_channels=4)))
+    with pytest.raises(ValueError, match="the model reads 4 channels, and pictures have 1 or 3"):
+        explain(model, picture(), processor())
+    with pytest.raises(ValueError, match=r"expected pixels of 4 channels \[B,4,H,W\]"):
+        explain(model, pixels(1))
+
+
+def test_removal_of_a_patch_takes_the_pixels_that_the_patch_covers():
+    from calig_fast.perturbation.removal import Remover
+
+    x = torch.randn(1, 3, 19, 22, generator=torch.Generator().manual_seed(0))
+    remover = Remover(tiny("dinov2"), x, None, torch.zeros(3, 19, 22))
+    found = remover.grid(21)
+    removed = torch.zeros(1, 1, 21, dtype=torch.bool)
+    removed[0, 0, found.prefix + 1 * found.columns + 4] = True
+    without = x.clone()
+    without[:, :, 4:8, 16:] = 0  # the last two columns of pixels are not read
+    answers = remover.answers(removed, lambda out, _: out.logits, found, 4)
+    torch.testing.assert_close(answers[0, 0].float(), tiny("dinov2")(without).logits[0].detach())

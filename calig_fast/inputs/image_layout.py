@@ -1,0 +1,111 @@
+"""The places of a picture's tokens: its patches are changed, and the tokens that move are watched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..model.call import Call, has_rows, rows_of
+from ..model.checks import compute_dtype
+from ..model.clone import share_weights
+from ..model.encoder import Encoder
+from ..results.tokens import Grid
+from .image_patches import PatchConvolution, grid
+
+_UNMOVED = 1e-5  # of the largest change: a token that moves less is not made of pixels
+
+
+class _ReachedError(Exception):
+    """The first block was called; it carries the hidden state."""
+
+    def __init__(self, hidden: Tensor | None) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+
+def seen_grid(
+    model: nn.Module, encoder: Encoder, call: Call, name: str, convolution: PatchConvolution | None
+) -> Grid | None:
+    """The grid of patches in the tokens that the first block receives; no block is run.
+
+    Noise is added to the first picture: tokens that stay are no patches. Where no family tells the size of a patch, the
+    patches of two corners are changed too, each of which has to move its own token.
+
+    Args:
+        model: the module that computes; not touched.
+        encoder: where its blocks are.
+        call: its arguments, tensors [B,...] and options.
+        name: of the pixels [B,C,H,W] among them.
+        convolution: that makes the patches, or None.
+
+    Returns:
+        the grid, one row where the tokens lie in no grid; None where the model fails or its first block receives no
+        [N,T,D].
+    """
+    twin = share_weights(model, compute_dtype(None, model))
+    for block in encoder.blocks:
+        twin.get_submodule(block).forward = _stop
+    dtype = next(twin.parameters()).dtype
+    first = rows_of(call, slice(0, 1))
+    pixels = first[name].to(dtype)
+    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)).to(pixels)
+    noise = noise * pixels.std(correction=0).clamp_min(1e-2)
+    try:
+        hidden = _hidden(twin, first, name, torch.cat([pixels, pixels + noise]))
+        if hidden is None:
+            return None
+        found = grid(pixels, encoder, hidden.shape[1], convolution)
+        if not _patches_alone_move(hidden, found):
+            return Grid(1, hidden.shape[1], 0)
+        if encoder.patch is not None or found.height is None or found.width is None:
+            return found
+        corners = [(0, found.columns - 1), (found.rows - 1, 0)]
+        changed = [pixels + noise * _patch(pixels, found, *corner) for corner in corners]
+        hidden = _hidden(twin, first, name, torch.cat([pixels, *changed]))
+    except (ValueError, TypeError, RuntimeError, AssertionError, LookupError, AttributeError):
+        return None  # the model's own call tells why it fails
+    places = [found.prefix + row * found.columns + column for row, column in corners]
+    if hidden is not None and _moves_there(hidden, places):
+        return found
+    return Grid(1, found.prefix + found.rows * found.columns, 0)
+
+
+def _stop(*args: Any, **kwargs: Any) -> Any:
+    raise _ReachedError(next((v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)), None))
+
+
+def _hidden(twin: nn.Module, call: Call, name: str, pixels: Tensor) -> Tensor | None:
+    """The hidden state [N,T,D] that the first block receives of pixels [N,C,H,W]; None where it has another shape."""
+    count = len(pixels)
+    rows = {k: v.expand(count, *v.shape[1:]) if has_rows(v) else v for k, v in call.items()} | {name: pixels}
+    try:
+        with torch.no_grad():
+            twin(rows[""]) if "" in rows else twin(**rows)
+    except _ReachedError as reached:
+        hidden = reached.hidden
+        return hidden if hidden is not None and hidden.dim() == 3 and len(hidden) == count else None
+    return None
+
+
+def _patches_alone_move(hidden: Tensor, found: Grid) -> bool:
+    """Return True if noise on all pixels moves the grid's tokens and none before it, or all, as deeper blocks see."""
+    change = (hidden[1] - hidden[0]).float().norm(dim=-1)
+    moved = change > _UNMOVED * change.max()
+    return bool(moved.all()) or bool(moved[found.prefix :].all() and not moved[: found.prefix].any())
+
+
+def _moves_there(hidden: Tensor, places: list[int]) -> bool:
+    """Return True if the change of one patch moves its own token, at least half as far as any other."""
+    change = (hidden[1:] - hidden[:1]).float().norm(dim=-1)
+    own = change[torch.arange(len(places)), places]
+    return bool((own > 0.5 * change.amax(1)).all())
+
+
+def _patch(pixels: Tensor, found: Grid, row: int, column: int) -> Tensor:
+    """1 on the pixels of one patch, 0 elsewhere, [H,W]."""
+    height, width = found.height or 0, found.width or 0
+    mask = torch.zeros_like(pixels[0, 0])
+    mask[row * height : (row + 1) * height, column * width : (column + 1) * width] = 1
+    return mask
