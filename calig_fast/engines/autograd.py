@@ -56,6 +56,7 @@ class AutogradEngine:
         self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
         self.backend = backend
         self.row_bytes = 0
+        self._grouped = any(isinstance(m, nn.Conv2d | nn.Conv1d) and m.groups > 1 for m in self.tap.model.modules())
         self._weights = {
             t.untyped_storage().data_ptr() for t in (*self.tap.model.parameters(), *self.tap.model.buffers())
         }
@@ -155,12 +156,14 @@ class AutogradEngine:
         self, call: Call, ends: Endpoints, layer: int, points: Sequence[PathPoint]
     ) -> tuple[Tensor, Tensor]:
         """phi [K,n,T] and F [K,n] at points of one layer's paths."""
-        high = ends.hidden[layer]
+        high, count = ends.hidden[layer], len(points)
         low = torch.zeros_like(high) if ends.reference is None else ends.reference[layer]
         if high.dtype == torch.float16:  # its range is too small for sums over tokens; the blocks get it back
             low, high = low.float(), high.float()
         tokens, width = high.shape[1:]
         offsets = torch.arange(high.shape[0] + 1, device=high.device) * tokens
+        # the backward pass of a grouped convolution over one row alone is wrong in PyTorch 2.14 on a CPU
+        points = [*points, *points] if count == 1 and self._grouped else points
         index = torch.tensor([p.row for p in points], device=high.device)
         a = torch.tensor([p.node for p in points], device=high.device, dtype=torch.float64)
         path = ops.interpolate_path(
@@ -179,7 +182,7 @@ class AutogradEngine:
             )
             phis.append(phi.view(len(index), tokens).double())
             values.append(value.detach().double())
-        return torch.stack(phis), torch.stack(values)
+        return torch.stack(phis)[:, :count], torch.stack(values)[:, :count]
 
     def along_input(
         self, call: Call, scalar: Target, low: Tensor, high: Tensor, points: Sequence[tuple[int, float]]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-ROUNDINGS = (
-    64  # units in the last place by which two passes of one model may differ: batches of other sizes sum otherwise
-)
+ROUNDINGS = 64  # units in the last place by which two passes may differ: batches of other sizes sum otherwise
+ENTRY = 2e-3  # a small F, left over from large terms, moved by 2e-4 of itself in a Segformer of float32
 
 
 def differs(found: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
@@ -27,7 +26,7 @@ def check_entry(layer: int, found: Tensor, wanted: Tensor, dtype: torch.dtype) -
         ValueError: naming the block and both values.
     """
     wanted = wanted.to(found.device)
-    limit = 8 * rounding(wanted, dtype)
+    limit = max(8 * rounding(wanted, dtype), ENTRY * float(wanted.abs().max()))
     if not bool((found - wanted).abs().max() <= limit):
         worst = int((found - wanted).abs().argmax())
         raise ValueError(

@@ -105,7 +105,7 @@ class WordLookups:
     def _forward(self, forward: Lookup, *args: Any, **kwargs: Any) -> Tensor:
         replacement = self._replacement
         index = args[0] if args else next(iter(kwargs.values()), None)
-        if replacement is None or self._inside or not replacement.reads(index):
+        if index is None or replacement is None or self._inside or not replacement.reads(index):
             return forward(*args, **kwargs)
         self._inside = True
         try:
