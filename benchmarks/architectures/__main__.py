@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.architectures import images, run, summary, texts, timm_models
+from benchmarks.architectures import run, summary
+from benchmarks.architectures.cases import CASES
 from calig_fast.bench import machine
 
 RESULT = Path(__file__).parents[1] / "results" / "architectures.json"
@@ -19,8 +20,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--limit", type=float, default=run.LIMIT, help="seconds an explanation may take")
     options = parser.parse_args()
-    cases = [*texts.cases(), *images.cases(), *timm_models.cases()]
-    chosen = [c for c in cases if not options.names or any(word in c.name for word in options.names)]
+    chosen = [name for name in CASES if not options.names or any(word in name for word in options.names)]
     known = json.loads(options.out.read_text())["architectures"] if options.names and options.out.exists() else {}
     for record in run.run(chosen, options.limit):
         known[record["name"]] = record

@@ -1,4 +1,7 @@
-"""Each architecture in a process of its own, with a time limit."""
+"""Each architecture in a process of its own, with a time limit.
+
+The processes are forked from one that has imported the libraries and has computed nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.architectures import blocks, verdict
-from benchmarks.architectures.tiny import Case
+from benchmarks.architectures.cases import CASES
 
 LIMIT = 120.0  # seconds for one explanation
 CHECK = 600.0  # for plain hooks
@@ -26,30 +29,32 @@ STEPS: dict[str, dict[str, Any]] = {
 }
 
 
-def run(cases: Sequence[Case], limit: float = LIMIT) -> Iterator[dict[str, Any]]:
+def run(names: Sequence[str], limit: float = LIMIT) -> Iterator[dict[str, Any]]:
     """The record of each, as plain values.
 
     Args:
-        cases: what is tried.
+        names: what is tried.
         limit: seconds that one explanation with its check may take.
     """
-    for case in cases:
+    for case in (CASES[name] for name in names):
         start = time.monotonic()
         record = (
             {"name": case.name, "not_tried": case.not_tried, "verdict": "not_tried"}
             if case.not_tried
-            else _apart(case, limit)
+            else _apart(case.name, limit)
         )
         yield {**record, "seconds": round(time.monotonic() - start, 1)}
 
 
-def _apart(case: Case, limit: float) -> dict[str, Any]:
-    """In a forked process, which sends each step's finding as soon as it has it."""
-    mine, theirs = multiprocessing.get_context("fork").Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=_work, args=(case, theirs), daemon=True)
+def _apart(name: str, limit: float) -> dict[str, Any]:
+    """In a process of its own, which sends each step's finding as soon as it has it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.architectures.cases"])
+    mine, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(name, theirs), daemon=True)
     process.start()
     theirs.close()
-    record: dict[str, Any] = {"name": case.name}
+    record: dict[str, Any] = {"name": name}
     step = "build"
     try:
         while mine.poll(limit if step != "check" else CHECK):
@@ -72,9 +77,10 @@ def _apart(case: Case, limit: float) -> dict[str, Any]:
     return _overall(record)
 
 
-def _work(case: Case, out: Connection) -> None:
+def _work(name: str, out: Connection) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    case = CASES[name]
     try:
         model = case.model()
         call, low = case.calls(model)
