@@ -73,7 +73,8 @@ def token_axes(state: Tensor, rows: int, changed: Tensor | None, block: nn.Modul
         AmbiguousAxesError: several readings fit, as all tokens differ from their baselines.
         ValueError: the axes cannot be told, naming the shape.
     """
-    candidates = _candidates(state, rows, None if changed is None else changed.shape[1])
+    tokens_first = any(isinstance(m, nn.MultiheadAttention) and not m.batch_first for m in block.modules())
+    candidates = _candidates(state, rows, None if changed is None else changed.shape[1], tokens_first)
     if state.dim() == 4:
         candidates = [c for c in candidates if c.order[-1] == _width_axis(state, block)]
     if len(candidates) > 1 and changed is not None:
@@ -89,8 +90,11 @@ def token_axes(state: Tensor, rows: int, changed: Tensor | None, block: nn.Modul
     )
 
 
-def _candidates(state: Tensor, rows: int, tokens: int | None) -> list[TokenAxes]:
-    """Every reading that the sizes allow, the usual one first."""
+def _candidates(state: Tensor, rows: int, tokens: int | None, tokens_first: bool) -> list[TokenAxes]:
+    """Every reading that the sizes allow, the usual one first.
+
+    Without the number of tokens, [T,N,D] may as well be windows [B*W,T,D]; the block's attention has to say so.
+    """
     shape = state.shape
     if state.dim() == 2:
         places = shape[0] // rows if rows and shape[0] % rows == 0 else 0
@@ -104,7 +108,7 @@ def _candidates(state: Tensor, rows: int, tokens: int | None) -> list[TokenAxes]
     orders = [(0, 1, 2), (1, 0, 2), (0, 2, 1)]
     found = [TokenAxes(order, (shape[order[1]],)) for order in orders if shape[order[0]] == rows]
     exact = [c for c in found if c.places == (tokens,)]
-    return exact or found[:1]
+    return exact or [c for c in found if c.plain or (tokens is None and tokens_first and c.rows_axis == 1)][:1]
 
 
 def _pattern(tokens: Tensor, changed: Tensor) -> bool:

@@ -113,14 +113,108 @@ class Merging(Linear):
         return self.head(self.blocks[1](self.blocks[0](h)[:, ::2]).sum(1))
 
 
-class Longer(Linear):
-    """Adds a token of its own."""
+class Shorter(Linear):
+    """Drops the last token."""
 
     def forward(self, input_ids):
-        h = self.words(torch.cat([input_ids, input_ids[:, :1]], 1))
+        h = self.words(input_ids)[:, :-1]
         for block in self.blocks:
             h = block(h)
         return self.head(h.sum(1))
+
+
+class Listless(nn.Module):
+    """A bag of words without blocks."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.head = nn.Embedding(60, 8), nn.Linear(8, 3)
+
+    def forward(self, input_ids):
+        return self.head(self.words(input_ids).mean(1))
+
+
+class Hashed(Linear):
+    """Looks its words up by a hash of their ids."""
+
+    def forward(self, input_ids):
+        return super().forward(input_ids * 7 % 60)
+
+
+class Noisy(Linear):
+    """Draws random numbers in its head."""
+
+    def forward(self, input_ids):
+        return super().forward(input_ids) + torch.rand(len(input_ids), 1)
+
+
+class Folded(Linear):
+    """Folds pairs of tokens into the axis of inputs before each block."""
+
+    def forward(self, input_ids):
+        h = self.words(torch.cat([input_ids, input_ids], 1)).unflatten(1, (-1, 2)).flatten(0, 1)
+        for block in self.blocks:
+            h = block(h)
+        return self.head(h.unflatten(0, (len(input_ids), -1)).sum((1, 2)))
+
+
+class Widthless(Linear):
+    """Keeps its states on a grid, in blocks that do not tell the axis of width."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Tanh()) for _ in range(2))
+
+    def forward(self, input_ids):
+        h = self.words(input_ids)[:, :, None]
+        for block in self.blocks:
+            h = block(h)
+        return self.head(h.sum((1, 2)))
+
+
+class Pooling(Merging):
+    """A block that halves its tokens itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.MaxPool1d(2), nn.MaxPool1d(2)])
+
+    def forward(self, input_ids):
+        h = self.words(input_ids)
+        for block in self.blocks:
+            h = block(h)
+        return h.sum(1)
+
+
+def two_heads():
+    """A BERT whose answer is that of another one too."""
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.other = copy.deepcopy(tiny("bert")), copy.deepcopy(tiny("bert"))
+
+        def forward(self, input_ids, attention_mask=None):
+            return self.one(input_ids, attention_mask).logits + self.other(input_ids, attention_mask).logits
+
+    return Both()
+
+
+def moody():
+    """A BERT that answers otherwise than its own modules do."""
+    model = copy.deepcopy(tiny("bert"))
+
+    def call(self, *args, **kwargs):
+        out = nn.Module.__call__(self, *args, **kwargs)
+        out.logits = out.logits + 1 if self is model else out.logits
+        return out
+
+    model.__class__ = type("Moody", (type(model),), {"__call__": call})
+    return model
+
+
+def failing():
+    return {"input_ids": X["input_ids"], "token_type_ids": torch.full_like(X["input_ids"], 9)}
 
 
 def replaced():
@@ -169,7 +263,15 @@ CASES = [
     (TypeError, lambda: explain("bert-base-uncased", X)),
     (ValueError, lambda: explain(FullyShardedDataParallel(), X)),
     (ValueError, lambda: explain(replaced(), X)),
-    (ValueError, lambda: explain(Linear(), X)),
+    (ValueError, lambda: explain(Listless(), X["input_ids"], baselines=0)),
+    (ValueError, lambda: explain(moody(), X)),
+    (ValueError, lambda: explain(Noisy(), X["input_ids"], baselines=0, **LINEAR)),
+    (ValueError, lambda: explain(Hashed(), X["input_ids"], baselines=3, **LINEAR)),
+    (ValueError, lambda: explain(Folded(), X["input_ids"], baselines=0, **LINEAR)),
+    (ValueError, lambda: explain(Widthless(), X["input_ids"], baselines=0, **LINEAR)),
+    (ValueError, lambda: explain(Pooling(), X["input_ids"], baselines=0, **LINEAR)),
+    (ValueError, lambda: explain(two_heads(), X, engine="native")),
+    (ValueError, bert(failing())),
     (ValueError, lambda: explain(autoencoder(), P)),
     (
         ValueError,
@@ -212,7 +314,7 @@ CASES = [
     (ValueError, vit({"pixel_values": torch.ones(1, 3)})),
     (ValueError, vit(P * float("nan"))),
     (ValueError, bert({k: v.to("meta") for k, v in X.items()})),
-    (ValueError, lambda: explain(Longer(), X["input_ids"], baselines=0, **LINEAR)),
+    (ValueError, lambda: explain(Shorter(), X["input_ids"], baselines=0, **LINEAR)),
     (TypeError, lambda: Explainer(tiny("bert"), step=3)),
     (ValueError, bert(method="lime")),
     (TypeError, bert(method=3)),
@@ -240,7 +342,7 @@ CASES = [
     (ValueError, bert(engine="native", method="conductance")),
     (ValueError, bert(backend="opencl")),
     (RuntimeError, bert(backend="cuda")),
-    (ValueError, lambda: explain(altered(), X)),
+    (ValueError, lambda: explain(altered(), X, engine="native")),
     (ValueError, bert(left_padded(), engine="native")),
     (ValueError, bert(dtype=torch.int8)),
     (ValueError, bert(memory_budget=100)),
