@@ -99,6 +99,7 @@ _SETTINGS: Kinds = {
     "fusion": (_or_null(_is_mapping), "an object or null"),
     "not_native": _NAME,
     "multi_label": _FLAG,
+    "returns": _NAME,
 }
 
 

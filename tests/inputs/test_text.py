@@ -12,7 +12,7 @@ import torch
 from helpers.real_models import minilm_tokenizer, minilm_topics, seeded
 from helpers.tiny_models import ids, tiny
 
-from calig_fast import Explainer, explain
+from calig_fast import Attribution, Explainer, explain
 
 QUICK = "gradient_x_input"
 NODES = {"quadrature": "corrected_trapezoid", "n_steps": 4}
@@ -226,13 +226,15 @@ def test_left_padding_moves_the_words_with_their_tokens():
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_pair_names_the_words_of_both_texts(reader):
+def test_a_pair_names_the_words_of_both_texts(reader, tmp_path):
     explainer = readers()[reader]
     a = explainer(("The café costs", "naïve Überraschung"))
     assert words(a) == ["The", "café", "costs", "naïve", "Überraschung"]
     assert {(w.start, w.end) for w in a.words[0]} == {(-1, -1)}
     assert a.texts[0].text is None
     assert [w.part for w in a.words[0]] == [0, 0, 0, 1, 1]
+    a.save(tmp_path / "pair")
+    assert Attribution.load(tmp_path / "pair").words == a.words
     both = explainer([("The café costs", "naïve Überraschung"), ["The", "owner of the café"]])
     assert both.texts[0] == a.texts[0]
     assert words(both, 1) == ["The", "owner", "of", "the", "café"]
