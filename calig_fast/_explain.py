@@ -8,15 +8,17 @@ from dataclasses import fields, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from ._options import ExplainOptions, Options
 from ._pipeline import Memory, Pipeline
 from ._utils.warn import renamed_argument
+from .inputs import source
+from .inputs.classes import numbered
 from .inputs.modality import modality_of
 from .inputs.prepare import read
-from .inputs.target import logits_of
+from .inputs.target import check_output, logits_of
 from .model import checks, families
 from .model.block_search import find_blocks
 from .model.clone import unwrap
@@ -27,8 +29,8 @@ from .results.attribution import Attribution
 
 @renamed_argument("tokenizer", "processor")
 def explain(
-    model: nn.Module,
-    inputs: Any,
+    model: Any,
+    inputs: Any = None,
     processor: Any = None,
     *,
     encoder: Encoder | None = None,
@@ -43,16 +45,18 @@ def explain(
     The model is explained in evaluation mode, whatever its mode, and is not changed.
 
     Args:
-        model: a Hugging Face or timm classifier, or any model with `layers=` naming its blocks.
-        inputs: a tokenizer's output, a dict of tensors, ids [T] or [B,T], pixels [C,H,W] or [B,C,H,W]; with a
-            tokenizer or processor also text, a list of texts, a pair (a tuple), a list of pairs, pictures (PIL images,
-            paths, NumPy arrays, uint8 tensors) or a list of them.
+        model: a Hugging Face or timm classifier, a transformers pipeline or a cross-encoder that holds one, or any
+            model with `layers=` naming its blocks.
+        inputs: a tokenizer's output, a dict of tensors and plain values, a list of these, ids [T] or [B,T], features
+            [T,F] or [B,T,F], pixels [C,H,W] or [B,C,H,W]; with a tokenizer or processor also text, a pair (a tuple), a
+            list, column or iterator of these, pictures (PIL images, paths, NumPy arrays, uint8 tensors) or a list of
+            them.
         processor: tokenizer or image processor; names tokens and words, finds special tokens, takes text and pictures.
         encoder: the blocks of a model that no family knows; `layers` may name them instead.
         **options: the arguments that follow, by name.
-        target: class to explain: None (the predicted one), an int, or B of them; pairs for output="contrast". Several
-            of each input, [[0, 3], [1, 2]], or "all" for every class, share one forward pass and give one row each,
-            rows of one input side by side; `source[b]` is the input that row b explains.
+        target: class to explain: None (the predicted one), an int or a name of `config.id2label`, or B of them; pairs
+            for output="contrast". Several of each input, [[0, 3], [1, 2]], or "all" for every class, share one forward
+            pass and give one row each, rows of one input side by side; `source[b]` is the input that row b explains.
         baselines: the baseline x'. Text: "pad" (default), "mask", "unk", "zero_embedding", an id or embeddings, in the
             place of content; ids in the place of everything; "zeros", a zero hidden state at each layer. Images: "blur"
             (default), "mean", "black", "zeros", pixels.
@@ -112,17 +116,18 @@ class Explainer:
     @renamed_argument("tokenizer", "processor")
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         processor: Any = None,
         *,
         encoder: Encoder | None = None,
         **options: Unpack[ExplainOptions],
     ) -> None:
-        checks.model(model)
-        self.model = model
-        self.processor = processor
+        self._source = source.opened(model, processor)
+        checks.model(self._source.model)
+        self.model: nn.Module = self._source.model
+        self.processor = self._source.processor
         self.settings = _settings(Options(), options)
-        self._inner = unwrap(model)
+        self._inner = unwrap(self.model)
         names = self.settings.block_names()
         if encoder is not None:
             found: Encoder | None = families.given(self._inner, encoder)
@@ -143,19 +148,23 @@ class Explainer:
         if "layers" in options and Options(layers=options["layers"]).block_names() is not None:
             raise ValueError("layers: names of blocks belong to the Explainer's constructor; a call takes indices")
         settings = _settings(self.settings, options)
+        check_output(settings.output, self._inner)
         with _inference_context(self._inner):
-            self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs))
+            inputs = self._source.inputs(inputs)
+            convolves = any(isinstance(m, nn.Conv2d) for m in self._inner.modules())
+            self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))
             batch = read(inputs, self._inner, self.encoder, self.processor)
             hooks, own = self._memory.own.of(self.model, self._inner, batch.call)
             if not self.encoder.blocks:
                 tokens = None if batch.texts is None else batch.mask.shape[1]
                 self.encoder = replace(self.encoder, blocks=find_blocks(self._inner, batch.call, tokens))
-            chosen = settings.with_modality_defaults(images=batch.texts is None)
+            chosen = replace(settings, target=numbered(settings.target, self._inner))
+            chosen = chosen.with_modality_defaults(images=batch.texts is None)
             with self._memory.workspace() as workspace:
                 pipeline = Pipeline(self._inner, self.encoder, chosen, self._memory, workspace, hooks=hooks)
                 found = pipeline.explain(batch)
             if own is not None:
-                wanted = logits_of(own)
+                wanted = logits_of(own, len(batch))
                 if wanted is not None and found.source is not None:
                     wanted = wanted[found.source.to(wanted.device)]
                 check_logits(wanted, found.logits, (next(self._inner.parameters()).dtype, pipeline.engine.dtype))
@@ -165,6 +174,11 @@ class Explainer:
 def _settings(base: Options, options: Mapping[str, Any]) -> Options:
     known = {f.name for f in fields(Options)}
     unknown = sorted(set(options) - known)
+    if any(isinstance(options[name], Tensor) for name in unknown):
+        raise TypeError(
+            f"inputs: {unknown} are no options; pass the mapping itself, explain(model, batch), not "
+            "explain(model, **batch)"
+        )
     if unknown:
         raise TypeError(f"unknown option {unknown}; expected some of {sorted(known)}")
     return replace(base, **options)

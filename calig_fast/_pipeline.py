@@ -22,7 +22,7 @@ from .engines.native.verify import NotTheModelError
 from .engines.native.workspace import Workspace
 from .inputs.baseline import Reference, reference, take
 from .inputs.prepare import Inputs
-from .inputs.target import Target, is_multi_label, per_input, scalars
+from .inputs.target import Target, is_multi_label, per_input, returns, scalars
 from .methods.base import Signals
 from .methods.fusion import Fusion, context_map
 from .methods.score_error import LayerErrors, allowed, combined, score_errors
@@ -231,7 +231,12 @@ class Pipeline:
                 images=batch.shown,
                 labels=_labels(self.model, ends),
                 method=method.name,
-                settings=replace(described, not_native=self.not_native, multi_label=is_multi_label(engine.tap.model)),
+                settings=replace(
+                    described,
+                    not_native=self.not_native,
+                    multi_label=is_multi_label(engine.tap.model),
+                    returns=returns(engine.tap.model, ends.logits),
+                ),
                 engine=engine.name,
                 backend=ops.resolve(settings.backend, ends.hidden[0].flatten(0, 1).float()),
                 maps=_context_maps(one, method.fusion) if settings.return_maps and method.fusion else None,
@@ -256,7 +261,8 @@ class Pipeline:
         if compared is not None and other is not None and compared.words is not None:
             changed = changed_tokens(batch, compared)
             if batch.embeds is not None:
-                other = {**other, batch.embeds: compared.words(call[batch.embeds], engine.tap.lookup)}
+                made = compared.words(call[batch.embeds], lambda ids: engine.tap.lookup(ids))
+                other = {**other, batch.embeds: made}
             elif compared.ids is not None and reads_ids_twice(self.model):
                 # the decoder reads the text too: its own copy is replaced with the encoder's, and counted as a bypass
                 other = {**other, batch.ids_name: compared.ids}

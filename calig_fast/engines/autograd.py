@@ -80,7 +80,7 @@ class AutogradEngine:
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
             both, replacement = problem.both()
             record = self.tap.record(both, problem.maps is not None, replacement, problem.changed)
-            z = logits_of(record.output)
+            z = logits_of(record.output, len(record.hidden[0]))
             z = None if z is None else z[:batch].detach()
             scalars = problem.resolve(z)
             index = torch.arange(batch, device=record.hidden[0].device)

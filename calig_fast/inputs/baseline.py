@@ -48,8 +48,8 @@ def reference(baselines: Any, inputs: Inputs) -> Reference:
         TypeError: something else.
     """
     names = TEXT if inputs.ids is not None or inputs.embeds is not None else IMAGE
-    if baselines is None:
-        baselines = names[0]
+    if baselines is None:  # features without words have no padding id
+        baselines = "zero_embedding" if inputs.embeds is not None and inputs.vocabulary is None else names[0]
     if isinstance(baselines, str) and baselines not in names:
         kind = "text" if names is TEXT else "images"
         raise ValueError(f"baselines: {baselines!r} is not one of {names} for {kind}, nor a tensor of your own")

@@ -3,31 +3,95 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .._utils.warn import warn
 
 OutputFunction = Callable[..., Tensor]
 Output = str | OutputFunction
 KINDS = ("logit", "log_prob", "prob", "contrast")
 
 
-def logits_of(output: Any) -> Tensor | None:
-    """The logits in a model's output, or None if it holds none."""
-    if isinstance(output, Tensor):
-        return output
-    found = getattr(output, "logits", None)
-    if found is None and isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
-        found = output[0]
-    return found if isinstance(found, Tensor) else None
+def logits_of(output: Any, rows: int | None = None) -> Tensor | None:
+    """The logits in what a model returned, or None where it holds none.
+
+    A tensor, `logits` by name, the one [B,C] of a plain dict or a dataclass, or the first of a tuple that is no loss.
+    One number a row is one logit, [B,1].
+
+    Args:
+        output: what the model returned.
+        rows: rows of the call, None where that is not known.
+    """
+    found = output if isinstance(output, Tensor) else _inside(output)
+    if found is None or found.dim() > 1:
+        return found
+    return found.reshape(rows, -1) if rows and found.numel() % rows == 0 else found.reshape(-1, 1)
+
+
+def _inside(output: Any) -> Tensor | None:
+    """The logits in a container."""
+    found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    if isinstance(found, Tensor):
+        return found
+    if isinstance(output, tuple | list):
+        return next((v for v in output if isinstance(v, Tensor) and v.is_floating_point() and v.dim() > 0), None)
+    plain = isinstance(output, dict) and not hasattr(output, "to_tuple")  # a library's own output names its logits
+    if plain or (is_dataclass(output) and not isinstance(output, Mapping)):
+        values = output.values() if isinstance(output, dict) else [getattr(output, f.name) for f in fields(output)]
+        numbers = [v for v in values if isinstance(v, Tensor) and v.is_floating_point()]
+        tables = [v for v in numbers if v.dim() == 2] or [v for v in numbers if v.dim() == 1]
+        return tables[0] if len(tables) == 1 else None
+    return None
+
+
+def returns(model: Any, logits: Tensor | None) -> str:
+    """ "probabilities" or "values" (of a regression) where that is what a model returns, "" for logits.
+
+    Args:
+        model: the model, for its configuration.
+        logits: [B,C] of some inputs, or None.
+    """
+    if logits is None or logits.dim() != 2 or is_multi_label(model):
+        return ""
+    config = getattr(model, "config", None)
+    problem = getattr(config, "problem_type", None)
+    if problem == "regression":
+        return "values"
+    if logits.shape[1] == 1:  # the usual meaning of one output without a name, also at Hugging Face
+        names = [str(name) for name in dict(getattr(config, "id2label", None) or {}).values()]
+        return "values" if problem is None and names in ([], ["LABEL_0"]) else ""
+    return "probabilities" if _sums_to_one(logits) else ""
+
+
+def _sums_to_one(z: Tensor) -> bool:
+    """Return True where every row is a distribution: the model holds its own softmax."""
+    slack = max(1e-4, 8 * torch.finfo(z.dtype).eps)
+    sums = z.double().sum(1)
+    return z.shape[1] > 1 and bool((z >= 0).all()) and bool(((sums - 1).abs() <= slack).all())
 
 
 def is_multi_label(model: Any) -> bool:
     """Return True if the model's configuration says that its classes are independent."""
     return getattr(getattr(model, "config", None), "problem_type", None) == "multi_label_classification"
+
+
+def check_output(kind: Output, model: Any) -> None:
+    """Raise where a probability is asked of a regression.
+
+    Raises:
+        ValueError: it is.
+    """
+    problem = getattr(getattr(model, "config", None), "problem_type", None)
+    if problem == "regression" and isinstance(kind, str) and kind in {"prob", "log_prob"}:
+        raise ValueError(
+            f'output: {kind!r} is of classes, and the model is a regression (config.problem_type); use output="logit", '
+            "the value itself"
+        )
 
 
 @dataclass(frozen=True)
@@ -40,12 +104,14 @@ class Target:
         target: [B] classes, [B,2] pairs for a contrast, or None with the caller's function.
         multi_label: classes are independent (sigmoid), not exclusive (softmax).
         first: number of the batch's first input among all the caller's, added to the rows that its function gets.
+        normalised: the model returns probabilities, so that none are made of them.
     """
 
     kind: Output
     target: Tensor | None
     multi_label: bool = False
     first: int = 0
+    normalised: bool = False
 
     def __call__(self, output: Any, rows: Tensor) -> Tensor:
         """F of every row of a batch.
@@ -68,7 +134,7 @@ class Target:
                     f"output: the function must return a tensor [N] = [{len(rows)}], one scalar a row; got {came}"
                 )
             return found
-        z, target = logits_of(output), self.target
+        z, target = logits_of(output, len(rows)), self.target
         if z is None or target is None:
             raise RuntimeError("a scalar of the logits was asked of a model without logits")
         if self.kind == "contrast":
@@ -77,6 +143,9 @@ class Target:
         chosen = target[rows][:, None]
         if self.kind == "logit":
             return z.gather(1, chosen)[:, 0]
+        if self.normalised:
+            chance = z.gather(1, chosen)[:, 0]
+            return chance if self.kind == "prob" else chance.clamp_min(torch.finfo(z.dtype).tiny).log()
         if z.shape[1] == 1 or self.multi_label:
             log = torch.nn.functional.logsigmoid(z).gather(1, chosen)[:, 0]
         else:
@@ -118,7 +187,13 @@ def scalars(kind: Output, target: Any, logits: Tensor | None, multi_label: bool,
     check_finite(z, first)
     found = _pairs(target, z) if kind == "contrast" else _classes(target, z)
     several = found.unbind(1) if found.dim() > (2 if kind == "contrast" else 1) else (found,)
-    return [Target(kind, one, multi_label, first) for one in several]
+    normalised = not multi_label and _sums_to_one(z)
+    if normalised:
+        warn(
+            'model: it returns probabilities (each row sums to 1), so no softmax is applied to them; output="logit" '
+            'explains the probability itself, and output="log_prob" its logarithm'
+        )
+    return [Target(kind, one, multi_label, first, normalised) for one in several]
 
 
 def check_finite(z: Tensor, first: int = 0) -> None:

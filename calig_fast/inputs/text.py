@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import math
+import threading
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,10 @@ from torch import Tensor, nn
 
 from .._utils.warn import warn
 from ..results.tokens import Text, Word
+from .rows import collated
 
 Pair = tuple[str, str]
+_lock = threading.RLock()
 _PIECE_STARTS = ("\u2581", "\u0120")  # how sentencepiece and byte-level BPE mark a piece that starts a word
 
 
@@ -38,48 +43,100 @@ class Encoded:
         return self.parts[index][0] if len(self.parts[index]) == 1 else None
 
 
-def encode(inputs: str | Sequence[Any], tokenizer: Any, longest: int | None) -> Encoded:
+def encode(
+    inputs: str | Sequence[Any], tokenizer: Any, longest: int | None, padding: int = 0, side: str | None = None
+) -> Encoded:
     """Tokenise text, a list of texts, a pair (a tuple of two), or a list of pairs.
 
     Args:
         inputs: the text.
         tokenizer: a Hugging Face tokenizer.
         longest: most tokens the model reads; longer text is cut, with a warning, and the cut is reported.
+        padding: id that pads a batch where the tokenizer has no padding token.
+        side: side of the padding, None for the tokenizer's.
 
     Raises:
         TypeError: no tokenizer, something that is no text, or texts mixed with pairs.
         ValueError: no text at all.
     """
-    one = isinstance(inputs, str) or (isinstance(inputs, tuple) and len(inputs) == 2)
+    one = isinstance(inputs, str) or (isinstance(inputs, tuple) and _is_pair(inputs))
     rows: list[Any] = [inputs] if one else list(inputs)
-    for row in rows:
-        pair = isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(part, str) for part in row)
-        if not isinstance(row, str) and not pair:
-            raise TypeError(f"inputs: expected texts or pairs of texts, got {type(row).__name__}")
-    if len({isinstance(row, str) for row in rows}) > 1:
-        raise TypeError("inputs: expected texts or pairs of texts, got both in one list; explain them in two calls")
+    _check_rows(rows)
     if tokenizer is None or not callable(tokenizer):
         raise TypeError(
             'inputs: text needs a tokenizer; pass tokenizer=, or tokenizer(text, return_tensors="pt") instead of text'
         )
+    limit = min(longest or 10**9, getattr(tokenizer, "model_max_length", None) or 10**9)
+    parts = tuple((str(row),) if isinstance(row, str) else tuple(map(str, row)) for row in rows)
+    first = [part[0] for part in parts]
+    second = None if len(parts[0]) == 1 else [part[1] for part in parts]
+    with _lent(tokenizer):
+        lengths = [len(ids) for ids in tokenizer(first, second, truncation=False, verbose=False)["input_ids"]]
+        cut = tuple(max(0, n - limit) for n in lengths)
+        options = {"truncation": any(cut), "max_length": limit if any(cut) else None}
+        if getattr(tokenizer, "pad_token_id", 0) is None:
+            encodings = [
+                tokenizer(text, None if second is None else second[i], verbose=False, **options)
+                for i, text in enumerate(first)
+            ]
+            encoding: Any = collated(encodings, padding)
+        else:
+            sided = {} if side is None else {"padding_side": side}
+            encoding = tokenizer(first, second, return_tensors="pt", padding=True, **options, **sided)
+    if any(cut) and side is None:
+        which = ", ".join(f"input {i} has {n} tokens" for i, n in enumerate(lengths) if cut[i])
+        warn(f"the model reads {limit} tokens and {which}; the rest is cut")
+    return Encoded(encoding, parts, cut)
+
+
+def _check_rows(rows: list[Any]) -> None:
+    """Raise where something is no text, and no pair of texts where others are.
+
+    Raises:
+        TypeError: naming the inputs.
+        ValueError: no text at all.
+    """
     if not rows:
         raise ValueError("inputs: the batch is empty; pass at least one text")
+    strange = {i: row for i, row in enumerate(rows) if not isinstance(row, str) and not _is_pair(row)}
+    if strange:
+        kinds = sorted({_kind(row) for row in strange.values()})
+        raise TypeError(
+            f"inputs: expected texts or pairs of texts, got {', '.join(kinds)} at input {list(strange)[:10]}; leave "
+            "these out, or write them as text"
+        )
+    if len({isinstance(row, str) for row in rows}) > 1:
+        raise TypeError("inputs: expected texts or pairs of texts, got both in one list; explain them in two calls")
     blank = [i for i, row in enumerate(rows) if not (row.strip() if isinstance(row, str) else any(map(str.strip, row)))]
     if blank:
         raise ValueError(f"inputs: input {blank} is empty; pass text with a word in it")
-    limit = min(longest or 10**9, getattr(tokenizer, "model_max_length", None) or 10**9)
-    parts = tuple((row,) if isinstance(row, str) else tuple(row) for row in rows)
-    first = [part[0] for part in parts]
-    second = None if len(parts[0]) == 1 else [part[1] for part in parts]
-    lengths = [len(ids) for ids in tokenizer(first, second, truncation=False, verbose=False)["input_ids"]]
-    cut = tuple(max(0, n - limit) for n in lengths)
-    if any(cut):
-        which = ", ".join(f"input {i} has {n} tokens" for i, n in enumerate(lengths) if cut[i])
-        warn(f"the model reads {limit} tokens and {which}; the rest is cut")
-    encoding = tokenizer(
-        first, second, return_tensors="pt", padding=True, truncation=any(cut), max_length=limit if any(cut) else None
-    )
-    return Encoded(encoding, parts, cut)
+
+
+def _is_pair(row: Any) -> bool:
+    return isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(part, str) for part in row)
+
+
+def _kind(row: Any) -> str:
+    return "NaN" if isinstance(row, float) and math.isnan(row) else type(row).__name__
+
+
+@contextlib.contextmanager
+def _lent(tokenizer: Any) -> Iterator[None]:
+    """A tokenizer for one thread at a time, its truncation and padding left as they were.
+
+    A fast tokenizer keeps both in a state that all its users share.
+    """
+    with _lock:
+        shared = getattr(tokenizer, "_tokenizer", None)
+        known = hasattr(shared, "enable_truncation") and hasattr(shared, "enable_padding")
+        before = (shared.truncation, shared.padding) if shared is not None and known else None
+        try:
+            yield
+        finally:
+            if shared is not None and before is not None:
+                truncation, padding = before
+                shared.no_truncation() if truncation is None else shared.enable_truncation(**truncation)
+                shared.no_padding() if padding is None else shared.enable_padding(**padding)
 
 
 def local_tokenizer(model: nn.Module) -> Any:
@@ -120,9 +177,12 @@ def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Te
         if found.shape != mask.shape:
             raise ValueError(f"inputs: expected special_tokens_mask {list(mask.shape)}, got {list(found.shape)}")
         return (found != 0) & mask
-    kept = _kept(source, ids)
+    kept = _kept(source, ids, mask)
     if kept is not None:
-        return (torch.tensor([e.special_tokens_mask for e in kept], device=mask.device) != 0) & mask
+        out = torch.zeros_like(mask)
+        for b, encoding in enumerate(kept):
+            out[b, : len(encoding.ids)] = torch.tensor(encoding.special_tokens_mask, device=mask.device) != 0
+        return out & mask
     if ids is None:
         return torch.zeros_like(mask)
     if tokenizer is not None and hasattr(tokenizer, "all_special_ids"):
@@ -139,10 +199,10 @@ def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Te
 
 
 def texts(
-    source: Any, ids: Tensor | None, mask: Tensor, special: Tensor, tokenizer: Any, encoded: Encoded | None
+    source: Any, ids: Tensor | None, mask: Tensor, special: Tensor, *, tokenizer: Any, encoded: Encoded | None
 ) -> tuple[Text, ...]:
     """Names of the tokens of every input, and the words they make up."""
-    kept = _kept(source, ids)
+    kept = _kept(source, ids, mask)
     out = []
     for b in range(len(mask)):
         real = mask[b].nonzero().flatten().tolist()
@@ -157,13 +217,15 @@ def texts(
     return tuple(out)
 
 
-def _kept(source: Any, ids: Tensor | None) -> list[Any] | None:
+def _kept(source: Any, ids: Tensor | None, mask: Tensor) -> list[Any] | None:
     """The encodings that a fast tokenizer kept of each input, if they belong to these ids."""
     kept = getattr(source, "encodings", None)
     if not kept or ids is None or len(kept) != len(ids):
         return None
-    same = all(e.ids == row for e, row in zip(kept, ids.tolist(), strict=True))
-    return list(kept) if same else None
+    for e, row, real in zip(kept, ids.tolist(), mask.tolist(), strict=True):
+        if e.ids != row[: len(e.ids)] or any(real[len(e.ids) :]):  # encodings that were padded later end before the row
+            return None
+    return list(kept)
 
 
 def _names(ids: Tensor | None, real: list[int], tokenizer: Any) -> list[str]:
@@ -171,7 +233,8 @@ def _names(ids: Tensor | None, real: list[int], tokenizer: Any) -> list[str]:
         return [f"[{t}]" for t in real]
     values = [int(ids[t]) for t in real]
     if tokenizer is not None and hasattr(tokenizer, "convert_ids_to_tokens"):
-        return [str(name) for name in tokenizer.convert_ids_to_tokens(values)]
+        with contextlib.suppress(OverflowError, IndexError, KeyError):  # ids of another vocabulary
+            return [str(name) for name in tokenizer.convert_ids_to_tokens(values)]
     return [f"#{value}" for value in values]
 
 
@@ -188,7 +251,8 @@ def _words_kept(encoding: Any, real: list[int], parts: tuple[str, ...], tokenize
             groups.append(((sequence, word), [t]))
     if not parts:
         return tuple(
-            Word(_joined([encoding.tokens[t] for t in pieces], tokenizer), tuple(pieces)) for _, pieces in groups
+            Word(_joined([encoding.tokens[t] for t in pieces], tokenizer), tuple(pieces), part=sequence or 0)
+            for (sequence, _), pieces in groups
         )
     words = []
     for sequence, text in enumerate(parts):
@@ -196,7 +260,7 @@ def _words_kept(encoding: Any, real: list[int], parts: tuple[str, ...], tokenize
         kept = [(encoding.offsets[pieces[0]][0], encoding.offsets[pieces[-1]][1]) for pieces in mine]
         for pieces, (start, end) in zip(mine, _places(text, kept), strict=True):
             place = (start, end) if len(parts) == 1 else (-1, -1)
-            words.append(Word(text[start:end], tuple(pieces), *place))
+            words.append(Word(text[start:end], tuple(pieces), *place, part=sequence))
     return tuple(words)
 
 

@@ -134,7 +134,7 @@ def max_sensitivity(
     call, moving = continuous(running, encoder.embedding, batch)
 
     def explained(owners: Tensor, added: Tensor | None) -> tuple[Tensor, Tensor]:
-        some = {k: v[owners.to(v.device)] for k, v in call.items()}
+        some = {k: v[owners.to(v.device)] if isinstance(v, Tensor) and v.dim() else v for k, v in call.items()}
         if added is not None:
             some[moving] = some[moving] + added.to(some[moving])
         found = call_explainer(explainer, running, some.get("", some), classes[owners], processor)

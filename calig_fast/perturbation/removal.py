@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..inputs import source
 from ..inputs.baseline import IMAGE, TEXT, Lookup, reference, take
 from ..inputs.prepare import Inputs, read
 from ..model import checks, families
+from ..model.call import has_rows, rows_of
 from ..model.clone import share_weights, unwrap
 from ..model.encoder import Encoder
 from ..results.tokens import Grid
@@ -34,13 +36,15 @@ def opened(
     Raises:
         ValueError, TypeError: a model or inputs that `explain` refuses too; a model of no known family is taken.
     """
-    checks.model(model)
-    inner = unwrap(model)
+    found = source.opened(model, tokenizer)
+    checks.model(found.model)
+    inner = unwrap(found.model)
     encoder = families.find(inner) or families.named(inner, ())
     if layers is not None:
         encoder = families.named(inner, (layers,) if isinstance(layers, str) else layers)
     with torch.inference_mode(False):
-        return inner, encoder, read(inputs, inner, encoder, tokenizer)
+        batch = read(found.inputs(inputs), inner, encoder, found.processor)
+        return inner, encoder, batch
 
 
 def ready(model: nn.Module, batch: Inputs) -> tuple[nn.Module, Inputs]:
@@ -48,7 +52,7 @@ def ready(model: nn.Module, batch: Inputs) -> tuple[nn.Module, Inputs]:
     with torch.inference_mode(False):
         running = share_weights(model, checks.compute_dtype(None, model))
     dtype = next(running.parameters()).dtype
-    call = {k: v.to(dtype) if v.is_floating_point() and v.dim() > 2 else v for k, v in batch.call.items()}
+    call = {k: v.to(dtype) if _is_wide(v) else v for k, v in batch.call.items()}
     return running, replace(batch, call=call)
 
 
@@ -103,7 +107,8 @@ class Remover:
         self.model, batch = ready(inner, batch)
         self.batch, self.removal = batch, checked(removal, batch, self.text)
         accepted = {*inspect.signature(inner.forward).parameters, *batch.call}
-        self._accepts_mask = "attention_mask" in accepted and "" not in batch.call
+        # a decoder that knows no padding id reads the last token of a row, padding or not
+        self._accepts_mask = "attention_mask" in accepted and "" not in batch.call and batch.padding is not None
         self._words: Callable[[Tensor, Lookup], Tensor] | None = None
         self._embedding: Lookup | None = None
         if self.text and self.encoder.embedding is not None:
@@ -285,8 +290,13 @@ def _sizes(count: int, batch_size: int) -> list[int]:
     return [min(batch_size, count - first) for first in range(0, count, batch_size)]
 
 
-def _of_tokens(value: Tensor, batch: Inputs) -> bool:
-    return value.dim() >= 2 and value.shape[1] == batch.mask.shape[1]
+def _is_wide(value: Any) -> bool:
+    """Pixels and embeddings, which have the model's dtype."""
+    return has_rows(value) and value.is_floating_point() and value.dim() > 2
+
+
+def _of_tokens(value: Any, batch: Inputs) -> bool:
+    return has_rows(value) and value.dim() >= 2 and value.shape[1] == batch.mask.shape[1]
 
 
 def _each(removal: Any, rows: Tensor) -> Any:
@@ -298,7 +308,7 @@ def _each(removal: Any, rows: Tensor) -> Any:
 def _rows(batch: Inputs, rows: Tensor) -> Inputs:
     """Some of the inputs, in any order, without the data for views."""
     rows = rows.to(batch.mask.device)
-    call = {k: v[rows] for k, v in batch.call.items()}
+    call = rows_of(batch.call, rows)
     return replace(
         batch,
         call=call,

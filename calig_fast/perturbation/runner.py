@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..inputs.classes import numbered
 from ..inputs.prepare import Inputs
 from ..inputs.target import Output, Target, is_multi_label, logits_of, scalars
 from ..results.attribution import Attribution
@@ -82,6 +83,7 @@ def perturbation_runner(
     if target is None and isinstance(scores, Attribution) and not callable(output):
         target = _explained(scores, output)
     none = torch.zeros_like(removable)[:, None]
+    target = numbered(target, remover.model)
     answer = _answer(remover, output, target, none, grid, batch_size)
     return PerturbationRunner(remover, table, removable, grid, answer, batch_size)
 
@@ -106,15 +108,16 @@ def _answer(remover: Remover, output: Output, target: Any, none: Tensor, grid: G
     device = next(remover.model.parameters()).device
     if isinstance(target, Tensor):
         target = target.cpu()
-    classes = _only(scalars(kind, target, logits, several))
+    found = scalars(kind, target, logits, several)
+    classes = _only(found)
     if output == "accuracy":
         return _right(classes.to(device), several)
-    scalar = Target(kind, classes.to(device), several)
+    scalar = replace(found[0], target=classes.to(device))
     return lambda out, rows: scalar(_logits(out, rows), rows)
 
 
 def _logits(output: Any, rows: Tensor) -> Tensor:
-    found = logits_of(output)
+    found = logits_of(output, len(rows))
     if found is None or found.dim() != 2:
         came = "none" if found is None else list(found.shape)
         raise ValueError(
@@ -151,6 +154,7 @@ def explained_classes(model: nn.Module, batch: Inputs, target: Any) -> Tensor:
     running, batch = ready(model, batch)
     with torch.inference_mode(False), torch.no_grad():
         logits = _logits(run(running, batch.call), torch.arange(len(batch))).cpu()
+    target = numbered(target, model)
     found = scalars("logit", target.cpu() if isinstance(target, Tensor) else target, logits, is_multi_label(model))
     return _only(found)
 

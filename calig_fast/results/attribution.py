@@ -102,8 +102,11 @@ class Attribution:
 
     @property
     def probabilities(self) -> Tensor:
-        """[B,C] float64: softmax over the classes; sigmoid of a single logit, or of each of a multi-label model."""
-        return probabilities(self.logits, self.settings.multi_label)
+        """[B,C] float64: softmax over the classes; sigmoid of a single logit, or of each of a multi-label model.
+
+        What the model returned where that is probabilities; nan for a regression.
+        """
+        return probabilities(self.logits, self.settings.multi_label, self.settings.returns)
 
     @property
     def tokens(self) -> tuple[tuple[str, ...], ...] | None:

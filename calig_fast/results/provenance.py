@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-OPTIONAL = ("not_native", "multi_label")  # there when they say something
+OPTIONAL = ("not_native", "multi_label", "returns")  # there when they say something
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,6 +27,7 @@ class Provenance(Mapping[str, Any]):
         dtype: of the computation.
         not_native: the reason why the native engine did not run, "" where it did or was not asked for.
         multi_label: classes are independent of each other.
+        returns: "probabilities" or "values" (of a regression) where the model returns these, "" for logits.
         others: fields of another release that this one does not have.
     """
 
@@ -43,6 +44,7 @@ class Provenance(Mapping[str, Any]):
     dtype: str | None = None
     not_native: str = ""
     multi_label: bool = False
+    returns: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -88,6 +88,7 @@ _WORD: Kinds = {
     "tokens": (_is_list(_is_count), "a list of integers"),
     "start": _COUNT,
     "end": _COUNT,
+    "part": _COUNT,
 }
 _SETTINGS: Kinds = {
     **dict.fromkeys(("family", "baselines", "output", "quadrature", "certify", "dtype"), _NAME_OR_NULL),
@@ -98,6 +99,7 @@ _SETTINGS: Kinds = {
     "fusion": (_or_null(_is_mapping), "an object or null"),
     "not_native": _NAME,
     "multi_label": _FLAG,
+    "returns": _NAME,
 }
 
 
@@ -197,7 +199,7 @@ def _check_texts(texts: list[Any], mask: Tensor) -> None:
         if len(text["tokens"]) != count:
             raise ValueError(f"{where}: expected {count} tokens, as the mask has, got {len(text['tokens'])}")
         for word in text["words"]:
-            _object(f"a word of {where}", word, _WORD)
+            _object(f"a word of {where}", {"part": 0, **word}, _WORD)
             if any(not 0 <= t < places for t in word["tokens"]):  # padding may stand on the left
                 raise ValueError(f"{where}: a word has tokens {word['tokens']}, outside 0..{places - 1}")
 
@@ -239,5 +241,5 @@ def _lists(value: Any) -> Any:
 
 
 def _text(found: dict[str, Any]) -> Text:
-    words = tuple(Word(w["text"], tuple(w["tokens"]), w["start"], w["end"]) for w in found["words"])
+    words = tuple(Word(w["text"], tuple(w["tokens"]), w["start"], w["end"], w.get("part", 0)) for w in found["words"])
     return Text(tuple(found["tokens"]), words, found["text"], found["truncated"])

@@ -14,12 +14,14 @@ class Word:
         tokens: positions of its word pieces, indices into `Attribution.scores[b]`.
         start: first character in the input text, or -1 where the text is not known.
         end: one past the last character, or -1.
+        part: 0, or 1 for a word of the second text of a pair.
     """
 
     text: str
     tokens: tuple[int, ...]
     start: int = -1
     end: int = -1
+    part: int = 0
 
 
 @dataclass(frozen=True)

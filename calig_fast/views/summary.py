@@ -64,7 +64,8 @@ class Summary:
 
     Args:
         target: name of the explained class or scalar.
-        predicted: the most likely class, or None where the model returned no logits, or one alone.
+        predicted: the most likely class, or None where the model returned no logits, one alone, or values of a
+            regression.
         explained: the classes of the target with their probabilities (two for a contrast, none for an own output).
         units: words (or patches, or tokens where the words are not known), special tokens left out.
         values: [1+L,N] scores of the units.
@@ -140,14 +141,14 @@ def summarise(attribution: Attribution, index: int, percentile: float = PERCENTI
     outside = [t for t, real in enumerate(mask) if real and t not in inside]
     sums = [table[:, list(m)].sum(axis=1) for m in members]
     values = np.stack(sums, axis=1) if sums else np.zeros((len(table), 0))
-    classes = _classes(attribution, index)
+    classes, values_alone = _classes(attribution, index), attribution.settings.returns == "values"
     wanted = [] if attribution.target is None else attribution.target[index].reshape(-1).tolist()
     explained = tuple(classes[c] for c in wanted if c < len(classes))
     layers = _layers(attribution, index)
     shared = float(np.median([robust_scale(row, percentile) for row in values[1:]])) if len(values) > 1 else 1.0
     return Summary(
         target=" - ".join(c.name for c in explained) or visible(attribution.label(index)),
-        predicted=max(classes, key=lambda c: c.logit) if len(classes) > 1 else None,
+        predicted=max(classes, key=lambda c: c.logit) if len(classes) > 1 and not values_alone else None,
         explained=explained,
         units=names,
         values=values,
@@ -244,7 +245,8 @@ def _joined(words: tuple[str, ...]) -> tuple[Segment, ...]:
 
 def _classes(attribution: Attribution, index: int) -> list[ClassScore]:
     logits = attribution.logits[index]
-    chances = probabilities(logits, attribution.settings.multi_label)  # of this input alone
+    settings = attribution.settings
+    chances = probabilities(logits, settings.multi_label, settings.returns)  # of this input alone
     names = attribution.labels or ()
     return [
         ClassScore(visible(names[i]) if i < len(names) else f"class {i}", float(chances[i]), float(logits[i]))

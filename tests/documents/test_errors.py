@@ -2,10 +2,12 @@
 
 import copy
 import importlib
+import itertools
 import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -65,6 +67,45 @@ def split_devices():
     model = copy.deepcopy(tiny("bert"))
     model.classifier.to("meta")
     return model
+
+
+def alike():
+    model = copy.deepcopy(tiny("bert"))
+    model.config.id2label = dict.fromkeys(range(4), "x")
+    return model
+
+
+def regression():
+    model = copy.deepcopy(tiny("bert"))
+    model.config.problem_type = "regression"
+    return model
+
+
+class SentenceTransformer(nn.Sequential):
+    """Known by its name."""
+
+
+class ZeroShot:
+    """As a pipeline of transformers."""
+
+    task, tokenizer, model = "zero-shot-classification", Words(), nn.Linear(2, 2)
+
+
+class Segments(Words):
+    """Tells the texts of a pair apart."""
+
+    def __call__(self, first, second=None, **options):
+        found = super().__call__(first, second, **options)
+        if "return_tensors" in options:
+            found["token_type_ids"] = torch.ones_like(found["input_ids"])
+        return found
+
+
+class Needing(Linear):
+    """Has a second argument without a default."""
+
+    def forward(self, input_ids, factor):
+        return super().forward(input_ids) * factor
 
 
 class FullyShardedDataParallel(nn.Module):
@@ -323,9 +364,31 @@ CASES = [
     (ValueError, bert(target=4)),
     (ValueError, bert(target=-1)),
     (ValueError, bert(layers=[7])),
-    (TypeError, bert(target="sport")),
+    (ValueError, bert(target="sport")),
     (TypeError, bert(target=1.0)),
     (TypeError, bert(target=[0.5])),
+    (TypeError, bert(target=torch.tensor([0.5]))),
+    (ValueError, lambda: explain(alike(), X, target="x")),
+    (ValueError, lambda: explain(regression(), X, output="prob")),
+    (TypeError, bert(None)),
+    (TypeError, bert({1, 2})),
+    (TypeError, bert(SimpleNamespace(columns=["text"]))),
+    (ValueError, text(itertools.repeat("a text"))),
+    (TypeError, text([{"text": "one"}, {"input_ids": [1, 5, 2]}])),
+    (ValueError, bert([{"input_ids": [1, 5, 2]}, {"input_ids": [1, 5, 2], "attention_mask": [1, 1, 1]}])),
+    (ValueError, bert([torch.ones(3, 24), torch.ones(4, 24)])),
+    (ValueError, text({"text": ["one"], "text_pair": ["two", "three"]})),
+    (TypeError, bert({"input_ids": X["input_ids"].to_sparse()})),
+    (TypeError, bert({**X, "position_ids": torch.ones(1, 7)})),
+    (ValueError, lambda: explain(Needing(), X["input_ids"], **LINEAR)),
+    (ValueError, lambda: explain(Linear(), ["one two", "three"], Words(), **LINEAR)),
+    (ValueError, lambda: explain(Linear(), ("one", "two"), Segments(), **LINEAR)),
+    (ValueError, bert({**X, "attention_mask": -X["attention_mask"]})),
+    (ValueError, bert({**X, "token_type_ids": torch.full((1, 7), 5)})),
+    (ValueError, bert({"input_ids": X["input_ids"][:, None]})),
+    (ValueError, bert({"inputs_embeds": torch.full((1, 3, 24), torch.nan)})),
+    (ValueError, lambda: explain(SentenceTransformer(nn.Linear(2, 2)), "a text")),
+    (ValueError, lambda: explain(ZeroShot(), "a text")),
     (ValueError, bert(target=[1, 2, 3])),
     (ValueError, lambda: explain(one_logit(), X, output="contrast")),
     (ValueError, bert(output=lambda out: out.logits[:, 0], target=1)),

@@ -1,13 +1,18 @@
-"""Several targets of an input in one call: the answers of single calls, from one forward pass."""
+"""Targets and outputs: several targets in one call as in single calls, and the logits in every kind of output."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers.tiny_models import ids, pixels, tiny
+from helpers.real_models import seeded
+from helpers.tiny_models import SIZES, Linear, ids, pixels, tiny
 
-from calig_fast import Attribution, explain
+from calig_fast import Attribution, explain, metrics
 from calig_fast._pipeline import SEVERAL
 from calig_fast.engines.autograd import AutogradEngine
 from calig_fast.engines.native.engine import NativeEngine
+from calig_fast.views.summary import summarise
 
 NODES = {"quadrature": "corrected_trapezoid", "n_steps": 6}
 
@@ -114,7 +119,7 @@ def test_a_file_and_a_page_hold_them(tmp_path):
         ([0, 2, 1], ValueError, "a list in the list"),
         ([[0, 1], [2]], ValueError, "more of one input than of another"),
         ([[0, 9], [0, 1]], ValueError, "outside 0"),
-        ("most", TypeError, '"all"'),
+        ("most", ValueError, '"all"'),
         ([[0], [1], [2]], ValueError, "one for each of 2"),
     ],
 )
@@ -126,3 +131,132 @@ def test_wrong_ones_are_named(target, error, words):
 def test_all_is_not_for_contrasts():
     with pytest.raises(TypeError, match="not with output"):
         explain(tiny("bert"), ids(5), target="all", output="contrast", **NODES)
+
+
+@dataclass
+class Answer:
+    """An output of one's own."""
+
+    scores: torch.Tensor
+    states: torch.Tensor | None = None
+
+
+def wrapping(change, classes=3):
+    """A linear model that returns `change` of its logits."""
+
+    class Own(Linear):
+        def forward(self, input_ids):
+            return change(super().forward(input_ids)[:, :classes])
+
+    return seeded(Own(), seed=3)
+
+
+OWN = {"layers": "blocks", "method": "layer_ig", "baselines": 0, **NODES}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda z: {"logits": z},
+        lambda z: {"out": z, "states": z[:, None], "loss": z.sum()},
+        lambda z: [z],
+        lambda z: (z.sum(), z),
+        lambda z: (z.sum(), z, z[:, None]),
+        lambda z: [z.argmax(1), z],
+        Answer,
+        lambda z: Answer(scores=z, states=z[:, None]),
+        lambda z: SimpleNamespace(logits=z),
+        lambda z: z.squeeze(),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_outputs_in_every_container(change, count):
+    call = {"input_ids": ids(5, 5)["input_ids"][:count]}
+    wanted, a = explain(wrapping(lambda z: z), call, **OWN), explain(wrapping(change), call, **OWN)
+    same(a, wanted)
+    assert torch.equal(a.logits, wanted.logits)
+    assert torch.equal(a.target, wanted.target)
+    if count == 1:  # no baseline beside it: the model gets a single row
+        alone = explain(wrapping(change), call, **{**OWN, "method": "gradient_x_input"})
+        torch.testing.assert_close(alone.logits, wanted.logits)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda z: z[:, 0], lambda z: z[:, :1], lambda z: {"y": z[:, 0]}, lambda z: z[:, 0].squeeze()]
+)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_one_number_a_row_is_one_logit(change, count):
+    call = {"input_ids": ids(5, 5, 5)["input_ids"][:count]}
+    wanted = explain(wrapping(lambda z: z), call, target=0, **OWN)
+    a = explain(wrapping(change), call, **OWN)
+    torch.testing.assert_close(a.layer_scores, wanted.layer_scores)
+    assert a.logits.shape == (count, 1)
+    assert a.target.tolist() == [0] * count
+    assert a.probabilities.isnan().all(), "one number without a name may be anything"
+
+
+def test_embeddings_are_no_logits():
+    from transformers import BertConfig, BertModel
+
+    with pytest.raises(ValueError, match="needs logits"):
+        explain(BertModel(BertConfig(**SIZES)), ids(5), **NODES)
+
+
+def test_probabilities_are_not_made_twice():
+    call = {"input_ids": ids(5, 5)["input_ids"]}
+    plain, own = wrapping(lambda z: z), wrapping(lambda z: z.softmax(1))
+    for output in ("prob", "log_prob"):
+        with pytest.warns(UserWarning, match="it returns probabilities"):
+            a = explain(own, call, output=output, **OWN)
+        b = explain(plain, call, output=output, **OWN)
+        torch.testing.assert_close(a.layer_scores, b.layer_scores, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(a.scores, b.scores, rtol=1e-4, atol=1e-5)
+    assert a.settings.returns == "probabilities"
+    torch.testing.assert_close(a.probabilities, explain(plain, call, **OWN).probabilities, rtol=1e-5, atol=1e-6)
+    assert "probabilities" in dict(a.settings).values()
+    with pytest.warns(UserWarning, match="the probability itself"):
+        b = explain(own, call, **OWN)
+    c = explain(plain, call, output="prob", **OWN)
+    torch.testing.assert_close(b.layer_scores, c.layer_scores, rtol=1e-4, atol=1e-5)
+    masks = {"removal": "delete", "output": "prob"}
+    torch.testing.assert_close(
+        metrics.comprehensiveness(own, call, a, **masks).values,
+        metrics.comprehensiveness(plain, call, a, **masks).values,
+    )
+
+
+def test_a_log_softmax_is_itself():
+    call = {"input_ids": ids(5, 5)["input_ids"]}
+    plain, own = wrapping(lambda z: z), wrapping(lambda z: z.log_softmax(1))
+    for output in ("prob", "log_prob"):
+        a, b = explain(own, call, output=output, **OWN), explain(plain, call, output=output, **OWN)
+        torch.testing.assert_close(a.layer_scores, b.layer_scores, rtol=1e-4, atol=1e-5)
+
+
+def one_label(**config):
+    from transformers import BertConfig, BertForSequenceClassification
+
+    return seeded(BertForSequenceClassification(BertConfig(**{**SIZES, "num_labels": 1, **config})), seed=3)
+
+
+def test_a_regression_has_no_probability():
+    for model in (
+        one_label(),
+        one_label(problem_type="regression"),
+        one_label(num_labels=3, problem_type="regression"),
+    ):
+        a = explain(model, ids(5), **NODES)
+        assert a.settings.returns == "values"
+        assert a.probabilities.isnan().all()
+        assert summarise(a, 0).predicted is None
+    with pytest.raises(ValueError, match="a regression"):
+        explain(one_label(problem_type="regression"), ids(5), output="prob", **NODES)
+
+
+def test_one_logit_with_a_name_has_a_probability():
+    for config in (
+        {"id2label": {0: "toxic"}},
+        {"problem_type": "multi_label_classification"},
+    ):
+        a = explain(one_label(**config), ids(5), **NODES)
+        torch.testing.assert_close(a.probabilities, a.logits.double().sigmoid())

@@ -129,7 +129,7 @@ class NativeEngine:
         self._packed = Packed.of(mask)
         everything = self._packed if baseline is None else self._packed.twice()
         # which rows the head reads can be told from any hidden state, so before anything is run
-        reads = self._reader(call, resolve(_first(guess, batch)))
+        reads = self._reader(call, resolve(_first(guess, batch, len(first))))
         first_only = self._prune and maps != "attention" and verify.reads_first_alone(reads, first[:1])
         run = tuple(self._distinct[i] for i in layout.order)
         self._order = layout.order
@@ -139,10 +139,10 @@ class NativeEngine:
         index = torch.arange(batch, device=first.device)
         rows = index if baseline is None else torch.cat([index, index])
         output, leaf = self._head(call, out, rows, everything.positions)
-        z = _first(output, batch)
+        z = _first(output, batch, len(rows))
         scalars = resolve(z)
         if record is not None:
-            verify.same_logits(_first(record.output, len(rows)), _first(output, len(rows)), mask, self.dtype)
+            verify.same_logits(logits_of(record.output, len(rows)), logits_of(output, len(rows)), mask, self.dtype)
         self._keep_ends(hidden, qkvs, baseline is not None)
         self.row_bytes = max(1, everything.shape[1] * self._bytes_a_row() * len(run))
         slopes = []
@@ -351,9 +351,9 @@ class NativeEngine:
         return blocks.row_bytes(self._runner.stack[0], self.dtype)
 
 
-def _first(output: Any, batch: int) -> Tensor | None:
-    """The logits of the first rows, or None where the model returned none."""
-    z = logits_of(output)
+def _first(output: Any, batch: int, rows: int) -> Tensor | None:
+    """The logits of the first of all rows, or None where the model returned none."""
+    z = logits_of(output, rows)
     return None if z is None else z[:batch].detach()
 
 

@@ -1,0 +1,190 @@
+"""Containers of inputs: every sequence of texts, ids or encodings as one list, one mapping or one tensor."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MOST = 100_000  # inputs that are read at once: an iterator without an end must not fill the memory
+
+
+class Collated(dict[str, Tensor]):
+    """Several encodings as one batch, padded on the right.
+
+    Attributes:
+        encodings: what a fast tokenizer kept of each, empty where one kept nothing.
+        made: names that are not the caller's, such as the mask of a padded batch.
+    """
+
+    encodings: list[Any]
+    made: frozenset[str]
+
+
+def is_mapping(value: Any) -> bool:
+    """Return True for a mapping, or a tokenizer's output, which holds one."""
+    return isinstance(value, Mapping) or isinstance(getattr(value, "data", None), Mapping)
+
+
+def gathered(inputs: Any) -> Any:
+    """Iterators, arrays of text, columns and data sets as lists; everything else as it is.
+
+    Raises:
+        TypeError: nothing was passed, a table, a set, or bytes.
+        ValueError: an iterator of more than `MOST` inputs.
+    """
+    if inputs is None:
+        raise TypeError(
+            "inputs: nothing was passed; pass the mapping itself, explain(model, batch), not explain(model, **batch)"
+        )
+    if isinstance(inputs, set | frozenset | bytes | bytearray):
+        kind = type(inputs).__name__
+        raise TypeError(f"inputs: expected text, a mapping of tensors or a list of them, got {kind}, which has no rows")
+    if isinstance(inputs, np.ndarray):
+        return inputs.tolist() if inputs.dtype.kind in "USO" else inputs
+    if isinstance(inputs, str | Tensor | list | tuple) or is_mapping(inputs):
+        return inputs
+    if hasattr(inputs, "columns"):
+        raise TypeError(
+            f'inputs: got a table ({type(inputs).__name__}); pass a column of texts, such as table["text"].tolist()'
+        )
+    indexed = hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__")
+    if not isinstance(inputs, Iterable) and not indexed:
+        return inputs
+    each = iter(inputs) if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
+    found = list(itertools.islice(each, MOST + 1))
+    if len(found) > MOST:
+        raise ValueError(f"inputs: the iterator gives more than {MOST} inputs; pass them in parts, or a list")
+    return found
+
+
+def merged(inputs: Any, padding: int) -> Any:
+    """A list of encodings or of ids as one mapping, texts in mappings as texts; everything else as it is.
+
+    Args:
+        inputs: what `gathered` gave.
+        padding: id that fills the shorter rows.
+
+    Raises:
+        TypeError: rows of different kinds.
+        ValueError: rows that cannot be stacked.
+    """
+    if is_mapping(inputs):
+        return _text_of(inputs)
+    if not isinstance(inputs, list | tuple) or not inputs:
+        return inputs
+    if all(is_mapping(row) for row in inputs):
+        rows = [_text_of(row) for row in inputs]
+        texts = [isinstance(row, str | tuple | list) for row in rows]
+        if all(texts):
+            return [text for row in rows for text in (row if isinstance(row, list) else [row])]
+        if any(texts):
+            raise TypeError("inputs: expected texts or encodings, got both in one list; explain them in two calls")
+        return collated(rows, padding)
+    if all(isinstance(row, int | np.integer) and not isinstance(row, bool) for row in inputs):
+        return torch.tensor([int(row) for row in inputs])
+    if all(_is_numbers(row) for row in inputs):
+        rows = [torch.as_tensor(row) for row in inputs]
+        if any(row.is_floating_point() for row in rows):
+            return _stacked(rows)
+        return collated([{"input_ids": row} for row in rows], padding, named=False)
+    return inputs
+
+
+def collated(rows: Sequence[Any], padding: int, named: bool = True) -> Collated:
+    """Encodings as one batch, the shorter ones filled up on the right.
+
+    Args:
+        rows: mappings of one encoding [T] or of several [B,T] each.
+        padding: id that fills up.
+        named: the names of the ids are the caller's.
+
+    Raises:
+        ValueError: encodings of different names, or tensors that cannot be stacked.
+        TypeError: a value that is no tensor.
+    """
+    names = {frozenset(dict(row)) for row in rows}
+    if len(names) > 1:
+        raise ValueError(f"inputs: every encoding needs the same names, got {[sorted(n) for n in names]}")
+    tables = [{name: _table(name, value) for name, value in dict(row).items()} for row in rows]
+    lengths = [max((v.shape[1] for v in t.values() if v is not None and v.dim() > 1), default=0) for t in tables]
+    longest = max(lengths)
+    out = Collated()
+    for name in tables[0]:
+        given = [table[name] for table in tables]
+        parts = [part for part in given if part is not None]
+        if len(parts) < len(given):
+            continue
+        fill = padding if name == "input_ids" else int(name == "special_tokens_mask")
+        filled = [
+            _filled(part, longest, fill) if part.dim() > 1 and part.shape[1] == length else part
+            for part, length in zip(parts, lengths, strict=True)
+        ]
+        out[name] = _stacked(filled, join=True, name=name)
+    made = set() if named else {"input_ids"}
+    if len(set(lengths)) > 1 and not any("mask" in name and name != "special_tokens_mask" for name in out):
+        real = [torch.ones(_count(table), length) for table, length in zip(tables, lengths, strict=True)]
+        out["attention_mask"] = torch.cat([_filled(mask, longest, 0) for mask in real]).long()
+        made.add("attention_mask")
+    out.encodings = [kept for row in rows for kept in getattr(row, "encodings", None) or []]
+    out.made = frozenset(made)
+    return out
+
+
+def _text_of(row: Any) -> Any:
+    """The text, the pair, or the list of these, of a mapping that holds text and no ids."""
+    values = dict(row)
+    first, second = values.get("text"), values.get("text_pair")
+    if "input_ids" in values or not isinstance(first, str | list | tuple):
+        return row
+    if isinstance(first, str):
+        return first if second is None else (first, second)
+    if second is None:
+        return list(first)
+    if not isinstance(second, list | tuple) or len(second) != len(first):
+        raise ValueError(f"inputs: expected as many of text_pair as of text, {len(first)}, got {second!r}")
+    return list(zip(first, second, strict=True))
+
+
+def _is_numbers(row: Any) -> bool:
+    if isinstance(row, Tensor):
+        return row.dim() > 0
+    if isinstance(row, np.ndarray):
+        return row.ndim > 0 and row.dtype.kind in "iuf"
+    return isinstance(row, list | tuple) and len(row) > 0 and all(isinstance(v, int | np.integer) for v in row)
+
+
+def _table(name: str, value: Any) -> Tensor | None:
+    """One encoding's value with a row axis; None for what is no number, such as the text beside the ids."""
+    if value is None or isinstance(value, str) or (isinstance(value, list) and value and isinstance(value[0], str)):
+        return None
+    try:
+        found = torch.as_tensor(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise TypeError(f"inputs: {name} is no tensor and cannot be made one ({error})") from error
+    return found[None] if found.dim() < 2 else found
+
+
+def _count(table: Mapping[str, Tensor | None]) -> int:
+    return next(len(value) for value in table.values() if value is not None and value.dim() > 1)
+
+
+def _filled(value: Tensor, length: int, fill: int) -> Tensor:
+    if value.shape[1] == length:
+        return value
+    more = value.new_full((value.shape[0], length - value.shape[1], *value.shape[2:]), fill)
+    return torch.cat([value, more], 1)
+
+
+def _stacked(rows: list[Tensor], join: bool = False, name: str = "the rows") -> Tensor:
+    try:
+        return torch.cat(rows) if join else torch.stack(rows)
+    except RuntimeError as error:
+        raise ValueError(
+            f"inputs: {name} are of different shapes, {[list(r.shape) for r in rows][:4]}; pad them to one, or explain "
+            "them one at a time"
+        ) from error

@@ -1,0 +1,60 @@
+"""The model as the user passes it: a module, or a transformers pipeline or a cross-encoder that holds one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model and the processor of its inputs.
+
+    Args:
+        model: the user's own object, or the module inside it.
+        processor: tokenizer or image processor, or None.
+        pairs: two texts in a list are one pair, as the `predict` of a cross-encoder reads them.
+    """
+
+    model: Any
+    processor: Any = None
+    pairs: bool = False
+
+    def inputs(self, given: Any) -> Any:
+        """The inputs, a cross-encoder's one pair as a tuple."""
+        two = isinstance(given, Sequence) and len(given) == 2 and all(isinstance(part, str) for part in given)
+        return tuple(given) if self.pairs and two else given
+
+
+def opened(model: Any, processor: Any = None) -> Source:
+    """The module and the processor of the user's object; the caller's own processor comes first.
+
+    Args:
+        model: a module, a transformers pipeline or a cross-encoder of sentence-transformers.
+        processor: tokenizer or image processor, or None for the one that comes with the model.
+
+    Raises:
+        ValueError: a SentenceTransformer, which has no classes, or a zero-shot pipeline, which writes its own pairs.
+    """
+    kinds = {kind.__name__ for kind in type(model).__mro__}
+    if "CrossEncoder" in kinds:
+        return Source(model.model, processor or model.tokenizer, pairs=True)
+    if "SentenceTransformer" in kinds:
+        raise ValueError(
+            "model: a SentenceTransformer returns embeddings, no logits; pass its transformer, model[0].auto_model, "
+            "with processor=model.tokenizer and output=, a function of the transformer's output that returns one "
+            "scalar a row, such as the similarity to a fixed embedding"
+        )
+    inner = getattr(model, "model", None)
+    if isinstance(model, nn.Module) or not isinstance(inner, nn.Module) or not hasattr(model, "tokenizer"):
+        return Source(model, processor)
+    if getattr(model, "task", None) in {"zero-shot-classification", "zero-shot-image-classification"}:
+        raise ValueError(
+            "model: a zero-shot pipeline makes an input of each label; pass its model and tokenizer, and the pairs "
+            '("text", "This example is about sport.") yourself'
+        )
+    found = processor or model.tokenizer or getattr(model, "image_processor", None)
+    return Source(inner, found or getattr(model, "feature_extractor", None))
