@@ -24,6 +24,7 @@ from .model.block_search import find_blocks
 from .model.clone import unwrap
 from .model.encoder import Encoder
 from .model.own_answer import check_logits
+from .model.word_lookup import find_embedding
 from .results.attribution import Attribution
 
 
@@ -155,6 +156,8 @@ class Explainer:
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))
             batch = read(inputs, self._inner, self.encoder, self.processor)
             hooks, own = self._memory.own.of(self.model, self._inner, batch.call)
+            if batch.ids is not None and self.encoder.embedding is None:
+                self.encoder = replace(self.encoder, embedding=find_embedding(self._inner, batch.call, batch.ids))
             if not self.encoder.blocks:
                 tokens = None if batch.texts is None else batch.mask.shape[1]
                 self.encoder = replace(self.encoder, blocks=find_blocks(self._inner, batch.call, tokens))

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from .call import Call
+from .clone import share_weights
+
 Lookup = Callable[[Tensor], Tensor]
 
 
@@ -118,6 +121,30 @@ class WordLookups:
 
 def _is_ours(forward: Any) -> bool:
     return isinstance(forward, functools.partial) and getattr(forward.func, "__func__", None) is WordLookups._forward
+
+
+def find_embedding(model: nn.Module, call: Call, ids: Tensor) -> str | None:
+    """Dotted name of the nn.Embedding that the ids reach in one call, or None where they reach none.
+
+    Args:
+        model: any model of text; not touched.
+        call: its arguments.
+        ids: [B,T], one of them.
+    """
+    twin, seen = share_weights(model, hooks=False), []
+    replacement = Replacement(ids, lambda out, lookup: out)
+
+    def note(name: str, forward: Lookup, index: Tensor) -> Tensor:
+        if replacement.reads(index):
+            seen.append(name)
+        return forward(index)
+
+    for name, module in twin.named_modules():
+        if isinstance(module, nn.Embedding):
+            module.forward = functools.partial(note, name, module.forward)  # type: ignore[method-assign]
+    with torch.no_grad():
+        twin(call[""]) if "" in call else twin(**call)
+    return seen[0] if seen else None
 
 
 class _Watching(TorchFunctionMode):

@@ -20,6 +20,7 @@ from ..model import checks, families
 from ..model.call import has_rows, rows_of
 from ..model.clone import share_weights, unwrap
 from ..model.encoder import Encoder
+from ..model.word_lookup import find_embedding
 from ..results.tokens import Grid
 
 DELETE = "delete"
@@ -44,6 +45,8 @@ def opened(
         encoder = families.named(inner, (layers,) if isinstance(layers, str) else layers)
     with torch.inference_mode(False):
         batch = read(found.inputs(inputs), inner, encoder, found.processor)
+        if encoder.modality == "text" and encoder.embedding is None and batch.ids is not None:
+            encoder = replace(encoder, embedding=find_embedding(inner, batch.call, batch.ids))
         return inner, encoder, batch
 
 

@@ -76,7 +76,10 @@ RECORD: Kinds = {
     "backend": _NAME,
     "single": _FLAG,
 }
-_GRID: Kinds = dict.fromkeys(("rows", "columns", "prefix"), _COUNT)
+_GRID: Kinds = {
+    **dict.fromkeys(("rows", "columns", "prefix"), _COUNT),
+    **dict.fromkeys(("height", "width"), (_or_null(_is_count), "an integer or null")),
+}
 _TEXT: Kinds = {
     "tokens": (_is_list(_is_name), "a list of strings"),
     "words": (_is_list(_is_mapping), "a list of objects"),
@@ -184,8 +187,11 @@ def _check_grid(grid: Any, texts: Any, tokens: int) -> None:
         return
     if texts is not None:
         raise ValueError("grid: expected null beside texts, which have no patches")
-    _object("grid", grid, _GRID)
-    if min(grid.values()) < 0 or grid["prefix"] + grid["rows"] * grid["columns"] != tokens:
+    _object("grid", {"height": None, "width": None, **grid}, _GRID)
+    if (
+        min(value for value in grid.values() if value is not None) < 0
+        or grid["prefix"] + grid["rows"] * grid["columns"] != tokens
+    ):
         raise ValueError(f"grid: expected prefix + rows x columns = {tokens} tokens, got {grid}")
 
 

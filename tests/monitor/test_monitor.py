@@ -193,7 +193,7 @@ def test_strict_raises_it():
     watched = breaking()
     monitor = always(watched, ids(9))
     watched.classifier.broken = True
-    with pytest.raises(RuntimeError, match="no head today"):
+    with pytest.raises(ValueError, match="own forward pass fails on them, with RuntimeError: no head today"):
         monitor.step()
     watched.classifier.broken = False
     assert monitor.step()
