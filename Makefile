@@ -3,6 +3,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.14.1 torchvision==0.29.1
 MAX_JOBS ?= 2
 WORK ?= minilm_128
+N ?= 20000
+SEED ?= 0
 export MAX_JOBS
 export HF_HUB_OFFLINE = 1
 
@@ -15,7 +17,7 @@ PY := $(wildcard calig_fast tests benchmarks docs examples tools setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test captum-tests docs bench faithfulness kernels gpu lint format clean
+.PHONY: help setup demo test fuzz captum-tests docs bench faithfulness kernels gpu lint format clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -50,6 +52,9 @@ demo: setup ## explanations of real texts and images, in demo/
 
 test: setup ## all tests, one process a core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov=calig_fast --cov-report=term:skip-covered
+
+fuzz: setup ## public calls with arguments drawn at random: errors without a name, hangs, changed models (N=20000 SEED=0)
+	PYTHONPATH=tests/support OMP_NUM_THREADS=1 $(BIN)/python -m helpers.fuzz_run --count $(N) --seed $(SEED)
 
 captum-tests: setup ## Captum's own unit tests with our classes in their place (CAPTUM=DIR, a checkout of its repository)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/support/helpers/captum_own.py $(CAPTUM)

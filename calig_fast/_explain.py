@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -182,8 +183,10 @@ def _settings(base: Options, options: Mapping[str, Any]) -> Options:
             f"inputs: {unknown} are no options; pass the mapping itself, explain(model, batch), not "
             "explain(model, **batch)"
         )
-    if unknown:
-        raise TypeError(f"unknown option {unknown}; expected some of {sorted(known)}")
+    for name in unknown:
+        close = get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"expected some of {sorted(known)}"
+        raise TypeError(f"{name}: unknown option of explain; {hint}")
     return replace(base, **options)
 
 

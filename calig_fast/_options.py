@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from numbers import Integral
 from typing import Any, TypedDict
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from ._utils.arguments import choice, flag, integer, kind, positive, scalar, shown, takes
 from ._utils.progress import Progress
 from ._utils.warn import renamed
 from .engines.layer_paths import Rule
@@ -16,9 +21,16 @@ from .methods import registry
 from .methods.base import Method
 from .methods.calig import IMAGES
 from .methods.fusion import Fusion
-from .ops.dispatch import requested_backend
+from .ops.dispatch import check_backend
+from .quadrature.rules import FIXED
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+ENGINES = ("auto", "native", "autograd")
+CERTIFY = ("layers", "scores")
+MOST_STEPS = 10_000
+MOST_GAUSS = 2_000  # eigenvalues of a matrix of n x n are taken: 2 s and 32 MB at 2,000 (one thread of a Zen 5)
+MOST_BYTES = 2**60
+MOST_LAYERS = 100_000
 
 
 class ExplainOptions(TypedDict, total=False):
@@ -69,30 +81,30 @@ class Options:
     return_maps: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "engine", renamed("engine", self.engine, {"reference": "autograd"}))
-        self.rule  # noqa: B018  (checks quadrature, n_steps and tolerance)
-        self.resolved  # noqa: B018  (checks method and lam)
-        if not callable(self.output) and self.output not in KINDS:
-            raise ValueError(f"output: {self.output!r} is not one of {KINDS}, nor a function of the model's output")
-        if self.certify not in {"layers", "scores"}:
-            raise ValueError(f'certify: expected "layers" or "scores", got {self.certify!r}')
-        if self.certify == "scores" and (self.quadrature != "auto" or self.resolved.integral != "layer"):
+        set_ = partial(object.__setattr__, self)
+        set_("engine", choice("engine", renamed("engine", self.engine, {"reference": "autograd"}), ENGINES))
+        set_("quadrature", choice("quadrature", self.quadrature, ("auto", *FIXED)))
+        set_("n_steps", _steps(self.n_steps, self.quadrature))
+        set_("tolerance", positive("tolerance", self.tolerance))
+        set_("certify", choice("certify", self.certify, CERTIFY))
+        set_("layers", _layers(self.layers))
+        set_("return_maps", flag("return_maps", self.return_maps))
+        set_("memory_budget", _budget(self.memory_budget))
+        _check_output(self.output)
+        _check_progress(self.progress)
+        check_backend(self.backend)
+        if self.dtype is not None and not (isinstance(self.dtype, torch.dtype) and self.dtype in DTYPES):
+            names = ", ".join(str(d) for d in DTYPES)
+            kind_of = ValueError if isinstance(self.dtype, torch.dtype) else TypeError
+            raise kind_of(f"dtype: expected None or one of {names}, got {shown(self.dtype)}")
+        method = self.resolved
+        if self.certify == "scores" and (self.quadrature != "auto" or method.integral != "layer"):
             raise ValueError(
                 f'certify: "scores" decides which layers are refined, which needs quadrature="auto" and a method that '
-                f'integrates into the layers; got {self.quadrature!r} and "{self.resolved.name}"'
+                f'integrates into the layers; got {self.quadrature!r} and "{method.name}"'
             )
-        if self.engine not in {"auto", "native", "autograd"}:
-            raise ValueError(f'engine: expected "auto", "native" or "autograd", got {self.engine!r}')
-        if self.dtype is not None and self.dtype not in DTYPES:
-            raise ValueError(f"dtype: expected None or one of {DTYPES}, got {self.dtype!r}")
-        budget = self.memory_budget
-        if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int)):
-            raise TypeError(f"memory_budget: expected bytes as an int or None, got {type(budget).__name__}")
-        if budget is not None and budget < 2**20:
-            raise ValueError(f"memory_budget: expected at least {2**20} bytes, got {budget}")
-        if self.return_maps and self.resolved.fusion is None:
-            raise ValueError(f'return_maps: method "{self.resolved.name}" has no context maps; use method="calig"')
-        requested_backend(self.backend)
+        if self.return_maps and method.fusion is None:
+            raise ValueError(f'return_maps: method "{method.name}" has no context maps; use method="calig"')
 
     @property
     def rule(self) -> Rule:
@@ -111,7 +123,7 @@ class Options:
     def block_names(self) -> tuple[str, ...] | None:
         """The blocks the caller named, or None where layers holds indices or nothing."""
         named = (self.layers,) if isinstance(self.layers, str) else self.layers
-        if isinstance(named, Sequence) and named and all(isinstance(n, str) for n in named):
+        if isinstance(named, tuple) and named and all(isinstance(n, str) for n in named):
             return tuple(str(n) for n in named)
         return None
 
@@ -119,17 +131,76 @@ class Options:
         """Indices of the integrated blocks, of `depth` blocks.
 
         Raises:
-            ValueError: an index out of range, none at all, or names mixed with indices.
+            ValueError: an index out of range.
         """
         if self.layers is None or self.block_names() is not None:
             found = list(range(depth))
         else:
-            given = [self.layers] if isinstance(self.layers, int) else list(self.layers)
-            if not given or any(isinstance(i, bool) or not isinstance(i, int) for i in given):
-                raise ValueError(
-                    f"layers: expected indices, or names of modules, not both nor none; got {self.layers!r}"
-                )
-            if any(not -depth <= int(i) < depth for i in given):
-                raise ValueError(f"layers: {self.layers!r} is outside 0..{depth - 1}, the blocks of the model")
-            found = sorted({int(i) % depth for i in given})
+            given = [self.layers] if isinstance(self.layers, int) else [int(i) for i in self.layers]
+            outside = [i for i in given if not -depth <= i < depth]
+            if outside:
+                raise ValueError(f"layers: {shown(outside[0])} is outside 0..{depth - 1}, the blocks of the model")
+            found = sorted({i % depth for i in given})
         return found[:1] if self.resolved.first_layer and self.layers is None else found
+
+
+def _steps(given: Any, quadrature: str) -> int | None:
+    if given is None:
+        return None
+    most = MOST_GAUSS if quadrature == "gausslegendre" else MOST_STEPS
+    return integer("n_steps", given, 1, most, what="None or an int", mend="leave it at None for the default")
+
+
+def _budget(given: Any) -> int | None:
+    if given is None:
+        return None
+    mend = "give bytes, as in memory_budget=2**29"
+    return integer("memory_budget", given, 2**20, MOST_BYTES, what="None or bytes as an int", mend=mend)
+
+
+def _layers(given: Any) -> int | str | tuple[int | str, ...] | None:
+    """Indices as ints and names as texts, one or several of one kind."""
+    wanted = "layers: expected indices, or names of modules, not both nor none"
+    if given is None or (isinstance(given, str) and given):
+        return given
+    one = scalar(given)
+    if isinstance(one, Integral) and not isinstance(one, bool | np.bool_):
+        return int(one)
+    if isinstance(given, np.ndarray) or (isinstance(given, Tensor) and given.device.type != "meta"):
+        given = given.tolist() if given.ndim == 1 else given
+    if isinstance(given, str | bytes | bytearray | memoryview) or not isinstance(given, Sequence):
+        hint = "; write the indices out, as in layers=range(0, 2)" if isinstance(given, slice) else ""
+        raise TypeError(f"{wanted}; got {kind(given)}{hint}")
+    if not 0 < len(given) <= MOST_LAYERS:
+        raise ValueError(f"{wanted}; got {kind(given)}")
+    found = [scalar(i) for i in given]
+    if all(isinstance(i, str) and i for i in found):
+        return tuple(found)
+    if any(isinstance(i, bool | np.bool_) or not isinstance(i, Integral) for i in found):
+        strange = next(i for i in found if isinstance(i, bool | np.bool_) or not isinstance(i, Integral))
+        raise (ValueError if isinstance(strange, str) else TypeError)(f"{wanted}; got {kind(given)}")
+    return tuple(int(i) for i in found)
+
+
+def _check_output(given: Any) -> None:
+    if not callable(given):
+        if not isinstance(given, str) or given not in KINDS:
+            raise ValueError(f"output: {shown(given)} is not one of {KINDS}, nor a function of the model's output")
+    elif not takes(given, 1) and not takes(given, 2):
+        raise TypeError(
+            "output: expected a function of the model's output and, if it takes two arguments, of the input each row "
+            f"belongs to; got {kind(given)}"
+        )
+
+
+def _check_progress(given: Any) -> None:
+    if callable(given):
+        if not takes(given, 2):
+            raise TypeError(f"progress: expected a function of two arguments, done and total, got {kind(given)}")
+    elif given is not None:
+        try:
+            flag("progress", given)
+        except TypeError:
+            raise TypeError(
+                f"progress: expected True, False, None or a function of (done, total), got {kind(given)}"
+            ) from None

@@ -6,12 +6,23 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from .._utils.arguments import as_tensor, kind, number, shown
 
 Tensors = tuple[Tensor, ...]
 Baseline = Tensor | int | float
 Forward = Callable[..., Any]
+_MISFITS = (
+    RuntimeError,
+    IndexError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+)  # shapes, dtypes and kinds that do not fit
 
 
 def as_inputs(inputs: Any, name: str = "inputs") -> Tensors:
@@ -30,6 +41,16 @@ def as_inputs(inputs: Any, name: str = "inputs") -> Tensors:
     return found
 
 
+def check_movable(inputs: Tensors) -> None:
+    """Raise where there are no points between the inputs and their baselines.
+
+    Raises:
+        TypeError: bools.
+    """
+    if any(x.dtype == torch.bool for x in inputs):
+        raise TypeError("inputs: expected numbers, got bools, between which no path lies; pass them as numbers")
+
+
 def as_baselines(baselines: Any, inputs: Tensors) -> tuple[Baseline, ...]:
     """One baseline for each input; zeros where none is given.
 
@@ -39,12 +60,10 @@ def as_baselines(baselines: Any, inputs: Tensors) -> tuple[Baseline, ...]:
     """
     if baselines is None:
         return tuple(False if x.dtype == torch.bool else 0 for x in inputs)
-    found = baselines if isinstance(baselines, tuple) else (baselines,)
+    found = tuple(map(_plain, baselines if isinstance(baselines, tuple) else (baselines,)))
     for one in found:
         if not isinstance(one, Tensor | int | float):
-            raise TypeError(
-                f"baselines: expected None, a number, a tensor or a tuple of them, got {type(one).__name__}"
-            )
+            raise TypeError(f"baselines: expected None, a number, a tensor or a tuple of them, got {kind(one)}")
     if len(found) != len(inputs):
         raise ValueError(f"baselines: expected one for each of {len(inputs)} inputs, got {len(found)}")
     for one, x in zip(found, inputs, strict=True):
@@ -56,11 +75,23 @@ def as_baselines(baselines: Any, inputs: Tensors) -> tuple[Baseline, ...]:
     return found
 
 
+def _plain(baseline: Any) -> Any:
+    """A number of NumPy's as a plain one; a bool is 0 or 1 where numbers are subtracted."""
+    if isinstance(baseline, np.integer | np.bool_ | bool):
+        return int(baseline)
+    if isinstance(baseline, int):
+        number("baselines", baseline, "a number that a float holds")
+    return float(baseline) if isinstance(baseline, np.floating) else baseline
+
+
 def as_tensors(baselines: Sequence[Baseline], inputs: Tensors) -> Tensors:
     """The baselines as tensors with as many rows as the inputs."""
     found = []
     for one, x in zip(baselines, inputs, strict=True):
-        full = one if isinstance(one, Tensor) else torch.full_like(x, one)
+        if isinstance(one, Tensor):
+            full = one
+        else:  # a sum, as a number may be beyond what the dtype holds
+            full = torch.zeros_like(x) + one if x.is_floating_point() else torch.full_like(x, one)
         found.append(torch.cat([full] * len(x)) if len(full) == 1 < len(x) else full)
     return tuple(found)
 
@@ -90,13 +121,29 @@ def call(forward: Forward, arguments: Sequence[Any]) -> Tensor:
     """Return the output of the forward function; a function without parameters is called without arguments.
 
     Raises:
-        TypeError: it returned something else than a tensor.
+        TypeError: it takes other arguments, or returned something else than a tensor.
+        ValueError: PyTorch or Python refused the arguments inside; an error of the function's own comes through.
     """
     try:
-        takes = bool(inspect.signature(forward).parameters)
+        signature = inspect.signature(forward.forward if isinstance(forward, nn.Module) else forward)
     except (TypeError, ValueError):  # some built-in functions have none that can be read
-        takes = True
-    output = forward(*arguments) if takes else forward()
+        signature = None
+    given = arguments if signature is None or signature.parameters else ()
+    if signature is not None:
+        try:
+            signature.bind(*given)
+        except TypeError as error:
+            raise TypeError(
+                f"forward_func: it cannot be called with {len(given)} arguments, the inputs and "
+                f"additional_forward_args ({error})"
+            ) from error
+    try:
+        output = forward(*given)
+    except Exception as error:
+        if type(error) not in _MISFITS and not type(error).__module__.startswith("numpy"):
+            raise
+        came = ", ".join(str(list(a.shape)) if isinstance(a, Tensor) else shown(a) for a in given)
+        raise ValueError(f"forward_func: it fails on the arguments {came}: {type(error).__name__}: {error}") from error
     if not isinstance(output, Tensor):
         raise TypeError(
             f"forward_func: expected it to return a tensor, got {type(output).__name__}; return the part that is "
@@ -120,12 +167,13 @@ def selected(output: Tensor, target: Any) -> Tensor:
         TypeError: a target of another kind.
         ValueError: a target that does not fit the output, or more than one number a row.
     """
+    target = int(target) if isinstance(target, np.integer) else target
     found = output if target is None else _picked(output, target)
     if found.dim() == 0 or (len(found) and found[0].numel() != 1):
         hint = "pass target=" if target is None else "pass a target for every axis of the output"
         raise ValueError(
-            f"target: expected one number a row to explain, got an output {list(output.shape)} and target {target!r}; "
-            f"{hint}"
+            f"target: expected one number a row to explain, got an output {list(output.shape)} and target "
+            f"{shown(target)}; {hint}"
         )
     return found
 
@@ -143,10 +191,13 @@ def check_target(target: Any, rows: int) -> None:
 
 def _picked(output: Tensor, target: Any) -> Tensor:
     if output.dim() == 0:
-        raise ValueError(f"target: the output is one number for the whole batch, so target {target!r} selects nothing")
+        raise ValueError(
+            f"target: the output is one number for the whole batch, so target {shown(target)} selects nothing"
+        )
     check_target(target, len(output))
     if isinstance(target, Tensor):
-        if target.is_floating_point() or target.numel() > 1 < target.dim():
+        wrong = target.is_floating_point() or target.is_complex() or target.device.type == "meta" or not target.numel()
+        if wrong or target.numel() > 1 < target.dim():
             raise ValueError(f"target: expected a tensor of ints, [N] or one, got {target.dtype} {list(target.shape)}")
         if target.numel() > 1:
             return _each(output, target)
@@ -154,14 +205,17 @@ def _picked(output: Tensor, target: Any) -> Tensor:
     if isinstance(target, int | tuple):
         index = target if isinstance(target, tuple) else (target,)
         if len(index) > output.dim() - 1:
-            raise ValueError(f"target: {target!r} has more indices than an output {list(output.shape)} has axes")
+            raise ValueError(f"target: {shown(target)} has more indices than an output {list(output.shape)} has axes")
         return _at(output, (slice(None), *index), target)
     if not isinstance(target, list) or not all(isinstance(one, int | tuple) for one in target):
         raise TypeError(
-            f"target: expected None, an int, a tuple, a tensor of ints, or a list of ints or tuples, got {target!r}"
+            "target: expected None, an int, a tuple, a tensor of ints, or a list of ints or tuples, got "
+            f"{shown(target)}"
         )
     if any(isinstance(one, int) for one in target):
-        return _each(output, torch.as_tensor(target))
+        if any(isinstance(one, tuple) for one in target):
+            raise TypeError(f"target: expected ints or tuples, not both, got {shown(target)}")
+        return _each(output, as_tensor("target", target, "ints"))
     return torch.stack([_at(row, one, target) for row, one in zip(output, target, strict=True)])
 
 
@@ -175,5 +229,5 @@ def _each(output: Tensor, target: Tensor) -> Tensor:
 def _at(output: Tensor, index: tuple[Any, ...], target: Any) -> Tensor:
     try:
         return output[index]
-    except IndexError as error:
-        raise ValueError(f"target: {target!r} is outside of the output {list(output.shape)}") from error
+    except (IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"target: {shown(target)} is outside of the output {list(output.shape)}") from error

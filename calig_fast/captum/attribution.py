@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from .._utils.arguments import kind
 from .arguments import Forward, Tensors, as_arguments, as_baselines, as_inputs, as_tensors, call, check_target, selected
 from .watch import NotNativeError
 
@@ -45,7 +47,7 @@ class GradientAttribution:
 
     def __init__(self, forward_func: Forward) -> None:
         if not callable(forward_func):
-            raise TypeError(f"forward_func: expected a function or a module, got {type(forward_func).__name__}")
+            raise TypeError(f"forward_func: expected a function or a module, got {kind(forward_func)}")
         self.forward_func = forward_func
 
     @classmethod
@@ -152,6 +154,11 @@ def gradients(output: Tensor, points: Sequence[Tensor], options: dict[str, Any] 
     Raises:
         ValueError: F does not depend on one of them.
     """
+    if not output.requires_grad:
+        raise ValueError(
+            "forward_func: the explained output has no gradient to what is attributed to; the function cuts the graph, "
+            "for example with .detach(), .item() or torch.no_grad()"
+        )
     asked = {"allow_unused": True, **(options or {})}
     found: Tensors = torch.autograd.grad(torch.unbind(output), points, **asked)
     missing = [i for i, g in enumerate(found) if g is None]
@@ -161,6 +168,32 @@ def gradients(output: Tensor, points: Sequence[Tensor], options: dict[str, Any] 
             'layers) pass grad_kwargs={"materialize_grads": True} for zeros'
         )
     return found
+
+
+def grad_options(given: Any) -> dict[str, Any] | None:
+    """The options of torch.autograd.grad, None where there are none.
+
+    Raises:
+        TypeError: no dict, or an option that it has not.
+    """
+    if not truth("grad_kwargs", given):
+        return None
+    known = set(inspect.signature(torch.autograd.grad).parameters) - {"outputs", "inputs"}
+    if not isinstance(given, Mapping) or not set(given) <= known:
+        raise TypeError(f"grad_kwargs: expected a dict of options among {sorted(known)}, got {kind(given)}")
+    return dict(given)
+
+
+def truth(name: str, value: Any) -> bool:
+    """The truth of a value, as Captum takes it.
+
+    Raises:
+        TypeError: a value that has none.
+    """
+    try:
+        return bool(value)
+    except Exception as error:
+        raise TypeError(f"{name}: expected True or False, got {kind(value)}") from error
 
 
 def _row_sums(values: Tensor) -> Tensor:

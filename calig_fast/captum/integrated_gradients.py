@@ -17,12 +17,13 @@ from .arguments import (
     as_inputs,
     as_tensors,
     call,
+    check_movable,
     repeated,
     repeated_target,
     selected,
 )
-from .attribution import GradientAttribution, gradients, wrapped
-from .native import Shortcut
+from .attribution import GradientAttribution, gradients, truth, wrapped
+from .native import Shortcut, moving_alone
 from .path import integral, steps_at_once
 from .watch import NotNativeError
 
@@ -46,7 +47,7 @@ class IntegratedGradients(GradientAttribution):
 
     def __init__(self, forward_func: Forward, multiply_by_inputs: bool = True) -> None:
         super().__init__(forward_func)
-        self._multiply_by_inputs = multiply_by_inputs
+        self._multiply_by_inputs = truth("multiply_by_inputs", multiply_by_inputs)
 
     @wrapped
     def attribute(
@@ -82,8 +83,10 @@ class IntegratedGradients(GradientAttribution):
             ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
         """
         x = as_inputs(inputs)
+        check_movable(x)
         low = as_baselines(baselines, x)
-        quadrature.check(n_steps, method)
+        n_steps, method = quadrature.checked(n_steps, method)
+        return_convergence_delta = truth("return_convergence_delta", return_convergence_delta)
         more = as_arguments(additional_forward_args)
         rows = len(x[0])
         at_once = steps_at_once(internal_batch_size, rows, n_steps)
@@ -105,6 +108,7 @@ class IntegratedGradients(GradientAttribution):
         def native() -> Tensors:
             if self.gradient_func is not None:
                 raise NotNativeError("gradient_func takes the gradients")
+            moving_alone(x)
             shortcut = Shortcut()
             own = shortcut.extra(lambda: output(x, 1), x, (), False)
             shortcut.prove(own, output, (x, as_tensors(low, x)), explained, at_once)

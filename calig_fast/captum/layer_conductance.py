@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._utils.warn import warn
 from . import layers as at
 from . import quadrature
 from .arguments import (
@@ -17,12 +18,13 @@ from .arguments import (
     as_inputs,
     as_tensors,
     call,
+    check_movable,
     repeated,
     repeated_target,
     selected,
 )
-from .attribution import LayerAttribution, gradients, wrapped
-from .native import Shortcut
+from .attribution import LayerAttribution, grad_options, gradients, truth, wrapped
+from .native import Shortcut, moving_alone
 from .path import overlapping, points, steps_at_once
 
 
@@ -84,8 +86,16 @@ class LayerConductance(LayerAttribution):
             ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
         """
         x = as_inputs(inputs)
+        check_movable(x)
         low = as_baselines(baselines, x)
-        quadrature.check(n_steps, method, extra=1)
+        n_steps, method = quadrature.checked(n_steps, method, extra=1)
+        return_convergence_delta = truth("return_convergence_delta", return_convergence_delta)
+        attribute_to_layer_input = truth("attribute_to_layer_input", attribute_to_layer_input)
+        try:
+            grad_kwargs = grad_options(grad_kwargs)
+        except TypeError as error:  # Captum reads none here
+            warn(f"{error}; it is left out")
+            grad_kwargs = None
         more = as_arguments(additional_forward_args)
         rows, values = len(x[0]), at.Values([self.layer], attribute_to_layer_input)
         nodes = quadrature.nodes(method, n_steps + 1)
@@ -108,11 +118,16 @@ class LayerConductance(LayerAttribution):
                 g = gradients(explained(found, steps), h, grad_kwargs, "layer")
             return tuple(_sum(one.detach(), slope.detach(), rows) for one, slope in zip(h, g, strict=True))
 
+        def nowhere() -> Tensors:
+            """The sum over no difference at all: zeros of the layer's value."""
+            return tuple(torch.zeros_like(one) for one in moved(slice(0, 1)))
+
         def summed(at_once: int) -> Tensors:
-            parts = [moved(part) for part in overlapping(len(nodes), at_once)]
+            parts = [moved(part) for part in overlapping(len(nodes), at_once)] or [nowhere()]
             return tuple(torch.stack(one).sum(0) for one in zip(*parts, strict=True))
 
         def native() -> Tensors:
+            moving_alone(x)
             shortcut = Shortcut()
             shortcut.heeds(grad_kwargs)
             own = shortcut.extra(lambda: output(x, 1), x, values.layers, attribute_to_layer_input)

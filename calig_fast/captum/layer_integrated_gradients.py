@@ -23,7 +23,7 @@ from .arguments import (
     repeated_target,
     selected,
 )
-from .attribution import LayerAttribution, gradients, wrapped
+from .attribution import LayerAttribution, grad_options, gradients, truth, wrapped
 from .native import Shortcut
 from .path import integral, steps_at_once
 
@@ -52,7 +52,7 @@ class LayerIntegratedGradients(LayerAttribution):
         multiply_by_inputs: bool = True,
     ) -> None:
         super().__init__(forward_func, layer, device_ids)
-        self._multiply_by_inputs = multiply_by_inputs
+        self._multiply_by_inputs = truth("multiply_by_inputs", multiply_by_inputs)
         if isinstance(layer, list) and len(layer) > 1:
             warn("layer: several are moved together, so none of them should depend on another's output alone")
 
@@ -94,7 +94,10 @@ class LayerIntegratedGradients(LayerAttribution):
         """
         x = as_inputs(inputs)
         low_x = as_tensors(as_baselines(baselines, x), x)
-        quadrature.check(n_steps, method)
+        n_steps, method = quadrature.checked(n_steps, method)
+        return_convergence_delta = truth("return_convergence_delta", return_convergence_delta)
+        attribute_to_layer_input = truth("attribute_to_layer_input", attribute_to_layer_input)
+        grad_kwargs = grad_options(grad_kwargs)
         more = as_arguments(additional_forward_args)
         values = at.Values(self.layer if isinstance(self.layer, list) else [self.layer], attribute_to_layer_input)
         shortcut = Shortcut()

@@ -15,6 +15,10 @@ from .arguments import Tensors
 Hook = Callable[[int, Any], Any]
 
 
+class UnfitLayerError(TypeError):
+    """A layer that cannot be attributed to; of a class of its own, as it is raised inside the caller's function."""
+
+
 class Values:
     """The tensors at some layers, as their hooks find them; the tensors of the last run if a layer runs more than once.
 
@@ -40,7 +44,7 @@ class Values:
         strange = next((i for i, v in enumerate(found) if not isinstance(v, Tensor)), None if found else 0)
         if strange is not None:
             came = type(found[strange]).__name__ if found else "nothing"
-            raise TypeError(
+            raise UnfitLayerError(
                 f"layer: part {strange} of the {what} of {type(self.layers[number]).__name__} is no tensor but {came}; "
                 "take a layer whose positional inputs (or whose outputs) are all tensors, such as the one before it"
             )
@@ -133,7 +137,7 @@ def differentiable(values: Values) -> Iterator[None]:
 
 def _leaf(tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
-        raise TypeError(
+        raise UnfitLayerError(
             f"layer: its value is {tensor.dtype}, and gradients need a floating-point one; take another layer"
         )
     return tensor.detach().requires_grad_()

@@ -37,6 +37,16 @@ Output = Callable[[Tensors, int], Tensor]
 Pick = Callable[[Tensor, int], Tensor]
 
 
+def moving_alone(x: Tensors) -> None:
+    """Raise where the path's points are of another dtype than the inputs: integers, between which they lie.
+
+    Raises:
+        NotNativeError: saying so.
+    """
+    if not all(one.is_floating_point() for one in x):
+        raise NotNativeError("the inputs are integers, and the points of their path are not")
+
+
 class Shortcut:
     """Blocks of the caller's model replaced by ours: recorded, verified, then used as a context manager."""
 

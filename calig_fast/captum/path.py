@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from numbers import Real
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .._utils.arguments import is_meta, kind, shown
 from .._utils.warn import warn
 from .arguments import Baseline, Tensors
 
@@ -18,30 +24,33 @@ def points(low: Sequence[Baseline], high: Tensors, nodes: Sequence[float]) -> Te
     return tuple(torch.cat([x0 + a * (x - x0) for a in nodes]) for x0, x in zip(low, high, strict=True))
 
 
-def steps_at_once(internal_batch_size: int | None, rows: int, n: int, least: int = 1) -> int:
+def steps_at_once(internal_batch_size: Any, rows: int, n: int, least: int = 1) -> int:
     """Return the number of nodes, of n, that go through the model at once.
 
     Args:
-        internal_batch_size: rows the caller allows, None for all of them.
+        internal_batch_size: rows the caller allows, None for all of them; the least that is needed where it is less.
         rows: of the batch.
         n: nodes.
         least: nodes that are needed at once.
 
     Raises:
-        TypeError, ValueError: no positive number of rows.
+        TypeError: no number.
     """
     if internal_batch_size is None:
         return n
-    if isinstance(internal_batch_size, bool) or not isinstance(internal_batch_size, int):
-        raise TypeError(f"internal_batch_size: expected None or an int, got {type(internal_batch_size).__name__}")
-    if internal_batch_size < 1:
-        raise ValueError(f"internal_batch_size: expected at least 1, got {internal_batch_size}")
-    if internal_batch_size < least * rows:
+    item = internal_batch_size
+    if isinstance(item, np.ndarray | np.generic | Tensor) and math.prod(item.shape) == 1 and not is_meta(item):
+        item = item.item()  # Captum compares it, which one element allows
+    if not isinstance(item, Real | Decimal):
+        raise TypeError(f"internal_batch_size: expected None or a number of rows, got {kind(internal_batch_size)}")
+    allowed: Any = item
+    if not allowed >= least * rows:  # Captum takes the least it can for any number below, NaN too
         warn(
-            f"internal_batch_size {internal_batch_size} is less than the {least * rows} rows that are needed at once, "
+            f"internal_batch_size {shown(internal_batch_size)} is less than the {least * rows} rows needed at once, "
             f"so {least * rows} are taken"
         )
-    return max(least, internal_batch_size // rows)
+        return least
+    return n if allowed >= n * rows else int(allowed // rows)
 
 
 def integral(

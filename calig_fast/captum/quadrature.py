@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from .._utils.arguments import choice, integer
+
+MOST, MOST_GAUSS = 1_000_000, 5_000  # a Gauss rule takes the eigenvalues of a matrix of n x n
 METHODS = ("riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid", "gausslegendre")
 
 
-def check(n_steps: Any, method: Any, extra: int = 0) -> None:
-    """Raise where there is no such rule.
+def checked(n_steps: Any, method: Any, extra: int = 0) -> tuple[int, str]:
+    """The steps and the rule, where there is such a rule.
 
     Args:
         n_steps: steps.
@@ -20,15 +23,13 @@ def check(n_steps: Any, method: Any, extra: int = 0) -> None:
 
     Raises:
         TypeError: steps that are no int.
-        ValueError: an unknown rule, or too few steps for it.
+        ValueError: an unknown rule, or too few steps for it, or too many.
     """
-    if method not in METHODS:
-        raise ValueError(f"method: expected one of {METHODS}, got {method!r}")
-    if isinstance(n_steps, bool) or not isinstance(n_steps, int):
-        raise TypeError(f"n_steps: expected an int, got {type(n_steps).__name__}")
-    least = max(1, (1 if method == "gausslegendre" else 2) - extra)
-    if n_steps < least:
-        raise ValueError(f'n_steps: "{method}" takes at least {least}, got {n_steps}')
+    rule = choice("method", method, METHODS)
+    least = (1 if rule == "gausslegendre" else 2) - extra
+    n_steps = int(n_steps) if isinstance(n_steps, bool) else n_steps  # as in Captum
+    most = MOST_GAUSS if rule == "gausslegendre" else MOST
+    return integer("n_steps", n_steps, least, most, mend=f'"{rule}" takes at least {least}'), rule
 
 
 def nodes(method: str, n: int) -> list[float]:

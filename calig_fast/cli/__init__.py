@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from .._utils.version import __version__
 from .bench import bench
 from .compare import compare
 from .demo import demo
 from .doctor import doctor
 from .errors import OneLine
 from .explain import explain
+from .options import Command
 
 app = typer.Typer(
     cls=OneLine,
     help="Explain decisions of a transformer classifier, with an error bound.",
-    epilog="Exit codes: 0 done; 1 the work failed; 2 what was asked cannot be done. An error is one line on standard "
-    "error; --debug shows where it came from.",
+    epilog="Exit codes: 0 done; 1 the work failed, or lines of many were left out; 2 what was asked cannot be done. An "
+    "error is one line on standard error; --debug shows where it came from.",
     no_args_is_help=True,
     add_completion=False,
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"calig_fast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def calig(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Explain decisions of a transformer classifier, with an error bound."""
+
+
 for command in (explain, compare, bench, demo, doctor):
-    app.command()(command)
+    app.command(cls=Command)(command)

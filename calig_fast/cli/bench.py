@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._utils.arguments import integer
 from . import options
-from .errors import plain_errors
-from .loading import load
+from .errors import finish, plain_errors
+from .loading import Given, load
 from .writing import STDOUT, folders_exist, write_json
 
 if TYPE_CHECKING:
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 
     from ..bench import Bench
 
+MOST_THREADS = 1024
+
 
 def bench(
     model: options.Model,
     text: options.Text = None,
+    pair: options.Pair = None,
     file: options.File = None,
-    lines: options.PathEndpoints = None,
+    lines: options.Lines = None,
     image: options.Image = None,
     rounds: Annotated[int, typer.Option(help="How often each contender is timed.")] = 3,
     nodes: Annotated[int, typer.Option(help="Gauss nodes of Captum's loop.")] = 50,
@@ -45,7 +49,7 @@ def bench(
         folders_exist(json)
         if threads is not None:
             use_threads(threads)
-        found = load(model, text, file, lines, image, None, device)
+        found = load(Given(model, text, pair, file, lines, image, None, device))
         result = measure(found.model, found.inputs, found.processor, rounds=rounds, nodes=nodes, progress=True)
         about = {**machine.describe(), "device": str(next(found.model.parameters()).device)}
         if json:
@@ -55,19 +59,18 @@ def bench(
             console.print(_table(result))
             for line in _notes(result, about, len(found.inputs)):
                 console.print(line, highlight=False, markup=False)
+        finish(found.left_out)
 
 
 def use_threads(count: int) -> None:
     """Let PyTorch use so many threads.
 
     Raises:
-        ValueError: fewer than one.
+        ValueError: fewer than one, or more than `MOST_THREADS`.
     """
     import torch
 
-    if count < 1:
-        raise ValueError(f"--threads: expected at least 1, got {count}")
-    torch.set_num_threads(count)
+    torch.set_num_threads(integer("--threads", count, 1, MOST_THREADS))
 
 
 def _table(result: Bench) -> Table:

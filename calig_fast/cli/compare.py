@@ -9,8 +9,8 @@ import typer
 
 from . import options
 from .document import document
-from .errors import plain_errors
-from .loading import load
+from .errors import finish, plain_errors
+from .loading import Given, load
 from .writing import folders_exist, one_to_stdout, write_html, write_json
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ COLUMNS = ("method", "comp", "suff", "comp - suff", "log-odds", "p", "seconds")
 def compare(
     model: options.Model,
     text: options.Text = None,
+    pair: options.Pair = None,
     file: options.File = None,
-    lines: options.PathEndpoints = None,
+    lines: options.Lines = None,
     image: options.Image = None,
     target: options.Target = None,
     method: Annotated[
@@ -48,7 +49,7 @@ def compare(
         silent = one_to_stdout(html, json)
         folders_exist(html, json)
         names = list(dict.fromkeys(method or METHODS))
-        found = load(model, text, file, lines, image, target, device)
+        found = load(Given(model, text, pair, file, lines, image, target, device))
 
         from .compared import methods
 
@@ -61,6 +62,7 @@ def compare(
             from .compare_page import page
 
             write_html(page(COLUMNS, _rows(compared), _agreement(agreement), _note(compared), compared), html)
+        finish(found.left_out)
 
 
 def _rows(compared: list[Compared]) -> list[tuple[str, ...]]:

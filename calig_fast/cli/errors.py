@@ -11,14 +11,14 @@ import typer
 from typer.core import TyperGroup
 
 FAILED, USAGE = 1, 2
-_NO_FAULT_OF_THE_PATH = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+_NO_FAULT_OF_THE_PATH = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE}
 
 
 def code_of(error: Exception) -> int:
     """`USAGE` where an argument is wrong, a file that it names included; else `FAILED`."""
     if isinstance(error, OSError):
         return FAILED if error.errno in _NO_FAULT_OF_THE_PATH else USAGE
-    return USAGE if isinstance(error, ValueError | TypeError) else FAILED
+    return USAGE if isinstance(error, ValueError | TypeError) and not isinstance(error, RuntimeError) else FAILED
 
 
 @contextlib.contextmanager
@@ -37,6 +37,23 @@ def tell(message: str) -> None:
     """Print `error: ` and the message as one line on standard error."""
     typer.secho("error:", fg="red", err=True, nl=False)
     typer.echo(f" {' '.join(message.split())}", err=True)
+
+
+def hint(message: str) -> None:
+    """Print `hint: ` and the message as one line on standard error."""
+    typer.secho("hint:", fg="yellow", err=True, nl=False)
+    typer.echo(f" {' '.join(message.split())}", err=True)
+
+
+def finish(left_out: int) -> None:
+    """Leave with the code of a failure where some inputs were left out.
+
+    Raises:
+        typer.Exit: there were some.
+    """
+    if left_out:
+        tell(f"{left_out} line{'s were' if left_out > 1 else ' was'} left out")
+        raise typer.Exit(FAILED)
 
 
 class OneLine(TyperGroup):

@@ -10,16 +10,17 @@ import typer
 
 from . import options
 from .document import document
-from .errors import plain_errors
-from .loading import load
+from .errors import finish, plain_errors
+from .loading import Given, load
 from .writing import STDOUT, folders_exist, one_to_stdout, write_html, write_json, wrote
 
 
 def explain(
     model: options.Model,
     text: options.Text = None,
+    pair: options.Pair = None,
     file: options.File = None,
-    lines: options.PathEndpoints = None,
+    lines: options.Lines = None,
     image: options.Image = None,
     target: options.Target = None,
     method: Annotated[
@@ -47,7 +48,7 @@ def explain(
             raise ValueError("--save: expected the name of a file, got -; --json and --html write to standard output")
         silent = one_to_stdout(html, json)
         folders_exist(html, json, save)
-        found = load(model, text, file, lines, image, target, device)
+        found = load(Given(model, text, pair, file, lines, image, target, device))
         explainer = Explainer(
             found.model, found.processor, method=method, baselines=baselines, tolerance=tolerance, certify=certify
         )
@@ -61,3 +62,4 @@ def explain(
             write_html(a.to_html(), html)
         if save:
             wrote(replace(a, maps=None).save(save))
+        finish(found.left_out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,36 @@ from typing import Any
 
 from rich.console import Console
 
+from ..inputs.prepare import read
 from ..inputs.text import has_vocabulary
+from ..model import families
+from . import reading
+from .errors import tell
+
+
+@dataclass(frozen=True)
+class Given:
+    """The inputs of a command, as its options name them.
+
+    Args:
+        model: folder of a saved classifier.
+        text: texts.
+        pair: pairs of texts.
+        file: files whose whole content is one text each.
+        lines: a file with a text on every line.
+        image: files of pictures.
+        target: class asked about, by number or name.
+        device: where the model runs.
+    """
+
+    model: Path
+    text: Sequence[str] | None = None
+    pair: Sequence[tuple[str, str]] | None = None
+    file: Sequence[Path] | None = None
+    lines: Path | None = None
+    image: Sequence[Path] | None = None
+    target: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -23,43 +52,63 @@ class Loaded:
     Args:
         model: the classifier, in eval mode.
         processor: its tokenizer, image processor or transform.
-        inputs: texts, or PIL images.
+        inputs: texts, pairs of texts, or PIL images.
         target: a class number, "all", or None.
+        left_out: lines that cannot be explained; each was told.
     """
 
     model: Any
     processor: Any
     inputs: list[Any]
     target: int | str | None
+    left_out: int = 0
 
 
-def load(
-    model: Path,
-    text: Sequence[str] | None,
-    file: Sequence[Path] | None,
-    lines: Path | None,
-    image: Sequence[Path] | None,
-    target: str | None,
-    device: str | None,
-) -> Loaded:
+def load(given: Given) -> Loaded:
     """Load the model and the inputs that the options name.
 
     Raises:
-        ValueError: neither texts nor images, or both; a folder that holds no such classifier; no class of that name.
+        ValueError: neither texts nor images, or both; a file that cannot be read; a folder that holds no such
+            classifier; no class of that name.
         OSError: a file that cannot be read.
         ImportError: the package that the model needs is not installed.
     """
-    inputs = _texts(text or (), file or (), lines)
-    if bool(inputs) == bool(image):
-        raise ValueError("give --text, --file or --lines, or else --image")
-    inputs = inputs or [_picture(path) for path in image or ()]
-    if not model.is_dir():
-        raise ValueError(f"--model {model}: no such folder; it must hold a saved classifier")
+    kinds = [bool(given.text or given.file or given.lines is not None), bool(given.pair), bool(given.image)]
+    if sum(kinds) != 1:
+        raise ValueError("give --text, --file or --lines, or else --image, or else --pair")
+    if [given.lines, *(given.file or ())].count(reading.STDIN) > 1:
+        raise ValueError("--file, --lines: standard input can be read once; give - once")
+    inputs: list[Any] = [*(given.text or ()), *map(reading.whole, given.file or ()), *map(tuple, given.pair or ())]
+    listed, bad = ([], 0) if given.lines is None else reading.lines(given.lines)
+    inputs += reading.pictures(given.image or ())
+    if not given.model.is_dir():
+        raise ValueError(f"--model {given.model}: no such folder; it must hold a saved classifier")
     with Console(stderr=True).status("reading the model"):
-        found, processor = _timm(model) if _is_timm(model) else _transformers(model, bool(image))
-        if device:
-            found.to(_device(device))
-    return Loaded(found.eval(), processor, inputs, _class(target, found))
+        found, processor = _loaded(given.model, bool(given.image))
+        if given.device:
+            found.to(_device(given.device))
+    found.eval()
+    fit = [line for line in listed if _fits(line, found, processor)]
+    if listed and not fit and not inputs:
+        raise ValueError(f"--lines {given.lines}: none of its lines can be explained")
+    inputs += [line.text for line in fit]
+    return Loaded(found, processor, inputs, _class(given.target, found), bad + len(listed) - len(fit))
+
+
+def _fits(line: reading.Line, model: Any, processor: Any) -> bool:
+    """Return True if the model can read a line; report it otherwise."""
+    encoder = families.find(model)
+    if encoder is None:  # told by the explanation
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a text that is cut is told by the explanation
+            read([line.text], model, encoder, processor)
+    except (ValueError, TypeError) as error:
+        why = str(error).removeprefix("inputs: ").replace("input [0]", "the text")
+        tell(f"{line.place}: {why}")
+        return False
+    return True
 
 
 def _device(name: str) -> Any:
@@ -73,33 +122,11 @@ def _device(name: str) -> Any:
     return wanted
 
 
-def _texts(text: Sequence[str], file: Sequence[Path], lines: Path | None) -> list[Any]:
-    whole = [*text, *(_read(path) for path in file)]
-    if lines is None:
-        return whole
-    listed = [line for line in _read(lines).splitlines() if line.strip()]
-    if not listed:
-        raise ValueError(f"--lines {lines}: no line holds a text")
-    return whole + listed
-
-
-def _read(path: Path) -> str:
-    return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-
-
-def _picture(path: Path) -> Any:
-    from PIL import Image
-
-    picture = Image.open(path)
-    picture.load()  # a damaged file is reported now, and the file is closed
-    return picture
-
-
 def _class(target: str | None, model: Any) -> int | str | None:
     """A class by its number or by its name in the model's configuration, upper and lower case alike."""
     if target is None or target == "all":
         return target
-    if target.removeprefix("-").isdigit():
+    if target.removeprefix("-").isdecimal() and len(target) < 20:
         return int(target)
     names = getattr(getattr(model, "config", None), "id2label", None) or {}
     known = {str(name).lower(): int(number) for number, name in names.items()}
@@ -114,13 +141,42 @@ def _need(package: str) -> None:
         raise ImportError(f'loading this model needs {package}: pip install "calig_fast[models]"')
 
 
+def _loaded(folder: Path, image: bool) -> tuple[Any, Any]:
+    """A classifier and what prepares its inputs.
+
+    Raises:
+        ValueError: it cannot be loaded; the message names the folder.
+        ImportError: the package that it needs is not installed.
+    """
+    if _config(folder).get("auto_map"):
+        code = ", ".join(sorted(map(str, _config(folder)["auto_map"].values())))
+        raise ValueError(
+            f"--model {folder}: this checkpoint needs code of its own ({code}), which is not run "
+            "(trust_remote_code=False); load it in Python and pass the model to calig_fast.explain"
+        )
+    try:
+        return _timm(folder) if _is_timm(folder) else _transformers(folder, image)
+    except (ImportError, OSError, ValueError) as error:
+        named = isinstance(error, ImportError) or str(folder) in str(error)
+        if named:
+            raise
+        raise ValueError(f"--model {folder}: it cannot be loaded ({error})") from error
+    except Exception as error:  # of the libraries, at files that others wrote
+        raise ValueError(f"--model {folder}: it cannot be loaded ({type(error).__name__}: {error})") from error
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """Return the content of config.json, empty where there is no such file."""
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _is_timm(folder: Path) -> bool:
     """Return True if timm wrote the folder's configuration, which names an architecture of its own."""
-    told = folder / "config.json"
-    try:
-        return isinstance(json.loads(told.read_text(encoding="utf-8")).get("architecture"), str)
-    except (OSError, ValueError, AttributeError):
-        return False
+    return isinstance(_config(folder).get("architecture"), str)
 
 
 def _timm(folder: Path) -> tuple[Any, Any]:
@@ -150,8 +206,10 @@ def _transformers(folder: Path, image: bool) -> tuple[Any, Any]:
     if not image:
         kinds = ("AutoModelForSequenceClassification", "AutoTokenizer")
     try:
-        model, told = getattr(transformers, kinds[0]).from_pretrained(folder, output_loading_info=True)
-        processor = getattr(transformers, kinds[1]).from_pretrained(folder)
+        model, told = getattr(transformers, kinds[0]).from_pretrained(
+            folder, output_loading_info=True, trust_remote_code=False
+        )
+        processor = getattr(transformers, kinds[1]).from_pretrained(folder, trust_remote_code=False)
     except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"--model {folder}: its weights cannot be read ({error})") from error
     if told["missing_keys"]:

@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand
+
+
+class TwoTexts(NamedTuple):
+    """What follows --pair."""
+
+    first: str
+    second: str
+
+
+class Command(TyperCommand):
+    """A command that may have --pair, which takes two values; typer has no way to say so of a repeated option."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for parameter in self.params:
+            if parameter.name == "pair":
+                parameter.nargs = 2
+
 
 Model = Annotated[Path, typer.Option(help="Folder of a saved classifier: Hugging Face, or timm with its config.json.")]
 Text = Annotated[list[str] | None, typer.Option(help="A text; may be given several times.")]
+Pair = Annotated[
+    list[TwoTexts] | None,
+    typer.Option(
+        parser=TwoTexts._make,
+        metavar="TEXT TEXT",
+        help="Two texts that the model reads together, as premise and hypothesis; may be given several times.",
+    ),
+]
 File = Annotated[
     list[Path] | None,
     typer.Option(help="A file whose whole content is one text, - for standard input; may be given several times."),
 ]
-PathEndpoints = Annotated[Path | None, typer.Option(help="A file with a text on every line, - for standard input.")]
+Lines = Annotated[
+    Path | None,
+    typer.Option(help="A file with a text on every line, - for standard input; a bad line is told and left out."),
+]
 Image = Annotated[list[Path] | None, typer.Option(help="An image file; may be given several times.")]
 Target = Annotated[
     str | None, typer.Option(help="Class to explain, by number or name, or all; the predicted one when left out.")

@@ -12,7 +12,6 @@ from torch import Tensor
 from ..model.call import Call
 from ..quadrature.adaptive import AdaptiveIntegral, Estimate
 from ..quadrature.fixed import FixedIntegral
-from ..quadrature.rules import FIXED
 from ..quadrature.warm_start import Start
 from .autograd import AutogradEngine
 from .base import EndpointGradients, Endpoints, Engine, PathPoint
@@ -52,16 +51,6 @@ class Rule:
     quadrature: str = "auto"
     n_steps: int | None = None
     tolerance: float = 2e-2
-
-    def __post_init__(self) -> None:
-        if self.quadrature not in {"auto", *FIXED}:
-            raise ValueError(f'quadrature: {self.quadrature!r} is not "auto" nor one of {FIXED}')
-        if self.n_steps is not None and (isinstance(self.n_steps, bool) or not isinstance(self.n_steps, int)):
-            raise TypeError(f"n_steps: expected an int of at least 1 or None, got {type(self.n_steps).__name__}")
-        if self.n_steps is not None and self.n_steps < 1:
-            raise ValueError(f"n_steps: expected at least 1, got {self.n_steps}")
-        if not 0 < self.tolerance < float("inf"):
-            raise ValueError(f"tolerance: expected a positive number, got {self.tolerance}")
 
     def path(self, gap: float, noise: float, start: Start, defer: bool = False, eps: float = 0.0) -> AnyPath:
         """A new path under this rule; with "auto" it begins at `start`, and with `defer` waits to be refined."""

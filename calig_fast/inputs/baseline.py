@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .._utils.arguments import as_tensor, kind, shown
 from .prepare import Inputs
 
 TEXT = ("pad", "mask", "unk", "zero_embedding", "zeros")
@@ -50,16 +54,43 @@ def reference(baselines: Any, inputs: Inputs) -> Reference:
     names = TEXT if inputs.ids is not None or inputs.embeds is not None else IMAGE
     if baselines is None:  # features without words have no padding id
         baselines = "zero_embedding" if inputs.embeds is not None and inputs.vocabulary is None else names[0]
+    baselines = given_baseline(baselines)
     if isinstance(baselines, str) and baselines not in names:
         kind = "text" if names is TEXT else "images"
-        raise ValueError(f"baselines: {baselines!r} is not one of {names} for {kind}, nor a tensor of your own")
+        raise ValueError(f"baselines: {shown(baselines)} is not one of {names} for {kind}, nor a tensor of your own")
     if isinstance(baselines, str) and baselines == "zeros":
         return Reference("zeros", None)
     return _text(baselines, inputs) if names is TEXT else _image(baselines, inputs)
 
 
+def given_baseline(baselines: Any) -> str | int | float | Tensor:
+    """A baseline as one of the kinds that a reference is made of: a name, a number or a tensor of numbers.
+
+    Args:
+        baselines: a name, a number (also of NumPy), an array, or a tensor.
+
+    Raises:
+        TypeError: something else, bools or complex numbers among them.
+    """
+    item = baselines
+    if isinstance(item, bool | np.bool_) or not isinstance(item, str | Real | Tensor | np.ndarray):
+        raise TypeError(f"baselines: expected a name, an id, a number or a tensor, got {kind(baselines)}")
+    if isinstance(item, str):
+        return str(item)
+    if isinstance(item, Integral):
+        return int(item)
+    if isinstance(item, Real):
+        return _float(item)
+    found = as_tensor("baselines", item, "a name, an id, a number or a tensor")
+    if found.dtype == torch.bool:
+        raise TypeError(f"baselines: expected ids, embeddings or pixels, got {kind(baselines)}")
+    return found.detach()
+
+
 def take(baselines: Any, inputs: Inputs, rows: slice) -> Any:
     """The references of some of the inputs; one that serves them all is left as it is."""
+    if isinstance(baselines, np.ndarray):
+        baselines = given_baseline(baselines)
     if not isinstance(baselines, Tensor):
         return baselines
     text = inputs.ids is not None or inputs.embeds is not None
@@ -82,21 +113,23 @@ def _text(baselines: Any, inputs: Inputs) -> Reference:
 
     if isinstance(baselines, str) and baselines == "zero_embedding":
         return by("zero_embedding", lambda out, look: torch.zeros_like(out))
-    if isinstance(baselines, str | int) and not isinstance(baselines, bool):
+    if isinstance(baselines, float):
+        raise TypeError(f"baselines: expected a name, an id or a tensor for text, got {kind(baselines)}")
+    if isinstance(baselines, str | int):
         token = inputs.token_id(baselines) if isinstance(baselines, str) else baselines
+        if not -(2**63) <= token < 2**63:
+            raise ValueError(f"baselines: expected an id of the vocabulary, got {shown(token)}")
         inputs.check_ids(torch.tensor(token), "baselines")
         return by(
             baselines if isinstance(baselines, str) else "id",
             lambda out, look: look(torch.full(shape, token, device=out.device)),
             None if inputs.ids is None else torch.where(keep[:, :, 0], inputs.ids, token),
         )
-    if not isinstance(baselines, Tensor):
-        raise TypeError(f"baselines: expected a name, an id or a tensor, got {type(baselines).__name__}")
     given = baselines
     if given.is_floating_point():
         _check_finite(given)
         return by("embeddings", lambda out, look: _expanded(given.to(out), out.shape))
-    ids = _expanded(given, shape)
+    ids = _expanded(given.to(torch.int64), shape)
     inputs.check_ids(ids, "baselines")
     # the caller's ids say what stands at special tokens too
     padding = ~inputs.mask[:, :, None]
@@ -117,9 +150,8 @@ def _image(baselines: Any, inputs: Inputs) -> Reference:
         }
         made = makers[baselines](pixels)
         return Reference(baselines, {**inputs.call, name: made})
-    if isinstance(baselines, bool) or not isinstance(baselines, int | float | Tensor):
-        raise TypeError(f"baselines: expected a name, a number or a tensor, got {type(baselines).__name__}")
-    given = torch.as_tensor(baselines, dtype=pixels.dtype, device=pixels.device)
+    value = _float(baselines) if isinstance(baselines, int) else baselines
+    given = torch.as_tensor(value, dtype=pixels.dtype, device=pixels.device)
     _check_finite(given)
     return Reference("pixels", {**inputs.call, name: _expanded(given, pixels.shape).clone()})
 
@@ -135,6 +167,14 @@ def blur(pixels: Tensor) -> Tensor:
     out = torch.nn.functional.pad(pixels, (radius,) * 4, mode="reflect")
     out = torch.nn.functional.conv2d(out, kernel.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels)
     return torch.nn.functional.conv2d(out, kernel.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
+
+
+def _float(value: Any) -> float:
+    """A number as a float, infinite where no float holds it."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _check_finite(given: Tensor) -> None:

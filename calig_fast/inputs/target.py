@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._utils.arguments import as_tensor, shown
 from .._utils.warn import warn
 
 OutputFunction = Callable[..., Tensor]
@@ -128,8 +129,8 @@ class Target:
         """
         if callable(self.kind):
             found = self.kind(output, rows + self.first) if _arity(self.kind) > 1 else self.kind(output)
-            if not isinstance(found, Tensor) or found.shape != rows.shape:
-                came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            if not isinstance(found, Tensor) or found.shape != rows.shape or found.is_complex():
+                came = (found.dtype, *found.shape) if isinstance(found, Tensor) else type(found).__name__
                 raise ValueError(
                     f"output: the function must return a tensor [N] = [{len(rows)}], one scalar a row; got {came}"
                 )
@@ -235,6 +236,8 @@ def per_input(kind: Output, target: Any, batch: int, rows: slice) -> Any:
     Raises:
         ValueError: as many targets as neither one nor one for each input, or more of one input than of another.
     """
+    if isinstance(target, Tensor):
+        target = as_tensor("target", target, "ints")
     shape = target.shape if isinstance(target, Tensor) else _shape(target)
     one = 1 if kind == "contrast" else 0
     if target is None or len(shape) <= one:
@@ -249,11 +252,11 @@ def per_input(kind: Output, target: Any, batch: int, rows: slice) -> Any:
     return target[rows]
 
 
-def _shape(target: Any) -> tuple[int, ...]:
-    """The shape of nested sequences, as far as their first items tell."""
-    if not isinstance(target, Sequence) or isinstance(target, str):
+def _shape(target: Any, axes: int = 4) -> tuple[int, ...]:
+    """The shape of nested sequences, as far as their first items tell, of at most so many axes."""
+    if not isinstance(target, Sequence) or isinstance(target, str) or not axes:
         return ()
-    return (len(target), *(_shape(target[0]) if len(target) else ()))
+    return (len(target), *(_shape(target[0], axes - 1) if len(target) else ()))
 
 
 def _classes(target: Any, z: Tensor) -> Tensor:
@@ -289,9 +292,9 @@ def _integers(target: Any, z: Tensor, shape: tuple[int, ...]) -> Tensor:
             f'target: expected None, an int, a list or a tensor of ints, or "all", got {type(target).__name__}'
         )
     try:
-        found = torch.as_tensor(target, device=z.device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"target: {target!r} holds something other than ints") from error
+        found = as_tensor("target", target, "ints").to(z.device)
+    except TypeError as error:
+        raise TypeError(f"target: {shown(target)} holds something other than ints") from error
     if found.is_floating_point() or found.dtype == torch.bool:
         raise TypeError(f"target: expected ints, got {found.dtype}")
     if found.dim() < len(shape):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
+
+from .._utils.arguments import between, choice, flag
 
 RELEVANCE_SCALES = ("max_t", "max", "sum", "none")
 ATTENTION_SCALES = ("sum", "max", "none")
@@ -31,6 +35,7 @@ class Fusion:
 
     Raises:
         ValueError: an option outside its choices.
+        TypeError: an option of another type.
     """
 
     lam: float = 0.8
@@ -41,17 +46,16 @@ class Fusion:
     sign: str = "signed"
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.lam <= 1.0:
-            raise ValueError(f"lam: expected a number from 0 to 1, got {self.lam}")
-        if not self.residual >= 0.0:
-            raise ValueError(f"residual: expected a number of at least 0, got {self.residual}")
-        for name, value, choices in (
-            ("relevance_scale", self.relevance_scale, RELEVANCE_SCALES),
-            ("attention_scale", self.attention_scale, ATTENTION_SCALES),
-            ("sign", self.sign, SIGNS),
+        set_ = partial(object.__setattr__, self)
+        set_("lam", between("lam", self.lam, "a number from 0 to 1", 0.0, 1.0))
+        set_("residual", between("residual", self.residual, "a finite number of at least 0", 0.0, sys.float_info.max))
+        set_("normalise", flag("normalise", self.normalise))
+        for name, choices in (
+            ("relevance_scale", RELEVANCE_SCALES),
+            ("attention_scale", ATTENTION_SCALES),
+            ("sign", SIGNS),
         ):
-            if value not in choices:
-                raise ValueError(f"{name}: {value!r} is not one of {choices}")
+            set_(name, choice(name, getattr(self, name), choices))
 
 
 def context_map(relevance: Tensor, attention: Tensor, fusion: Fusion) -> Tensor:

@@ -7,6 +7,7 @@ import pkgutil
 from dataclasses import replace
 from functools import cache
 
+from .._utils.arguments import between, kind, shown
 from .._utils.entry_points import load_entry_points
 from .base import Method
 from .calig import calig
@@ -50,7 +51,7 @@ def register_method(method: Method) -> Method:
         ValueError: a shipped method has this name.
     """
     if not isinstance(method, Method):
-        raise TypeError(f"method: expected a Method, got {type(method).__name__}")
+        raise TypeError(f"method: expected a Method, got {kind(method)}")
     if method.name in _shipped():
         raise ValueError(f'method: "{method.name}" is a method of calig_fast; choose another name')
     _registered[method.name] = method
@@ -66,20 +67,22 @@ def resolve(method: str | Fusion | Method, lam: float | None) -> Method:
 
     Raises:
         ValueError: an unknown name; lam for a method that fuses nothing; lam outside 0..1.
-        TypeError: neither a name nor options nor a method.
+        TypeError: neither a name nor options nor a method; lam that is no number.
     """
     if isinstance(method, Fusion):
         found = calig(method)
     elif isinstance(method, Method):
         found = method
     elif not isinstance(method, str):
-        raise TypeError(f"method: expected a name, a Fusion or a Method, got {type(method).__name__}")
+        hint = "; make one, as in Fusion()" if method is Fusion or method is Method else ""
+        raise TypeError(f"method: expected a name, a Fusion or a Method, got {kind(method)}{hint}")
     elif method not in (known := methods()):
-        raise ValueError(f"method: {method!r} is not one of {sorted(known)}, nor a Fusion or Method of your own")
+        raise ValueError(f"method: {shown(method)} is not one of {sorted(known)}, nor a Fusion or Method of your own")
     else:
         found = known[method]
     if lam is None:
         return found
+    weight = between("lam", lam, "a number from 0 to 1", 0.0, 1.0)
     if found.fusion is None:
         raise ValueError(f'lam: method "{found.name}" fuses nothing; leave lam at None, or use method="calig"')
-    return calig(replace(found.fusion, lam=float(lam)))
+    return calig(replace(found.fusion, lam=weight))

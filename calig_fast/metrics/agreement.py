@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._utils.arguments import flag, kind, shown
 from .._utils.ranks import rank_correlation
 from ..perturbation import rankings
 from .measure import Measure
@@ -105,9 +106,13 @@ def agreement(explanations: Mapping[str, Any], by: str = "spearman", **options: 
         ValueError, TypeError: see `spearman`.
     """
     similarity = similarity_of(by, "by")
+    if not isinstance(explanations, Mapping):
+        raise TypeError(f"explanations: expected a dict of scores by name, got {kind(explanations)}")
     names = tuple(explanations)
     if not names:
         raise ValueError("explanations: expected at least one method's scores, got none")
+    for name in names:
+        rankings.table(explanations[name], f"explanations[{name!r}]")
     rows = [[similarity(explanations[a], explanations[b], **options).mean() for b in names] for a in names]
     return Agreement(names, torch.tensor(rows, dtype=torch.float64))
 
@@ -118,12 +123,13 @@ def similarity_of(name: str, argument: str) -> Callable[..., Measure]:
     Raises:
         ValueError: an unknown name.
     """
-    if name not in SIMILARITIES:
-        raise ValueError(f"{argument}: {name!r} is no similarity; expected one of {tuple(SIMILARITIES)}")
+    if not isinstance(name, str) or name not in SIMILARITIES:
+        raise ValueError(f"{argument}: {shown(name)} is no similarity; expected one of {tuple(SIMILARITIES)}")
     return SIMILARITIES[name]
 
 
 def _each(name: str, of: Callable[[Tensor, Tensor], float], a: Any, b: Any, mask: Any, absolute: bool) -> Measure:
+    absolute = flag("absolute", absolute)
     left, right = rankings.table(a, "a"), rankings.table(b, "b")
     if left.shape != right.shape:
         raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._utils.arguments import choice
 from .._utils.warn import renamed_argument
 from ..perturbation import Output, PerturbationRunner, perturbation_runner, rankings
 from .measure import Curve
@@ -115,8 +116,7 @@ def perturbation_auc(
     Raises:
         ValueError, TypeError: an unknown order; see `erasure`.
     """
-    if order not in {"positive", "negative"}:
-        raise ValueError(f'order: expected "positive" or "negative", got {order!r}')
+    order = choice("order", order, ("positive", "negative"))
     shares = rankings.fractions_of(fractions, rising=True)
     p = perturbation_runner(model, inputs, scores, target, processor, removal, output, batch_size)
     positive = order == "positive"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._utils.arguments import flag
 from .._utils.warn import renamed_argument
 from ..perturbation import Output, perturbation_runner, rankings
 from .measure import Curve, Measure
@@ -82,8 +83,8 @@ def erasure(
     Raises:
         ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
     """
-    shares = rankings.fractions_of(fractions)
-    logs = output == "prob"  # a probability is read off its logarithm, which log-odds need
+    shares, normalised = rankings.fractions_of(fractions), flag("normalised", normalised)
+    logs = isinstance(output, str) and output == "prob"  # a probability is read off its logarithm, which log-odds need
     p = perturbation_runner(
         model, inputs, scores, target, processor, removal, "log_prob" if logs else output, batch_size
     )
@@ -103,7 +104,7 @@ def erasure(
         "comprehensiveness - sufficiency", comprehensiveness.values - sufficiency.values, higher_is_better=True
     )
     log_odds = None
-    if logs or output == "log_prob":
+    if logs or (isinstance(output, str) and output == "log_prob"):
         without = raw[:, 1 + normalised : 1 + normalised + k]
         log_odds = _aopc("log-odds", without - raw[:, :1], False, shares, raw[:, 0])
     return Erasure(comprehensiveness, sufficiency, difference, log_odds)

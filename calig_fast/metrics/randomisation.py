@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from .. import explain
+from .._utils.arguments import choice, flag, whole_seed
 from .._utils.warn import renamed_argument
 from ..perturbation import explained_classes, model_parts, opened, random_weights, with_weights
 from .agreement import similarity_of
-from .explainers import Explain, call_explainer
+from .explainers import Explain, call_explainer, check_explainer, scores_of
 from .measure import Measure
 
 
@@ -77,12 +78,14 @@ def model_randomisation(
         ValueError: an unknown mode or similarity, a model with unknown blocks.
         ValueError, TypeError: see `explain`.
     """
-    if mode not in {"cascading", "independent"}:
-        raise ValueError(f'mode: expected "cascading" or "independent", got {mode!r}')
+    mode, absolute = choice("mode", mode, ("cascading", "independent")), flag("absolute", absolute)
+    seed = whole_seed("seed", seed)
+    check_explainer(explainer)
     alike = similarity_of(similarity, "similarity")
     inner, encoder, batch = opened(model, inputs, processor, layers)
     classes = explained_classes(inner, batch, target)
     original = call_explainer(explainer, with_weights(inner, {}), inputs, classes, processor)
+    scores_of(original, len(batch))
     parts = model_parts(inner, encoder)
     drawn = random_weights(inner, seed)
     names: list[str] = []
@@ -91,6 +94,7 @@ def model_randomisation(
         names = [*names, *part] if mode == "cascading" else part
         changed = with_weights(inner, {name: drawn[name] for name in names})
         scores = call_explainer(explainer, changed, inputs, classes, processor)
+        scores_of(scores, len(batch))
         found.append(alike(original, scores, absolute=absolute).values)
     table = torch.stack(found, 1)
     values = table[:, -1] if mode == "cascading" else table.nanmean(1)

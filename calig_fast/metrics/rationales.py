@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import Attribution
+from .._utils.arguments import as_tensor, between, choice, kind, scalar
 from ..perturbation import rankings
 from .measure import Measure
 
@@ -102,8 +104,7 @@ def iou_f1(
     Raises:
         ValueError, TypeError: see `token_f1`; a threshold outside 0 to 1.
     """
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold: expected an intersection over union above 0, at most 1, got {threshold}")
+    threshold = between("threshold", threshold, "an intersection over union above 0, at most 1", 0, 1, open_low=True)
     predicted, marked, _ = _hard(scores, rationales, k, mask)
     hits, found, wanted = [], [], []
     for p, m in zip(predicted.tolist(), marked.tolist(), strict=True):
@@ -167,7 +168,7 @@ def average_ratio(rationales: Any, mask: Any = None) -> float:
     Raises:
         ValueError: rationales that are not [B,W], a mask of another shape.
     """
-    marked = torch.as_tensor(rationales).cpu() != 0
+    marked = as_tensor("rationales", rationales, "bools [B,W]").detach().cpu() != 0
     if marked.dim() != 2:
         raise ValueError(f"rationales: expected [B,W] bools, got {list(marked.shape)}")
     counted = rankings.content(None, mask, marked.shape)
@@ -191,12 +192,12 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
     Raises:
         ValueError: images, ids or pairs of texts, words without a place, another number of inputs, an unknown pool.
     """
-    if pool not in {"max", "sum", "mean"}:
-        raise ValueError(f'pool: expected "max", "sum" or "mean", got {pool!r}')
+    pool = choice("pool", pool, ("max", "sum", "mean"))
+    if not isinstance(attribution, Attribution):
+        raise TypeError(f"attribution: expected an Attribution, as explain returns it, got {kind(attribution)}")
     if attribution.texts is None or any(text.text is None for text in attribution.texts):
         raise ValueError("attribution: spans of characters need the text; explain the text itself, with processor=")
-    if len(spans) != attribution.batch:
-        raise ValueError(f"spans: expected those of {attribution.batch} inputs, got {len(spans)}")
+    spans = _spans(spans, attribution.batch)
     if any(word.start < 0 for text in attribution.texts for word in text.words):
         raise ValueError(
             "attribution: its words know no place in the text, as the tokenizer keeps none; take a fast tokenizer"
@@ -215,6 +216,25 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
                 out[b, w] = found.amax() if pool == "max" else found.sum() if pool == "sum" else found.mean()
                 mask[b, w] = True
     return out, mask
+
+
+def _spans(given: Any, batch: int) -> list[list[tuple[int, int]]]:
+    """Of every input its (start, end)."""
+    wanted = f"spans: expected those of {batch} inputs, for each a list of (start, end) in characters"
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"{wanted}, got {kind(given)}")
+    if len(given) != batch:
+        raise ValueError(f"{wanted}, got {len(given)}")
+    found = []
+    for row in given:
+        if isinstance(row, str) or not isinstance(row, Sequence):
+            raise TypeError(f"{wanted}, got {kind(row)} for one input")
+        pairs = [tuple(map(scalar, one)) if isinstance(one, Sequence) and len(one) == 2 else () for one in row]
+        for one, pair in zip(row, pairs, strict=True):
+            if len(pair) != 2 or any(isinstance(i, bool) or not isinstance(i, Integral) for i in pair):
+                raise TypeError(f"{wanted}, got {kind(one)} for a span")
+        found.append([(int(start), int(end)) for start, end in pairs])
+    return found
 
 
 def _marked(scores: Any, rationales: Any, mask: Any) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import explain
+from .._utils.arguments import as_tensor, between, flag, integer, positive, whole_seed
 from .._utils.warn import renamed_argument
 from ..perturbation import (
     Output,
@@ -19,8 +20,10 @@ from ..perturbation import (
     rankings,
     with_weights,
 )
-from .explainers import Explain, call_explainer
+from .explainers import Explain, call_explainer, check_explainer, scores_of
 from .measure import Measure
+
+MOST = 1_000_000  # perturbed inputs of one
 
 
 @renamed_argument("tokenizer", "processor")
@@ -60,18 +63,17 @@ def infidelity(
     Raises:
         ValueError, TypeError: see `erasure`; samples below 1, a fraction out of range, sets of another shape.
     """
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ValueError(f"samples: expected an int of at least 1, got {samples!r}")
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction: expected a probability above 0, at most 1, got {fraction}")
+    samples, seed = integer("samples", samples, 1, MOST), whole_seed("seed", seed)
+    fraction = between("fraction", fraction, "a probability above 0, at most 1", 0, 1, open_low=True)
+    normalised = flag("normalised", normalised)
     p = perturbation_runner(model, inputs, scores, target, processor, removal, output, batch_size)
     if removed is None:
         sets = torch.stack([_drawn(row, samples, fraction, seed) for row in p.removable])
     else:
-        sets = torch.as_tensor(removed).cpu() != 0
-        if sets.dim() != 3 or sets.shape[1:] != p.removable.shape:
-            wanted = ["N", *p.removable.shape]
-            raise ValueError(f"removed: expected bools {wanted}, got {list(sets.shape)}".replace("'", ""))
+        wanted = f"bools {['N', *p.removable.shape]}".replace("'", "")
+        sets = as_tensor("removed", removed, wanted).detach().cpu() != 0
+        if sets.dim() != 3 or sets.shape[1:] != p.removable.shape or not len(sets):
+            raise ValueError(f"removed: expected {wanted}, got {list(sets.shape)}")
         sets = sets.transpose(0, 1) & p.removable[:, None]
     none = torch.zeros_like(p.removable)[:, None]
     found = p.answers(torch.cat([none, sets], 1))
@@ -123,11 +125,9 @@ def max_sensitivity(
         ValueError: a radius that is not positive, samples or batch_size below 1, a model without word embeddings.
         ValueError, TypeError: see `explain`.
     """
-    if not radius > 0:
-        raise ValueError(f"radius: expected a positive number, got {radius}")
-    for name, value in (("samples", samples), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: expected an int of at least 1, got {value!r}")
+    radius, seed = positive("radius", radius), whole_seed("seed", seed)
+    samples, batch_size = integer("samples", samples, 1, MOST), integer("batch_size", batch_size, 1, 2**31)
+    check_explainer(explainer)
     inner, encoder, batch = opened(model, inputs, processor)
     classes = explained_classes(inner, batch, target)
     running = with_weights(inner, {})
@@ -138,7 +138,7 @@ def max_sensitivity(
         if added is not None:
             some[moving] = some[moving] + added.to(some[moving])
         found = call_explainer(explainer, running, some.get("", some), classes[owners], processor)
-        table = rankings.table(found, "explainer")
+        table = scores_of(found, len(owners))
         return table, rankings.content(found, None, table.shape)
 
     every = torch.arange(len(batch))

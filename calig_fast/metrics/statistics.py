@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._utils.arguments import as_tensor, between, choice, integer, whole_seed
+
+MOST = 10_000_000  # draws
 EXACT = 12  # up to so many pairs, every choice of signs is tried instead of a sample of them
 _AT_ONCE = 10_000_000  # numbers drawn at a time
 
@@ -76,11 +79,11 @@ def interval(
 
     Raises:
         ValueError: fewer than two defined values, or an option outside its choices.
+        TypeError: values or options of another type.
     """
-    _check(level, resamples)
-    if method not in {"bca", "percentile"}:
-        raise ValueError(f'method: expected "bca" or "percentile", got {method!r}')
-    x = _defined(_values(values))
+    level, resamples, seed = _checked(level, resamples, seed)
+    method = choice("method", method, ("bca", "percentile"))
+    x = _defined(_values(values, "values"))
     means = torch.cat(list(_resampled(x, resamples, seed)))
     low, high = _shares(x, means, level) if method == "bca" else ((1 - level) / 2, (1 + level) / 2)
     ends = torch.quantile(means, torch.tensor([low, high], dtype=torch.float64))
@@ -105,8 +108,10 @@ def paired_test(a: Any, b: Any, *, level: float = 0.95, resamples: int = 10_000,
 
     Raises:
         ValueError: as many values in `a` as not in `b`, fewer than two pairs defined, or an option outside its range.
+        TypeError: values or options of another type.
     """
-    left, right = _values(a), _values(b)
+    level, resamples, seed = _checked(level, resamples, seed)
+    left, right = _values(a, "a"), _values(b, "b")
     if left.shape != right.shape:
         raise ValueError(
             f"b: expected the same inputs as in a, {len(left)} values, got {len(right)}; paired tests need both "
@@ -117,16 +122,17 @@ def paired_test(a: Any, b: Any, *, level: float = 0.95, resamples: int = 10_000,
     return PairedDifference(found.estimate, found.low, found.high, level, p, found.count)
 
 
-def _check(level: float, resamples: int) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level: expected a confidence between 0 and 1, got {level}")
-    if resamples < 1:
-        raise ValueError(f"resamples: expected at least 1, got {resamples}")
+def _checked(level: float, resamples: int, seed: int) -> tuple[float, int, int]:
+    share = between("level", level, "a confidence between 0 and 1", 0, 1, open_low=True, open_high=True)
+    return share, integer("resamples", resamples, 1, MOST), whole_seed("seed", seed)
 
 
-def _values(given: Any) -> Tensor:
-    found = torch.as_tensor(getattr(given, "values", given)) if not isinstance(given, Tensor) else given
-    return found.detach().double().cpu().reshape(-1)
+def _values(given: Any, name: str) -> Tensor:
+    held = getattr(given, "values", given) if not isinstance(given, Tensor | Mapping) else given
+    found = as_tensor(name, held, "numbers, one an input").detach().double().cpu().reshape(-1)
+    if bool(torch.isinf(found).any()):
+        raise ValueError(f"{name}: expected finite numbers, or NaN where one is not defined; got infinity")
+    return found
 
 
 def _defined(x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._utils import files
+from .._utils.arguments import kind, takes
 from .._utils.warn import warn
 from .measures import SCALARS
 
@@ -26,20 +27,24 @@ def writers(log: Any) -> list[Log]:
 
     Raises:
         TypeError: none of these.
+        ValueError: a path that no file can have.
     """
     if log is None:
         return []
     if isinstance(log, list | tuple):
-        return [writer for one in log for writer in writers(one)]
+        return [_writer(one) for one in log if one is not None]
+    return [_writer(log)]
+
+
+def _writer(log: Any) -> Log:
     if isinstance(log, str | os.PathLike):
-        return [_lines(files.named(log, "log"))]
+        return _lines(files.named(log, "log"))
     if hasattr(log, "add_scalar"):
-        return [_tensorboard(log)]
-    if callable(log):
-        return [log]
-    raise TypeError(
-        f"log: expected a path, a SummaryWriter, a callable of a dict, or a list of them; got {type(log).__name__}"
-    )
+        return _tensorboard(log)
+    if callable(log) and takes(log, 1):
+        found: Log = log
+        return found
+    raise TypeError(f"log: expected a path, a SummaryWriter, a callable of a dict, or a list of them; got {kind(log)}")
 
 
 def _lines(path: Path) -> Log:

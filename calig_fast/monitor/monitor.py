@@ -14,6 +14,7 @@ from torch import nn
 
 from .. import Attribution, Explainer
 from .._utils import files
+from .._utils.arguments import between, flag, integer
 from .._utils.warn import renamed_argument, warn
 from ..inputs.prepare import read
 from ..model import checks
@@ -98,7 +99,7 @@ class Monitor:
         self._targets: dict[str, Any] = {str(p.name): p.target for p in self._probes}
         self._writers = writers(log)
         self._page = None if page is None else files.named(page, "page")
-        self._strict = strict
+        self._strict = flag("strict", strict)
         self._told: set[str] = set()
         self._last: int | None = None
         self.steps = 0
@@ -121,11 +122,12 @@ class Monitor:
             True if it looked.
 
         Raises:
+            ValueError, TypeError: a step that is no int of at least 0.
             Exception: the error of a look, with strict=True.
         """
         begun = self.budget.clock()
+        self.steps = self.steps + 1 if step is None else integer("step", step, 0)
         self.budget.start()
-        self.steps = self.steps + 1 if step is None else step
         due = self._last is None or self.steps - self._last >= self._every
         looks = due and _rank() == 0 and self.budget.allows()
         if looks:
@@ -290,12 +292,8 @@ def _options(certify: str | None, tolerance: float | None, options: dict[str, An
 
 
 def _spacing(every: Any) -> int:
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise ValueError(f"every: expected steps as an int of at least 1, got {every!r}")
-    return every
+    return integer("every", every, 1, what="steps as an int")
 
 
 def _share(overhead: Any) -> float:
-    if isinstance(overhead, bool) or not isinstance(overhead, int | float) or not 0 < overhead <= 1:
-        raise ValueError(f"overhead: expected a share of the time, above 0 and at most 1, got {overhead!r}")
-    return float(overhead)
+    return between("overhead", overhead, "a share of the time, above 0 and at most 1", 0, 1, open_low=True)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._utils.arguments import as_tensor, kind, scalar
 from ..inputs.image_picture import is_image
 
+MOST = 10_000  # inputs that are watched
 Target = int | tuple[int, int] | None
 
 
@@ -27,7 +30,7 @@ class Probe:
         name: its name in logs and page; None for its first words or its number.
 
     Raises:
-        TypeError: a target that is neither None, an int, nor a pair of ints.
+        TypeError: a target that is neither None, an int, nor a pair of ints; a name that is no text.
     """
 
     inputs: Any
@@ -36,8 +39,14 @@ class Probe:
 
     def __post_init__(self) -> None:
         pair = self.target if isinstance(self.target, tuple) and len(self.target) == 2 else (self.target,)
-        if self.target is not None and any(isinstance(c, bool) or not isinstance(c, int) for c in pair):
-            raise TypeError(f"target: a probe's is None, an int or a pair of ints, got {self.target!r}")
+        classes = tuple(map(scalar, pair))
+        if self.target is not None and any(isinstance(c, bool) or not isinstance(c, Integral) for c in classes):
+            raise TypeError(f"target: a probe's is None, an int or a pair of ints, got {kind(self.target)}")
+        if self.target is not None:
+            whole = tuple(int(c) for c in classes)
+            object.__setattr__(self, "target", whole if isinstance(self.target, tuple) else whole[0])
+        if self.name is not None and not isinstance(self.name, str):
+            raise TypeError(f"name: expected a text or None, got {kind(self.name)}")
 
     @property
     def is_text(self) -> bool:
@@ -87,17 +96,23 @@ def _rows(inputs: Any) -> list[Any]:
     if isinstance(inputs, np.ndarray | Tensor) and inputs.dtype in (np.uint8, torch.uint8):
         return [inputs]  # a picture
     if isinstance(inputs, np.ndarray):
-        inputs = torch.from_numpy(inputs)
+        inputs = as_tensor("probes", inputs, "an array of ids or pixels")
     if isinstance(inputs, Tensor):
+        if inputs.dim() == 0:
+            raise TypeError(f"probes: expected ids [T] or [B,T], or pixels [C,H,W] or [B,C,H,W]; got {kind(inputs)}")
         alone = inputs.dim() == 1 if not inputs.is_floating_point() else inputs.dim() == 3
         return [row[None].detach().clone() for row in (inputs[None] if alone else inputs)]
     data = getattr(inputs, "data", inputs)  # a tokenizer's BatchEncoding keeps its mapping there
     if isinstance(data, Mapping):
-        tensors = {k: torch.as_tensor(v) for k, v in data.items() if v is not None}
+        tensors = {k: as_tensor("probes", v, "a mapping of tensors") for k, v in data.items() if v is not None}
+        if alone := [k for k, v in tensors.items() if not v.dim()]:
+            raise TypeError(f"probes: expected a mapping of tensors with a row each, got one number under {alone}")
         tensors = {k: v[None] if v.dim() == 1 else v for k, v in tensors.items()}
         count = max((len(v) for v in tensors.values()), default=0)
         return [{k: v[i : i + 1].detach().clone() for k, v in tensors.items()} for i in range(count)]
     if isinstance(inputs, Sequence) and not isinstance(inputs, str | tuple) and not is_image(inputs):
+        if len(inputs) > MOST:
+            raise ValueError(f"probes: expected at most {MOST} inputs to watch, got {len(inputs)}")
         return [row for one in inputs for row in _rows(one)]
     return [inputs]
 

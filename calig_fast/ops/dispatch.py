@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._utils.arguments import kind
 from .._utils.warn import renamed
 from . import backend as backend_registry
 
@@ -28,6 +29,10 @@ VARIABLE = "CALIG_FAST_BACKEND"
 
 _library = torch.library.Library("calig_fast", "FRAGMENT")  # type: ignore[no-untyped-call]
 _operations: dict[str, Operation] = {}
+
+
+class UnusableBackendError(ValueError, RuntimeError):
+    """A backend that this machine cannot run: a wrong argument here, and right elsewhere."""
 
 
 @cache
@@ -135,13 +140,30 @@ class Operation:
             return run(*args)
 
 
+def check_backend(backend: str) -> None:
+    """Raise where the backend the caller wants does not exist or cannot run on this machine.
+
+    Raises:
+        TypeError: no text.
+        ValueError: no backend has this name.
+        UnusableBackendError: this machine lacks something it needs; the message says what.
+    """
+    name = requested_backend(backend)
+    if name != "auto" and (reason := _machine_lacks(name)) is not None:
+        source = "backend" if backend != "auto" else VARIABLE
+        raise UnusableBackendError(f'{source}: "{name}" cannot run here: {reason}; use backend="auto"')
+
+
 def requested_backend(backend: str) -> str:
     """The backend the caller wants: the argument, or where it is 'auto' the environment's.
 
     Raises:
+        TypeError: no text.
         ValueError: no backend has this name.
     """
     source, name = "backend", backend
+    if not isinstance(backend, str):
+        raise TypeError(f"backend: expected a backend's name, got {kind(backend)}")
     if backend == "auto" and os.environ.get(VARIABLE):
         source, name = VARIABLE, os.environ[VARIABLE]
     name = renamed(source, name, RENAMED)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._utils.arguments import as_tensor, number, scalar, shown
 from ..results.attribution import Attribution
 
 
@@ -23,10 +25,7 @@ def table(scores: Any, name: str = "scores") -> Tensor:
         ValueError: another shape, NaN or infinity.
     """
     given = scores.scores if isinstance(scores, Attribution) else scores
-    try:
-        found = torch.as_tensor(given).detach().double().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{name}: expected an Attribution or a tensor [B,T], got {type(scores).__name__}") from error
+    found = as_tensor(name, given, "an Attribution or a tensor [B,T]").detach().double().cpu()
     if found.dim() != 2:
         raise ValueError(f"{name}: expected [B,T], one score a token, got {list(found.shape)}")
     if not bool(torch.isfinite(found).all()):
@@ -41,10 +40,7 @@ def flags(given: Any, shape: torch.Size, name: str) -> Tensor:
         ValueError: another shape.
         TypeError: no bools.
     """
-    try:
-        found = torch.as_tensor(given).cpu() != 0
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{name}: expected bools {list(shape)}, got something else ({error})") from error
+    found = as_tensor(name, given, f"bools {list(shape)}").cpu() != 0
     if found.shape != shape:
         raise ValueError(f"{name}: expected {list(shape)}, one for each score, got {list(found.shape)}")
     return found
@@ -90,8 +86,9 @@ def fractions_of(given: Sequence[float] | Tensor, rising: bool = False) -> Tenso
 
     Raises:
         ValueError: none, one outside 0 to 1, or an axis that does not increase.
+        TypeError: no numbers.
     """
-    found = torch.as_tensor(given, dtype=torch.float64).cpu().reshape(-1)
+    found = as_tensor("fractions", given, "shares between 0 and 1").detach().double().cpu().reshape(-1)
     if not len(found) or not bool(((found >= 0) & (found <= 1)).all()):
         raise ValueError(f"fractions: expected shares between 0 and 1, got {found.tolist()}")
     if rising and (len(found) < 2 or not bool((found.diff() > 0).all())):
@@ -106,10 +103,11 @@ def size(k: int | float, ranked: Tensor) -> Tensor:
         ValueError: k that is not positive, or a share above 1.
         TypeError: no number.
     """
-    if isinstance(k, bool) or not isinstance(k, int | float):
-        raise TypeError(f"k: expected how many as an int or a share as a float, got {type(k).__name__}")
-    if k <= 0 or (isinstance(k, float) and k > 1):
-        raise ValueError(f"k: expected at least 1, or a share between 0 and 1 as a float, got {k}")
-    if isinstance(k, float):
-        return counts(torch.tensor([k], dtype=torch.float64), ranked)[:, 0]
-    return ranked.sum(1).clamp_max(k)
+    item = scalar(k)
+    whole = isinstance(item, Integral)
+    found = number("k", item, "how many as an int, at least 1, or a share between 0 and 1 as a float")
+    if found <= 0 or (not whole and found > 1):
+        raise ValueError(f"k: expected at least 1, or a share between 0 and 1 as a float, got {shown(k)}")
+    if not whole:
+        return counts(torch.tensor([found], dtype=torch.float64), ranked)[:, 0]
+    return ranked.sum(1).clamp_max(int(min(found, ranked.shape[1])))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._utils.arguments import kind
 from ..inputs import source
 from ..inputs.baseline import IMAGE, TEXT, Lookup, reference, take
 from ..inputs.prepare import Inputs, read
@@ -42,7 +43,10 @@ def opened(
     inner = unwrap(found.model)
     encoder = families.find(inner) or families.named(inner, ())
     if layers is not None:
-        encoder = families.named(inner, (layers,) if isinstance(layers, str) else layers)
+        names = (layers,) if isinstance(layers, str) else layers
+        if not isinstance(names, Sequence) or not names or not all(isinstance(n, str) for n in names):
+            raise TypeError(f"layers: expected None or dotted names of blocks, got {kind(layers)}")
+        encoder = families.named(inner, names)
     with torch.inference_mode(False):
         batch = read(found.inputs(inputs), inner, encoder, found.processor)
         if encoder.modality == "text" and encoder.embedding is None and batch.ids is not None:
@@ -172,10 +176,8 @@ class Remover:
             [B,K,...] float64 on the CPU.
 
         Raises:
-            ValueError: batch_size below 1, or a deletion that leaves nothing.
+            ValueError: a deletion that leaves nothing.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size: expected an int of at least 1, got {batch_size!r}")
         flat = removed.flatten(0, 1)
         owners = torch.arange(removed.shape[0]).repeat_interleave(removed.shape[1])
         order, sizes = self._order(flat, owners, batch_size)

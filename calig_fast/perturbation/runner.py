@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._utils.arguments import integer, shown, takes
 from ..inputs.classes import numbered
 from ..inputs.prepare import Inputs
 from ..inputs.target import Output, Target, is_multi_label, logits_of, scalars
@@ -64,6 +65,7 @@ def perturbation_runner(
     Raises:
         ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
     """
+    batch_size = integer("batch_size", batch_size, 1, 2**31)
     remover = Remover(model, inputs, tokenizer, removal)
     table = rankings.table(scores)
     rows = scores.source if isinstance(scores, Attribution) else None
@@ -98,9 +100,13 @@ def _answer(remover: Remover, output: Output, target: Any, none: Tensor, grid: G
     """Return the function that reads F from the model's output."""
     several = is_multi_label(remover.model)
     if callable(output):
+        if not takes(output, 1) and not takes(output, 2):
+            raise TypeError(f"output: expected a function of the model's output, got {shown(output)}")
         return scalars(output, target, None, several)[0]
-    if output not in (*OUTPUTS, "contrast"):
-        raise ValueError(f"output: {output!r} is not one of {OUTPUTS}, nor a function of the model's output")
+    if not isinstance(output, str) or output not in (*OUTPUTS, "contrast"):
+        raise (ValueError if isinstance(output, str) else TypeError)(
+            f"output: {shown(output)} is not one of {OUTPUTS}, nor a function of the model's output"
+        )
     # a given target needs only the number of logits
     asked = none if target is None else none[:1]
     logits = remover.answers(asked, _logits, grid, batch_size)[:, 0].expand(len(none), -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .._utils import files
+from .._utils.arguments import as_device, as_tensor, kind, position, scalar, shown
 from . import storage
 from .probabilities import probabilities
 from .provenance import Provenance
@@ -130,7 +132,10 @@ class Attribution:
 
         Raises:
             ValueError: the attribution is of images.
+            IndexError: no such input or layer.
+            TypeError: an index that is no int.
         """
+        index, layer = self._place(index, layer)
         if self.texts is None:
             raise ValueError("word_scores: this attribution is of images; use scores with grid instead")
         row = (self.scores[index] if layer is None else self.layer_scores[index, layer]).tolist()
@@ -145,27 +150,47 @@ class Attribution:
 
         Raises:
             ValueError: the attribution is of texts.
+            IndexError: no such input or layer.
+            TypeError: an index that is no int.
         """
+        index, layer = self._place(index, layer)
         if self.grid is None:
             raise ValueError("patch_scores: this attribution is of texts; use word_scores instead")
         row = self.scores[index] if layer is None else self.layer_scores[index, layer]
         return row[self.grid.prefix :].reshape(self.grid.rows, self.grid.columns)
 
     def block(self, layer: int) -> int:
-        """The model's block that row `layer` of `layer_scores` belongs to: another where `layers=` chose some."""
+        """The model's block that row `layer` of `layer_scores` belongs to: another where `layers=` chose some.
+
+        Raises:
+            IndexError: no such row.
+            TypeError: no int.
+        """
+        layer = position("layer", layer, self.layer_scores.shape[1], "layers")
         chosen = self.settings.layers
         return layer if chosen is None else chosen[layer]
 
     def label(self, index: int = 0) -> str:
-        """Name of the explained target of one input: a class name, `a - b` for a contrast, or `output`."""
+        """Name of the explained target of one input: a class name, `a - b` for a contrast, or `output`.
+
+        Raises:
+            IndexError: no such input.
+            TypeError: no int.
+        """
+        index = position("index", index, self.batch)
         if self.target is None:
             return "output"
         classes = self.target[index].reshape(-1).tolist()
         return " - ".join(self.labels[c] if self.labels and c < len(self.labels) else str(c) for c in classes)
 
     def statement(self, index: int = 0) -> str:
-        """The error of one input in plain words, and what the layers miss of the decision."""
-        return statement(self, index)
+        """The error of one input in plain words, and what the layers miss of the decision.
+
+        Raises:
+            IndexError: no such input.
+            TypeError: no int.
+        """
+        return statement(self, position("index", index, self.batch))
 
     @property
     def reasons(self) -> tuple[tuple[str, ...], ...]:
@@ -192,11 +217,16 @@ class Attribution:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("an Attribution is no array; use a.scores.numpy(), or a.numpy() for every tensor by name")
 
+    def _place(self, index: int, layer: int | None) -> tuple[int, int | None]:
+        """An input and a layer that are there."""
+        rows = self.layer_scores.shape[1]
+        return position("index", index, self.batch), None if layer is None else position("layer", layer, rows, "layers")
+
     def _several(self, wanted: str) -> None:
         if self.single:
             raise TypeError(
-                f"this Attribution is one input, taken by its index, and has no {wanted}; index the Attribution of all "
-                "inputs, or use its tensors, as in a.scores[0]"
+                f"{wanted}: this Attribution is one input, taken by its index, and has none; index the Attribution of "
+                "all inputs, or use its tensors, as in a.scores[0]"
             )
 
     def __getitem__(self, index: int | slice | Sequence[int] | Sequence[bool] | Tensor) -> Attribution:
@@ -211,18 +241,24 @@ class Attribution:
         """
         self._several("index")
         n = self.batch
-        rows = list(range(n))[index] if isinstance(index, slice) else _rows(index, n)
+        rows = _rows(index, n)
         pick: dict[str, Any] = {name: value[rows] for name, value in self._tensors().items()}
         if self.texts is not None:
             pick["texts"] = tuple(self.texts[i] for i in rows)
-        return replace(self, **pick, single=isinstance(index, int) and not isinstance(index, bool))
+        return replace(self, **pick, single=isinstance(scalar(index), Integral))
 
     def _tensors(self) -> dict[str, Tensor]:
         return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
 
     def to(self, device: torch.device | str) -> Attribution:
-        """The same attribution with its tensors on `device`."""
-        moved: dict[str, Any] = {name: value.to(device) for name, value in self._tensors().items()}
+        """The same attribution with its tensors on `device`.
+
+        Raises:
+            ValueError: no device of that name, or none that can be used here.
+            TypeError: neither a name nor a device.
+        """
+        place = as_device("device", device)
+        moved: dict[str, Any] = {name: value.to(place) for name, value in self._tensors().items()}
         return replace(self, **moved)
 
     def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
@@ -315,16 +351,26 @@ class Attribution:
 
 
 def _rows(index: Any, n: int) -> list[int]:
-    """The positions among n that ints or bools stand for."""
-    given = torch.as_tensor(index)
+    """The positions among n that ints, bools or a slice stand for."""
+    wanted = f"an int, a slice, several ints or {n} bools, as this attribution holds {n} inputs"
+    if isinstance(index, slice):
+        try:
+            return list(range(n))[index]
+        except (TypeError, ValueError) as error:
+            raise IndexError(f"index: expected a slice of ints, got {shown(index)}") from error
+    if isinstance(scalar(index), Integral) and not isinstance(scalar(index), bool):
+        return [position("index", index, n)]
+    try:
+        given = as_tensor("index", index, wanted).detach().cpu()
+    except TypeError as error:
+        raise IndexError(str(error)) from error
     if given.dtype == torch.bool:
         if given.shape != (n,):
-            raise IndexError(f"index {index}: expected {n} bools, one for each input, got {list(given.shape)}")
+            raise IndexError(f"index: expected {n} bools, one for each input, got {list(given.shape)}")
         given = given.nonzero()
-    rows: list[int] = given.reshape(-1).tolist()
-    if (given.is_floating_point() and rows) or any(not -n <= i < n for i in rows):
-        raise IndexError(f"index {index}: this attribution holds {n} inputs")
-    return rows
+    elif given.dim() != 1 or (given.is_floating_point() and given.numel()):
+        raise IndexError(f"index: expected {wanted}, got {kind(index)}")
+    return [position("index", i, n) for i in given.reshape(-1).tolist()]
 
 
 def concatenate(parts: Sequence[Attribution]) -> Attribution:

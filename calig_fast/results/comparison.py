@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .._utils import files
+from .._utils.arguments import kind, position
 from .attribution import Attribution
 from .rendering import render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console
+
+MOST = 10_000  # explanations that stand side by side
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +42,13 @@ class Comparison:
         return self.attributions[0].batch
 
     def same_input(self, index: int) -> bool:
-        """Return True if all explain the same words (or patches) there, so that word n is the same in each."""
+        """Return True if all explain the same words (or patches) there, so that word n is the same in each.
+
+        Raises:
+            IndexError: no such input.
+            TypeError: no int.
+        """
+        index = position("index", index, len(self))
         first = self.attributions[0]
         for name in ("texts", "images", "mask"):
             inputs = [getattr(a, name) for a in self.attributions]
@@ -115,10 +126,12 @@ def compare(
         names, attributions = [str(n) for n in attributions], list(attributions.values())
     if isinstance(attributions, Attribution):
         raise TypeError("attributions: expected a list or a dict of attributions, got one; pass list(a) for its inputs")
-    shown = tuple(attributions)
+    if not isinstance(attributions, Iterable) or isinstance(attributions, str | Tensor | np.ndarray):
+        raise TypeError(f"attributions: expected a list or a dict of explanations, got {kind(attributions)}")
+    shown = tuple(islice(attributions, MOST))
     for a in shown:
         if not isinstance(a, Attribution):
-            raise TypeError(f"attributions: expected explanations, as explain returns them, got {type(a).__name__}")
+            raise TypeError(f"attributions: expected explanations, as explain returns them, got {kind(a)}")
     if not shown:
         raise ValueError("attributions: expected at least one explanation to show, got none")
     if len({a.grid is None for a in shown}) > 1:
@@ -128,9 +141,16 @@ def compare(
             f"attributions: expected the same number of inputs in each, got {[a.batch for a in shown]}; "
             "a[3] is one input"
         )
-    if names is not None and (isinstance(names, str) or len(names) != len(shown)):
-        raise ValueError(f"names: expected {len(shown)} names, one for each explanation, got {names!r}")
-    return Comparison(tuple(names) if names is not None else _names(shown), shown)
+    return Comparison(_names(shown) if names is None else _given(names, len(shown)), shown)
+
+
+def _given(names: Sequence[str], count: int) -> tuple[str, ...]:
+    wanted = f"names: expected {count} names, one for each explanation"
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(n, str) for n in names[:MOST]):
+        raise (ValueError if isinstance(names, str) else TypeError)(f"{wanted}, got {kind(names)}")
+    if len(names) != count:
+        raise ValueError(f"{wanted}, got {kind(names)}")
+    return tuple(names)
 
 
 def _equal(a: object, b: object) -> bool:

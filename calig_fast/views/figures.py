@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.arguments import between
 from . import colours
 from .pictures import smooth
 from .summary import Floats, Segment, Summary, percent
@@ -37,12 +38,12 @@ def require_matplotlib() -> None:
         raise ImportError("figures need matplotlib: pip install 'calig_fast[plots]'") from error
 
 
-def check_range(percentile: float, opacity: float) -> None:
-    """Raise if one of the two is out of range."""
-    if not 0 < percentile <= 100:
-        raise ValueError(f"percentile: expected a number above 0 and at most 100, got {percentile!r}")
-    if not 0 <= opacity <= 1:
-        raise ValueError(f"opacity: expected a number from 0 to 1, got {opacity!r}")
+def in_range(percentile: float, opacity: float) -> tuple[float, float]:
+    """Return the two as floats; raise if one of them is out of range."""
+    return (
+        between("percentile", percentile, "a number above 0 and at most 100", 0, 100, open_low=True),
+        between("opacity", opacity, "a number from 0 to 1", 0, 1),
+    )
 
 
 def new_figure(height: float) -> Figure:

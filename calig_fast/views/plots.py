@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._utils.arguments import position
 from ..results.attribution import Attribution
 from . import colours
 from .figures import (
@@ -16,11 +17,11 @@ from .figures import (
     OPACITY,
     WIDTH,
     bare,
-    check_range,
     colourbar,
     flow,
     font,
     heat,
+    in_range,
     matrix,
     new_figure,
     require_matplotlib,
@@ -59,7 +60,8 @@ def plot(
         ValueError: percentile or opacity out of range.
     """
     require_matplotlib()
-    check_range(percentile, opacity)
+    percentile, opacity = in_range(percentile, opacity)
+    index = position("index", index, attribution.batch)
     summary = summarise(attribution, index, percentile)
     return _text(summary) if attribution.grid is None else _image(attribution, summary, index, opacity)
 
@@ -81,7 +83,7 @@ def plot_layers(attribution: Attribution, index: int = 0, percentile: float = co
         ValueError: the attribution holds no layer scores, or percentile is out of range.
     """
     require_matplotlib()
-    check_range(percentile, OPACITY)
+    percentile, _ = in_range(percentile, OPACITY)
     summary = summarise(attribution, index, percentile)
     if not summary.layers:
         raise ValueError("plot_layers: this attribution holds no layer scores; use plot, or a method that keeps them")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._utils.arguments import position
 from ..results.comparison import Comparison
 from .colours import PERCENTILE
 from .figures import (
@@ -15,11 +16,11 @@ from .figures import (
     MARGIN,
     OPACITY,
     WIDTH,
-    check_range,
     colourbar,
     flow,
     font,
     heat,
+    in_range,
     matrix,
     new_figure,
     require_matplotlib,
@@ -59,7 +60,8 @@ def plot_comparison(
         ValueError: percentile or opacity out of range.
     """
     require_matplotlib()
-    check_range(percentile, opacity)
+    percentile, opacity = in_range(percentile, opacity)
+    index = position("index", index, len(comparison))
     summaries = [summarise(a, index, percentile) for a in comparison.attributions]
     if comparison.attributions[0].grid is None:
         return _texts(comparison, summaries, index)

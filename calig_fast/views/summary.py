@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .._utils.arguments import position
 from ..results.attribution import Attribution
 from ..results.probabilities import probabilities
 from ..results.tokens import Text
@@ -128,10 +129,9 @@ def summarise(attribution: Attribution, index: int, percentile: float = PERCENTI
 
     Raises:
         IndexError: no such input.
+        TypeError: no int.
     """
-    if not -attribution.batch <= index < attribution.batch:
-        raise IndexError(f"index {index}: this attribution holds {attribution.batch} inputs")
-    index %= attribution.batch
+    index = position("index", index, attribution.batch)
     table = torch.cat([attribution.scores[index : index + 1], attribution.layer_scores[index]]).double().cpu().numpy()
     special = (attribution.special[index] & attribution.mask[index]).cpu().tolist()
     mask = attribution.mask[index].cpu().tolist()

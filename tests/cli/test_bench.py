@@ -86,7 +86,7 @@ def test_without_captum_it_says_so(texts, monkeypatch):
 def test_mistakes(texts):
     some = ("bench", "--model", texts, "--text", TEXT)
     fails(*some, "--rounds", 0, say="expected at least 1")
-    fails(*some, "--threads", 0, say="--threads: expected at least 1")
+    fails(*some, "--threads", 0, say="--threads: expected an int of at least 1")
     fails("bench", "--model", texts, say="give --text")
 
 

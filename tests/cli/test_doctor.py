@@ -7,6 +7,7 @@ import sys
 import torch
 from helpers.typed import run
 
+import calig_fast
 from calig_fast.cli.doctor import PACKAGES
 
 
@@ -49,3 +50,9 @@ def test_help_names_the_exit_codes_and_every_command():
     assert found.exit_code == 0
     for word in ("explain", "compare", "bench", "demo", "doctor", "Exit codes"):
         assert word in found.stdout
+
+
+def test_the_version():
+    found = run("--version")
+    assert found.exit_code == 0
+    assert found.stdout == f"calig_fast {calig_fast.__version__}\n"

@@ -83,7 +83,7 @@ def test_mistakes_are_one_line(texts, pictures, tmp_path):
     fails(*some, "--json", tmp_path / "missing" / "a", say="missing")
     fails("explain", "--model", texts, "--text", "  ", say="input [0] is empty")
     fails("explain", "--model", texts, "--file", tmp_path / "missing.txt", say="missing.txt")
-    fails("explain", "--model", texts, "--file", tmp_path / "binary.txt", say="utf-8")
+    fails("explain", "--model", texts, "--file", tmp_path / "binary.txt", say="UTF-8")
     fails("explain", "--model", pictures, "--image", tmp_path / "no picture.png", say="no picture.png")
     fails("explain", "--model", pictures, "--image", tmp_path / "missing.png", say="missing.png")
     fails("explain", "--model", pictures, "--image", pictures / "noise.png", "--baselines", "pad", say="'pad' is not")
@@ -232,3 +232,51 @@ def test_a_disk_that_is_full_is_one_line_and_keeps_the_old_file(texts, tmp_path,
     some = ("explain", "--model", texts, "--text", "A dull film", "--method", "chefer")
     fails(*some, "--html", page, say=f"No space left on device; the file is as it was: '{page}'", code=1)
     assert page.read_text(encoding="utf-8") == "the old page"
+
+
+def test_a_bad_line_is_told_and_the_others_are_explained(texts, tmp_path):
+    (tmp_path / "many.txt").write_bytes(b"A dull film\n\xe2\x80\x8b\ntr\xe8s\nSuperb\xe2\x80\xa8indeed\n")
+    for more in (("--json", "-"), ("--json", "-", "--method", "rollout")):
+        found = run("explain", "--model", texts, "--lines", tmp_path / "many.txt", *more)
+        assert found.exit_code == 1
+        assert [one["text"] for one in json.loads(found.stdout)["inputs"]] == ["A dull film", "Superb\u2028indeed"]
+        told = found.stderr.splitlines()
+        assert "line 3: byte 3, 0xe8" in told[0]
+        assert "line 2: the text is empty" in told[1]
+        assert told[2] == "error: 2 lines were left out"
+    (tmp_path / "none.txt").write_text("\u200b\n")
+    found = run("explain", "--model", texts, "--lines", tmp_path / "none.txt")
+    assert found.exit_code == 2
+    assert "none of its lines can be explained" in found.stderr
+
+
+def test_pairs(texts):
+    pairs = ("--pair", "A dull film", "It is long", "--pair", "Superb", "Fine")
+    found = run("explain", "--model", texts, *pairs, "--json", "-")
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.stdout)["inputs"]
+    wanted = explained(texts)([("A dull film", "It is long"), ("Superb", "Fine")])
+    assert [one["tokens"] for one in told] == [list(tokens) for tokens in wanted.tokens]
+    assert told[1]["scores"] == pytest.approx(wanted.scores[1][wanted.mask[1]].tolist())
+    fails("explain", "--model", texts, "--pair", "alone", say="requires 2 arguments")
+    fails("explain", "--model", texts, *pairs, "--text", "a", say="give --text, --file or --lines")
+
+
+def test_standard_input_is_read_once(texts):
+    fails("explain", "--model", texts, "--lines", "-", "--file", "-", say="standard input can be read once")
+
+
+def test_a_checkpoint_with_code_of_its_own(texts, tmp_path):
+    explained(texts).model.save_pretrained(tmp_path)
+    minilm_tokenizer().save_pretrained(tmp_path)
+    told = json.loads((tmp_path / "config.json").read_text())
+    told["auto_map"] = {"AutoModelForSequenceClassification": "modeling_own.OwnModel"}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    fails("explain", "--model", tmp_path, "--text", "a", say="(modeling_own.OwnModel), which is not run")
+    (tmp_path / "config.json").write_text("{")
+    fails("explain", "--model", tmp_path, "--text", "a", say=f"{tmp_path}")
+
+
+def test_a_class_that_is_no_number_python_reads(texts):
+    for target in ("²", "9" * 5000):
+        fails("explain", "--model", texts, "--text", "a", "--target", target, say="no class of that name")

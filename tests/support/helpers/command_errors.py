@@ -1,5 +1,6 @@
 """Wrong calls of the command line and of the benchmark, each with the type of its error."""
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,9 @@ import torch
 
 from calig_fast.bench import RedGateError, bench
 from calig_fast.bench.gates import gate
+from calig_fast.cli import reading
 from calig_fast.cli.bench import use_threads
-from calig_fast.cli.loading import load
+from calig_fast.cli.loading import Given, load
 from calig_fast.cli.writing import STDOUT, folders_exist, one_to_stdout
 from helpers.tiny_models import tiny
 
@@ -33,7 +35,8 @@ def loaded(
             (Path(made) / "lines.txt").write_text(lines or "", encoding="utf-8")
             listed = None if lines is None else Path(made) / "lines.txt"
             texts = None if text is None else [text]
-            return load(folder or Path(made), texts, None, listed, None, target, device)
+            given = Given(folder or Path(made), text=texts, lines=listed, target=target, device=device)
+            return load(given)
 
     return call
 
@@ -65,6 +68,25 @@ def damaged(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"no tensors")
 
 
+def coded(folder: Path) -> None:
+    """The model of a class that the checkpoint brings along."""
+    with_tokenizer(folder)
+    told = json.loads((folder / "config.json").read_text())
+    told["auto_map"] = {"AutoModelForSequenceClassification": "modeling_own.OwnModel"}
+    (folder / "config.json").write_text(json.dumps(told))
+
+
+def written(content: bytes) -> Callable[[], object]:
+    """A call of `whole` on a file of such content."""
+
+    def call() -> object:
+        with tempfile.TemporaryDirectory() as made:
+            (Path(made) / "text.txt").write_bytes(content)
+            return reading.whole(Path(made) / "text.txt")
+
+    return call
+
+
 def without(package: str) -> Callable[[], object]:
     """A call of `load` where a package is not installed."""
 
@@ -88,6 +110,14 @@ COMMAND_CASES = [
     (IsADirectoryError, lambda: folders_exist(HERE)),
     (ValueError, lambda: one_to_stdout(STDOUT, STDOUT)),
     (ValueError, lambda: folders_exist(HERE / "page", HERE / "page")),
+    (ValueError, loaded(coded)),
+    (ValueError, lambda: load(Given(HERE, file=[reading.STDIN], lines=reading.STDIN))),
+    (ValueError, lambda: reading.whole(HERE / "nowhere")),
+    (ValueError, lambda: reading.whole(HERE)),
+    (ValueError, written(b"tr\xe8s")),
+    (ValueError, written(b"a\x00b")),
+    (ValueError, written(b"\xff\xfea\x00")),
+    (ValueError, lambda: reading.pictures([Path(__file__)])),
     (ImportError, without("transformers")),
     (ValueError, lambda: bench(tiny("bert"), [], None, rounds=0)),
     (ValueError, lambda: use_threads(0)),

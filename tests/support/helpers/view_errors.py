@@ -35,4 +35,10 @@ VIEW_CASES = [
     (ValueError, lambda: compare([text()]).plot(percentile=101)),
     (ValueError, lambda: image().plot(opacity=2)),
     (IndexError, lambda: text().plot(1)),
+    (IndexError, lambda: text()["0"]),
+    (TypeError, lambda: text().statement("0")),
+    (IndexError, lambda: text().block(9)),
+    (TypeError, lambda: text().to_html(3)),
+    (TypeError, lambda: text().to(3)),
+    (TypeError, lambda: compare([text()], names=[1])),
 ]
