@@ -77,7 +77,7 @@ def test_steps_have_an_upper_bound_by_rule():
     assert Options(n_steps=MOST_STEPS).n_steps == MOST_STEPS
     assert Options(n_steps=MOST_GAUSS, quadrature="gausslegendre").n_steps == MOST_GAUSS
     for steps, rule in ((MOST_STEPS + 1, "auto"), (MOST_GAUSS + 1, "gausslegendre")):
-        with pytest.raises(ValueError, match="n_steps: .*at most"):
+        with pytest.raises(ValueError, match=r"n_steps: .*at most"):
             Options(n_steps=steps, quadrature=rule)
 
 

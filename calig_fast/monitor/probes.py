@@ -105,8 +105,8 @@ def _rows(inputs: Any) -> list[Any]:
     data = getattr(inputs, "data", inputs)  # a tokenizer's BatchEncoding keeps its mapping there
     if isinstance(data, Mapping):
         tensors = {k: as_tensor("probes", v, "a mapping of tensors") for k, v in data.items() if v is not None}
-        if alone := [k for k, v in tensors.items() if not v.dim()]:
-            raise TypeError(f"probes: expected a mapping of tensors with a row each, got one number under {alone}")
+        if numbers := [k for k, v in tensors.items() if not v.dim()]:
+            raise TypeError(f"probes: expected a mapping of tensors with a row each, got one number under {numbers}")
         tensors = {k: v[None] if v.dim() == 1 else v for k, v in tensors.items()}
         count = max((len(v) for v in tensors.values()), default=0)
         return [{k: v[i : i + 1].detach().clone() for k, v in tensors.items()} for i in range(count)]
