@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._utils.arguments import as_tensor
+
 MOST = 100_000  # inputs that are read at once: an iterator without an end must not fill the memory
 
 
@@ -86,7 +88,7 @@ def merged(inputs: Any, padding: int) -> Any:
             raise TypeError("inputs: expected texts or encodings, got both in one list; explain them in two calls")
         return collated(rows, padding)
     if all(isinstance(row, int | np.integer) and not isinstance(row, bool) for row in inputs):
-        return torch.tensor([int(row) for row in inputs])
+        return as_tensor("inputs", [int(row) for row in inputs], "ids of the vocabulary")
     if all(_is_numbers(row) for row in inputs):
         rows = [torch.as_tensor(row) for row in inputs]
         if any(row.is_floating_point() for row in rows):

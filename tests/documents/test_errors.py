@@ -296,6 +296,13 @@ def text(inputs, **options):
     return lambda: Explainer(tiny("bert"), Words())(inputs, **options)
 
 
+class Failing(Linear):
+    """Fails at every input."""
+
+    def forward(self, input_ids):
+        raise RuntimeError("no head today")
+
+
 LINEAR = {"layers": "blocks", "method": "layer_ig"}
 CASES = [
     (ValueError, lambda: explain(quantised(), X)),
@@ -399,6 +406,7 @@ CASES = [
     (TypeError, bert(n_steps=2.0)),
     (ValueError, bert(n_steps=10**9)),
     (TypeError, bert(progress=1)),
+    (ValueError, lambda: explain(Failing(), X["input_ids"], layers="blocks", baselines=0, method="layer_ig")),
     (TypeError, bert(progress=lambda: None)),
     (TypeError, bert(return_maps="yes")),
     (TypeError, bert(output=lambda: None)),
