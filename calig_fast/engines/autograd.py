@@ -16,7 +16,7 @@ from .. import ops
 from ..inputs.target import Target, gradients, logits_of
 from ..model.attention_capture import MapKind, Plain
 from ..model.call import Call, row_count, rows_of
-from ..model.dataflow import bypassed_layers
+from ..model.dataflow import bypassed_layers, has_kinks
 from ..model.encoder import Encoder
 from ..model.instrumented import InstrumentedModel, Record
 from .base import EndpointGradients, Endpoints, PathPoint, Problem, tokenwise_dot
@@ -90,12 +90,13 @@ class AutogradEngine:
         hidden = [h[:batch].detach() for h in record.hidden[:-1]]
         low = None if problem.baseline is None else [h[batch:].detach() for h in record.hidden[:-1]]
         bypassed = [bypassed_layers(value, record.hidden[:-1]) for value in values]
+        kinked = any(has_kinks(value) for value in values)
         slopes = [
             _slopes(record, value, hidden, low, problem.maps, keep_graph=k < len(values) - 1)
             for k, value in enumerate(values)
         ]
         record = Record(hidden=[], made=record.made, rows=record.rows)
-        found = Endpoints(hidden=hidden, reference=low, logits=z, scalars=scalars, slopes=slopes, record=record)
+        found = Endpoints(hidden, low, z, scalars, slopes, kinked, record)
         outside = self._outside(problem.call, found)
         everywhere = frozenset(range(len(hidden)))
         marked = [

@@ -100,6 +100,7 @@ class Endpoints:
         logits: [B,C], or None.
         scalars: the explained scalars, K of them.
         slopes: the gradients of each.
+        kinked: F has kinks in its hidden states (a ReLU, a maximum), so that its gradient jumps.
         record: the pass itself, for an engine that enters the model again.
     """
 
@@ -108,6 +109,7 @@ class Endpoints:
     logits: Tensor | None
     scalars: Targets
     slopes: list[EndpointGradients]
+    kinked: bool = False
     record: Record | None = None
 
     @property

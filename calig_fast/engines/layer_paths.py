@@ -52,12 +52,13 @@ class Rule:
     n_steps: int | None = None
     tolerance: float = 2e-2
 
-    def path(self, gap: float, noise: float, start: Start, defer: bool = False, eps: float = 0.0) -> AnyPath:
+    def path(
+        self, gap: float, noise: float, start: Start, *, defer: bool = False, eps: float = 0.0, kinked: bool = False
+    ) -> AnyPath:
         """A new path under this rule; with "auto" it begins at `start`, and with `defer` waits to be refined."""
         if self.quadrature == "auto":
-            return AdaptiveIntegral(
-                self.tolerance, self.n_steps or DEFAULT_INTERVALS, gap, noise, *start, defer=defer, eps=eps
-            )
+            most = self.n_steps or DEFAULT_INTERVALS
+            return AdaptiveIntegral(self.tolerance, most, gap, noise, *start, defer=defer, eps=eps, kinked=kinked)
         return FixedIntegral(self.quadrature, self.n_steps or DEFAULT_STEPS, self.tolerance, gap, noise)
 
 
@@ -141,7 +142,8 @@ def layer_paths(
             noise = _noise(values[k], at_zero[k, i], ends.hidden[0].dtype)
             for b in batch:
                 gap = float(carried[k, b, i])
-                path = paths[k, b, layer] = rule.path(gap, noise, starts[i], weigh is not None, eps)
+                path = rule.path(gap, noise, starts[i], defer=weigh is not None, eps=eps, kinked=ends.kinked)
+                paths[k, b, layer] = path
                 path.add([0.0, 1.0], torch.stack([low[k, i, b], slopes.high[layer, b]]))
     while True:
         while wanted := {PathPoint(layer, b, a) for (_, b, layer), path in paths.items() for a in path.pending()}:
@@ -240,7 +242,7 @@ def input_paths(
         gap = (slopes.value - low_value).cpu()
         noise = _noise(slopes.value, low_value, ends.hidden[0].dtype)
         paths = {
-            (k, b, layer): rule.path(float(gap[b]), noise, Start(), eps=eps)
+            (k, b, layer): rule.path(float(gap[b]), noise, Start(), eps=eps, kinked=ends.kinked)
             for layer in layers
             for b in range(len(gap))
         }

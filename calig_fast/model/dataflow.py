@@ -6,6 +6,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+# names of functions of torch, as a graph has them; a clamp is the ReLU6 of some models
+KINKED = frozenset(
+    ("Relu", "LeakyRelu", "Hardswish", "Hardtanh", "Hardsigmoid", "Threshold", "Prelu", "RreluWithNoise", "Abs")
+    + ("Clamp", "ClampMin", "ClampMax", "Maximum", "Minimum", "Max", "Min", "Amax", "Amin")
+    + ("MaxPool2DWithIndices", "MaxPool3DWithIndices", "AdaptiveMaxPool2D", "Topk", "Sort")
+)
+
 
 def bypassed_layers(value: Tensor, hidden: Sequence[Tensor]) -> frozenset[int]:
     """Layers l past which the explained scalar depends on an earlier hidden state, by a walk through its graph.
@@ -21,6 +28,20 @@ def bypassed_layers(value: Tensor, hidden: Sequence[Tensor]) -> frozenset[int]:
     return frozenset(
         layer for layer in range(1, len(hidden)) if _reaches(value, marks[layer], frozenset(marks[:layer]))
     )
+
+
+def has_kinks(value: Tensor) -> bool:
+    """Return True where a scalar's graph holds a function with kinks, at which its gradient jumps."""
+    stack, seen = [value.grad_fn], set()
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name().removesuffix("0").removesuffix("Backward") in KINKED:
+            return True
+        stack += [following for following, _ in node.next_functions]
+    return False
 
 
 def _reaches(value: Tensor, wall: int, goals: frozenset[int]) -> bool:

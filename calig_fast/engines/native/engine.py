@@ -160,6 +160,7 @@ class NativeEngine:
             logits=z,
             scalars=scalars,
             slopes=slopes,
+            kinked=any(block.activation == "relu" for block in run),
         )
 
     @torch.no_grad()
