@@ -20,6 +20,7 @@ from benchmarks.architectures.cases import CASES
 
 LIMIT = 120.0  # seconds for one explanation
 CHECK = 600.0  # for plain hooks
+PRELOAD = ("benchmarks.architectures.cases", "benchmarks.architectures.verdict", "transformers.modeling_utils", "transformers.modeling_layers")
 # What is asked of each, in this order: the last where the first was not right, with the name of its blocks.
 STEPS: dict[str, dict[str, Any]] = {
     "auto": {"method": "layer_ig"},
@@ -49,7 +50,7 @@ def run(names: Sequence[str], limit: float = LIMIT) -> Iterator[dict[str, Any]]:
 def _apart(name: str, limit: float) -> dict[str, Any]:
     """In a process of its own, which sends each step's finding as soon as it has it."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.architectures.cases"])
+    context.set_forkserver_preload(list(PRELOAD))
     mine, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(name, theirs), daemon=True)
     process.start()
