@@ -17,7 +17,7 @@ PY := $(wildcard calig_fast tests benchmarks docs examples tools setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz captum-tests docs bench faithfulness kernels gpu lint format clean
+.PHONY: help setup demo test fuzz captum-tests docs bench faithfulness architectures kernels gpu lint format clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -70,6 +70,9 @@ bench: setup ## times beside Captum, and memory, in benchmarks/results/ and docs
 
 faithfulness: setup ## the faithfulness tasks, their ablation and the page docs/faithfulness.md; goes on where it stopped
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faithfulness
+
+architectures: setup ## small models of every architecture of transformers and families of timm against plain hooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.architectures
 
 kernels: setup ## what is proven of the GPU kernels without a GPU, in docs/kernels.md, docs/roofline.md (CHECK=1 writes nothing)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.kernel_checks.check $(if $(CHECK),--check)

@@ -20,7 +20,12 @@ from benchmarks.architectures.cases import CASES
 
 LIMIT = 120.0  # seconds for one explanation
 CHECK = 600.0  # for plain hooks
-PRELOAD = ("benchmarks.architectures.cases", "benchmarks.architectures.verdict", "transformers.modeling_utils", "transformers.modeling_layers")
+PRELOAD = (
+    "benchmarks.architectures.cases",
+    "benchmarks.architectures.verdict",
+    "transformers.modeling_utils",
+    "transformers.modeling_layers",
+)
 # What is asked of each, in this order: the last where the first was not right, with the name of its blocks.
 STEPS: dict[str, dict[str, Any]] = {
     "auto": {"method": "layer_ig"},

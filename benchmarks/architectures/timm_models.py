@@ -233,7 +233,7 @@ MODELS: dict[str, tuple[dict[str, Any], int]] = {
     "mobilenetv4_hybrid_medium": ({}, 64),
     "vitamin_small_224": ({"img_size": 64, "depth": 3}, 64),
     "swiftformer_xs": ({"layers": (1, 2, 3, 1), "embed_dims": (8, 16, 16, 32)}, 64),
-    "nextvit_small": ({}, 64),
+    "nextvit_small": ({"depths": (1, 1, 5, 1)}, 64),
     "botnet26t_256": ({}, 256),
     "halonet26t": ({}, 256),
     "test_vit": (PLAIN, SIDE),
