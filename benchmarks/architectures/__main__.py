@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.architectures import run, summary
 from benchmarks.architectures.cases import CASES
@@ -25,8 +27,23 @@ def main() -> None:
     for record in run.run(chosen, options.limit):
         known[record["name"]] = record
         print(f"{record['verdict']:10}{record['name']}  {record['seconds']} s", file=sys.stderr, flush=True)
-        options.out.write_text(json.dumps({"machine": machine.describe(), "architectures": known}, indent=1) + "\n")
+        options.out.write_text(written(known))
     print(summary.table(known))
+
+
+def written(records: Mapping[str, Any]) -> str:
+    """The records as JSON, an architecture a line."""
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(short(record))}" for name, record in records.items())
+    return f'{{"machine": {json.dumps(machine.describe())},\n"architectures": {{\n{lines}\n}}}}\n'
+
+
+def short(value: Any) -> Any:
+    """The value with four digits of each number."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {k: short(v) for k, v in value.items()}
+    return [short(v) for v in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

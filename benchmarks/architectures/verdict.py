@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -175,9 +176,9 @@ def readings(product: Tensor) -> list[Tensor]:
 
 
 def _place(error: Exception) -> str:
-    """Where an exception was raised, its last two frames."""
+    """Where an exception was raised, its last three frames."""
     frames, trace = [], error.__traceback__
     while trace is not None:
-        frames.append(f"{'/'.join(trace.tb_frame.f_code.co_filename.split('/')[-3:])}:{trace.tb_lineno}")
+        frames.append(f"{'/'.join(Path(trace.tb_frame.f_code.co_filename).parts[-2:])}:{trace.tb_lineno}")
         trace = trace.tb_next
     return " < ".join(frames[::-1][:3])
