@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +17,8 @@ from .dataflow import bypassed_layers
 from .encoder import Encoder, name_of
 from .instrumented import InstrumentedModel, hidden_place, state_in
 from .own_answer import output_tensors
+
+TRIED = 8  # lists that are watched in a pass of their own
 
 
 @dataclass
@@ -75,8 +79,10 @@ def find_blocks(model: nn.Module, call: Call, tokens: int | None) -> tuple[str, 
             f"its lists of modules: {list_names(model)}; name its blocks, as in "
             'layers=["encoder.layers"] or layers=["blocks.0", "blocks.1"]'
         )
-    # a list that does not carry the whole decision is one part of the blocks: their norms, attentions or projections
-    long = [one for one in lists if 2 * len(one.longest_run()) >= len(lists[0].longest_run())]
+    # a list that does not carry the whole decision is one part of the blocks: their norms, attentions or projections;
+    # one of single layers may be a stem
+    long = [one for one in lists if 3 * len(one.longest_run()) >= len(lists[0].longest_run())][:TRIED]
+    long.sort(key=lambda one: not any(True for _ in twin.get_submodule(one.blocks[0]).children()))
     best = lists[0] if len(long) == 1 else next((one for one in long if _carries(model, one, call)), lists[0])
     return best.blocks
 
@@ -131,21 +137,23 @@ def _watch(model: nn.Module, lists: list[_List], call: Call, tokens: int | None)
             of_child.setdefault(id(model.get_submodule(child)), []).append((one, child))
     rows, count = row_count(call), 0
 
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    def note(key: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         nonlocal count
         count += 1
+        number, out = count, forward(*args, **kwargs)
         try:
             where = hidden_place(args, kwargs)
         except ValueError:
-            return
+            return out
         state = args[where] if isinstance(where, int) else kwargs[where]
         if _fits(state.shape, rows, tokens) and state_in(out, state.shape) is not None:
-            for one, child in of_child[id(module)]:
-                one.calls.append((count, child, state.shape))
+            for one, child in of_child[key]:
+                one.calls.append((number, child, state.shape))
+        return out
 
-    for module in model.modules():
+    for module in model.modules():  # not by hooks: some models call the forward of a block themselves
         if id(module) in of_child:
-            module.register_forward_hook(note, with_kwargs=True)
+            module.forward = functools.partial(note, id(module), module.forward)
     with torch.no_grad():
         if "" in call:
             model(call[""])

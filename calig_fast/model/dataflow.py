@@ -8,9 +8,31 @@ from torch import Tensor
 
 # names of functions of torch, as a graph has them; a clamp is the ReLU6 of some models
 KINKED = frozenset(
-    ("Relu", "LeakyRelu", "Hardswish", "Hardtanh", "Hardsigmoid", "Threshold", "Prelu", "RreluWithNoise", "Abs")
-    + ("Clamp", "ClampMin", "ClampMax", "Maximum", "Minimum", "Max", "Min", "Amax", "Amin")
-    + ("MaxPool2DWithIndices", "MaxPool3DWithIndices", "AdaptiveMaxPool2D", "Topk", "Sort")
+    [
+        "Relu",
+        "LeakyRelu",
+        "Hardswish",
+        "Hardtanh",
+        "Hardsigmoid",
+        "Threshold",
+        "Prelu",
+        "RreluWithNoise",
+        "Abs",
+        "Clamp",
+        "ClampMin",
+        "ClampMax",
+        "Maximum",
+        "Minimum",
+        "Max",
+        "Min",
+        "Amax",
+        "Amin",
+        "MaxPool2DWithIndices",
+        "MaxPool3DWithIndices",
+        "AdaptiveMaxPool2D",
+        "Topk",
+        "Sort",
+    ]
 )
 
 
