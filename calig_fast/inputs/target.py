@@ -73,7 +73,7 @@ def _sums_to_one(z: Tensor) -> bool:
     """Return True where every row is a distribution: the model holds its own softmax."""
     slack = max(1e-4, 8 * torch.finfo(z.dtype).eps)
     sums = z.double().sum(1)
-    return z.shape[1] > 1 and bool((z >= 0).all()) and bool(((sums - 1).abs() <= slack).all())
+    return z.shape[1] > 1 and bool(((z >= 0).all(1) & ((sums - 1).abs() <= slack)).all())
 
 
 def is_multi_label(model: Any) -> bool:

@@ -82,7 +82,7 @@ def score_errors(method: Method, signals: Signals, errors: LayerErrors) -> Tenso
         nearer = torch.where(known, (rule[:, layer] / disagreement[:, layer]).clamp_max(1.0), rule[:, layer])
         coarse = torch.where(known[:, None].to(signals.mask.device), errors.coarse[:, layer] * signals.mask, 0.0)
         part = share(layer, coarse) * nearer
-        if bool((unbalanced[:, layer] > NEGLIGIBLE).any()):
+        if not bool((unbalanced[:, layer] <= NEGLIGIBLE).all()):
             part = torch.maximum(part, share(layer, torch.zeros_like(coarse)) * unbalanced[:, layer])
         unknown = ~(torch.maximum(rule[:, layer], unbalanced[:, layer]) <= 1)
         out[:, layer] = torch.where(unknown, part.nan_to_num(1.0).clamp_min(1.0), part)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ...inputs.target import gradients, logits_of
 from ...model.attention_capture import MapKind
 from ...model.call import Call, has_rows, row_count
+from ...model.dataflow import has_kinks
 from ...model.encoder import Encoder
 from ...model.instrumented import InstrumentedModel, Layout, Record
 from ...ops.dispatch import requested_backend
@@ -145,11 +146,12 @@ class NativeEngine:
             verify.same_logits(logits_of(record.output, len(rows)), logits_of(output, len(rows)), mask, self.dtype)
         self._keep_ends(hidden, qkvs, baseline is not None)
         self.row_bytes = max(1, everything.shape[1] * self._bytes_a_row() * len(run))
-        slopes = []
+        slopes, kinked = [], False
         for k, scalar in enumerate(scalars):
             last = k == len(scalars) - 1
             with torch.enable_grad():
                 value = scalar(output, rows)
+                kinked = kinked or has_kinks(value)
                 g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], everything.positions)
             slopes.append(self._down(everything, saved, value.detach().double(), g, maps, free=last))
         self._known[kind] = layout
@@ -160,7 +162,7 @@ class NativeEngine:
             logits=z,
             scalars=scalars,
             slopes=slopes,
-            kinked=any(block.activation == "relu" for block in run),
+            kinked=kinked or any(block.activation == "relu" for block in run),
         )
 
     @torch.no_grad()
