@@ -26,10 +26,12 @@ from .inputs.target import Target, is_multi_label, per_input, returns, scalars
 from .methods.base import Signals
 from .methods.fusion import Fusion, context_map
 from .methods.score_error import LayerErrors, allowed, combined, score_errors
+from .model.call import Call
 from .model.checks import compute_dtype
 from .model.encoder import Encoder
 from .model.instrumented import Layout
 from .model.own_answer import OwnAnswers
+from .model.word_reach import WordReach
 from .quadrature.adaptive import AdaptiveIntegral
 from .quadrature.warm_start import Calibration, Trace
 from .results.attribution import Attribution, concatenate
@@ -48,11 +50,13 @@ class Memory:
         known: kinds of calls that were compared with the model's own forward pass.
         workspaces: the workspace that the previous call left, at most one.
         own: calls of the caller's own object.
+        reach: kinds of calls whose ids reach the output past their lookups.
     """
 
     calibration: Calibration = field(default_factory=Calibration)
     known: dict[Hashable, Layout] = field(default_factory=dict)
     own: OwnAnswers = field(default_factory=OwnAnswers)
+    reach: WordReach = field(default_factory=WordReach)
     workspaces: deque[Workspace] = field(default_factory=lambda: deque(maxlen=1), repr=False)
 
     @contextlib.contextmanager
@@ -263,8 +267,13 @@ class Pipeline:
             if batch.embeds is not None:
                 made = compared.words(call[batch.embeds], lambda ids: engine.tap.lookup(ids))
                 other = {**other, batch.embeds: made}
-            elif compared.ids is not None and reads_ids_twice(self.model):
-                # the decoder reads the text too: its own copy is replaced with the encoder's, and counted as a bypass
+            elif reads_ids_twice(self.model) or self._past_lookups(call, batch):
+                # what else reads the ids (a decoder, a wide part) gets those of the baseline too: a bypass
+                if compared.ids is None:
+                    raise ValueError(
+                        f"baselines: {compared.name} is no baseline of ids, and the model reads its ids by another way "
+                        'than one table of words (a decoder, a wide part, hashes); pass "pad", "mask", an id or ids'
+                    )
                 other = {**other, batch.ids_name: compared.ids}
             else:
                 words = compared.words
@@ -286,6 +295,10 @@ class Pipeline:
                 mask=batch.mask if batch.texts is not None else None,
             )
         )
+
+    def _past_lookups(self, call: Call, batch: Inputs) -> bool:
+        keep = (batch.special | ~batch.mask).to(call[batch.ids_name].device)
+        return self.memory.reach.past_lookups(self.engine.tap, call, batch.ids_name, keep)
 
     def _integrate(
         self,

@@ -153,6 +153,11 @@ class InstrumentedModel:
             )
         return record
 
+    @torch.no_grad()
+    def whole(self, call: Call, replacement: Replacement | None = None) -> Any:
+        """The model's output for a call, with baselines in the place of words in its second half."""
+        return self._run(call, 0, None, replacement)
+
     @property
     def layout(self) -> Layout:
         """The layout of the model's last record."""
@@ -280,6 +285,8 @@ class InstrumentedModel:
         if index < self._start:
             return self._skipped(index, hidden)
         record = self._record
+        if record is None and (index != self._start or self._inject is None):
+            return forward(*args, **kwargs)
         axes = self._axes_of(index, number, hidden)
         if index == self._start and self._inject is not None:
             hidden = axes.write(self._inject)

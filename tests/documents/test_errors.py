@@ -182,6 +182,13 @@ class Hashed(Linear):
         return super().forward(input_ids * 7 % 60)
 
 
+class Deaf(Linear):
+    """Does not read its ids."""
+
+    def forward(self, input_ids):
+        return super().forward(torch.zeros_like(input_ids))
+
+
 class Noisy(Linear):
     """Draws random numbers in its head."""
 
@@ -314,7 +321,8 @@ CASES = [
     (ValueError, lambda: explain(Listless(), X["input_ids"], baselines=0)),
     (ValueError, lambda: explain(moody(), X)),
     (ValueError, lambda: explain(Noisy(), X["input_ids"], baselines=0, **LINEAR)),
-    (ValueError, lambda: explain(Hashed(), X["input_ids"], baselines=3, **LINEAR)),
+    (ValueError, lambda: explain(Hashed(), X["input_ids"], baselines="zero_embedding", **LINEAR)),
+    (ValueError, lambda: explain(Deaf(), X["input_ids"], baselines=3, **LINEAR)),
     (ValueError, lambda: explain(Folded(), X["input_ids"], baselines=0, **LINEAR)),
     (ValueError, lambda: explain(Widthless(), X["input_ids"], baselines=0, **LINEAR)),
     (ValueError, lambda: explain(Pooling(), X["input_ids"], baselines=0, **LINEAR)),

@@ -95,10 +95,17 @@ def test_positions_equal_to_the_ids_are_left_alone(start):
     torch.testing.assert_close(a.gap[:, 0], change(model, ids, baseline), rtol=1e-4, atol=1e-5)
 
 
-def test_ids_that_reach_no_table_are_refused():
+def test_ids_that_reach_no_table_are_replaced_themselves():
     model = made("module")
     model.look = lambda m, ids: torch.stack([ids.float()] * WIDTH, -1) / 30
+    a = explain(model, IDS, layers="blocks", method="layer_ig", baselines=7)
+    baseline = torch.where((IDS == 1) | (IDS == 2), IDS, 7)
+    torch.testing.assert_close(a.gap[:, 1], change(model, IDS, baseline), rtol=1e-4, atol=1e-5)
+    assert a.converged.all()
+
+
+def test_ids_that_are_not_read_are_refused():
+    model = made("module")
+    model.look = lambda m, ids: m.word(torch.zeros_like(ids))
     with pytest.raises(ValueError, match="reach no table of word embeddings"):
         explain(model, IDS, layers="blocks", method="layer_ig", baselines=7)
-    a = explain(model, IDS, layers="blocks", method="layer_ig", baselines="zeros")
-    assert a.converged.all()

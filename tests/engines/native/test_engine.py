@@ -126,12 +126,12 @@ def test_the_models_own_blocks_run_for_the_first_call_of_its_kind_alone(monkeypa
     explainer = Explainer(model, engine="native", **SAME_NODES)
     first, count = explainer(ids(6)), len(runs)
     depth = len(model.bert.encoder.layer)
-    assert count == 2 * depth  # once as the caller's own object, once watched
+    assert count == 3 * depth  # as the caller's own object, with replaced ids, and watched
     agree(explainer(ids(6)), first)
     explainer(ids(7, seed=3))
     assert len(runs) == count
     explainer(ids(6, 4))
-    assert len(runs) == 3 * depth
+    assert len(runs) == 4 * depth
 
 
 def test_a_model_that_computes_something_else_is_refused(monkeypatch):

@@ -1,0 +1,69 @@
+"""Whether token ids reach a model's output by another way than a lookup of their embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .call import Call, concatenated, has_rows
+from .instrumented import InstrumentedModel
+from .own_answer import output_tensors, same
+from .word_lookup import Lookup, Replacement
+
+
+@dataclass
+class WordReach:
+    """What was found of each kind of call.
+
+    Args:
+        known: by kind, True where the ids reach the output past their lookups.
+    """
+
+    known: dict[Hashable, bool] = field(default_factory=dict)
+
+    def past_lookups(self, tap: InstrumentedModel, call: Call, name: str, keep: Tensor) -> bool:
+        """Return True where replaced ids and replaced embeddings give two answers: a wide part, hashes, a copy.
+
+        Content is replaced by an ordinary token of the text, since padding and separators have a meaning for positions
+        and for the row that is read. One pass of [replaced ids; replaced embeddings] tells.
+
+        Args:
+            tap: the model.
+            call: its arguments, B rows.
+            name: of the argument that carries the ids.
+            keep: [B,T] bool, special tokens and padding, which stay.
+        """
+        kind = tuple(sorted((k, v.dim() if has_rows(v) else repr(v)) for k, v in call.items()))
+        if kind not in self.known:
+            ids = call[name]
+            token = _ordinary(ids[~keep])
+            replaced = torch.where(keep, ids, token)
+            both = concatenated({**call, name: replaced}, call)
+            output = tap.whole(both, Replacement(both[name], _by(keep, token)))
+            self.known[kind] = not _halves_agree(output, tap.dtype)
+        return self.known[kind]
+
+
+def _by(keep: Tensor, token: int) -> Callable[[Tensor, Lookup], Tensor]:
+    def words(out: Tensor, lookup: Lookup) -> Tensor:
+        made = lookup(torch.full(keep.shape, token, device=out.device))
+        return torch.where(keep[:, :, None], out, made)
+
+    return words
+
+
+def _ordinary(content: Tensor) -> int:
+    """An id among those of the text, or beside its only one."""
+    if not content.numel():
+        return 0
+    first = int(content[0])
+    return first if bool((content != first).any()) else max(0, first - 1)
+
+
+def _halves_agree(output: object, dtype: torch.dtype) -> bool:
+    tensors = [v for v in output_tensors(output) if v.dim() and v.shape[0] % 2 == 0]
+    halves = [v.chunk(2) for v in tensors]
+    return all(same(a, b, dtype) for a, b in halves)
