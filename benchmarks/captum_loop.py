@@ -40,7 +40,7 @@ def relevance(work: Work, index: int, steps: Sequence[int], batch_size: int | No
         return work.model(**{work.key: x}).logits
 
     call, target = work.calls[index], work.targets[index]
-    return _loop(work, steps, forward, call[work.key], work.lows[index], target, None, batch_size)[:, 0]
+    return _loop(work, steps, forward, call[work.key], work.lows[index], target=target, batch_size=batch_size)[:, 0]
 
 
 def relevance_padded(work: Work, steps: Sequence[int], batch_size: int) -> list[Tensor]:
@@ -53,7 +53,16 @@ def relevance_padded(work: Work, steps: Sequence[int], batch_size: int) -> list[
     low = nn.utils.rnn.pad_sequence([low[0] for low in work.lows], batch_first=True, padding_value=0)
     # one node of every input is the least that Captum takes at a time
     size = max(batch_size, len(work.calls))
-    found = _loop(work, steps, forward, batch[work.key], low, work.targets, (batch["attention_mask"],), size)
+    found = _loop(
+        work,
+        steps,
+        forward,
+        batch[work.key],
+        low,
+        target=work.targets,
+        batch_size=size,
+        others=(batch["attention_mask"],),
+    )
     return [found[:, b, :n] for b, n in enumerate(work.tokens)]
 
 
@@ -63,13 +72,14 @@ def _loop(
     forward: Callable[..., Tensor],
     inputs: Tensor,
     low: Tensor,
+    *,
     target: Any,
-    others: Any,
     batch_size: int | None,
+    others: Any = None,
 ) -> Tensor:
     """[L,B,T]: LayerIntegratedGradients at one layer after another."""
     before = [modules_before(work)[layer] for layer in work.layers]
-    return layer_relevance(forward, before, steps, inputs, low, target, batch_size, others)
+    return layer_relevance(forward, before, steps, inputs, low, target=target, batch_size=batch_size, others=others)
 
 
 def eager_copy(model: Any) -> Any:

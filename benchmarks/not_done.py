@@ -92,17 +92,17 @@ def matrix_rollout(relevance: Tensor, maps: Tensor, readout: Tensor, fusion: Fus
 
 def rollouts(ready: Explainer, work: Work) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     """The two ways to roll out what a call found: a vector at a time, and by matrices."""
-    seen: list[tuple[Any, ...]] = []
+    seen: list[tuple[tuple[Any, ...], str]] = []
 
-    def watched(*args: Any) -> Any:
-        seen.append(args)
-        return rollout(*args)
+    def watched(*args: Any, backend: str) -> Any:
+        seen.append((args, backend))
+        return rollout(*args, backend=backend)
 
     with mock.patch.object(calig, "rollout", watched):
         call(ready, work, {})
-    relevance, maps, mask, readout, fusion, backend = seen[-1]
+    (relevance, maps, mask, readout, fusion), backend = seen[-1]
     return (
-        lambda: rollout(relevance, maps, mask, readout, fusion, backend)[0][0],
+        lambda: rollout(relevance, maps, mask, readout, fusion, backend=backend)[0][0],
         lambda: matrix_rollout(relevance[0], maps[0], readout[0].double(), fusion),
     )
 

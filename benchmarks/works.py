@@ -93,7 +93,7 @@ def minilm_128() -> Work:
         demo.model,
         calls[:4],
         calls[4:],
-        range(6),
+        layers=range(6),
         truths=(0, 1, 2, 3),
     )
 
@@ -104,7 +104,7 @@ def minilm_512() -> Work:
     calls = [_text(demo.processor, sample.input, 512) for sample in demo.samples]
     long = [call for call in calls if call["input_ids"].shape[1] == 512]
     title = "MiniLM-L6 as above, one article of 512 tokens, reference PAD"
-    return _texts("minilm_512", title, demo.model, long[:1], long[1:7], range(6), truth_dtype=torch.float32)
+    return _texts("minilm_512", title, demo.model, long[:1], long[1:7], layers=range(6), truth_dtype=torch.float32)
 
 
 def ragged() -> Work:
@@ -128,7 +128,7 @@ def ragged() -> Work:
         demo.model,
         calls,
         warm,
-        range(6),
+        layers=range(6),
         truths=(0, 5, 10),
         truth_dtype=torch.float32,
         contenders=("captum_padded", "captum_one_by_one", "oracle", "native", "scores", "ends", *BF16),
@@ -209,7 +209,7 @@ def _bert_base(length: int, layers: Any) -> Work:
         model,
         calls[:1],
         calls[1:],
-        layers,
+        layers=layers,
         truth_dtype=torch.float32,
         contenders=contenders,
     )
@@ -221,6 +221,7 @@ def _texts(
     model: nn.Module,
     calls: list[dict[str, Tensor]],
     warm: list[dict[str, Tensor]],
+    *,
     layers: Any,
     **more: Any,
 ) -> Work:

@@ -129,9 +129,15 @@ class Pipeline:
         why = 'method "conductance" runs on the autograd engine' if settings.resolved.integral == "input" else ""
         if not why:
             try:
-                dtype, kept = compute_dtype(settings.dtype, self.model), (self.memory.known, self._workspace)
                 return NativeEngine(
-                    self.model, self.encoder, dtype, settings.memory_budget, settings.backend, *kept, hooks=self._hooks
+                    self.model,
+                    self.encoder,
+                    dtype=compute_dtype(settings.dtype, self.model),
+                    memory_budget=settings.memory_budget,
+                    backend=settings.backend,
+                    known=self.memory.known,
+                    workspace=self._workspace,
+                    hooks=self._hooks,
                 ), ""
             except ValueError as error:
                 why = str(error)
@@ -141,9 +147,13 @@ class Pipeline:
 
     def _autograd_engine(self) -> AutogradEngine:
         settings = self.settings
-        dtype = compute_dtype(settings.dtype, self.model)
         return AutogradEngine(
-            self.model, self.encoder, dtype, settings.memory_budget, settings.backend, hooks=self._hooks
+            self.model,
+            self.encoder,
+            dtype=compute_dtype(settings.dtype, self.model),
+            memory_budget=settings.memory_budget,
+            backend=settings.backend,
+            hooks=self._hooks,
         )
 
     def _group(self, batch: Inputs, rows: slice) -> Attribution:
@@ -168,7 +178,7 @@ class Pipeline:
         )
         parts: list[Attribution] = []
         while not parts or len(parts) < self._targets:
-            ends = self._ends(call, compared, batch, settings, first, len(parts))
+            ends = self._ends(call, compared, batch, settings, first=first, done=len(parts))
             parts += self._attributions(call, compared, batch, settings, ends)
         if len(parts) == 1:
             return parts[0]
@@ -199,7 +209,7 @@ class Pipeline:
             for slopes in ends.slopes
         ]
         kind = "|".join(str(getattr(described, name)) for name in ("baselines", "output", "tolerance", "dtype"))
-        found = self._integrate(call, ends, layers, settings, kind, signals)
+        found = self._integrate(call, ends, layers, signals, settings=settings, kind=kind)
         out = []
         for scalar, one, integrated in zip(ends.scalars, signals, found, strict=True):
             relevance, score_error = None, torch.full((len(batch),), torch.nan)
@@ -254,6 +264,7 @@ class Pipeline:
         compared: Reference | None,
         batch: Inputs,
         settings: Options,
+        *,
         first: int,
         done: int,
     ) -> Endpoints:
@@ -305,9 +316,10 @@ class Pipeline:
         call: dict[str, Tensor],
         ends: Endpoints,
         layers: list[int],
+        signals: list[Signals],
+        *,
         settings: Options,
         kind: str,
-        signals: list[Signals],
     ) -> list[tuple[Relevance, Tensor] | None]:
         """For each scalar the relevance and the score errors by layer; None where there is none."""
         integral, engine, rule = settings.resolved.integral, self.engine, self._rule
@@ -329,7 +341,7 @@ class Pipeline:
         kind = f"{kind}|{settings.certify}"
         starts = [self.memory.calibration.start(kind, layer) for layer in layers]
         scores = settings.certify == "scores"
-        relevance, paths = layer_paths(engine, call, ends, layers, rule, starts, weigh if scores else None)
+        relevance, paths = layer_paths(engine, call, ends, layers, rule, starts=starts, weigh=weigh if scores else None)
         tolerances = torch.full((len(relevance), *relevance[0].gap.shape), rule.tolerance, dtype=torch.float64)
         costs = torch.tensor([ends.layers - layer - 0.5 for layer in layers], dtype=torch.float64)
         for k, found in enumerate(relevance):

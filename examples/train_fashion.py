@@ -53,7 +53,7 @@ def batches(images: Tensor, size: int, steps: int, generator: torch.Generator):
         yield step, rows, pixels
 
 
-def train(model: nn.Module, peak: float, steps: int, size: int, images: Tensor, labels: Tensor | None, seed: int):
+def train(model: nn.Module, images: Tensor, labels: Tensor | None, *, peak: float, steps: int, size: int, seed: int):
     """AdamW under a cosine with warm-up: the masked reconstruction loss without labels, cross-entropy with them."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -123,12 +123,12 @@ def main() -> None:
 
     masked = masked_autoencoder()
     print(f"pre-training by masking {masked.config.mask_ratio:.0%} of the patches", flush=True)
-    train(masked, 2e-3, options.pretrain, 256, train_images, None, seed=1)
+    train(masked, train_images, None, peak=2e-3, steps=options.pretrain, size=256, seed=1)
 
     model = ViTForImageClassification(fashion.config())
     model.vit.load_state_dict(masked.vit.state_dict())
     print("fine-tuning", flush=True)
-    train(model, 1.5e-3, options.finetune, 128, train_images, train_labels, seed=2)
+    train(model, train_images, train_labels, peak=1.5e-3, steps=options.finetune, size=128, seed=2)
 
     def logits(part: ViTForImageClassification) -> Tensor:
         with torch.inference_mode():

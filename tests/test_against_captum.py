@@ -19,7 +19,7 @@ def blocks_before(model, path):
     return [embeddings, *blocks[:-1]]
 
 
-def captums(model, modules, x, low, target, rule, n, **more):
+def captums(model, modules, x, low, *, target, rule, n, **more):
     rows = []
     for module in modules:
         lig = LayerIntegratedGradients(lambda x: model(x, **more).logits, module)
@@ -38,7 +38,7 @@ def test_a_real_bert(rule, n):
     x = tokenizer(TEXT, return_tensors="pt")
     low = torch.where(torch.isin(x["input_ids"], torch.tensor([101, 102])), x["input_ids"], 0)
     ours = explain(model, x, quadrature=rule, n_steps=n, target=0)
-    theirs = captums(model, blocks_before(model, "bert.encoder.layer"), x["input_ids"], low, 0, rule, n)
+    theirs = captums(model, blocks_before(model, "bert.encoder.layer"), x["input_ids"], low, target=0, rule=rule, n=n)
     assert theirs.shape[0] == 6
     assert relative(ours.layer_scores[0], theirs) < 1e-5
     delta = theirs.sum(1) - ours.gap[0]
@@ -56,7 +56,7 @@ def test_the_same_weights_as_other_families(make, path):
     else:
         model = make(bert)
         low = torch.where(torch.isin(x["input_ids"], torch.tensor([101, 102])), x["input_ids"], 0)
-        theirs = captums(model, blocks_before(model, path), x["input_ids"], low, 0, "gausslegendre", 6)
+        theirs = captums(model, blocks_before(model, path), x["input_ids"], low, target=0, rule="gausslegendre", n=6)
     assert relative(ours.layer_scores[0], theirs) < 1e-5
 
 
@@ -66,7 +66,7 @@ def test_a_real_vit():
     generator = torch.Generator().manual_seed(0)
     x = torch.nn.functional.interpolate(torch.randn(1, 3, 7, 7, generator=generator), size=(side, side), mode="bicubic")
     ours = explain(model, x, quadrature="gausslegendre", n_steps=4, target=3)
-    theirs = captums(model, blocks_before(model, "vit.layers"), x, blur(x), 3, "gausslegendre", 4)
+    theirs = captums(model, blocks_before(model, "vit.layers"), x, blur(x), target=3, rule="gausslegendre", n=4)
     assert theirs.shape[0] == 12
     assert relative(ours.layer_scores[0], theirs) < 1e-5
 

@@ -103,7 +103,7 @@ def layers(model: nn.Module, blocks: Sequence[str], call: Call, low: Call, targe
             found.append(Layer(name, None, float("nan"), float("inf")))
             continue
 
-        value = partial(_value, model, blocks, twice[0], target, at)
+        value = partial(_value, model=model, blocks=blocks, call=twice[0], target=target, at=at)
         with torch.no_grad():
             own = float((value(high[at]) - value(below[at]))[0])
         product, settled = _integral(value, high[at], below[at])
@@ -113,7 +113,7 @@ def layers(model: nn.Module, blocks: Sequence[str], call: Call, low: Call, targe
     return found
 
 
-def _value(model: nn.Module, blocks: Sequence[str], call: Call, target: int, at: int, point: Tensor) -> Tensor:
+def _value(point: Tensor, *, model: nn.Module, blocks: Sequence[str], call: Call, target: int, at: int) -> Tensor:
     """F [B] with `point` in the place of what enters the call `at` of a block."""
     with hooked(model, blocks, lambda i, h: point if i == at else h):
         return logits(model, call)[:, target]

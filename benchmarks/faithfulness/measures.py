@@ -67,7 +67,16 @@ def tried_on_random_sets(task: Task, case: Case, target: int, candidates: dict[s
     """
     any_scores = next(iter(candidates.values()))
     removal = "blur" if task.kind == "image" else "pad"
-    p = perturbation_runner(task.model, case.call, any_scores, target, task.processor, removal, "logit", 64)
+    p = perturbation_runner(
+        task.model,
+        case.call,
+        any_scores,
+        target,
+        tokenizer=task.processor,
+        removal=removal,
+        output="logit",
+        batch_size=64,
+    )
     places = p.removable[0].nonzero().flatten()
     generator = torch.Generator().manual_seed(0)
     sets = torch.zeros(SETS + 1, p.removable.shape[1], dtype=torch.bool)

@@ -46,7 +46,8 @@ class Signals:
         if readout is None:
             readout = torch.zeros(self.mask.shape, dtype=torch.float64)
             readout[:, 0] = 1
-        return rollout(self.relevance[:, layers], self.maps[:, layers], self.mask, readout, fusion, "auto")[0].float()
+        relevance, maps = self.relevance[:, layers], self.maps[:, layers]
+        return rollout(relevance, maps, self.mask, readout, fusion, backend="auto")[0].float()
 
 
 @cache

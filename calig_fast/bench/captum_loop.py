@@ -44,14 +44,17 @@ class Loop:
     def relevance(self, n_steps: int, batch_size: int | None = None) -> Tensor:
         """r_l [L,T] at `n_steps` Gauss nodes of every layer."""
         steps = [n_steps] * len(self.before)
-        return layer_relevance(self.forward, self.before, steps, self.x, self.low, self.target, batch_size)[:, 0]
+        found = layer_relevance(
+            self.forward, self.before, steps, self.x, self.low, target=self.target, batch_size=batch_size
+        )
+        return found[:, 0]
 
     def best_batch_size(self) -> int:
         """The internal_batch_size of `BATCH_SIZES` that takes the least time at 32 nodes of the first layer."""
 
         def seconds(size: int) -> float:
             started = time.perf_counter()
-            layer_relevance(self.forward, self.before[:1], [32], self.x, self.low, self.target, size)
+            layer_relevance(self.forward, self.before[:1], [32], self.x, self.low, target=self.target, batch_size=size)
             return time.perf_counter() - started
 
         return min(BATCH_SIZES, key=seconds)
@@ -63,6 +66,7 @@ def layer_relevance(
     steps: Sequence[int],
     x: Tensor,
     low: Tensor,
+    *,
     target: Any,
     batch_size: int | None,
     others: Any = None,

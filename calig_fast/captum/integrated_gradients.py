@@ -113,9 +113,9 @@ class IntegratedGradients(GradientAttribution):
             own = shortcut.extra(lambda: output(x, 1), x, (), False)
             shortcut.prove(own, output, (x, as_tensors(low, x)), explained, at_once)
             with shortcut:
-                return integral(gradient, low, x, nodes, weights, shortcut.steps(at_once, rows))
+                return integral(gradient, low, x, nodes, weights, at_once=shortcut.steps(at_once, rows))
 
-        sums = self._either(native, lambda: integral(gradient, low, x, nodes, weights, at_once))
+        sums = self._either(native, lambda: integral(gradient, low, x, nodes, weights, at_once=at_once))
         if self._multiply_by_inputs:
             sums = tuple(s * (one - x0) for s, one, x0 in zip(sums, x, low, strict=True))
         out = sums if isinstance(inputs, tuple) else sums[0]

@@ -127,9 +127,10 @@ class LayerIntegratedGradients(LayerAttribution):
             shortcut.heeds(grad_kwargs)
             shortcut.prove(own, output, (flat, flat_low), explained, at_once)
             with shortcut:
-                return integral(gradient, flat_low, flat, nodes, weights, shortcut.steps(at_once, len(flat[0])))
+                steps = shortcut.steps(at_once, len(flat[0]))
+                return integral(gradient, flat_low, flat, nodes, weights, at_once=steps)
 
-        sums = self._either(native, lambda: integral(gradient, flat_low, flat, nodes, weights, at_once))
+        sums = self._either(native, lambda: integral(gradient, flat_low, flat, nodes, weights, at_once=at_once))
         if self._multiply_by_inputs:
             sums = tuple(s * (h - h0) for s, h, h0 in zip(sums, flat, flat_low, strict=True))
         each = [sums[i:j] if j - i > 1 else sums[i] for i, j in pairwise(ends)]

@@ -59,6 +59,7 @@ def integral(
     high: Tensors,
     nodes: Sequence[float],
     weights: Sequence[float],
+    *,
     at_once: int,
 ) -> Tensors:
     """sum_s w_s dF/dx at low + a_s (high - low), a few nodes at a time.

@@ -23,6 +23,7 @@ MOST_THREADS = 1024
 
 def bench(
     model: options.Model,
+    *,
     text: options.Text = None,
     pair: options.Pair = None,
     file: options.File = None,

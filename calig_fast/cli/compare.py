@@ -23,6 +23,7 @@ COLUMNS = ("method", "comp", "suff", "comp - suff", "log-odds", "p", "seconds")
 
 def compare(
     model: options.Model,
+    *,
     text: options.Text = None,
     pair: options.Pair = None,
     file: options.File = None,

@@ -17,6 +17,7 @@ from .writing import STDOUT, folders_exist, one_to_stdout, write_html, write_jso
 
 def explain(
     model: options.Model,
+    *,
     text: options.Text = None,
     pair: options.Pair = None,
     file: options.File = None,

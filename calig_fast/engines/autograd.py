@@ -45,10 +45,10 @@ class AutogradEngine:
         self,
         model: nn.Module,
         encoder: Encoder,
+        *,
         dtype: torch.dtype | None,
         memory_budget: int | None,
         backend: str,
-        *,
         hooks: bool = True,
     ) -> None:
         self.tap = InstrumentedModel(model, encoder, dtype, hooks=hooks)
@@ -92,7 +92,7 @@ class AutogradEngine:
         bypassed = [bypassed_layers(value, record.hidden[:-1]) for value in values]
         kinked = any(has_kinks(value) for value in values)
         slopes = [
-            _slopes(record, value, hidden, low, problem.maps, keep_graph=k < len(values) - 1)
+            _slopes(record, value, hidden, low, maps=problem.maps, keep_graph=k < len(values) - 1)
             for k, value in enumerate(values)
         ]
         record = Record(hidden=[], made=record.made, rows=record.rows)
@@ -223,6 +223,7 @@ def _slopes(
     value: Tensor,
     hidden: list[Tensor],
     low: list[Tensor] | None,
+    *,
     maps: MapKind | None,
     keep_graph: bool,
 ) -> EndpointGradients:

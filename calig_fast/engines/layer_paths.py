@@ -58,7 +58,17 @@ class Rule:
         """A new path under this rule; with "auto" it begins at `start`, and with `defer` waits to be refined."""
         if self.quadrature == "auto":
             most = self.n_steps or DEFAULT_INTERVALS
-            return AdaptiveIntegral(self.tolerance, most, gap, noise, *start, defer=defer, eps=eps, kinked=kinked)
+            return AdaptiveIntegral(
+                self.tolerance,
+                most,
+                gap,
+                noise,
+                first=start.intervals,
+                strength=start.strength,
+                defer=defer,
+                eps=eps,
+                kinked=kinked,
+            )
         return FixedIntegral(self.quadrature, self.n_steps or DEFAULT_STEPS, self.tolerance, gap, noise)
 
 
@@ -108,6 +118,7 @@ def layer_paths(
     ends: Endpoints,
     layers: Sequence[int],
     rule: Rule,
+    *,
     starts: Sequence[Start],
     weigh: Weigh | None = None,
 ) -> tuple[list[Relevance], Paths]:
@@ -157,12 +168,12 @@ def layer_paths(
         ]
         if weigh is None:
             return found, paths
-        asked = [_refine(paths, k, layers, ends.layers, weigh(k, r), r) for k, r in enumerate(found)]
+        asked = [_refine(paths, k, layers, weigh(k, r), r, depth=ends.layers) for k, r in enumerate(found)]
         if not any(asked):
             return found, paths
 
 
-def _refine(paths: Paths, k: int, layers: Sequence[int], depth: int, harm: ScoreErrors, found: Relevance) -> bool:
+def _refine(paths: Paths, k: int, layers: Sequence[int], harm: ScoreErrors, found: Relevance, *, depth: int) -> bool:
     """Request finer nodes where an input's scores are not accurate enough yet; return False if none are requested.
 
     Twice the intervals reduce a path's error e to about e^2 / 4; the 4 is for rough starts. They reduce its effect

@@ -22,7 +22,7 @@ def calig(fusion: Fusion) -> Method:
     """
 
     def read(s: Signals) -> Scores:
-        rolled = rollout(s.relevance, attention_maps(s), s.mask, s.readout, fusion, s.backend)[0]
+        rolled = rollout(s.relevance, attention_maps(s), s.mask, s.readout, fusion, backend=s.backend)[0]
         # one token's Abar is 1 or 0 for every text, and it exchanges with no other: its relevance is the answer
         relevance = s.relevance.clamp_min(0) if fusion.sign == "positive" else s.relevance
         one_token = s.mask.sum(1, keepdim=True) == 1

@@ -14,6 +14,6 @@ def maps_rollout(normalise: bool) -> Callable[[Signals], Scores]:
     fusion = Fusion(lam=0.0, attention_scale="none", normalise=normalise)
 
     def read(s: Signals) -> Scores:
-        return rollout(s.relevance, attention_maps(s), s.mask, s.readout, fusion, s.backend)
+        return rollout(s.relevance, attention_maps(s), s.mask, s.readout, fusion, backend=s.backend)
 
     return read

@@ -22,6 +22,7 @@ def rollout(
     mask: Tensor,
     readout: Tensor,
     fusion: Fusion,
+    *,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     """Fuse and roll out.
@@ -39,8 +40,8 @@ def rollout(
     """
     if fusion.sign == "split":
         one = replace(fusion, sign="positive")
-        up, rows_up = rollout(relevance, maps, mask, readout, one, backend)
-        down, rows_down = rollout(-relevance, -maps, mask, readout, one, backend)
+        up, rows_up = rollout(relevance, maps, mask, readout, one, backend=backend)
+        down, rows_down = rollout(-relevance, -maps, mask, readout, one, backend=backend)
         return up - down, rows_up - rows_down
     if fusion.sign == "positive":
         relevance, maps = relevance.clamp_min(0), maps.clamp_min(0)

@@ -44,7 +44,7 @@ def spearman(a: Any, b: Any, *, mask: Any = None, absolute: bool = False) -> Mea
         ValueError: scores of different shapes, NaN, a mask of another shape.
         TypeError: scores that are no numbers.
     """
-    return _each("spearman", rank_correlation, a, b, mask, absolute)
+    return _each("spearman", rank_correlation, a, b, mask, absolute=absolute)
 
 
 def kendall(a: Any, b: Any, *, mask: Any = None, absolute: bool = False) -> Measure:
@@ -61,7 +61,7 @@ def kendall(a: Any, b: Any, *, mask: Any = None, absolute: bool = False) -> Meas
     Raises:
         ValueError, TypeError: see `spearman`.
     """
-    return _each("kendall", _kendall, a, b, mask, absolute)
+    return _each("kendall", _kendall, a, b, mask, absolute=absolute)
 
 
 def top_k_overlap(a: Any, b: Any, *, k: int | float = 0.2, mask: Any = None, absolute: bool = False) -> Measure:
@@ -84,7 +84,7 @@ def top_k_overlap(a: Any, b: Any, *, k: int | float = 0.2, mask: Any = None, abs
         both = (rankings.places(x[None], every) < size[:, None]) & (rankings.places(y[None], every) < size[:, None])
         return float(both.sum() / size)
 
-    return _each("top-k overlap", overlap, a, b, mask, absolute)
+    return _each("top-k overlap", overlap, a, b, mask, absolute=absolute)
 
 
 SIMILARITIES: dict[str, Callable[..., Measure]] = {"spearman": spearman, "kendall": kendall, "top_k": top_k_overlap}
@@ -128,7 +128,7 @@ def similarity_of(name: str, argument: str) -> Callable[..., Measure]:
     return SIMILARITIES[name]
 
 
-def _each(name: str, of: Callable[[Tensor, Tensor], float], a: Any, b: Any, mask: Any, absolute: bool) -> Measure:
+def _each(name: str, of: Callable[[Tensor, Tensor], float], a: Any, b: Any, mask: Any, *, absolute: bool) -> Measure:
     absolute = flag("absolute", absolute)
     left, right = rankings.table(a, "a"), rankings.table(b, "b")
     if left.shape != right.shape:

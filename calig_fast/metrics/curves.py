@@ -46,7 +46,9 @@ def deletion_auc(
         ValueError, TypeError: see `erasure`.
     """
     shares = rankings.fractions_of(fractions, rising=True)
-    p = perturbation_runner(model, inputs, scores, target, processor, removal, output, batch_size)
+    p = perturbation_runner(
+        model, inputs, scores, target, tokenizer=processor, removal=removal, output=output, batch_size=batch_size
+    )
     return _area("deletion AUC", p, p.top(shares), shares, higher=False)
 
 
@@ -79,7 +81,9 @@ def insertion_auc(
         ValueError, TypeError: see `erasure`.
     """
     shares = rankings.fractions_of(fractions, rising=True)
-    p = perturbation_runner(model, inputs, scores, target, processor, removal, output, batch_size)
+    p = perturbation_runner(
+        model, inputs, scores, target, tokenizer=processor, removal=removal, output=output, batch_size=batch_size
+    )
     return _area("insertion AUC", p, p.removable[:, None] & ~p.top(shares), shares, higher=True)
 
 
@@ -118,7 +122,9 @@ def perturbation_auc(
     """
     order = choice("order", order, ("positive", "negative"))
     shares = rankings.fractions_of(fractions, rising=True)
-    p = perturbation_runner(model, inputs, scores, target, processor, removal, output, batch_size)
+    p = perturbation_runner(
+        model, inputs, scores, target, tokenizer=processor, removal=removal, output=output, batch_size=batch_size
+    )
     positive = order == "positive"
     return _area(f"{order} perturbation AUC", p, p.top(shares, largest=positive), shares, higher=not positive)
 

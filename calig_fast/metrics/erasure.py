@@ -86,7 +86,14 @@ def erasure(
     shares, normalised = rankings.fractions_of(fractions), flag("normalised", normalised)
     logs = isinstance(output, str) and output == "prob"  # a probability is read off its logarithm, which log-odds need
     p = perturbation_runner(
-        model, inputs, scores, target, processor, removal, "log_prob" if logs else output, batch_size
+        model,
+        inputs,
+        scores,
+        target,
+        tokenizer=processor,
+        removal=removal,
+        output="log_prob" if logs else output,
+        batch_size=batch_size,
     )
     top, k = p.top(shares), len(shares)
     ends = torch.stack([torch.zeros_like(p.removable), p.removable], 1)

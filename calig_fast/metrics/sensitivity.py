@@ -66,7 +66,9 @@ def infidelity(
     samples, seed = integer("samples", samples, 1, MOST), whole_seed("seed", seed)
     fraction = between("fraction", fraction, "a probability above 0, at most 1", 0, 1, open_low=True)
     normalised = flag("normalised", normalised)
-    p = perturbation_runner(model, inputs, scores, target, processor, removal, output, batch_size)
+    p = perturbation_runner(
+        model, inputs, scores, target, tokenizer=processor, removal=removal, output=output, batch_size=batch_size
+    )
     if removed is None:
         sets = torch.stack([_drawn(row, samples, fraction, seed) for row in p.removable])
     else:
@@ -146,7 +148,7 @@ def max_sensitivity(
     original, ranked = torch.cat([t for t, _ in parts]), torch.cat([r for _, r in parts])
     owners, numbers = every.repeat_interleave(samples), torch.arange(samples).repeat(len(batch))
     moved = [
-        explained(owners[rows], noise(call[moving], batch, owners[rows], numbers[rows], radius, seed))[0]
+        explained(owners[rows], noise(call[moving], batch, owners[rows], numbers[rows], radius=radius, seed=seed))[0]
         for rows in torch.split(torch.arange(len(owners)), batch_size)
     ]
     change = ((torch.cat(moved) - original[owners]) * ranked[owners]).norm(dim=1).reshape(-1, samples).amax(1)

@@ -192,7 +192,7 @@ def _weights_asked(weights: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any
     return weights.mean(-3) if bound.arguments["average_attn_weights"] else weights
 
 
-def _parts(
+def _parts(  # noqa: PLR0917 (PyTorch's signature)
     query: Tensor,
     key: Tensor,
     value: Tensor,

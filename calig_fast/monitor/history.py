@@ -49,7 +49,7 @@ class History:
 
     def add(self, step: int, attribution: Attribution, certified: bool) -> Look:
         """Measure an attribution of the probe, and keep it."""
-        look, scores = measure(step, self.name, attribution, certified, self._first, self._last)
+        look, scores = measure(step, self.name, attribution, certified=certified, first=self._first, last=self._last)
         summary = summarise(attribution, 0)
         if self.subject is None:
             self.subject, self._first = Subject(summary, attribution.grid, covered(attribution, 0)), scores

@@ -68,7 +68,7 @@ class Look:
 
 
 def measure(
-    step: int, probe: str, a: Attribution, certified: bool, first: Floats | None, last: Floats | None
+    step: int, probe: str, a: Attribution, *, certified: bool, first: Floats | None, last: Floats | None
 ) -> tuple[Look, Floats]:
     """The numbers of an attribution of one input.
 

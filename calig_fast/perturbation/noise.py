@@ -27,7 +27,7 @@ def continuous(model: nn.Module, embedding: str | None, batch: Inputs) -> tuple[
     return {**kept, "inputs_embeds": words}, "inputs_embeds"
 
 
-def noise(like: Tensor, batch: Inputs, owners: Tensor, numbers: Tensor, radius: float, seed: int) -> Tensor:
+def noise(like: Tensor, batch: Inputs, owners: Tensor, numbers: Tensor, *, radius: float, seed: int) -> Tensor:
     """[N,...] uniform noise for the inputs `owners` [N], of each the draw of that number; zeros at padding."""
     out = torch.zeros(len(owners), *like.shape[1:])
     for b in sorted(set(owners.tolist())):

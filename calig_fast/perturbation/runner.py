@@ -55,6 +55,7 @@ def perturbation_runner(
     inputs: Any,
     scores: Any,
     target: Any,
+    *,
     tokenizer: Any,
     removal: Any,
     output: Output,
@@ -86,7 +87,7 @@ def perturbation_runner(
         target = _explained(scores, output)
     none = torch.zeros_like(removable)[:, None]
     target = numbered(target, remover.model)
-    answer = _answer(remover, output, target, none, grid, batch_size)
+    answer = _answer(remover, output, target, none, grid=grid, batch_size=batch_size)
     return PerturbationRunner(remover, table, removable, grid, answer, batch_size)
 
 
@@ -96,7 +97,9 @@ def _explained(attribution: Attribution, output: Output) -> Any:
     return target[:, 0] if target is not None and target.dim() == 2 and output != "contrast" else target
 
 
-def _answer(remover: Remover, output: Output, target: Any, none: Tensor, grid: Grid | None, batch_size: int) -> Answer:
+def _answer(
+    remover: Remover, output: Output, target: Any, none: Tensor, *, grid: Grid | None, batch_size: int
+) -> Answer:
     """Return the function that reads F from the model's output."""
     several = is_multi_label(remover.model)
     if callable(output):

@@ -63,7 +63,15 @@ class Estimate:
 
 
 def estimate_error(
-    r: Tensor, coarse: Tensor, rule: float, disagreement: float, nodes: int, gap: float, noise: float, tolerance: float
+    r: Tensor,
+    coarse: Tensor,
+    *,
+    rule: float,
+    disagreement: float,
+    nodes: int,
+    gap: float,
+    noise: float,
+    tolerance: float,
 ) -> Estimate:
     """A result with its error: the rule's own estimate, or the completeness error over |r|, the larger of the two.
 
@@ -123,6 +131,7 @@ class AdaptiveIntegral:
         budget: int,
         gap: float,
         noise: float,
+        *,
         first: int = FIRST,
         strength: float = 0.0,
         defer: bool = False,
@@ -251,8 +260,16 @@ class AdaptiveIntegral:
         return width * (BOOLE @ table), width * (SIMPSON @ table)
 
     def _finish(self, r: Tensor, coarse: Tensor, rule: float, disagreement: float) -> Estimate:
-        used = len(self._rows)
-        return estimate_error(r, coarse, rule, disagreement, used, self.gap, self.noise, self._tolerance)
+        return estimate_error(
+            r,
+            coarse,
+            rule=rule,
+            disagreement=disagreement,
+            nodes=len(self._rows),
+            gap=self.gap,
+            noise=self.noise,
+            tolerance=self._tolerance,
+        )
 
     def _next(self) -> list[float]:
         if self.stalled:

@@ -52,4 +52,13 @@ class FixedIntegral:
         if self._nested:
             coarse = corrected_trapezoid(self._nested) @ table[::2]
             e1 = relative(r - coarse, r)
-        return estimate_error(r, coarse, rule_error(e1), e1, len(self._nodes), self._gap, self._noise, self._tolerance)
+        return estimate_error(
+            r,
+            coarse,
+            rule=rule_error(e1),
+            disagreement=e1,
+            nodes=len(self._nodes),
+            gap=self._gap,
+            noise=self._noise,
+            tolerance=self._tolerance,
+        )

@@ -100,7 +100,16 @@ def needs(trace: Trace) -> tuple[float, ...]:
     out = dict.fromkeys(STRENGTHS, math.inf)
     for (strength, m), r, coarse in zip(rules, found[::2], found[1::2], strict=True):
         e1 = relative(r - coarse, r)
-        now = estimate_error(r, coarse, rule_error(e1), e1, m, trace.gap, trace.noise, trace.tolerance)
+        now = estimate_error(
+            r,
+            coarse,
+            rule=rule_error(e1),
+            disagreement=e1,
+            nodes=m,
+            gap=trace.gap,
+            noise=trace.noise,
+            tolerance=trace.tolerance,
+        )
         if now.converged:
             out[strength] = min(out[strength], m)
     return tuple(out.values())

@@ -60,7 +60,7 @@ def photograph(pixels: NDArray[np.uint8]) -> str:
     rows = pixels.reshape(height, width * 3)
     # Each byte less its left neighbour of the same colour (PNG filter 1): photographs shrink by a third or more.
     rows = np.concatenate([rows[:, :3], rows[:, 3:] - rows[:, :-3]], axis=1)
-    return _uri(width, height, 2, rows, 1)
+    return _uri(width, height, rows, kind=2, rule=1)
 
 
 def heat(scores: NDArray[np.float64], scale: float, zoom: int = 1) -> str:
@@ -76,10 +76,12 @@ def heat(scores: NDArray[np.float64], scale: float, zoom: int = 1) -> str:
     steps = range(-STEPS, STEPS + 1)
     palette = bytes(c for s in steps for c in (SUPPORT if s > 0 else OPPOSE))
     alpha = bytes(round(255 * abs(s) / STEPS) for s in steps)
-    return _uri(rows.shape[1], rows.shape[0], 3, rows, 0, _chunk(b"PLTE", palette) + _chunk(b"tRNS", alpha))
+    return _uri(
+        rows.shape[1], rows.shape[0], rows, kind=3, rule=0, extra=_chunk(b"PLTE", palette) + _chunk(b"tRNS", alpha)
+    )
 
 
-def _uri(width: int, height: int, kind: int, rows: NDArray[np.uint8], rule: int, extra: bytes = b"") -> str:
+def _uri(width: int, height: int, rows: NDArray[np.uint8], *, kind: int, rule: int, extra: bytes = b"") -> str:
     lines = np.concatenate([np.full((height, 1), rule, dtype=np.uint8), rows], axis=1).tobytes()
     head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))
     data = b"\x89PNG\r\n\x1a\n" + head + extra + _chunk(b"IDAT", zlib.compress(lines, 9)) + _chunk(b"IEND", b"")

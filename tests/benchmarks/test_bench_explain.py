@@ -237,7 +237,7 @@ def test_the_product_of_the_maps_is_the_rollout():
     generator = torch.Generator().manual_seed(0)
     r, g = (torch.randn(1, 3, *shape, generator=generator, dtype=torch.float64) for shape in ((4,), (4, 4)))
     readout = torch.eye(4, dtype=torch.float64)[:1]
-    wanted = rollout(r, g, torch.ones(1, 4, dtype=torch.bool), readout, Fusion(), "torch")[0][0]
+    wanted = rollout(r, g, torch.ones(1, 4, dtype=torch.bool), readout, Fusion(), backend="torch")[0][0]
     assert not_done.apart(not_done.matrix_rollout(r[0], g[0], readout[0], Fusion()), wanted) < 1e-12
 
 

@@ -28,5 +28,5 @@ def test_an_engine_asks_for_its_device_and_takes_what_it_is_told(engine):
     model = tiny("bert")
     encoder = find(model)
     least = {NativeEngine: 56, AutogradEngine: 512}[engine] * 2**20
-    assert engine(model, encoder, None, None, "torch").budget == least
-    assert engine(model, encoder, None, 2**21, "torch").budget == 2**21
+    assert engine(model, encoder, dtype=None, memory_budget=None, backend="torch").budget == least
+    assert engine(model, encoder, dtype=None, memory_budget=2**21, backend="torch").budget == 2**21

@@ -53,7 +53,7 @@ def test_more_than_one_token_is_the_rollout():
     mask = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]]).bool()
     s = signals(relevance, mask)
     scores, _ = calig(Fusion()).read(s)
-    rolled, _ = rollout(s.relevance, s.maps, mask, s.readout, Fusion(), "auto")
+    rolled, _ = rollout(s.relevance, s.maps, mask, s.readout, Fusion(), backend="auto")
     assert torch.equal(scores[:2], rolled[:2])
     assert torch.equal(scores[2], s.relevance[2].mean(0))  # padding on the left does not make it longer
 

@@ -46,7 +46,7 @@ def signals(seed=0, layers=3, lengths=(5, 3, 1)):
 def test_the_rollout_is_the_product_of_the_dense_maps(lam, relevance_scale, attention_scale, normalise, backend):
     fusion = Fusion(lam, relevance_scale, attention_scale, residual=0.7, normalise=normalise)
     relevance, maps, mask, readout = signals()
-    scores, rows = rollout(relevance, maps, mask, readout, fusion, backend)
+    scores, rows = rollout(relevance, maps, mask, readout, fusion, backend=backend)
     torch.testing.assert_close(rows[:, 0], scores)
     for b, n in enumerate(mask.sum(1).tolist()):
         slow = dense(relevance[b, :, :n], maps[b, :, :n, :n], readout[b, :n], fusion)
@@ -59,7 +59,7 @@ def test_padding_may_lie_anywhere():
     holes = torch.zeros(1, 5, dtype=torch.bool)
     holes[:, [0, 1, 3]] = True
     weights = readout * holes / (readout * holes).sum()
-    scores, _ = rollout(relevance * holes[:, None], maps, holes, weights, Fusion(), "auto")
+    scores, _ = rollout(relevance * holes[:, None], maps, holes, weights, Fusion(), backend="auto")
     kept = torch.tensor([0, 1, 3])
     slow = dense(relevance[0][:, kept], maps[0][:, kept][:, :, kept], weights[0, kept], Fusion())
     torch.testing.assert_close(scores[0, kept], slow)
@@ -68,18 +68,18 @@ def test_padding_may_lie_anywhere():
 
 def test_signs():
     relevance, maps, mask, readout = signals(lengths=(4, 4))
-    up, _ = rollout(relevance.clamp_min(0), maps.clamp_min(0), mask, readout, Fusion(), "auto")
-    down, _ = rollout((-relevance).clamp_min(0), (-maps).clamp_min(0), mask, readout, Fusion(), "auto")
-    positive, _ = rollout(relevance, maps, mask, readout, Fusion(sign="positive"), "auto")
-    split, _ = rollout(relevance, maps, mask, readout, Fusion(sign="split"), "auto")
+    up, _ = rollout(relevance.clamp_min(0), maps.clamp_min(0), mask, readout, Fusion(), backend="auto")
+    down, _ = rollout((-relevance).clamp_min(0), (-maps).clamp_min(0), mask, readout, Fusion(), backend="auto")
+    positive, _ = rollout(relevance, maps, mask, readout, Fusion(sign="positive"), backend="auto")
+    split, _ = rollout(relevance, maps, mask, readout, Fusion(sign="split"), backend="auto")
     torch.testing.assert_close(positive, up)
     torch.testing.assert_close(split, up - down)
 
 
 def test_scores_do_not_depend_on_the_scale_of_the_logits():
     relevance, maps, mask, readout = signals()
-    a, _ = rollout(relevance, maps, mask, readout, Fusion(), "auto")
-    b, _ = rollout(relevance * 1e4, maps * 1e4, mask, readout, Fusion(), "auto")
+    a, _ = rollout(relevance, maps, mask, readout, Fusion(), backend="auto")
+    b, _ = rollout(relevance * 1e4, maps * 1e4, mask, readout, Fusion(), backend="auto")
     torch.testing.assert_close(a, b)
 
 

@@ -105,7 +105,10 @@ class ByHand:
         self.maps = [a.detach()[0] for a in self.maps]
         self.tokens = self.maps[0].shape[-1]
         self.relevance = torch.stack(
-            [layer_relevance(self.model, b, self.call, self.reference, TARGET, NODES, WEIGHTS) for b in self.blocks]
+            [
+                layer_relevance(self.model, b, self.call, self.reference, TARGET, nodes=NODES, weights=WEIGHTS)
+                for b in self.blocks
+            ]
         )
 
     @staticmethod

@@ -40,7 +40,7 @@ ROWS = [[0.0, 1.0, -2.0, 1.0, 5.0], [0.0, 1.0, 0.0, -3.0, 5.0], [7.0, 0.0, 8.0, 
 
 def test_by_hand():
     a = attribution([0.5, 1.0, -3.0, 0.0, 0.5], SPECIAL, ROWS)
-    look, compared = measure(7, "p", a, True, None, None)
+    look, compared = measure(7, "p", a, certified=True, first=None, last=None)
     assert compared.tolist() == [1.0, -3.0, 0.0]
     assert (look.step, look.probe, look.label, look.predicted) == (7, "p", "good", "good")
     assert look.probability == pytest.approx(0.75)
@@ -59,7 +59,7 @@ def test_by_hand():
 def test_drift_is_to_the_last_look_and_to_the_first():
     a = attribution([0.0, 1.0, 2.0, 3.0, 0.0], SPECIAL, ROWS)
     same, reversed_ = np.array([10.0, 11.0, 19.0]), np.array([3.0, 2.0, 1.0])
-    look, _ = measure(1, "p", a, False, reversed_, same)
+    look, _ = measure(1, "p", a, certified=False, first=reversed_, last=same)
     assert look.drift == pytest.approx(0.0)
     assert look.drift_from_first == pytest.approx(2.0)
     assert look.converged is None
@@ -68,14 +68,14 @@ def test_drift_is_to_the_last_look_and_to_the_first():
 def test_the_five_largest_of_many():
     scores = [0.0, *[float(v) for v in range(1, 11)], 0.0]
     special = [True, *[False] * 10, True]
-    look, _ = measure(1, "p", attribution(scores, special, [scores]), False, None, None)
+    look, _ = measure(1, "p", attribution(scores, special, [scores]), certified=False, first=None, last=None)
     assert look.top5 == pytest.approx((10 + 9 + 8 + 7 + 6) / 55)
 
 
 def test_what_cannot_be_said_is_nan_and_null_in_json():
     nothing = torch.full((1, 3), torch.nan)
     a = attribution([0.0] * 5, SPECIAL, ROWS, error=nothing, convergence_delta=nothing, gap=nothing, target=None)
-    look, _ = measure(1, "p", a, True, np.zeros(3), np.zeros(3))
+    look, _ = measure(1, "p", a, certified=True, first=np.zeros(3), last=np.zeros(3))
     assert look.converged is None
     record = json.loads(json.dumps(look.record(), allow_nan=False))
     for name in ("probability", "drift", "entropy", "top5", "special", "delta", "gap"):
@@ -84,10 +84,10 @@ def test_what_cannot_be_said_is_nan_and_null_in_json():
 
 def test_one_logit_and_a_contrast():
     one = attribution([0.0, 1.0, 2.0, 3.0, 0.0], SPECIAL, ROWS, logits=torch.tensor([[0.0]]), target=torch.tensor([0]))
-    look, _ = measure(1, "p", one, False, None, None)
+    look, _ = measure(1, "p", one, certified=False, first=None, last=None)
     assert look.probability == pytest.approx(0.5)
     assert look.predicted is None
     both = attribution([0.0, 1.0, 2.0, 3.0, 0.0], SPECIAL, ROWS, target=torch.tensor([[1, 0]]))
-    look, _ = measure(1, "p", both, False, None, None)
+    look, _ = measure(1, "p", both, certified=False, first=None, last=None)
     assert look.label == "good - bad"
     assert math.isnan(look.probability)

@@ -67,7 +67,8 @@ def test_every_kernel_compiles_where_all_counts_are_one(op: str) -> None:
         kernel = triton_compile.kernel_of(op, variant)
         ones = {n: 1 for n in kernel.arg_names if n in triton_compile.COUNTS or n.startswith("width")}
         if (kernel, "bias" in variant) not in seen:
-            triton_compile.measure(op, torch.float32, variant, {**ones, **constants}, config, "sm_90")
+            counts = {**ones, **constants}
+            triton_compile.measure(op, torch.float32, variant, constants=counts, config=config, arch="sm_90")
         seen.add((kernel, "bias" in variant))
 
 

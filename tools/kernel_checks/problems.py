@@ -6,8 +6,9 @@ import ctypes
 import importlib
 import inspect
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,9 +19,11 @@ from torch import Tensor
 from calig_fast import ops
 
 OPERATIONS = ops.operations("cuda")
+Cases = Iterator[tuple[str, tuple[Any, ...]]]
 SCALARS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 SCALES = ("none", "sum", "max", "max_t")
 KINDS = ("gelu", "gelu_tanh", "relu", "silu")
+OFFSETS, INPUTS = torch.tensor([0, 3, 3, 8]), torch.tensor([2, 0, 2])  # of the wider cases
 FLOOR = 4  # as in tests/ops: twice plain PyTorch's error, and this many eps of the largest exact value
 FLOORS = {"attention_gradient": 8}  # its log-sums come rounded; plain PyTorch makes its own softmax
 
@@ -175,7 +178,7 @@ def module(op: str, name: str) -> ModuleType:
     return importlib.import_module(f"calig_fast.ops.{op}.{name}")
 
 
-def cases(op: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def cases(op: str) -> Cases:
     """Name and arguments of every sample case, and of some as wide as models are, in every dtype."""
     for dtype in module(op, "spec").DTYPES:
         for case in module(op, "spec").sample_cases(dtype):
@@ -184,48 +187,69 @@ def cases(op: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
             yield f"{op}, {dtype}, {name}", args
 
 
-def _wider(op: str, dtype: torch.dtype) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _wider(op: str, dtype: torch.dtype) -> Cases:
     """Wider cases than the sample cases: packs of 16 bytes, several pieces a row."""
     torch.manual_seed(0)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape).to(dtype)
-
-    offsets, inputs = torch.tensor([0, 3, 3, 8]), torch.tensor([2, 0, 2])
-    if op == "interpolate_path":
-        for width in (8, 264, 768):
-            yield f"D {width}", (normal(8, width), normal(8, width), offsets, inputs, torch.rand(3))
-    if op == "accumulate_gradients":
-        for widths in ((8,), (1032,), (264, 1100)):
-            lists = [[normal(n, w) for w in widths] for n in (13, 8)]
-            yield f"D {widths}", (*lists, offsets, inputs, torch.rand(3), len(widths) == 1)
-    if op == "fuse_rollout":
-        for lengths in ((33,), (128,), (200,), (700,), (34, 0, 37, 219)):  # the last: some held and some not
-            tokens, bounds = sum(lengths), torch.tensor([0, *lengths]).cumsum(0)
-            parts = [normal(n) for n in (tokens, sum(n**2 for n in lengths))]
-            yield f"T {lengths}", (*parts, bounds, normal(tokens), normal(tokens), 0.5)
-    if op == "norm_backward":
-        for width in (384, 1088, 1601, 8320):
-            statistics = torch.randn(5, 1).to(wide(dtype)), torch.rand(5, 1).to(wide(dtype)) + 0.5
-            yield f"D {width}", (normal(5, width), normal(5, width), *statistics, normal(width), normal(5, width))
-    if op == "activation_backward":
-        for kind in KINDS:
-            yield f"I 520, {kind}", (normal(3, 520), normal(3, 520), kind)
-            yield f"I 520, {kind}, gated", (normal(3, 520), normal(3, 1040), kind, True)
-    if op == "attention_gradient":
-        # several pieces a head with and without a tail, units cut off, whole tiles, one head alone
-        for tokens, heads, size in ((68, 2, 64), (64, 1, 128), (30, 2, 136), (12, 3, 20), (9, 1, 5)):
-            yield f"T {tokens}, {heads} heads of {size}", _attention(normal, tokens, heads, size)
-        yield "T 68, 2 heads of 64, bias", _attention(normal, 68, 2, 64, torch.randn(2, 70, 70).to(wide(dtype)))
+    yield from WIDER[op](dtype)
 
 
-def _attention(
-    normal: Callable[..., Tensor], tokens: int, heads: int, size: int, bias: Tensor | None = None
-) -> tuple[Any, ...]:
+def _normal(dtype: torch.dtype, *shape: int) -> Tensor:
+    return torch.randn(shape).to(dtype)
+
+
+def _wider_interpolate_path(dtype: torch.dtype) -> Cases:
+    for width in (8, 264, 768):
+        yield f"D {width}", (_normal(dtype, 8, width), _normal(dtype, 8, width), OFFSETS, INPUTS, torch.rand(3))
+
+
+def _wider_accumulate_gradients(dtype: torch.dtype) -> Cases:
+    for widths in ((8,), (1032,), (264, 1100)):
+        lists = [[_normal(dtype, n, w) for w in widths] for n in (13, 8)]
+        yield f"D {widths}", (*lists, OFFSETS, INPUTS, torch.rand(3), len(widths) == 1)
+
+
+def _wider_fuse_rollout(dtype: torch.dtype) -> Cases:
+    for lengths in ((33,), (128,), (200,), (700,), (34, 0, 37, 219)):  # the last: some held and some not
+        tokens, bounds = sum(lengths), torch.tensor([0, *lengths]).cumsum(0)
+        parts = [_normal(dtype, n) for n in (tokens, sum(n**2 for n in lengths))]
+        yield f"T {lengths}", (*parts, bounds, _normal(dtype, tokens), _normal(dtype, tokens), 0.5)
+
+
+def _wider_norm_backward(dtype: torch.dtype) -> Cases:
+    normal = partial(_normal, dtype)
+    for width in (384, 1088, 1601, 8320):
+        statistics = torch.randn(5, 1).to(wide(dtype)), torch.rand(5, 1).to(wide(dtype)) + 0.5
+        yield f"D {width}", (normal(5, width), normal(5, width), *statistics, normal(width), normal(5, width))
+
+
+def _wider_activation_backward(dtype: torch.dtype) -> Cases:
+    for kind in KINDS:
+        yield f"I 520, {kind}", (_normal(dtype, 3, 520), _normal(dtype, 3, 520), kind)
+        yield f"I 520, {kind}, gated", (_normal(dtype, 3, 520), _normal(dtype, 3, 1040), kind, True)
+
+
+def _wider_attention_gradient(dtype: torch.dtype) -> Cases:
+    # several pieces a head with and without a tail, units cut off, whole tiles, one head alone
+    for tokens, heads, size in ((68, 2, 64), (64, 1, 128), (30, 2, 136), (12, 3, 20), (9, 1, 5)):
+        yield f"T {tokens}, {heads} heads of {size}", _attention(dtype, tokens, heads, size)
+    yield "T 68, 2 heads of 64, bias", _attention(dtype, 68, 2, 64, torch.randn(2, 70, 70).to(wide(dtype)))
+
+
+def _attention(dtype: torch.dtype, tokens: int, heads: int, size: int, bias: Tensor | None = None) -> tuple[Any, ...]:
     """Arguments of attention_gradient: a segment of the tokens, and one without any."""
-    qkv, offsets, scale = normal(tokens, 3, heads, size), torch.tensor([0, 0, tokens]), size**-0.5
+    qkv, offsets, scale = _normal(dtype, tokens, 3, heads, size), torch.tensor([0, 0, tokens]), size**-0.5
     lse = module("attention_forward", "spec").exact(qkv, offsets, tokens, scale, bias)[1]
-    return normal(tokens, heads, size), qkv, lse.to(wide(qkv.dtype)), offsets, tokens, scale, False, False, bias
+    return _normal(dtype, tokens, heads, size), qkv, lse.to(wide(qkv.dtype)), offsets, tokens, scale, False, False, bias
+
+
+WIDER = {
+    "interpolate_path": _wider_interpolate_path,
+    "accumulate_gradients": _wider_accumulate_gradients,
+    "fuse_rollout": _wider_fuse_rollout,
+    "norm_backward": _wider_norm_backward,
+    "activation_backward": _wider_activation_backward,
+    "attention_gradient": _wider_attention_gradient,
+}
 
 
 def refusal(op: str, args: tuple[Any, ...], got: list[Tensor]) -> str | None:

@@ -164,7 +164,7 @@ def _count(pattern: str, text: str) -> int:
     return len(re.findall(pattern, text))
 
 
-def measure(op: str, dtype: torch.dtype, variant: str, constants: dict[str, Any], config: Any, arch: str) -> Report:
+def measure(op: str, dtype: torch.dtype, variant: str, *, constants: dict[str, Any], config: Any, arch: str) -> Report:
     """Compile one kernel for one architecture and read its machine code."""
     start = time.perf_counter()
     constants = {**constants, **config.kwargs}
@@ -214,7 +214,7 @@ def reports(ops: tuple[str, ...] = OPERATIONS, archs: tuple[str, ...] = tuple(TA
         for dtype in DTYPES.get(op, (torch.float32, torch.bfloat16)):
             for arch in archs:
                 for variant, constants, config in problems(op, dtype, arch):
-                    yield measure(op, dtype, variant, constants, config, arch)
+                    yield measure(op, dtype, variant, constants=constants, config=config, arch=arch)
 
 
 def _line(cells: list[Any]) -> str:

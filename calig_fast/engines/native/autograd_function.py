@@ -58,7 +58,7 @@ class BlockStack:
         if self.runner.is_pooled(layer):
             return first_row.forward(block, x, packed.segments, self.runner.backend)
         qkv, normed = blocks.project(block, x, self.runner.backend)
-        return blocks.forward(block, x, qkv, normed, packed.segments, self.runner.backend)
+        return blocks.forward(block, x, qkv, normed, packed.segments, backend=self.runner.backend)
 
     def bytes_a_row(self, layers: range) -> int:
         """Bytes of the saved tensors of one row in some of the blocks."""

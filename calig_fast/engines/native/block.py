@@ -58,7 +58,7 @@ def project(block: Block, x: Tensor, backend: str = "auto") -> tuple[Tensor, Par
 
 
 def forward(
-    block: Block, x: Tensor, qkv: Tensor, normed: Parts | None, segments: Segments, backend: str = "auto"
+    block: Block, x: Tensor, qkv: Tensor, normed: Parts | None, segments: Segments, *, backend: str = "auto"
 ) -> tuple[Tensor, Saved]:
     """The block's output.
 
@@ -74,11 +74,11 @@ def forward(
         [R,D], and the saved tensors for the backward pass.
     """
     mixed, attended = attend(qkv, block.heads, block.scale, segments, backend)
-    return finish(block, mixed, x, normed, attended, backend)
+    return finish(block, mixed, x, normed, attended, backend=backend)
 
 
 def finish(
-    block: Block, mixed: Tensor, x: Tensor, normed: Parts | None, attended: Any, backend: str = "auto"
+    block: Block, mixed: Tensor, x: Tensor, normed: Parts | None, attended: Any, *, backend: str = "auto"
 ) -> tuple[Tensor, Saved]:
     """The part of a block after the attention.
 

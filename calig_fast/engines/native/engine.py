@@ -73,12 +73,12 @@ class NativeEngine:
         self,
         model: nn.Module,
         encoder: Encoder,
+        *,
         dtype: torch.dtype | None,
         memory_budget: int | None,
         backend: str,
         known: dict[Hashable, Layout] | None = None,
         workspace: Workspace | None = None,
-        *,
         prune: bool = True,
         linear: bool = True,
         hooks: bool = True,
@@ -153,7 +153,7 @@ class NativeEngine:
                 value = scalar(output, rows)
                 kinked = kinked or has_kinks(value)
                 g = self._rows_of(gradients(value, [leaf], keep_graph=not last)[0], everything.positions)
-            slopes.append(self._down(everything, saved, value.detach().double(), g, maps, free=last))
+            slopes.append(self._down(everything, saved, value.detach().double(), g, maps=maps, free=last))
         self._known[kind] = layout
         unpack, tokens = self._packed.unpack, len(self._packed.positions)
         return Endpoints(
@@ -238,12 +238,12 @@ class NativeEngine:
             else:
                 qkv, normed = blocks.project(block, x, self.backend)
                 qkvs.append(qkv)
-                x, saved_block = blocks.forward(block, x, qkv, normed, segments, self.backend)
+                x, saved_block = blocks.forward(block, x, qkv, normed, segments, backend=self.backend)
             saved.append(saved_block)
         return hidden, qkvs, saved, x
 
     def _down(
-        self, packed: Packed, saved: list[blocks.Saved], value: Tensor, g: Tensor, maps: MapKind | None, free: bool
+        self, packed: Packed, saved: list[blocks.Saved], value: Tensor, g: Tensor, *, maps: MapKind | None, free: bool
     ) -> EndpointGradients:
         """The backward pass of whole inputs: directional derivatives at every block input, and attention maps."""
         batch, tokens, unpack = self._packed.shape[0], len(self._packed.positions), self._packed.unpack

@@ -61,7 +61,7 @@ def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") 
         mixed.append(p @ rows)
     out = torch.einsum("shw,hdw->shd", torch.cat(mixed), wv)
     out = (out if bv is None else out + bv).flatten(1)
-    return blocks.finish(block, out, x[firsts], normed, SavedFirstRows(firsts, tuple(parts)), backend)
+    return blocks.finish(block, out, x[firsts], normed, SavedFirstRows(firsts, tuple(parts)), backend=backend)
 
 
 def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> tuple[Tensor, Tensor]:

@@ -161,7 +161,7 @@ class BlockRunner:
         x, saved = None, list[blocks.Saved]()
         for layer in range(shape.layers[0], len(self.stack)):
             x, saved_block = self._forward_block(
-                layer, x, shape, segments.until(shape.until(layer)), (inputs, nodes), lines
+                layer, x, shape, segments.until(shape.until(layer)), where=(inputs, nodes), lines=lines
             )
             saved.append(saved_block)
         if x is None:
@@ -189,6 +189,7 @@ class BlockRunner:
         x: Tensor | None,
         shape: BatchKey,
         segments: Segments,
+        *,
         where: tuple[Tensor, Tensor],
         lines: PathEndpoints,
     ) -> tuple[Tensor, blocks.Saved]:
@@ -209,11 +210,11 @@ class BlockRunner:
             return first_row.forward(block, rows, segments, self.backend)
         if block.pre_norm or not self.linear or not joins:
             qkv, normed = blocks.project(block, rows, self.backend)
-            return blocks.forward(block, rows, qkv, normed, segments, self.backend)
+            return blocks.forward(block, rows, qkv, normed, segments, backend=self.backend)
         qkv = path(lines.qkv_low[layer], lines.qkv_high[layer])
         if x is not None:
             qkv = torch.cat([blocks.project(block, x, self.backend)[0], qkv])
-        return blocks.forward(block, rows, qkv, None, segments, self.backend)
+        return blocks.forward(block, rows, qkv, None, segments, backend=self.backend)
 
     def back(
         self, layer: int, g: Tensor, saved: blocks.Saved, maps: int = 0, kind: MapKind = "gradient"

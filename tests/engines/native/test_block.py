@@ -17,7 +17,7 @@ FIRST = SEGMENTS.firsts
 ROWS = SEGMENTS.rows
 
 
-def make(pre_norm, activation, biases, gated, scaled, seed=0):
+def make(pre_norm, activation, biases, gated, scaled, *, seed=0):
     g = torch.Generator().manual_seed(seed)
 
     def rand(*shape):

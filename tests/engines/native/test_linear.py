@@ -33,7 +33,7 @@ ROWS = (0, 1, 3, product.TILE - 1, product.TILE, product.TILE + 1, 3 * product.T
     ],
 )
 def test_products_are_as_near_as_pytorch_s(
-    rows: int, bias: bool, apart: bool, around: bool, dtype: torch.dtype, backend: str
+    *, rows: int, bias: bool, apart: bool, around: bool, dtype: torch.dtype, backend: str
 ) -> None:
     torch.manual_seed(0)
     a = Affine(torch.randn(24, 40).to(dtype), torch.randn(24).to(dtype) if bias else None)
@@ -91,7 +91,7 @@ def test_half_precision_meets_few_sizes_whatever_the_rows() -> None:
     ],
 )
 def test_our_own_product_is_taken_where_mkl_s_is_narrow(
-    isa: str, intel: bool, mkl: bool, backend: str, ours: bool, monkeypatch: pytest.MonkeyPatch
+    *, isa: str, intel: bool, mkl: bool, backend: str, ours: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = SimpleNamespace(build_info=lambda: {"isa": isa, "intel": intel})
     monkeypatch.setattr(ops, "extension", lambda: SimpleNamespace(module=module))

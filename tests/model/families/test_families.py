@@ -56,7 +56,7 @@ def test_text_relevance_is_what_hooks_give(kind):
         # of a block that runs several times the hook sees the first run
         index = layer * 2 if kind == "albert" else layer
         slow = layer_relevance(
-            model, encoder.blocks[layer], call, reference_call(kind, call), 2, nodes, weights.tolist()
+            model, encoder.blocks[layer], call, reference_call(kind, call), 2, nodes=nodes, weights=weights.tolist()
         )
         torch.testing.assert_close(a.layer_scores[0, index].double(), slow, rtol=1e-5, atol=1e-7)
 
@@ -69,7 +69,8 @@ def test_image_relevance_is_what_hooks_give(kind):
     encoder = Explainer(model).encoder
     name = "" if kind.startswith("timm") else "pixel_values"
     for layer, block in enumerate(encoder.blocks):
-        slow = layer_relevance(model, block, {name: x}, {name: torch.zeros_like(x)}, 1, nodes, weights.tolist())
+        low = {name: torch.zeros_like(x)}
+        slow = layer_relevance(model, block, {name: x}, low, 1, nodes=nodes, weights=weights.tolist())
         torch.testing.assert_close(a.layer_scores[0, layer].double(), slow, rtol=1e-5, atol=1e-7)
 
 

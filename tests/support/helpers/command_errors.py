@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 
 def loaded(
     prepare: Callable[[Path], None] = lambda folder: None,
+    *,
     text: str | None = "a text",
     lines: str | None = None,
     folder: Path | None = None,

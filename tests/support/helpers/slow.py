@@ -27,6 +27,7 @@ def layer_relevance(
     call: dict[str, Tensor],
     reference: dict[str, Tensor],
     target: int,
+    *,
     nodes: list[float],
     weights: list[float],
 ) -> Tensor:

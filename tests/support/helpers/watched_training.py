@@ -21,7 +21,7 @@ def model_to_train():
     return copy.deepcopy(tiny("bert")).train()
 
 
-def train(watch, steps=6, autocast=False, accumulate=1, middle=False, device="cpu"):
+def train(watch, *, steps=6, autocast=False, accumulate=1, middle=False, device="cpu"):
     """Losses, final weights and what each source of randomness gives next.
 
     Args:
