@@ -146,7 +146,7 @@ def bench(
                 _time(row, run, layers(exact))
                 tick()
     truth = max(float(torch.nan_to_num(a.error).max()) for a in exact)
-    return Bench(rows, engine, apart, truth, why, size)
+    return Bench(rows, engine, apart=apart, truth=truth, without_captum=why, batch_size=size)
 
 
 def _default_holds(work: Work, wanted: Layers) -> None:

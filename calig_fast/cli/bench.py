@@ -50,7 +50,7 @@ def bench(
         folders_exist(json)
         if threads is not None:
             use_threads(threads)
-        found = load(Given(model, text, pair, file, lines, image, None, device))
+        found = load(Given(model, text=text, pair=pair, file=file, lines=lines, image=image, device=device))
         result = measure(found.model, found.inputs, found.processor, rounds=rounds, nodes=nodes, progress=True)
         about = {**machine.describe(), "device": str(next(found.model.parameters()).device)}
         if json:

@@ -50,7 +50,8 @@ def compare(
         silent = one_to_stdout(html, json)
         folders_exist(html, json)
         names = list(dict.fromkeys(method or METHODS))
-        found = load(Given(model, text, pair, file, lines, image, target, device))
+        given = Given(model, text=text, pair=pair, file=file, lines=lines, image=image, target=target, device=device)
+        found = load(given)
 
         from .compared import methods
 

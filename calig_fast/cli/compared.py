@@ -105,4 +105,4 @@ def _compared(name: str, a: Attribution | None, seconds: float | None, erased: E
     paired = (
         known(lambda: metrics.paired_test(ours, theirs), ours.values - theirs.values) if erased is not first else None
     )
-    return Compared(name, a, seconds, erased, intervals, paired)
+    return Compared(name, a, seconds, erasure=erased, intervals=intervals, to_first=paired)

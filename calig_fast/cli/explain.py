@@ -49,7 +49,8 @@ def explain(
             raise ValueError("--save: expected the name of a file, got -; --json and --html write to standard output")
         silent = one_to_stdout(html, json)
         folders_exist(html, json, save)
-        found = load(Given(model, text, pair, file, lines, image, target, device))
+        given = Given(model, text=text, pair=pair, file=file, lines=lines, image=image, target=target, device=device)
+        found = load(given)
         explainer = Explainer(
             found.model, found.processor, method=method, baselines=baselines, tolerance=tolerance, certify=certify
         )

@@ -134,4 +134,4 @@ def _area(name: str, p: PerturbationRunner, removed: Tensor, fractions: Tensor, 
     found = p.answers(torch.cat([none, removed], 1))
     curve = found[:, 1:]
     area = torch.trapezoid(curve, fractions, dim=1) / (fractions[-1] - fractions[0])
-    return Curve(name, area, higher, fractions, curve, found[:, 0])
+    return Curve(name, area, higher, fractions=fractions, curve=curve, original=found[:, 0])

@@ -175,4 +175,4 @@ def log_odds(model: nn.Module, inputs: Any, scores: Any, **options: Any) -> Curv
 
 
 def _aopc(name: str, curve: Tensor, higher: bool, fractions: Tensor, original: Tensor) -> Curve:
-    return Curve(name, curve.mean(1), higher, fractions, curve, original)
+    return Curve(name, curve.mean(1), higher, fractions=fractions, curve=curve, original=original)

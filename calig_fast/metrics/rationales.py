@@ -260,7 +260,16 @@ def _scored(name: str, hits: Tensor, predicted: Tensor, marked: Tensor) -> F1:
     some = marked > 0
     precision = torch.where(some & (predicted > 0), hits.double() / predicted, torch.where(some, 0.0, torch.nan))
     recall = torch.where(some, hits.double() / marked, torch.nan)
-    return F1(name, _f1(precision, recall), True, precision, recall, hits, predicted, marked)
+    return F1(
+        name,
+        _f1(precision, recall),
+        higher_is_better=True,
+        precision=precision,
+        recall=recall,
+        hits=hits,
+        predicted=predicted,
+        marked=marked,
+    )
 
 
 def _runs(flags: list[bool]) -> list[tuple[int, int]]:

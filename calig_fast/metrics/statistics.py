@@ -119,7 +119,7 @@ def paired_test(a: Any, b: Any, *, level: float = 0.95, resamples: int = 10_000,
         )
     found = interval(left - right, level=level, resamples=resamples, seed=seed)
     p = _sign_flip(_defined(left - right), resamples, seed)
-    return PairedDifference(found.estimate, found.low, found.high, level, p, found.count)
+    return PairedDifference(found.estimate, found.low, found.high, level=level, p_value=p, count=found.count)
 
 
 def _checked(level: float, resamples: int, seed: int) -> tuple[float, int, int]:

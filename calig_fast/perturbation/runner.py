@@ -88,7 +88,7 @@ def perturbation_runner(
     none = torch.zeros_like(removable)[:, None]
     target = numbered(target, remover.model)
     answer = _answer(remover, output, target, none, grid=grid, batch_size=batch_size)
-    return PerturbationRunner(remover, table, removable, grid, answer, batch_size)
+    return PerturbationRunner(remover, table, removable, grid=grid, answer=answer, batch_size=batch_size)
 
 
 def _explained(attribution: Attribution, output: Output) -> Any:

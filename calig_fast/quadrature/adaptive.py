@@ -86,7 +86,17 @@ def estimate_error(
     missed = abs(delta) - rounding
     unbalanced = (missed / size if size else float(missed > 0)) + (rounding / carried if carried else 0.0)
     error = unbalanced if unbalanced > rule or math.isnan(unbalanced) else rule
-    return Estimate(r, coarse, error, rule, disagreement, delta, unbalanced, nodes, error <= tolerance)
+    return Estimate(
+        r,
+        coarse,
+        error=error,
+        rule=rule,
+        disagreement=disagreement,
+        delta=delta,
+        unbalanced=unbalanced,
+        nodes=nodes,
+        converged=error <= tolerance,
+    )
 
 
 def rule_error(e1: float) -> float:

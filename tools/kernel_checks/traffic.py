@@ -106,8 +106,18 @@ def measure(library: ctypes.CDLL, ops: Sequence[str] = problems.OPERATIONS) -> l
             moved = seen["bytes_read"] + seen["bytes_written"]
             sectors = seen["sectors_read"] + seen["sectors_written"]
             name = str(dtype).removeprefix("torch.")
-            ratios = round(moved / least, 3), round(sectors * SECTOR / least, 3)
-            found.append(Traffic(op, shape, name, least, moved, sectors, *ratios))
+            found.append(
+                Traffic(
+                    op,
+                    shape,
+                    name,
+                    least=least,
+                    bytes=moved,
+                    sectors=sectors,
+                    over_least=round(moved / least, 3),
+                    over_ideal=round(sectors * SECTOR / least, 3),
+                )
+            )
     return found
 
 
