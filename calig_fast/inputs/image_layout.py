@@ -93,7 +93,7 @@ def _patches_alone_move(hidden: Tensor, found: Grid) -> bool:
     """Return True if noise on all pixels moves the grid's tokens and none before it, or all, as deeper blocks see."""
     change = (hidden[1] - hidden[0]).float().norm(dim=-1)
     moved = change > _UNMOVED * change.max()
-    return bool(moved.all()) or bool(moved[found.prefix :].all() and not moved[: found.prefix].any())
+    return bool(moved.all() | (moved[found.prefix :].all() & ~moved[: found.prefix].any()))
 
 
 def _moves_there(hidden: Tensor, places: list[int]) -> bool:
