@@ -96,9 +96,9 @@ def _close(a: Tensor, b: Tensor, dtype: torch.dtype) -> bool:
         return False
     a, b = a.detach().double().cpu(), b.detach().double().cpu()
     finite = torch.isfinite(b)
-    size = float(b[finite].abs().max()) if bool(finite.any()) else 0.0
-    limit = min(0.5, max(1e-4, 64 * torch.finfo(dtype).eps)) * max(size, 1e-6)
-    return torch.equal(finite, torch.isfinite(a)) and bool(((a - b)[finite].abs() <= limit).all())
+    size = torch.where(finite, b, 0.0).abs().max() if b.numel() else b.new_zeros(())
+    limit = min(0.5, max(1e-4, 64 * torch.finfo(dtype).eps)) * size.clamp_min(1e-6)
+    return bool(((finite == torch.isfinite(a)) & (torch.where(finite, a - b, 0.0).abs() <= limit)).all())
 
 
 def _dtype(model: nn.Module) -> torch.dtype:
