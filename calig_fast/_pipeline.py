@@ -300,6 +300,7 @@ class Pipeline:
                 baseline=other,
                 ids="" if batch.ids is None else batch.ids_name,
                 words=words,
+                word_ids=None if words is None or compared is None else compared.ids,
                 changed=changed,
                 resolve=resolve,
                 maps=settings.resolved.maps,
