@@ -149,9 +149,20 @@ class AutogradEngine:
             wave = max(1, int(self.budget / (self.row_bytes * share)))
             for start in range(0, len(mine), wave):
                 part = mine[start : start + wave]
-                phi, value = self._along_layer(call, ends, layer, [points[i] for i in part])
+                phi, value = self._halving(call, ends, layer, [points[i] for i in part])
                 rows[:, part], values[:, part] = phi.cpu(), value.cpu()
         return rows, values
+
+    def _halving(self, call: Call, ends: Endpoints, layer: int, points: Sequence[PathPoint]) -> tuple[Tensor, Tensor]:
+        """Points of one layer; half as many at a time where the model or the device does not take so many rows."""
+        try:
+            return self._along_layer(call, ends, layer, points)
+        except RuntimeError:  # a cache of a fixed size, or no memory left
+            if len(points) == 1:
+                raise
+        half = len(points) // 2
+        parts = [self._halving(call, ends, layer, some) for some in (points[:half], points[half:])]
+        return torch.cat([phi for phi, _ in parts], 1), torch.cat([value for _, value in parts], 1)
 
     def _along_layer(
         self, call: Call, ends: Endpoints, layer: int, points: Sequence[PathPoint]

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.odd_models import BYPASSED, PLAIN, WIDTH, by_hooks, logits, made
+from helpers.odd_models import BYPASSED, PLAIN, WIDTH, Model, Recomputed, by_hooks, logits, made
 
 from calig_fast import explain
 
@@ -85,3 +85,13 @@ def test_a_model_that_draws_random_numbers_is_refused():
     model.head.__class__ = Head
     with pytest.raises(ValueError, match="draws random numbers"):
         explain(model, IDS, layers="blocks", **OPTIONS)
+
+
+def test_a_checkpoint_of_the_models_own_changes_nothing():
+    plain = Model().eval().double()
+    model = Recomputed().eval().double()
+    model.load_state_dict(plain.state_dict())
+    for method in ("layer_ig", "conductance"):
+        a, b = (explain(m, IDS, layers="blocks", **{**OPTIONS, "method": method}) for m in (model, plain))
+        torch.testing.assert_close(a.layer_scores, b.layer_scores)
+        torch.testing.assert_close(a.gap, b.gap)
