@@ -79,6 +79,8 @@ class AutogradEngine:
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
             both, replacement = problem.both()
+            if problem.baseline is None and problem.ids and problem.mask is not None:
+                self.tap.learn_axes(problem.call, problem.ids, problem.mask)
             record = self.tap.record(both, problem.maps is not None, replacement, problem.changed)
             z = logits_of(record.output, len(record.hidden[0]))
             z = None if z is None else z[:batch].detach()
@@ -225,8 +227,13 @@ class AutogradEngine:
         # the gradient of <sum_l J_l^T v_l, direction> to v_l is J_l direction: derivatives of every h_l along the path
         dummies = [torch.zeros_like(h, requires_grad=True) for h in hidden]
         pulled = torch.autograd.grad(hidden, point, dummies, create_graph=True)[0]
-        moved = torch.autograd.grad(pulled, dummies, direction)
-        return torch.stack([(g.double() * m.double()).sum(-1) for g, m in zip(slopes, moved, strict=True)])
+        moved = torch.autograd.grad(pulled, dummies, direction, allow_unused=True)
+        return torch.stack(
+            [
+                (g * 0 if m is None else g.double() * m.double()).double().sum(-1)
+                for g, m in zip(slopes, moved, strict=True)
+            ]
+        )
 
 
 def _slopes(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .attention_capture import Attention, Reader
 from .block_state import called, picked_rows, state_given, state_in
-from .call import Call, row_count
+from .call import Call, concatenated, row_count
 from .clone import share_weights
 from .containers import mapped
 from .encoder import Encoder
@@ -83,6 +83,7 @@ class InstrumentedModel:
         self._words = WordLookups(self.model, embedding) if encoder.modality == "text" else None
         self.order: list[int] = []
         self._axes: list[TokenAxes] = []
+        self._learned = False
         self._tokens = 0
         self._start = 0
         self._final: Tensor | None = None
@@ -123,7 +124,8 @@ class InstrumentedModel:
                 replacement was given and no lookup of the ids was seen; attention was asked for and a block holds no
                 attention of token by token that can be read, or more than one.
         """
-        self._axes = []
+        if replacement is not None or not self._learned:
+            self._axes = []
         try:
             return self._recorded(call, attention, replacement, changed)
         except AmbiguousAxesError:
@@ -155,6 +157,28 @@ class InstrumentedModel:
                 'their place; pass inputs_embeds, or baselines="zeros" (a zero hidden state at every layer)'
             )
         return record
+
+    def learn_axes(self, call: Call, name: str, real: Tensor) -> None:
+        """Tell the axes of the hidden states of a text that has no baseline, by a pass in which one word changes.
+
+        Args:
+            call: the model's arguments, B rows.
+            name: of the argument that carries the ids.
+            real: [B,T] bool, tokens that are no padding.
+        """
+        ids = call[name]
+        real = real.to(ids.device)
+        one = real & (real.cumsum(1) == 1)
+        there = ids[one][:, None]
+        others = torch.where(one, torch.where(there > 0, there - 1, there + 1), ids)
+        both = concatenated(call, call)
+        words = Replacement(both[name], lambda out, look: look(others), torch.cat([ids, others]))
+        self._axes, self._learned = [], False
+        try:
+            self._recorded(both, False, words, one)
+            self._learned = True
+        except ValueError:  # what it says will be said of the call itself
+            self._axes = []
 
     @torch.no_grad()
     def whole(self, call: Call, replacement: Replacement | None = None) -> Any:
