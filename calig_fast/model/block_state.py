@@ -55,8 +55,9 @@ def state_given(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapp
     def states(value: Any) -> list[Tensor]:
         return [v for v in tensors_in(value) if v.is_floating_point() and v.dim() > 1]
 
-    if isinstance(kwargs.get("hidden_states"), Tensor) and not states(args):
-        return kwargs["hidden_states"]
+    named = kwargs.get("hidden_states")
+    if isinstance(named, Tensor) and not states(args):
+        return named
     found = states((args, kwargs))
     if not found:
         raise ValueError("layers: a named block receives no hidden state [N,T,D]; name modules that do")

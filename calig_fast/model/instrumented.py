@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,11 +174,9 @@ class InstrumentedModel:
         both = concatenated(call, call)
         words = Replacement(both[name], lambda out, look: look(others), torch.cat([ids, others]))
         self._axes, self._learned = [], False
-        try:
+        with suppress(ValueError):  # what it says is said of the call itself
             self._recorded(both, False, words, one)
             self._learned = True
-        except ValueError:  # what it says will be said of the call itself
-            self._axes = []
 
     @torch.no_grad()
     def whole(self, call: Call, replacement: Replacement | None = None) -> Any:
