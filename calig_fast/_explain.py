@@ -22,7 +22,7 @@ from .inputs.prepare import read
 from .inputs.target import check_output, logits_of
 from .model import checks, families
 from .model.block_search import find_blocks
-from .model.clone import unwrap
+from .model.clone import kept_state, unwrap
 from .model.encoder import Encoder
 from .model.own_answer import check_logits
 from .model.word_lookup import find_embedding
@@ -151,7 +151,7 @@ class Explainer:
             raise ValueError("layers: names of blocks belong to the Explainer's constructor; a call takes indices")
         settings = _settings(self.settings, options)
         check_output(settings.output, self._inner)
-        with _inference_context(self._inner):
+        with _inference_context(self._inner), kept_state(self._inner), self._memory.own.unless_it_fails():
             inputs = self._source.inputs(inputs)
             convolves = any(isinstance(m, nn.Conv2d) for m in self._inner.modules())
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))

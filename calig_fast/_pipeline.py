@@ -212,9 +212,10 @@ class Pipeline:
         found = self._integrate(call, ends, layers, signals, settings=settings, kind=kind)
         out = []
         for scalar, one, integrated in zip(ends.scalars, signals, found, strict=True):
-            relevance, score_error = None, torch.full((len(batch),), torch.nan)
+            relevance, bypass, score_error = None, None, torch.full((len(batch),), torch.nan)
             if integrated is not None:
                 relevance, harms = integrated
+                bypass = relevance.bypass + relevance.share(~mask)
                 one = replace(one, relevance=relevance.r * mask[:, None])
                 score_error = (combined(harms) + self._rounding).float()
             scores, layer_scores = method.read(one)
@@ -231,9 +232,9 @@ class Pipeline:
                 if relevance is None
                 else relevance.column("nodes", torch.int64),
                 layer_converged=torch.ones(error.shape, dtype=torch.bool)
-                if relevance is None
-                else (error <= settings.tolerance) & ~incomplete(relevance.bypass, settings.tolerance),
-                bypass=unknown if relevance is None else relevance.bypass.float(),
+                if relevance is None or bypass is None
+                else (error <= settings.tolerance) & ~incomplete(bypass, settings.tolerance),
+                bypass=unknown if bypass is None else bypass.float(),
                 target=None if scalar.target is None else scalar.target.cpu(),
                 logits=torch.zeros(len(batch), 0)
                 if ends.logits is None or ends.logits.dim() != 2
@@ -300,6 +301,7 @@ class Pipeline:
                 baseline=other,
                 ids="" if batch.ids is None else batch.ids_name,
                 words=words,
+                word_ids=None if words is None or compared is None else compared.ids,
                 changed=changed,
                 resolve=resolve,
                 maps=settings.resolved.maps,

@@ -79,6 +79,8 @@ class AutogradEngine:
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
             both, replacement = problem.both()
+            if problem.baseline is None and problem.ids and problem.mask is not None:
+                self.tap.learn_axes(problem.call, problem.ids, problem.mask)
             record = self.tap.record(both, problem.maps is not None, replacement, problem.changed)
             z = logits_of(record.output, len(record.hidden[0]))
             z = None if z is None else z[:batch].detach()
@@ -149,9 +151,20 @@ class AutogradEngine:
             wave = max(1, int(self.budget / (self.row_bytes * share)))
             for start in range(0, len(mine), wave):
                 part = mine[start : start + wave]
-                phi, value = self._along_layer(call, ends, layer, [points[i] for i in part])
+                phi, value = self._halving(call, ends, layer, [points[i] for i in part])
                 rows[:, part], values[:, part] = phi.cpu(), value.cpu()
         return rows, values
+
+    def _halving(self, call: Call, ends: Endpoints, layer: int, points: Sequence[PathPoint]) -> tuple[Tensor, Tensor]:
+        """Points of one layer; half as many at a time where the model or the device does not take so many rows."""
+        try:
+            return self._along_layer(call, ends, layer, points)
+        except RuntimeError:  # a cache of a fixed size, or no memory left
+            if len(points) == 1:
+                raise
+        half = len(points) // 2
+        parts = [self._halving(call, ends, layer, some) for some in (points[:half], points[half:])]
+        return torch.cat([phi for phi, _ in parts], 1), torch.cat([value for _, value in parts], 1)
 
     def _along_layer(
         self, call: Call, ends: Endpoints, layer: int, points: Sequence[PathPoint]
@@ -214,8 +227,13 @@ class AutogradEngine:
         # the gradient of <sum_l J_l^T v_l, direction> to v_l is J_l direction: derivatives of every h_l along the path
         dummies = [torch.zeros_like(h, requires_grad=True) for h in hidden]
         pulled = torch.autograd.grad(hidden, point, dummies, create_graph=True)[0]
-        moved = torch.autograd.grad(pulled, dummies, direction)
-        return torch.stack([(g.double() * m.double()).sum(-1) for g, m in zip(slopes, moved, strict=True)])
+        moved = torch.autograd.grad(pulled, dummies, direction, allow_unused=True)
+        return torch.stack(
+            [
+                (g * 0 if m is None else g.double() * m.double()).double().sum(-1)
+                for g, m in zip(slopes, moved, strict=True)
+            ]
+        )
 
 
 def _slopes(

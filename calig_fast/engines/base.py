@@ -13,7 +13,7 @@ from ..inputs.target import Target
 from ..model.attention_capture import MapKind
 from ..model.call import Call, concatenated
 from ..model.instrumented import InstrumentedModel, Record
-from ..model.word_lookup import Lookup, Replacement
+from ..model.word_lookup import Lookup, Replacement, integers_beside
 
 Targets = Sequence[Target]
 Resolve = Callable[[Tensor | None], Targets]
@@ -28,6 +28,7 @@ class Problem:
         baseline: the same for the baselines, or None where a zero hidden state stands at every layer.
         ids: name of the argument that carries token ids, where `words` is given.
         words: baselines of words, put where the ids' embeddings are looked up; None where `baseline` says all.
+        word_ids: [B,T] the baseline as ids, where `words` is given and made of ids, or None.
         changed: [B,T] bool, tokens of a text that its baseline changes, or None.
         resolve: makes the explained scalars from the logits of the inputs alone.
         maps: attention maps wanted, None for none.
@@ -38,6 +39,7 @@ class Problem:
     baseline: Call | None
     ids: str
     words: Callable[[Tensor, Lookup], Tensor] | None
+    word_ids: Tensor | None = None
     changed: Tensor | None
     resolve: Resolve
     maps: MapKind | None
@@ -46,7 +48,10 @@ class Problem:
     def both(self) -> tuple[dict[str, Any], Replacement | None]:
         """The arguments of the inputs with those of their baselines after them, and the words to replace there."""
         call = concatenated(self.call, self.baseline)
-        return call, None if self.words is None else Replacement(call[self.ids], self.words)
+        if self.words is None:
+            return call, None
+        others = None if self.word_ids is None else torch.cat([self.call[self.ids], self.word_ids])
+        return call, Replacement(call[self.ids], self.words, others, integers_beside(call, self.ids))
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,11 @@ class Relevance:
         missed = self.gap - self.carried
         return torch.where(missed.abs() <= ROUNDINGS * self.noise, 0.0, missed / self.gap)
 
+    def share(self, tokens: Tensor) -> Tensor:
+        """[B,L] float64, the share of the change that r_l has at some tokens [B,T] bool, 0 within rounding."""
+        there = (self.r * tokens[:, None]).sum(2)
+        return torch.where(there.abs() <= ROUNDINGS * self.noise, 0.0, there / self.gap)
+
     @property
     def r(self) -> Tensor:
         """[B,L,T] float64."""
@@ -252,8 +257,12 @@ def input_paths(
         known: dict[tuple[int, float], Tensor] = {}
         gap = (slopes.value - low_value).cpu()
         noise = _noise(slopes.value, low_value, ends.hidden[0].dtype)
+        carried = gap
+        if 0 in slopes.bypassed:
+            points = [PathPoint(0, b, 0.0) for b in range(len(gap))]
+            carried = slopes.value.cpu() - oracle.phi(call, ends, points)[1][k]
         paths = {
-            (k, b, layer): rule.path(float(gap[b]), noise, Start(), eps=eps, kinked=ends.kinked)
+            (k, b, layer): rule.path(float(carried[b]), noise, Start(), eps=eps, kinked=ends.kinked)
             for layer in layers
             for b in range(len(gap))
         }
@@ -267,7 +276,7 @@ def input_paths(
                     path.add(pending, torch.stack([known[b, a][layer] for a in pending]))
         estimates = [[paths[k, b, layer].estimate for layer in layers] for b in range(len(gap))]
         whole = gap[:, None].expand(-1, len(layers))  # one path for all layers: what passes one is missed in its sum
-        out.append(Relevance(estimates, whole, whole, noise))
+        out.append(Relevance(estimates, whole, carried[:, None].expand_as(whole), noise))
     return out
 
 

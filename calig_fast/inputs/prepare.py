@@ -38,6 +38,7 @@ class Inputs:
         padding: the model's padding id, or None.
         convolution: that makes patches of pixels, or None.
         seen: where the model was seen to place the patches, or None.
+        content: name of the argument that carries ids or features, None for images.
     """
 
     call: dict[str, Any]
@@ -53,6 +54,7 @@ class Inputs:
     padding: int | None
     convolution: patches.PatchConvolution | None = None
     seen: Grid | None = None
+    content: str | None = None
 
     def __len__(self) -> int:
         return row_count(self.call)
@@ -72,11 +74,9 @@ class Inputs:
     @property
     def ids_name(self) -> str:
         """Name of the argument that carries the token ids."""
-        ids = self.ids
-        if ids is None:
+        if self.ids is None or self.content is None:
             raise RuntimeError("the inputs hold no token ids")
-        same = (k for k, v in self.call.items() if isinstance(v, Tensor) and v.shape == ids.shape)
-        return next(k for k in same if torch.equal(self.call[k], ids))
+        return self.content
 
     @property
     def pixels(self) -> tuple[str, Tensor]:

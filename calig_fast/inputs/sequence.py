@@ -34,6 +34,7 @@ class Tokens:
     texts: tuple[Text, ...]
     tokenizer: Any
     padding: int | None
+    content: str
 
 
 def tokens(inputs: Any, model: nn.Module, encoder: Encoder, tokenizer: Any) -> Tokens:
@@ -227,6 +228,7 @@ def _tokens(
         texts=writing.texts(source, ids, mask, special, tokenizer=tokenizer, encoded=encoded),
         tokenizer=tokenizer,
         padding=padding,
+        content=name,
     )
 
 

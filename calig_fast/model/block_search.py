@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from .block_state import state_given, state_in
 from .call import Call, row_count
 from .clone import share_weights
 from .dataflow import bypassed_layers
 from .encoder import Encoder, name_of
-from .instrumented import InstrumentedModel, hidden_place, state_in
+from .instrumented import InstrumentedModel
 from .own_answer import output_tensors
 
 TRIED = 8  # lists that are watched in a pass of their own
@@ -142,10 +143,9 @@ def _watch(model: nn.Module, lists: list[_List], call: Call, tokens: int | None)
         count += 1
         number, out = count, forward(*args, **kwargs)
         try:
-            where = hidden_place(args, kwargs)
+            state = state_given(forward, args, kwargs)
         except ValueError:
             return out
-        state = args[where] if isinstance(where, int) else kwargs[where]
         if _fits(state.shape, rows, tokens) and state_in(out, state.shape) is not None:
             for one, child in of_child[key]:
                 one.calls.append((number, child, state.shape))

@@ -6,10 +6,11 @@ gradients, hooks and configuration, also when something raises.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import types
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 _HOOKS_KEPT = ("_forward_hooks", "_forward_pre_hooks")
 _HOOK_OPTIONS = ("_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs")
 _HOOKS_DROPPED = ("_backward_hooks", "_backward_pre_hooks")
+_RECOMPUTES = ("grad_checkpointing", "gradient_checkpointing")  # flags of timm's and Hugging Face's modules
+_OWN_OF_TORCH = {"_parameters", "_buffers", "_modules", "forward", *_HOOKS_KEPT, *_HOOK_OPTIONS, *_HOOKS_DROPPED}
 _ATTENTION_READABLE = {"eager", "sdpa"}
 
 
@@ -121,6 +124,7 @@ def share_weights(model: nn.Module, dtype: torch.dtype | None = None, *, hooks: 
         state.update({name: OrderedDict() for name in _HOOKS_DROPPED if name in state})
         state["training"] = False
         state["_compiled_call_impl"] = None
+        state.update({name: False for name in _RECOMPUTES if state.get(name) is True})
         if "forward" in state:
             state["forward"] = _rebind(state["forward"], module, new)
         if isinstance(module, nn.TransformerEncoder):
@@ -130,7 +134,46 @@ def share_weights(model: nn.Module, dtype: torch.dtype | None = None, *, hooks: 
         new.__dict__.update(state)
         return new
 
-    return follow(model)
+    twin = follow(model)
+    for new in modules.values():  # modules that a plain list or dict holds beside their own names
+        new.__dict__.update({k: _replaced(v, modules) for k, v in vars(new).items() if k not in _OWN_OF_TORCH})
+    return twin
+
+
+@contextlib.contextmanager
+def kept_state(model: nn.Module) -> Iterator[None]:
+    """A context that gives a model back the buffers and the plain tensors that its own forward writes into.
+
+    Tables that renorm the rows they look up are among them.
+    """
+    held: dict[int, Tensor] = {}
+    for module in model.modules():
+        own = [*module._buffers.values(), *vars(module).values()]
+        own += [module.weight] if getattr(module, "max_norm", None) is not None and hasattr(module, "weight") else []
+        held.update({id(v): v for v in own if isinstance(v, Tensor) and not v.is_inference()})
+    before = [(v, v._version, v.detach().clone()) for v in held.values()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for value, version, copied in before:
+                if value._version != version:
+                    value.copy_(copied)
+
+
+def _replaced(value: Any, modules: Mapping[int, nn.Module]) -> Any:
+    """A plain container with the twins of the modules in it; the value itself where it holds none."""
+    if isinstance(value, nn.Module):
+        return modules.get(id(value), value)
+    if type(value) in {list, tuple, set}:
+        found = [_replaced(v, modules) for v in value]
+        return value if all(a is b for a, b in zip(found, value, strict=True)) else type(value)(found)
+    if type(value) in {dict, OrderedDict}:
+        made = {k: _replaced(v, modules) for k, v in value.items()}
+        return value if all(made[k] is v for k, v in value.items()) else type(value)(made)
+    if isinstance(value, types.MethodType) and id(value.__self__) in modules:
+        return types.MethodType(value.__func__, modules[id(value.__self__)])
+    return value
 
 
 def _rebind(forward: Any, module: nn.Module, new: nn.Module) -> Any:

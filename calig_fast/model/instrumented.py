@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
 
 from .attention_capture import Attention, Reader
-from .call import Call, row_count
+from .block_state import called, picked_rows, state_given, state_in
+from .call import Call, concatenated, row_count
 from .clone import share_weights
+from .containers import mapped
 from .encoder import Encoder
 from .token_axes import AmbiguousAxesError, TokenAxes, token_axes
 from .word_lookup import Lookup, Replacement, WordLookups
@@ -82,6 +83,7 @@ class InstrumentedModel:
         self._words = WordLookups(self.model, embedding) if encoder.modality == "text" else None
         self.order: list[int] = []
         self._axes: list[TokenAxes] = []
+        self._learned = False
         self._tokens = 0
         self._start = 0
         self._final: Tensor | None = None
@@ -94,6 +96,8 @@ class InstrumentedModel:
         self._first_shape: torch.Size | None = None
         self._calls = 0
         self._inside = False
+        self._running = False
+        self._entered: list[tuple[Tensor, Tensor | None, TokenAxes]] = []
         self._record: Record | None = None
         self._tuple: list[tuple[Any, ...] | None] = []
 
@@ -120,7 +124,8 @@ class InstrumentedModel:
                 replacement was given and no lookup of the ids was seen; attention was asked for and a block holds no
                 attention of token by token that can be read, or more than one.
         """
-        self._axes = []
+        if replacement is not None or not self._learned:
+            self._axes = []
         try:
             return self._recorded(call, attention, replacement, changed)
         except AmbiguousAxesError:
@@ -152,6 +157,26 @@ class InstrumentedModel:
                 'their place; pass inputs_embeds, or baselines="zeros" (a zero hidden state at every layer)'
             )
         return record
+
+    def learn_axes(self, call: Call, name: str, real: Tensor) -> None:
+        """Tell the axes of the hidden states of a text that has no baseline, by a pass in which one word changes.
+
+        Args:
+            call: the model's arguments, B rows.
+            name: of the argument that carries the ids.
+            real: [B,T] bool, tokens that are no padding.
+        """
+        ids = call[name]
+        real = real.to(ids.device)
+        one = real & (real.cumsum(1) == 1)
+        there = ids[one][:, None]
+        others = torch.where(one, torch.where(there > 0, there - 1, there + 1), ids)
+        both = concatenated(call, call)
+        words = Replacement(both[name], lambda out, look: look(others), torch.cat([ids, others]))
+        self._axes, self._learned = [], False
+        with suppress(ValueError):  # what it says is said of the call itself
+            self._recorded(both, False, words, one)
+            self._learned = True
 
     @torch.no_grad()
     def whole(self, call: Call, replacement: Replacement | None = None) -> Any:
@@ -224,7 +249,7 @@ class InstrumentedModel:
             before: a record, and which of its rows [N] the blocks below return.
         """
         record, index = before
-        self._made = [_picked_rows(record.made[i], record.rows, self._axes[i].rows_axis, index) for i in range(start)]
+        self._made = [picked_rows(record.made[i], record.rows, self._axes[i].rows_axis, index) for i in range(start)]
         try:
             return self._run(call, start, hidden, None)
         finally:
@@ -258,11 +283,12 @@ class InstrumentedModel:
 
     def _run(self, call: Call, start: int, hidden: Tensor | None, replacement: Replacement | None) -> Any:
         self._start, self._inject, self._calls = start, hidden, 0
+        self._running, self._entered = True, []
         try:
             with nullcontext() if self._words is None else self._words.watching(replacement):
                 return self.model(call[""]) if "" in call else self.model(**call)
         finally:
-            self._inject = None
+            self._inject, self._running = None, False
 
     def _caught(self, attention: Attention) -> None:
         record = self._record
@@ -277,11 +303,11 @@ class InstrumentedModel:
         return out
 
     def _block(self, number: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if not self._running:
+            return self._again(forward, args, kwargs)
         index = self._calls
         self._calls += 1
-        where = hidden_place(args, kwargs)
-        given: Tensor = args[where] if isinstance(where, int) else kwargs[where]
-        hidden = given
+        given = hidden = state_given(forward, args, kwargs)
         if index < self._start:
             return self._skipped(index, hidden)
         record = self._record
@@ -297,12 +323,22 @@ class InstrumentedModel:
             tokens = tokens if index and tokens.requires_grad else tokens.detach().requires_grad_()
             record.hidden[index:] = [tokens]
             hidden = axes.write(tokens)
+        if hidden is not given:
+            self._entered.append((given, self._inject if record is None else record.hidden[index], axes))
         self._inside = True
         try:
-            out = _called(forward, given, hidden, args, kwargs)
+            out = called(forward, given, hidden, args, kwargs)
         finally:
             self._inside = False
         return out if record is None else self._noted(record, index, number, out, axes)
+
+    def _again(self, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """A block that a checkpoint of the user's runs a second time, for its gradients, with the same hidden state."""
+        given = state_given(forward, args, kwargs)
+        for before, tokens, axes in self._entered:
+            if tokens is not None and before.data_ptr() == given.data_ptr() and before.shape == given.shape:
+                return called(forward, given, axes.write(tokens), args, kwargs)
+        return forward(*args, **kwargs)
 
     def _skipped(self, index: int, hidden: Tensor) -> Any:
         """The output of a block that is not run: its recorded output, or else its own input."""
@@ -339,12 +375,12 @@ class InstrumentedModel:
             )
         tokens = axes.read(state)
         record.hidden[index + 1 :] = [tokens]
-        record.made.append(tree_map(lambda v: v.detach() if isinstance(v, Tensor) else v, out))
+        record.made.append(mapped(lambda v: v.detach() if isinstance(v, Tensor) else v, out))
         if len(self._tuple) == index:
             self.order.append(number)
             self._tuple.append(tuple(None for _ in out[1:]) if isinstance(out, tuple) else None)
         handed_on = tokens if axes.plain else axes.write(tokens)
-        return tree_map(lambda v: handed_on if v is state else v, out)
+        return mapped(lambda v: handed_on if v is state else v, out)
 
 
 def _check(record: Record, attention: bool) -> None:
@@ -361,47 +397,3 @@ def _check(record: Record, attention: bool) -> None:
             "blocks, and the method needs one self-attention a block, through scaled_dot_product_attention or softmax "
             '(not over windows, channels or sinks). Take a method that needs no maps, such as method="layer_ig"'
         )
-
-
-def state_in(out: Any, shape: torch.Size) -> Tensor | None:
-    """The hidden state in what a block returned: the first floating tensor of the shape of its input."""
-    leaves = [out] if isinstance(out, Tensor) else tree_leaves(out)
-    return next((v for v in leaves if isinstance(v, Tensor) and v.is_floating_point() and v.shape == shape), None)
-
-
-def _picked_rows(value: Any, rows: int, axis: int, index: Tensor) -> Any:
-    """Rows `index` of every tensor that a block returned for `rows` inputs; what has no row for each is left."""
-
-    def pick(v: Any) -> Any:
-        if not isinstance(v, Tensor) or not v.dim():
-            return v
-        mine = axis if v.dim() > axis and v.shape[axis] == rows else 0
-        return v.index_select(mine, index) if v.shape[mine] == rows else v
-
-    return tree_map(pick, value)
-
-
-def _called(
-    forward: Callable[..., Any], given: Tensor, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
-    """A block's own forward with `hidden` in every argument that holds the hidden state it was given."""
-
-    def swapped(value: Any) -> Any:
-        return hidden if value is given else value
-
-    return forward(*map(swapped, args), **{name: swapped(value) for name, value in kwargs.items()})
-
-
-def hidden_place(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str:
-    """The argument that carries the hidden state of a block: the first floating tensor of two axes or more."""
-
-    def state(value: Any) -> bool:
-        return isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 1
-
-    if isinstance(kwargs.get("hidden_states"), Tensor) and not any(map(state, args)):
-        return "hidden_states"
-    places: list[int | str] = [i for i, value in enumerate(args) if state(value)]
-    places += [name for name, value in kwargs.items() if state(value)]
-    if not places:
-        raise ValueError("layers: a named block receives no hidden state [N,T,D]; name modules that do")
-    return places[0]

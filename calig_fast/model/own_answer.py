@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import contextlib
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,15 @@ class OwnAnswers:
     """
 
     known: dict[Hashable, bool] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def unless_it_fails(self) -> Iterator[None]:
+        """A context of one explanation; where it fails, the next one calls the object again."""
+        try:
+            yield
+        except BaseException:
+            self.known.clear()
+            raise
 
     def of(self, model: nn.Module, inner: nn.Module, call: Call) -> tuple[bool, Any]:
         """Return True if the user's hooks act on the answer, and the answer itself for a new kind of call.

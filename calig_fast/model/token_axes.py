@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-_CHANNELS_FIRST = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)
+_CHANNELS_FIRST = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm, nn.Conv1d, nn.BatchNorm1d)
 _CHANNELS_FIRST_NAMES = {"LayerNorm2d", "RmsNorm2d", "GroupNorm1", "LayerNormChannelFirst"}
 
 
@@ -75,6 +75,8 @@ def token_axes(state: Tensor, rows: int, changed: Tensor | None, block: nn.Modul
     """
     tokens_first = any(isinstance(m, nn.MultiheadAttention) and not m.batch_first for m in block.modules())
     candidates = _candidates(state, rows, None if changed is None else changed.shape[1], tokens_first)
+    if state.dim() == 3 and changed is None and state.shape[0] == rows and _channels_first(state, block):
+        return TokenAxes((0, 2, 1), (state.shape[2],))
     if state.dim() == 4:
         candidates = [c for c in candidates if c.order[-1] == _width_axis(state, block)]
     if len(candidates) > 1 and changed is not None:
@@ -119,6 +121,29 @@ def _pattern(tokens: Tensor, changed: Tensor) -> bool:
     return torch.equal((tokens[:half] != tokens[half:]).any(-1), changed.to(tokens.device))
 
 
+def _channels_first(state: Tensor, block: nn.Module) -> bool:
+    """Return True where a block's first norm or convolution has the width of the second axis of [N,.,.] alone.
+
+    Linear layers say nothing: those of a mixer run over the tokens.
+    """
+    for module in block.modules():
+        width = module.normalized_shape[-1] if isinstance(module, nn.LayerNorm) else None
+        if isinstance(module, _CHANNELS_FIRST):
+            width = next(
+                getattr(module, a) for a in ("in_channels", "num_features", "num_channels") if hasattr(module, a)
+            )
+        if width is not None:
+            return bool(state.shape[1] == width != state.shape[2])
+    return False
+
+
+def _channels(module: nn.Module) -> int | None:
+    """The width that a convolution or a norm of channels takes, None for another module."""
+    return next(
+        (getattr(module, a) for a in ("in_channels", "num_features", "num_channels") if hasattr(module, a)), None
+    )
+
+
 def _width_axis(state: Tensor, block: nn.Module) -> int:
     """The axis of width of a state [N,.,.,.], as the block's first layer reads it.
 
@@ -128,9 +153,7 @@ def _width_axis(state: Tensor, block: nn.Module) -> int:
     for module in block.modules():
         first, last = state.shape[1], state.shape[3]
         name = type(module).__name__
-        channels = next(
-            (getattr(module, a) for a in ("in_channels", "num_features", "num_channels") if hasattr(module, a)), None
-        )
+        channels = _channels(module)
         if isinstance(module, _CHANNELS_FIRST) and channels == first:
             return 1
         if isinstance(module, nn.LayerNorm):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from .call import Call
 from .clone import share_weights
+from .id_flow import IdFlow
 
 Lookup = Callable[[Tensor], Tensor]
 
@@ -24,10 +25,19 @@ class Replacement:
     Args:
         ids: [2B,T] int64, what the model is given; both halves are the input's own ids.
         make: (embeddings [B,T,E] of the input, the table as a function of ids) to the baseline's embeddings.
+        others: [2B,T], the ids with the baseline's in the second half, or None where it has none.
+        beside: other arguments of the call that hold integers, whose lookups are no words whatever their values.
     """
 
     ids: Tensor
     make: Callable[[Tensor, Lookup], Tensor]
+    others: Tensor | None = None
+    beside: tuple[Tensor, ...] = ()
+
+    def flow(self) -> IdFlow:
+        """The ids, to be followed through one pass."""
+        others = (self.ids == 0).to(self.ids) if self.others is None else self.others
+        return IdFlow(self.ids, others, given=self.others is not None)
 
     def applied(self, embedded: Tensor, index: Tensor, lookup: Lookup) -> Tensor:
         """The embeddings of the input, and those of its baseline after them.
@@ -50,12 +60,22 @@ class Replacement:
         def make(out: Tensor, lookup: Lookup) -> Tensor:
             return torch.where(tokens[:, :, None].to(out.device), self.make(out, lookup), out)
 
-        return Replacement(self.ids, make)
+        others = self.others
+        if others is not None:
+            half = len(others) // 2
+            some = torch.where(tokens.to(others.device), others[half:], self.ids[half:])
+            others = torch.cat([others[:half], some])
+        return replace(self, make=make, others=others)
 
-    def reads(self, index: Any) -> bool:
+    def reads(self, index: Any, *, followed: bool = False) -> bool:
         """Return True where a lookup's index is the ids: as they are, flat, transposed, or padded at the end.
 
-        A copy is known by its values, unless they may as well be positions (n, n + 1, ...) or segments (all alike).
+        A copy that nobody saw made is known by its values, unless they may as well be positions (n, n + 1, ...),
+        segments (all alike) or another argument.
+
+        Args:
+            index: any value.
+            followed: it was seen to be made of the ids.
         """
         ids = self.ids
         if not isinstance(index, Tensor) or index.is_floating_point() or index.dtype == torch.bool or not ids.numel():
@@ -63,10 +83,14 @@ class Replacement:
         given = self._as_ids(index)
         if given is None or not torch.equal(given, ids.to(index.dtype)):
             return False
-        same_place = index.untyped_storage().data_ptr() == ids.untyped_storage().data_ptr()
+        place = index.untyped_storage().data_ptr()
+        if followed or place == ids.untyped_storage().data_ptr():
+            return True
+        if any(other.shape == ids.shape and torch.equal(other.to(ids), ids) for other in self.beside):
+            return False
         steps = ids[:, 1:] - ids[:, :-1]
         tells = bool((steps != 1).any()) and bool((steps != 0).any())
-        return same_place or (tells and ids.shape[1] > 1)
+        return tells and ids.shape[1] > 1
 
     def _as_ids(self, index: Tensor) -> Tensor | None:
         """The part of an index that may be the ids, in their shape."""
@@ -94,8 +118,9 @@ class WordLookups:
 
     def __init__(self, model: nn.Module, preferred: nn.Module | None) -> None:
         self.replaced = 0
-        self._replacement: Replacement | None = None
-        self._inside = False
+        self.replacement: Replacement | None = None
+        self.flow: IdFlow | None = None
+        self.inside = False
         self.preferred: Lookup | None = None if preferred is None else preferred.forward
         for module in [*model.modules()] if preferred is None else [preferred, *model.modules()]:
             if (isinstance(module, nn.Embedding) or module is preferred) and not _is_ours(module.forward):
@@ -106,21 +131,32 @@ class WordLookups:
         return _Watching(self, replacement)
 
     def _forward(self, forward: Lookup, *args: Any, **kwargs: Any) -> Tensor:
-        replacement = self._replacement
+        replacement = self.replacement
         index = args[0] if args else next(iter(kwargs.values()), None)
-        if index is None or replacement is None or self._inside or not replacement.reads(index):
+        if index is None or replacement is None or self.inside or not self.reads(index):
             return forward(*args, **kwargs)
-        self._inside = True
+        self.inside = True
         try:
             found = forward(*args, **kwargs)
             self.replaced += 1
             return replacement.applied(found, index, forward)
         finally:
-            self._inside = False
+            self.inside = False
+
+    def reads(self, index: Any) -> bool:
+        """Return True where the index of a lookup is the ids of the watched call."""
+        if self.replacement is None or self.flow is None:
+            return False
+        return self.replacement.reads(index, followed=self.flow.follows(index))
 
 
 def _is_ours(forward: Any) -> bool:
     return isinstance(forward, functools.partial) and getattr(forward.func, "__func__", None) is WordLookups._forward
+
+
+def integers_beside(call: Call, name: str) -> tuple[Tensor, ...]:
+    """The arguments of a call that hold integers, beside the one of a name."""
+    return tuple(v for k, v in call.items() if k != name and isinstance(v, Tensor) and not v.is_floating_point())
 
 
 def find_embedding(model: nn.Module, call: Call, ids: Tensor) -> str | None:
@@ -132,7 +168,10 @@ def find_embedding(model: nn.Module, call: Call, ids: Tensor) -> str | None:
         ids: [B,T], one of them.
     """
     twin, seen = share_weights(model, hooks=False), []
-    replacement = Replacement(ids, lambda out, lookup: out)
+    name = next(k for k, v in call.items() if v is ids)
+    call = {k: v.clone() if isinstance(v, Tensor) and k != name else v for k, v in call.items()}
+    beside = integers_beside(call, name)
+    replacement = Replacement(ids, lambda out, lookup: out, beside=beside)
 
     def note(name: str, forward: Lookup, index: Tensor) -> Tensor:
         if replacement.reads(index):
@@ -148,33 +187,45 @@ def find_embedding(model: nn.Module, call: Call, ids: Tensor) -> str | None:
 
 
 class _Watching(TorchFunctionMode):
-    """Replaces lookups that no embedding module makes: functional ones, and indexing of a table of weights."""
+    """Replaces lookups that no embedding module makes: functional ones, indexing of a table, and sums of words."""
 
     def __init__(self, lookups: WordLookups, replacement: Replacement | None) -> None:
         super().__init__()
         self._lookups, self._replacement = lookups, replacement
 
     def __enter__(self) -> _Watching:
-        self._lookups.replaced = 0
-        self._lookups._replacement = self._replacement
+        lookups = self._lookups
+        lookups.replaced = 0
+        lookups.replacement = self._replacement
         if self._replacement is not None:
+            lookups.flow = self._replacement.flow()
             TorchFunctionMode.__enter__(self)  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._lookups._replacement = None
-        if self._replacement is not None:
-            TorchFunctionMode.__exit__(self, *error)  # type: ignore[no-untyped-call]
+        lookups, flow = self._lookups, self._lookups.flow
+        lookups.replacement, lookups.flow = None, None
+        if self._replacement is None or flow is None:
+            return
+        TorchFunctionMode.__exit__(self, *error)  # type: ignore[no-untyped-call]
+        if self._replacement.others is not None:
+            lookups.replaced += len(flow.uses)
+        elif flow.uses and error[0] is None:
+            raise ValueError(
+                f"baselines: the model makes numbers of the ids by {flow.uses[0]} too, where no embedding can stand in "
+                'the place of a word; take a baseline of ids, such as "pad" or an id, or "zeros"'
+            )
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        lookup = _functional(func, args, kwargs)
-        replacement = self._replacement
-        if lookup is None or replacement is None or self._lookups._inside or not replacement.reads(lookup[0]):
+        kwargs, lookups, replacement = kwargs or {}, self._lookups, self._replacement
+        if replacement is None or lookups.flow is None or lookups.inside:
             return func(*args, **kwargs)
-        self._lookups.replaced += 1
+        lookup = _functional(func, args, kwargs)
+        if lookup is None or not lookups.reads(lookup[0]):
+            return lookups.flow.call(func, args, kwargs)
+        lookups.replaced += 1
         return replacement.applied(func(*args, **kwargs), *lookup)
 
 

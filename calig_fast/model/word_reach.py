@@ -11,7 +11,7 @@ from torch import Tensor
 from .call import Call, concatenated, has_rows
 from .instrumented import InstrumentedModel
 from .own_answer import output_tensors, same
-from .word_lookup import Lookup, Replacement
+from .word_lookup import Lookup, Replacement, integers_beside
 
 
 @dataclass
@@ -25,7 +25,7 @@ class WordReach:
     known: dict[Hashable, bool] = field(default_factory=dict)
 
     def past_lookups(self, tap: InstrumentedModel, call: Call, name: str, keep: Tensor) -> bool:
-        """Return True where replaced ids and replaced embeddings give two answers: a wide part, hashes, a copy.
+        """Return True where replaced ids and replaced words give two answers: arithmetic that cannot be followed.
 
         Content is replaced by an ordinary token of the text, since padding and separators have a meaning for positions
         and for the row that is read. One pass of [replaced ids; replaced embeddings] tells.
@@ -42,7 +42,8 @@ class WordReach:
             token = _ordinary(ids[~keep])
             replaced = torch.where(keep, ids, token)
             both = concatenated({**call, name: replaced}, call)
-            output = tap.whole(both, Replacement(both[name], _by(keep, token)))
+            words = Replacement(both[name], _by(keep, token), torch.cat([replaced] * 2), integers_beside(both, name))
+            output = tap.whole(both, words)
             self.known[kind] = not _halves_agree(output, tap.dtype)
         return self.known[kind]
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.odd_models import BYPASSED, PLAIN, WIDTH, by_hooks, logits, made
+from helpers.odd_models import BYPASSED, PLAIN, WIDTH, Model, Recomputed, by_hooks, logits, made
 
 from calig_fast import explain
 
@@ -85,3 +85,49 @@ def test_a_model_that_draws_random_numbers_is_refused():
     model.head.__class__ = Head
     with pytest.raises(ValueError, match="draws random numbers"):
         explain(model, IDS, layers="blocks", **OPTIONS)
+
+
+def test_a_checkpoint_of_the_models_own_changes_nothing():
+    plain = Model().eval().double()
+    model = Recomputed().eval().double()
+    model.load_state_dict(plain.state_dict())
+    for method in ("layer_ig", "conductance"):
+        a, b = (explain(m, IDS, layers="blocks", **{**OPTIONS, "method": method}) for m in (model, plain))
+        torch.testing.assert_close(a.layer_scores, b.layer_scores)
+        torch.testing.assert_close(a.gap, b.gap)
+
+
+@pytest.mark.parametrize("name", ["tokens_first", "tokens_last", "flat_rows"])
+def test_axes_are_told_without_a_baseline(name):
+    model = made(name)
+    ids = torch.randint(3, 60, (1, WIDTH), generator=torch.Generator().manual_seed(0))
+    plain = Model().eval().double()
+    a = explain(model, ids, layers="blocks", **{**OPTIONS, "baselines": "zeros"})
+    assert a.layer_scores.shape == (1, 3, WIDTH)
+    if name != "flat_rows":
+        plain.load_state_dict(model.state_dict())
+        b = explain(plain, ids, layers="blocks", **{**OPTIONS, "baselines": "zeros"})
+        torch.testing.assert_close(a.layer_scores, b.layer_scores, rtol=1e-4, atol=1e-5)
+
+
+def test_conductance_says_what_its_path_does_not_carry():
+    a = explain(made("two_towers"), IDS, layers="one.blocks", **{**OPTIONS, "method": "conductance"})
+    torch.testing.assert_close(a.bypass, 1 - a.layer_scores.sum(2) / a.gap, rtol=3e-2, atol=3e-2)
+    assert a.reasons[0] == ("incomplete",) * 3
+
+
+class ReadsFirst(Model):
+    """A head that reads the first row, whatever stands there, and blocks that heed a mask."""
+
+    def forward(self, input_ids, attention_mask):
+        h, seen = self.embed(input_ids), attention_mask[..., None]
+        for block in self.blocks:
+            h = h + block(h * seen) + (h * seen).mean(1, keepdim=True)
+        return self.head(torch.tanh(h[:, 0]))
+
+
+def test_the_share_of_padding_is_said():
+    model, ids = ReadsFirst().eval().double(), torch.tensor([[0, 0, 1, 40, 17, 33, 58, 2]])
+    a = explain(model, {"input_ids": ids, "attention_mask": (ids > 0).long()}, layers="blocks", **OPTIONS)
+    torch.testing.assert_close(a.bypass, 1 - a.layer_scores.sum(2) / a.gap, rtol=3e-2, atol=3e-2)
+    assert a.reasons[0][2] == "incomplete"

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from helpers.odd_models import Model
 from helpers.tiny_models import Linear, ids
 from torch import nn
 
+from calig_fast import explain
 from calig_fast.model.clone import share_weights, unwrap
 
 
@@ -62,3 +64,40 @@ def test_weights_that_no_process_holds():
     kind = type("FullyShardedDataParallel", (nn.Module,), {})
     with pytest.raises(ValueError, match="gather them first"):
         unwrap(kind())
+
+
+def test_modules_in_plain_containers_are_the_twins_own():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    model.order, model.named, model.call = [model[1], "x"], {"a": (model[0],)}, model[0].extra_repr
+    twin = share_weights(model)
+    assert twin.order == [twin[1], "x"]
+    assert twin.named["a"][0] is twin[0]
+    assert twin.call.__self__ is twin[0]
+    assert model.order[0] is model[1]
+    assert not twin.order[0].training
+
+
+class Counts(Model):
+    """Writes into a buffer, a plain tensor and a table of words at every call."""
+
+    def __init__(self):
+        super().__init__()
+        self.word.max_norm = 1.0
+        self.register_buffer("steps", torch.zeros(1))
+        self.seen = torch.zeros(1)
+
+    def forward(self, input_ids):
+        self.steps += 1
+        self.seen += 1
+        return super().forward(input_ids)
+
+
+def test_what_a_forward_writes_into_is_given_back():
+    model = Counts().eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    explain(model, torch.arange(3, 9)[None], layers="blocks", method="layer_ig", baselines=7)
+    with pytest.raises(ValueError, match="target"):
+        explain(model, torch.arange(3, 9)[None], layers="blocks", method="layer_ig", baselines=7, target=99)
+    assert float(model.seen) == 0
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name

@@ -84,8 +84,10 @@ def test_an_object_that_answers_otherwise_than_its_module_is_an_error():
             return out
 
     model.__class__ = Hidden
-    with pytest.raises(ValueError, match=r"model: for input 0 .*pass the module that makes the decision itself"):
-        explain(model, ids(6), **QUICK)
+    explainer = Explainer(model, **QUICK)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"model: for input 0 .*pass the module that makes the decision itself"):
+            explainer(ids(6))
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -58,6 +58,14 @@ LOOKS = {
     "transposed": lambda m, ids: m.word(ids.T.contiguous()).transpose(0, 1),
     "flat": lambda m, ids: m.word(ids.reshape(-1)).view(*ids.shape, WIDTH),
     "padded": padded,
+    "offset": lambda m, ids: m.word((ids + 3) % WORDS),
+    "hashed": lambda m, ids: m.word(ids) + m.shared((ids * 31 + ids.roll(1, 1)) % 16),
+    "backwards": lambda m, ids: m.word(ids) + torch.tanh(m.word(ids.flip(1))),
+    "picked": lambda m, ids: m.table.index_select(0, ids.flatten()).view(*ids.shape, WIDTH),
+    "one-hot": lambda m, ids: nn.functional.one_hot(ids, WORDS).to(m.table) @ m.table,
+    "number": lambda m, ids: torch.stack([ids.float()] * WIDTH, -1) / 30,
+    "written": lambda m, ids: m.word(torch.zeros_like(ids).copy_(ids)),
+    "unseen": lambda m, ids: m.word((torch.from_numpy(ids.numpy().copy()) * 31) % WORDS),
     "two tables": lambda m, ids: m.word(ids) + torch.tanh(nn.functional.embedding(ids, m.table)),
 }
 
@@ -109,3 +117,68 @@ def test_ids_that_are_not_read_are_refused():
     model.look = lambda m, ids: m.word(torch.zeros_like(ids))
     with pytest.raises(ValueError, match="reach no table of word embeddings"):
         explain(model, IDS, layers="blocks", method="layer_ig", baselines=7)
+
+
+class Wide(nn.Module):
+    """A model of words beside a linear one, whose words `wide` counts."""
+
+    def __init__(self, deep, wide):
+        super().__init__()
+        self.deep, self.bag, self.wide = deep, nn.EmbeddingBag(WORDS, 3, mode="sum"), wide
+
+    def forward(self, input_ids):
+        return self.deep(input_ids) + self.wide(self.bag, input_ids)
+
+
+WIDE = {
+    "bag": lambda bag, ids: bag(ids),
+    "counts": lambda bag, ids: torch.zeros(len(ids), WORDS).scatter_add_(1, ids, torch.ones(ids.shape)) @ bag.weight,
+    "one-hot": lambda bag, ids: nn.functional.one_hot(ids, WORDS).float().sum(1) @ bag.weight,
+}
+
+
+@pytest.mark.parametrize("wide", WIDE)
+def test_words_that_pass_the_blocks_by_are_in_the_change_and_said(wide):
+    model = Wide(made("module"), WIDE[wide]).eval()
+    a = explain(model, IDS, layers="deep.blocks", method="layer_ig", baselines=7)
+    baseline = torch.where((IDS == 1) | (IDS == 2), IDS, 7)
+    torch.testing.assert_close(a.gap[:, 0], change(model, IDS, baseline), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(a.bypass, 1 - a.layer_scores.sum(2) / a.gap, rtol=3e-2, atol=3e-2)
+    assert not a.converged.any()
+    with pytest.raises(ValueError, match="where no embedding can stand"):
+        explain(model, IDS, layers="deep.blocks", method="layer_ig", baselines="zero_embedding")
+
+
+class Segments(Own):
+    """Words and segments, each of its own table."""
+
+    def __init__(self):
+        super().__init__(LOOKS["module"])
+
+    def forward(self, input_ids, token_type_ids):
+        h = torch.tanh(self.segment(token_type_ids)) + self.word(input_ids)
+        for block in self.blocks:
+            h = block(h)
+        return self.head(torch.tanh(h).mean(1))
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_another_argument_with_the_values_of_the_ids_keeps_them(same, first):
+    torch.manual_seed(3)
+    model, kinds = Segments().eval(), IDS if same else IDS.clone()
+    call = {"token_type_ids": kinds, "input_ids": IDS} if first else {"input_ids": IDS, "token_type_ids": kinds}
+    a = explain(model, call, layers="blocks", method="layer_ig", baselines=7)
+    baseline = torch.where((IDS == 1) | (IDS == 2), IDS, 7)
+    with torch.no_grad():
+        z, w = model(IDS, IDS), model(baseline, IDS)
+    torch.testing.assert_close(a.gap[:, 0], (z - w).gather(1, a.target[:, None])[:, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_masks_and_positions_made_of_the_ids_stay_those_of_the_input():
+    model = made("module")
+    model.look = lambda m, ids: m.word(ids) * (ids != 7)[..., None] + m.position((ids != 7).long().cumsum(1))
+    a = explain(model, IDS, layers="blocks", method="layer_ig", baselines=7)
+    model.look = lambda m, ids: m.word(ids) + m.position((IDS[: len(ids)] != 7).long().cumsum(1))
+    baseline = torch.where((IDS == 1) | (IDS == 2), IDS, 7)
+    torch.testing.assert_close(a.gap[:, 0], change(model, IDS, baseline), rtol=1e-4, atol=1e-5)

@@ -58,7 +58,7 @@ def test_the_wide_part_is_a_bypass(way, certify):
 
 
 def test_embeddings_as_a_baseline_are_refused_where_the_ids_are_read_elsewhere():
-    with pytest.raises(ValueError, match="zero_embedding is no baseline of ids"):
+    with pytest.raises(ValueError, match="take a baseline of ids"):
         explain(made("bag"), IDS, baselines="zero_embedding", method="layer_ig")
 
 

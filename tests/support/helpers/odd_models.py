@@ -6,10 +6,12 @@ Every class is a model of ids [B,T] with `blocks`, the modules that are explaine
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 WIDTH, CLASSES, WORDS = 12, 3, 60
 
@@ -235,6 +237,76 @@ class GivenThrice(Model):
         return self.head(h.mean(1))
 
 
+@dataclass
+class State:
+    """A hidden state with a mask before it."""
+
+    mask: Tensor
+    x: Tensor
+
+
+class _InState(Block):
+    def forward(self, state: State) -> Any:  # type: ignore[override]
+        return replace(state, x=super().forward(state.x) * state.mask[..., None])
+
+
+class InState(Model):
+    """Blocks that take and return a dataclass."""
+
+    def __init__(self) -> None:
+        super().__init__(_InState)
+
+    def forward(self, input_ids: Tensor) -> Any:
+        h = self.embed(input_ids)
+        state = State(torch.ones_like(h[..., 0]), h)
+        for block in self.blocks:
+            state = block(state)
+        return self.head(state.x.mean(1))
+
+
+class _Biased(Block):
+    def forward(self, x: Tensor, bias: Tensor) -> Any:  # type: ignore[override]
+        return super().forward(x + 0.03 * bias @ torch.tanh(x))
+
+
+class BiasFirst(Model):
+    """Blocks called with keywords in another order than they declare, a bias [N,T,T] before the hidden state."""
+
+    def __init__(self) -> None:
+        super().__init__(_Biased)
+
+    def forward(self, input_ids: Tensor) -> Any:
+        h = self.embed(input_ids)
+        bias = torch.linspace(-1, 1, h.shape[1] ** 2).view(1, h.shape[1], -1).expand(len(h), -1, -1).to(h)
+        for block in self.blocks:
+            h = block(bias=bias, x=h)
+        return self.head(h.mean(1))
+
+
+class Recomputed(Model):
+    """Blocks under a checkpoint, which runs them again for their gradients."""
+
+    def forward(self, input_ids: Tensor) -> Any:
+        h = self.embed(input_ids)
+        for block in self.blocks:
+            h = checkpoint(block, h, use_reentrant=False)
+        return self.head(h.mean(1))
+
+
+class PlainList(Model):
+    """Blocks that are run from a plain list beside their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run = list(self.blocks)
+
+    def forward(self, input_ids: Tensor) -> Any:
+        h = self.embed(input_ids)
+        for block in self.run:
+            h = block(h)
+        return self.head(h.mean(1))
+
+
 PLAIN: dict[str, Callable[[], nn.Module]] = {
     "tokens_first": TokensFirst,
     "tokens_last": TokensLast,
@@ -246,6 +318,9 @@ PLAIN: dict[str, Callable[[], nn.Module]] = {
     "shared_bias": SharedBias,
     "named": NamedState,
     "given_thrice": GivenThrice,
+    "in_state": InState,
+    "bias_first": BiasFirst,
+    "plain_list": PlainList,
 }
 BYPASSED: dict[str, Callable[[], nn.Module]] = {
     "reads_all_states": ReadsAllStates,
@@ -284,6 +359,8 @@ def by_hooks(model: nn.Module, call: tuple[Tensor, Tensor], layer: int, target: 
     def entered(make: Callable[[Tensor], Tensor]) -> Any:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
             given = args[0] if args else kwargs["x"]
+            if isinstance(given, State):
+                return (replace(given, x=make(given.x)),), kwargs
             state = make(given)
             swapped = [state if a is given else a for a in args]
             return tuple(swapped), {k: state if v is given else v for k, v in kwargs.items()}

@@ -1,0 +1,80 @@
+"""The hidden state among what a block takes and returns."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .containers import mapped, parts, tensors_in
+
+_BESIDE = re.compile(r"mask|bias|pos|rope|rotary|freqs|^cos$|^sin$")  # arguments that hold no hidden state
+
+
+def state_in(out: Any, shape: torch.Size) -> Tensor | None:
+    """The hidden state in what a block returned: the first floating tensor of the shape of its input."""
+    return next((v for v in tensors_in(out) if v.is_floating_point() and v.shape == shape), None)
+
+
+def picked_rows(value: Any, rows: int, axis: int, index: Tensor) -> Any:
+    """Rows `index` of every tensor that a block returned for `rows` inputs; what has no row for each is left."""
+
+    def pick(v: Any) -> Any:
+        if not isinstance(v, Tensor) or not v.dim():
+            return v
+        mine = axis if v.dim() > axis and v.shape[axis] == rows else 0
+        return v.index_select(mine, index) if v.shape[mine] == rows else v
+
+    return mapped(pick, value)
+
+
+def called(
+    forward: Callable[..., Any], given: Tensor, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    """A block's own forward with `hidden` in every argument that holds the hidden state it was given."""
+
+    def swapped(value: Any) -> Any:
+        return mapped(lambda v: hidden if v is given else v, value)
+
+    return forward(*map(swapped, args), **{name: swapped(value) for name, value in kwargs.items()})
+
+
+def state_given(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    """The hidden state that a block is given: the first floating tensor of two axes or more.
+
+    Masks and biases come last, and keywords in the order in which `forward` declares them.
+
+    Raises:
+        ValueError: none is.
+    """
+
+    def states(value: Any) -> list[Tensor]:
+        return [v for v in tensors_in(value) if v.is_floating_point() and v.dim() > 1]
+
+    named = kwargs.get("hidden_states")
+    if isinstance(named, Tensor) and not states(args):
+        return named
+    found = states((args, kwargs))
+    if not found:
+        raise ValueError("layers: a named block receives no hidden state [N,T,D]; name modules that do")
+    if len(found) == 1:
+        return found[0]
+    order = _parameters(forward)
+    names = [*order[: len(args)], *(f"*{i}" for i in range(len(order), len(args)))]
+    places = [*zip(names, args, strict=True), *kwargs.items()]
+    places = [part for name, value in places for part in parts(name, value)]
+    places.sort(key=lambda p: (bool(_BESIDE.search(p[0])), order.index(p[0]) if p[0] in order else len(order)))
+    return next(states(value)[0] for _, value in places if states(value))
+
+
+def _parameters(forward: Callable[..., Any]) -> list[str]:
+    """The names under which a function takes its arguments, none where it does not say."""
+    try:
+        found = inspect.signature(forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in found if p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD}]
