@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._utils.arguments import as_tensor, kind, number, shown
+from .._utils.arguments import as_tensor, kind, number, rare_kind, shown
 
 Tensors = tuple[Tensor, ...]
 Baseline = Tensor | int | float
@@ -36,6 +36,9 @@ def as_inputs(inputs: Any, name: str = "inputs") -> Tensors:
     strange = next((type(x).__name__ for x in found if not isinstance(x, Tensor)), None if found else "nothing")
     if strange is not None:
         raise TypeError(f"{name}: expected a tensor or a tuple of tensors, got {strange}")
+    rare = next((x for x in found if rare_kind(x)), None)
+    if rare is not None:
+        raise TypeError(f"{name}: expected dense tensors, got {kind(rare)}")
     if not all(x.dim() and len(x) for x in found):
         raise ValueError(f"{name}: expected at least one row in each tensor, got {[list(x.shape) for x in found]}")
     return found
@@ -62,7 +65,7 @@ def as_baselines(baselines: Any, inputs: Tensors) -> tuple[Baseline, ...]:
         return tuple(False if x.dtype == torch.bool else 0 for x in inputs)
     found = tuple(map(_plain, baselines if isinstance(baselines, tuple) else (baselines,)))
     for one in found:
-        if not isinstance(one, Tensor | int | float):
+        if not isinstance(one, Tensor | int | float) or (isinstance(one, Tensor) and rare_kind(one)):
             raise TypeError(f"baselines: expected None, a number, a tensor or a tuple of them, got {kind(one)}")
     if len(found) != len(inputs):
         raise ValueError(f"baselines: expected one for each of {len(inputs)} inputs, got {len(found)}")

@@ -128,7 +128,12 @@ def compare(
         raise TypeError("attributions: expected a list or a dict of attributions, got one; pass list(a) for its inputs")
     if not isinstance(attributions, Iterable) or isinstance(attributions, str | Tensor | np.ndarray):
         raise TypeError(f"attributions: expected a list or a dict of explanations, got {kind(attributions)}")
-    shown = tuple(islice(attributions, MOST))
+    try:
+        shown = tuple(islice(attributions, MOST))
+    except Exception as error:  # of the caller's own class or generator
+        raise ValueError(
+            f"attributions: reading them from a {type(attributions).__name__} fails ({type(error).__name__}: {error})"
+        ) from error
     for a in shown:
         if not isinstance(a, Attribution):
             raise TypeError(f"attributions: expected explanations, as explain returns them, got {kind(a)}")
