@@ -257,10 +257,10 @@ KINDS: dict[str, Callable[[], Any]] = {
     ),
     "Llama": lambda: _library("Llama"),
     "GPT2": lambda: _library("GPT2", n_embd=16, n_layer=2, n_head=2, n_positions=40),
-    "T5": lambda: _library("T5", d_model=16, d_kv=8, d_ff=16, num_layers=2, num_heads=2),
+    "T5": lambda: _library("T5", d_model=16, d_kv=8, d_ff=16, num_layers=2, num_heads=2, decoder_start_token_id=0),
     "DistilBert": lambda: _library("DistilBert", dim=16, n_layers=2, n_heads=2, hidden_dim=16),
     "tokens": lambda: _library("Bert", "TokenClassification"),
-    "question": lambda: _library("Bert", "QuestionAnswering"),
+    "question": lambda: _library("Bert", "QuestionAnswering", num_labels=2),
     "masked words": lambda: _library("Bert", "MaskedLM"),
 }
 
@@ -304,7 +304,7 @@ def _vit() -> Any:
 PICTURES: dict[str, Callable[[], Any]] = {
     "ViT": _vit,
     "timm ViT": lambda: _timm("vit_tiny_patch16_224", img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=2),
-    "timm ConvNeXt": lambda: _timm("convnext_atto", depths=(1, 1, 2, 1), dims=(8, 8, 16, 16)),
+    "timm ConvNeXt": lambda: _timm("convnext_atto", patch_size=2, depths=(1, 1, 2, 1), dims=(8, 8, 16, 16)),
     "timm Swin": lambda: _timm(
         "swin_tiny_patch4_window7_224", img_size=16, window_size=2, depths=(2, 2), num_heads=(2, 2), embed_dim=16
     ),
