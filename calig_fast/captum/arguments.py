@@ -48,8 +48,10 @@ def check_movable(inputs: Tensors) -> None:
     """Raise where there are no points between the inputs and their baselines.
 
     Raises:
-        TypeError: bools.
+        TypeError: bools, or unsigned ints of more than eight bits, which PyTorch does not compute with.
     """
+    if any(x.dtype in (torch.uint16, torch.uint32, torch.uint64) for x in inputs):
+        raise TypeError(f"inputs: expected floats, got {[str(x.dtype) for x in inputs]}; pass inputs.float()")
     if any(x.dtype == torch.bool for x in inputs):
         raise TypeError("inputs: expected numbers, got bools, between which no path lies; pass them as numbers")
 
@@ -113,6 +115,7 @@ def repeated(values: Sequence[Any], times: int) -> tuple[Any, ...]:
 
 def repeated_target(target: Any, times: int) -> Any:
     """The targets of the batch `times` over; one for all rows stays unchanged."""
+    _check_dense(target)
     if isinstance(target, list):
         return target * times
     if isinstance(target, Tensor) and target.numel() > 1:
@@ -185,11 +188,18 @@ def check_target(target: Any, rows: int) -> None:
     """Raise where there is not one target for all rows or one for each.
 
     Raises:
+        TypeError: a sparse, nested or quantised tensor.
         ValueError: naming both numbers.
     """
+    _check_dense(target)
     many = isinstance(target, list) or (isinstance(target, Tensor) and target.numel() > 1)
     if many and len(target) != rows:
         raise ValueError(f"target: expected one for each of {rows} rows, got {len(target)}")
+
+
+def _check_dense(target: Any) -> None:
+    if isinstance(target, Tensor) and rare_kind(target):
+        raise TypeError(f"target: expected ints in a dense tensor, got {kind(target)}")
 
 
 def _picked(output: Tensor, target: Any) -> Tensor:

@@ -151,7 +151,11 @@ def compare(
 
 def _given(names: Sequence[str], count: int) -> tuple[str, ...]:
     wanted = f"names: expected {count} names, one for each explanation"
-    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(n, str) for n in names[:MOST]):
+    if (
+        isinstance(names, str)
+        or not isinstance(names, Sequence)
+        or not all(isinstance(n, str) for n in islice(names, MOST))
+    ):
         raise (ValueError if isinstance(names, str) else TypeError)(f"{wanted}, got {kind(names)}")
     if len(names) != count:
         raise ValueError(f"{wanted}, got {kind(names)}")

@@ -54,9 +54,10 @@ def test_parts_of_another_kind_are_named_where_the_encoder_is_made(part, value, 
 
 
 @pytest.mark.parametrize("part", ["embedding", "stem"])
-def test_modules_that_are_not_there_are_named(part):
-    places = Encoder("own", "text", ("blocks.0",), **{part: "nowhere"})
-    with pytest.raises(ValueError, match=f"encoder: its {part} 'nowhere' is no module of Linear"):
+@pytest.mark.parametrize("name", ["nowhere", ""])
+def test_modules_that_are_not_there_are_named(part, name):
+    places = Encoder("own", "text", ("blocks.0",), **{part: name})
+    with pytest.raises(ValueError, match=f"encoder: its {part} '{name}' is no module of Linear"):
         explain(Linear(), torch.tensor([[5, 7]]), encoder=places)
 
 

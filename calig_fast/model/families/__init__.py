@@ -139,7 +139,7 @@ def given(model: nn.Module, encoder: Encoder) -> Encoder:
     modules = dict(model.named_modules())
     unknown = [name for name in encoder.blocks if name not in modules]
     for part, name in (("embedding", encoder.embedding), ("stem", encoder.stem)):
-        if name is not None and name not in modules:
+        if name is not None and (not name or name not in modules):
             raise ValueError(
                 f"encoder: its {part} {name!r} is no module of {type(model).__name__}; name it as "
                 "model.named_modules() does"
