@@ -56,12 +56,12 @@ def _family(name: Any, encoder: Any, refusal: Any = None) -> Any:
         return explain(linear_model(), _ids(), method="layer_ig", baselines=0, n_steps=2)
 
 
-def _method(name: Any, integral: Any, maps: Any, read: Any, fusion: Any = None, by: str = "object") -> Any:
+def _method(*, by: str = "object", **parts: Any) -> Any:
     with _forgotten(methods._registered):
-        made: Any = Method(name, integral, maps, read, fusion=fusion)
+        made = Method(**parts)
         if by == "name":
             methods.register_method(made)
-        return explain(text_model(), ids(6, 4), method=name if by == "name" else made, n_steps=2)
+        return explain(text_model(), ids(6, 4), method=made.name if by == "name" else made, n_steps=2)
 
 
 def _backend(name: Any, priority: Any, available: Any, module: Any = None, chosen: Any = None) -> Any:
