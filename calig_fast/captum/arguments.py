@@ -105,7 +105,10 @@ def as_arguments(additional: Any) -> tuple[Any, ...]:
     """Return the additional forward arguments as a tuple."""
     if additional is None:
         return ()
-    return additional if isinstance(additional, tuple) else (additional,)
+    found = additional if isinstance(additional, tuple) else (additional,)
+    if any(isinstance(one, Tensor) and one.is_nested for one in found):
+        raise TypeError("additional_forward_args: expected tensors with a row an input, got a nested one; pad it")
+    return found
 
 
 def repeated(values: Sequence[Any], times: int) -> tuple[Any, ...]:

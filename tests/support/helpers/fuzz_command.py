@@ -54,7 +54,8 @@ STRANGE_FILES: Values = {**plain(*FILES, "broken.png", "nowhere.txt", ".", "text
 def typed(command: str, kind: str = "texts", **options: str) -> None:
     """Type a command in the folder of files; raise what its one line of error should not be."""
     options = {
-        name: shown(value) if isinstance(value, Raising | list) else str(value) for name, value in options.items()
+        name: shown(value) if isinstance(value, Raising | list | dict) else str(value)
+        for name, value in options.items()
     }
     words: list[Any] = [command, "--model", options.pop("model", kind)]
     given = {"text": "A dull film"} if kind == "texts" else {"image": "noise.png"}

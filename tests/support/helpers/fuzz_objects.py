@@ -181,7 +181,6 @@ TEXTS: Values = {
     "<script>": lambda: "<script>",
 }
 CALLABLES: Values = {
-    "module class": lambda: nn.Linear,
     "coroutine function": lambda: _coroutine,
     "StopIteration": lambda: _stop,
     "property": lambda: property(len),
