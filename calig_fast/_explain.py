@@ -15,7 +15,7 @@ from typing_extensions import Unpack
 from ._options import ExplainOptions, Options
 from ._pipeline import Memory, Pipeline
 from ._utils.warn import renamed_argument
-from .inputs import source
+from .inputs import rows, source
 from .inputs.classes import numbered
 from .inputs.modality import modality_of
 from .inputs.prepare import read
@@ -152,7 +152,7 @@ class Explainer:
         settings = _settings(self.settings, options)
         check_output(settings.output, self._inner)
         with _inference_context(self._inner), kept_state(self._inner), self._memory.own.unless_it_fails():
-            inputs = self._source.inputs(inputs)
+            inputs = rows.gathered(self._source.inputs(inputs))
             convolves = any(isinstance(m, nn.Conv2d) for m in self._inner.modules())
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))
             batch = read(inputs, self._inner, self.encoder, self.processor)

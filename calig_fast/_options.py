@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._utils.arguments import choice, flag, integer, kind, positive, scalar, shown, takes
+from ._utils.arguments import choice, flag, integer, is_meta, kind, positive, rare_kind, scalar, shown, takes
 from ._utils.progress import Progress
 from ._utils.warn import renamed
 from .engines.layer_paths import Rule
@@ -166,7 +166,7 @@ def _layers(given: Any) -> int | str | tuple[int | str, ...] | None:
     one = scalar(given)
     if isinstance(one, Integral) and not isinstance(one, bool | np.bool_):
         return int(one)
-    if isinstance(given, np.ndarray) or (isinstance(given, Tensor) and given.device.type != "meta"):
+    if isinstance(given, np.ndarray) or (isinstance(given, Tensor) and not (is_meta(given) or rare_kind(given))):
         given = given.tolist() if given.ndim == 1 else given
     if isinstance(given, str | bytes | bytearray | memoryview) or not isinstance(given, Sequence):
         hint = "; write the indices out, as in layers=range(0, 2)" if isinstance(given, slice) else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
@@ -218,7 +218,7 @@ class Pipeline:
                 bypass = relevance.bypass + relevance.share(~mask)
                 one = replace(one, relevance=relevance.r * mask[:, None])
                 score_error = (combined(harms) + self._rounding).float()
-            scores, layer_scores = method.read(one)
+            scores, layer_scores = method.scores(one)
             unknown = torch.full((len(batch), len(layers)), torch.nan)
             error = unknown if relevance is None else relevance.column("error", torch.float64) + self._rounding
             attribution = Attribution(
@@ -376,7 +376,7 @@ def _context_maps(signals: Signals, fusion: Fusion) -> Tensor:
 
 def _labels(model: nn.Module, ends: Endpoints) -> tuple[str, ...] | None:
     names = getattr(getattr(model, "config", None), "id2label", None)
-    if not names or ends.logits is None or len(names) != ends.logits.shape[-1]:
+    if not isinstance(names, Mapping) or ends.logits is None or len(names) != ends.logits.shape[-1]:
         return None
     return tuple(str(names[i]) for i in sorted(names))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ._utils.arguments import as_tensor
 from .engines.base import EndpointGradients, Endpoints
 from .inputs.baseline import Reference
 from .inputs.prepare import Inputs
@@ -51,7 +52,7 @@ def readout(encoder: Encoder, slopes: EndpointGradients, mask: Tensor) -> Tensor
     Raises:
         ValueError: the encoder's own weights are no weights of the tokens.
     """
-    given = mask if encoder.readout is None else torch.as_tensor(encoder.readout(mask)).cpu()
+    given = mask if encoder.readout is None else as_tensor("encoder", encoder.readout(mask), "weights of readout").cpu()
     fits = given.shape == mask.shape and bool((torch.isfinite(given) & (given >= 0)).all())
     weights = given.double() * mask if fits else torch.zeros_like(mask)
     if bool((mask.any(1) & ~weights.any(1)).any()):

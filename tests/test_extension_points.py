@@ -8,6 +8,7 @@ import calig_fast
 from calig_fast import Backend, Encoder, Family, Method, explain, ops
 from calig_fast.methods import registry
 from calig_fast.model import families
+from calig_fast.ops import backend
 
 IDS = torch.tensor([[5, 9, 12, 7]])
 
@@ -97,6 +98,79 @@ def test_a_registered_backend_runs_and_auto_takes_it_by_its_priority(monkeypatch
     assert ops.resolve("auto", x) == "first"
     with pytest.raises(RuntimeError, match="'absent' cannot run: no such machine"):
         ops.norm_backward(*args, backend="absent")
+
+
+def test_a_backend_registered_anew_takes_the_place_of_the_first(monkeypatch):
+    monkeypatch.delenv("CALIG_FAST_BACKEND", raising=False)
+    x = torch.randn(3, 8)
+    for reason, folder in (("no such machine", "{}.pytorch"), (None, "{}.pytorch"), (None, "no.such.module")):
+        calig_fast.register_backend(Backend("again", -2, lambda reason=reason: reason, folder.format))
+        there = folder == "{}.pytorch"
+        assert ops.backends()["again"] == (reason if there else "no kernels in this release")
+    assert ops.resolve("again", x) != "again"
+
+
+def scored(read):
+    return lambda: explain(Unknown().eval(), IDS, baselines=0, method=Method("own", "none", None, read))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Method("", "none", None, len), "name: expected the name of the method"),
+        (lambda: Method("own", "path", None, len), "integral: expected one of"),
+        (lambda: Method("own", "none", "grad", len), "maps: expected one of"),
+        (lambda: Method("own", "none", None, lambda: None), "read: expected a function of the signals"),
+        (lambda: Method("own", "none", None, len, fusion="split"), "fusion: expected None or a Fusion"),
+        (scored(lambda s: None), "method: the read of .* must return two tensors of real numbers"),
+        (scored(lambda s: (s.product.sum(1).tolist(), s.product)), "method: .* two tensors of real numbers"),
+        (scored(lambda s: (s.product, s.product)), "method: .* must return scores"),
+        (lambda: Family("", len), "name: expected the name of the family"),
+        (lambda: Family("own", lambda module: None), "encoder: expected a function of a module and its dotted name"),
+        (lambda: Family("own", lambda module, prefix: None, 3), "refusal: expected a function of a module"),
+        (lambda: Backend(["own"], 0, lambda: None), "name: expected the name of the backend"),
+        (lambda: Backend("own", "high", lambda: None), "priority: expected an int"),
+        (lambda: Backend("own", 0, "yes"), "available: expected a function without arguments"),
+        (lambda: Backend("own", 0, lambda: None, "module"), "module: expected None or a function"),
+    ],
+)
+def test_parts_of_another_kind_are_named(make, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "refusal", "words"),
+    [
+        (lambda module, prefix: "blocks", lambda module: None, "encoder: that of the family .* must return an Encoder"),
+        (lambda module, prefix: Encoder("own", "text", ("nowhere",)), lambda module: None, "encoder: its blocks"),
+        (lambda module, prefix: None, lambda module: 3, "refusal: that of the family .* must return a text or None"),
+    ],
+)
+def test_families_that_return_something_else_are_named(encoder, refusal, words, monkeypatch):
+    monkeypatch.setattr(families, "_registered", {})
+    calig_fast.register_family(Family("own", encoder, refusal))
+    with pytest.raises((TypeError, ValueError), match=words):
+        explain(Unknown().eval(), IDS, baselines=0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ((lambda: False,), "available: that of the backend .* must return the reason"),
+        ((lambda: None, lambda package: 3), "module: that of the backend .* must return a module's name or None"),
+        ((lambda: None, lambda package: "os"), "module: that of the backend .* names os, which has no function"),
+    ],
+)
+def test_backends_that_return_something_else_are_named(parts, words, monkeypatch):
+    monkeypatch.delenv("CALIG_FAST_BACKEND", raising=False)
+    monkeypatch.setattr(backend, "_registered", {})
+    try:
+        calig_fast.register_backend(Backend("odd", -3, *parts))
+        with pytest.raises((TypeError, ValueError), match=words):
+            ops.resolve("odd", torch.randn(3, 8))
+    finally:
+        backend.known.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,10 @@ MOST = 10_000_000  # values of a list that is made a tensor
 def shown(value: Any) -> str:
     """A value in one short line, also where it is a tensor, a huge int, or has no text of its own."""
     if isinstance(value, Tensor):
-        return f"a tensor {str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+        name = str(value.dtype).removeprefix("torch.")
+        if value.is_nested:  # its shape cannot be asked for
+            return f"a nested tensor {name}"
+        return f"a {rare_kind(value)} tensor {name} {list(value.shape)}".replace("  ", " ")
     if isinstance(value, np.ndarray) and value.ndim:
         return f"an array {value.dtype} {list(value.shape)}"
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
@@ -150,6 +153,17 @@ def is_meta(value: Any) -> bool:
     return isinstance(value, Tensor) and value.device.type == "meta"
 
 
+def rare_kind(value: Tensor) -> str:
+    """The kind of a tensor that few operations take (nested, sparse, quantised, eight-bit float), "" for others."""
+    if value.is_nested:
+        return "nested"
+    if value.is_quantized:
+        return "quantised"
+    if value.layout is not torch.strided:
+        return "sparse"
+    return "eight-bit" if value.is_floating_point() and value.element_size() < 2 else ""
+
+
 def as_tensor(name: str, value: Any, what: str) -> Tensor:
     """A tensor of a tensor, an array, a number or nested lists of them, on its own device.
 
@@ -161,23 +175,21 @@ def as_tensor(name: str, value: Any, what: str) -> Tensor:
     Raises:
         TypeError: no numbers, ragged lists, or a tensor without values of its own.
     """
-    if isinstance(value, str | bytes | bytearray | memoryview) or (
-        isinstance(value, Sequence) and not _few(value, MOST)
-    ):
+    if isinstance(value, str | bytes | bytearray | memoryview):
         raise TypeError(f"{name}: expected {what}, got {kind(value)}")
     try:
-        found = value if isinstance(value, Tensor) else torch.as_tensor(_shallow(value))
+        found = value if isinstance(value, Tensor) else torch.as_tensor(_listed(value))
         if found.is_floating_point() and not isinstance(value, Tensor | np.ndarray):
-            found = torch.as_tensor(_shallow(value), dtype=torch.float64)  # as precise as Python's floats are
-    except (TypeError, ValueError, RuntimeError, OverflowError, RecursionError) as error:
+            found = torch.as_tensor(_listed(value), dtype=torch.float64)  # as precise as Python's floats are
+    except Exception as error:  # of the caller's own class, too
         raise TypeError(f"{name}: expected {what}, got {kind(value)}") from error
-    if found.is_complex() or found.layout is not torch.strided or is_meta(found):
+    if found.is_complex() or rare_kind(found) or is_meta(found):
         raise TypeError(f"{name}: expected {what} of real numbers, dense and with values; got {kind(value)}")
     return found
 
 
-def _shallow(value: Any) -> Any:
-    """Lists nested at most eight deep; a range, or NumPy's own numbers, as a list."""
+def _listed(value: Any) -> Any:
+    """Lists nested at most eight deep; a column, a range or another sequence as a list or an array."""
 
     def check(part: Any, depth: int) -> None:
         if depth > 8:
@@ -187,14 +199,15 @@ def _shallow(value: Any) -> Any:
                 check(one, depth + 1)
 
     check(value, 0)
-    return list(value) if isinstance(value, range) else value
-
-
-def _few(value: Sequence[Any], most: int) -> bool:
-    try:
-        return len(value) <= most
-    except Exception:  # a length of the caller's own, or one that no index holds
-        return False
+    if hasattr(value, "__len__") and len(value) > MOST and not isinstance(value, np.ndarray):
+        raise ValueError(f"more than {MOST} values")
+    if isinstance(value, np.ndarray | list | tuple | Mapping):
+        return value
+    if hasattr(value, "__array__"):
+        return np.asarray(value)
+    if hasattr(value, "__len__") and hasattr(value, "__getitem__"):
+        return [value[i] for i in range(len(value))]
+    return value
 
 
 def positive(name: str, value: Any) -> float:
@@ -221,6 +234,41 @@ def takes(function: Any, count: int) -> bool:
     except TypeError:
         return False
     return True
+
+
+def function(name: str, value: Any, count: int, what: str) -> None:
+    """Raise where a value cannot be called with so many positional arguments.
+
+    Args:
+        name: of the argument.
+        value: the value that came.
+        count: of its arguments.
+        what: noun of the message, such as "a function of the signals".
+
+    Raises:
+        TypeError: no function, or one of another number of arguments.
+    """
+    if not callable(value) or not takes(value, count):
+        raise TypeError(f"{name}: expected {what}, got {kind(value)}")
+
+
+def text(name: str, value: Any, what: str) -> str:
+    """A text of at least one letter.
+
+    Args:
+        name: of the argument.
+        value: the value that came.
+        what: noun of the message, such as "the name of the method".
+
+    Raises:
+        TypeError: no text.
+        ValueError: an empty one.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected {what}, got {kind(value)}")
+    if not value:
+        raise ValueError(f"{name}: expected {what}, got an empty text")
+    return value
 
 
 def position(name: str, value: Any, n: int, things: str = "inputs") -> int:

@@ -29,9 +29,15 @@ def named(path: str | os.PathLike[str], argument: str = "path") -> Path:
         TypeError: `path` is not a path.
         ValueError: the path ends in no name.
     """
-    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+    try:
+        name = os.fspath(path)
+    except Exception as error:  # of the caller's own class, too
+        raise TypeError(
+            f"{argument}: expected the name of a file as a str or a Path, got {type(path).__name__}"
+        ) from error
+    if not isinstance(name, str):
         raise TypeError(f"{argument}: expected the name of a file as a str or a Path, got {type(path).__name__}")
-    found = Path(path)
+    found = Path(name)
     if found.name in ("", "..") or "\0" in str(found) or not _is_encodable(found):
         raise ValueError(
             f"{argument}: expected the name of a file, got {os.fspath(path)!r}; add a name after the folder"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._utils.arguments import as_tensor, kind, number, shown
+from .._utils.arguments import as_tensor, kind, number, rare_kind, shown
 
 Tensors = tuple[Tensor, ...]
 Baseline = Tensor | int | float
@@ -36,6 +36,9 @@ def as_inputs(inputs: Any, name: str = "inputs") -> Tensors:
     strange = next((type(x).__name__ for x in found if not isinstance(x, Tensor)), None if found else "nothing")
     if strange is not None:
         raise TypeError(f"{name}: expected a tensor or a tuple of tensors, got {strange}")
+    rare = next((x for x in found if rare_kind(x)), None)
+    if rare is not None:
+        raise TypeError(f"{name}: expected dense tensors, got {kind(rare)}")
     if not all(x.dim() and len(x) for x in found):
         raise ValueError(f"{name}: expected at least one row in each tensor, got {[list(x.shape) for x in found]}")
     return found
@@ -45,8 +48,10 @@ def check_movable(inputs: Tensors) -> None:
     """Raise where there are no points between the inputs and their baselines.
 
     Raises:
-        TypeError: bools.
+        TypeError: bools, or unsigned ints of more than eight bits, which PyTorch does not compute with.
     """
+    if any(x.dtype in (torch.uint16, torch.uint32, torch.uint64) for x in inputs):
+        raise TypeError(f"inputs: expected floats, got {[str(x.dtype) for x in inputs]}; pass inputs.float()")
     if any(x.dtype == torch.bool for x in inputs):
         raise TypeError("inputs: expected numbers, got bools, between which no path lies; pass them as numbers")
 
@@ -62,7 +67,7 @@ def as_baselines(baselines: Any, inputs: Tensors) -> tuple[Baseline, ...]:
         return tuple(False if x.dtype == torch.bool else 0 for x in inputs)
     found = tuple(map(_plain, baselines if isinstance(baselines, tuple) else (baselines,)))
     for one in found:
-        if not isinstance(one, Tensor | int | float):
+        if not isinstance(one, Tensor | int | float) or (isinstance(one, Tensor) and rare_kind(one)):
             raise TypeError(f"baselines: expected None, a number, a tensor or a tuple of them, got {kind(one)}")
     if len(found) != len(inputs):
         raise ValueError(f"baselines: expected one for each of {len(inputs)} inputs, got {len(found)}")
@@ -100,7 +105,10 @@ def as_arguments(additional: Any) -> tuple[Any, ...]:
     """Return the additional forward arguments as a tuple."""
     if additional is None:
         return ()
-    return additional if isinstance(additional, tuple) else (additional,)
+    found = additional if isinstance(additional, tuple) else (additional,)
+    if any(isinstance(one, Tensor) and one.is_nested for one in found):
+        raise TypeError("additional_forward_args: expected tensors with a row an input, got a nested one; pad it")
+    return found
 
 
 def repeated(values: Sequence[Any], times: int) -> tuple[Any, ...]:
@@ -110,6 +118,7 @@ def repeated(values: Sequence[Any], times: int) -> tuple[Any, ...]:
 
 def repeated_target(target: Any, times: int) -> Any:
     """The targets of the batch `times` over; one for all rows stays unchanged."""
+    _check_dense(target)
     if isinstance(target, list):
         return target * times
     if isinstance(target, Tensor) and target.numel() > 1:
@@ -182,11 +191,18 @@ def check_target(target: Any, rows: int) -> None:
     """Raise where there is not one target for all rows or one for each.
 
     Raises:
+        TypeError: a sparse, nested or quantised tensor.
         ValueError: naming both numbers.
     """
+    _check_dense(target)
     many = isinstance(target, list) or (isinstance(target, Tensor) and target.numel() > 1)
     if many and len(target) != rows:
         raise ValueError(f"target: expected one for each of {rows} rows, got {len(target)}")
+
+
+def _check_dense(target: Any) -> None:
+    if isinstance(target, Tensor) and rare_kind(target):
+        raise TypeError(f"target: expected ints in a dense tensor, got {kind(target)}")
 
 
 def _picked(output: Tensor, target: Any) -> Tensor:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._utils.arguments import rare_kind
+
 NOT_FOR_THE_MODEL = {"offset_mapping", "special_tokens_mask", "overflow_to_sample_mapping", "length"}
 LABELS = {"labels", "label", "label_ids"}
 CONTENT = ("input_ids", "inputs_embeds", "ids", "token_ids", "tokens", "input", "inputs", "x", "src", "text")
@@ -151,10 +153,11 @@ def dense(name: str, value: Tensor) -> Tensor:
     """The tensor itself.
 
     Raises:
-        TypeError: a sparse, nested or complex one.
+        TypeError: a sparse, nested, quantised or complex one, or floats of eight bits.
     """
-    if value.layout != torch.strided or value.is_nested or value.is_complex():
-        kind = "nested" if value.is_nested else f"{value.layout} {value.dtype}"
+    rare = rare_kind(value)
+    if rare or value.is_complex():
+        kind = rare or str(value.dtype).removeprefix("torch.")
         raise TypeError(f"{name or 'it'} is a {kind} tensor; expected a dense one of ints, bools or floats")
     return value
 

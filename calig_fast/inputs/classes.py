@@ -50,7 +50,10 @@ def _number(target: Any, names: Sequence[tuple[str, int]], axes: int = AXES) -> 
         target = target.item()
     if isinstance(target, bool) or not hasattr(target, "__index__"):
         return _refuse(type(target).__name__)
-    return operator.index(target)
+    try:
+        return operator.index(target)
+    except Exception:  # of the caller's own class
+        return _refuse(type(target).__name__)
 
 
 def _refuse(kind: object) -> Any:

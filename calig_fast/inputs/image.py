@@ -70,6 +70,8 @@ def checked(call: Call, model: nn.Module, convolution: PatchConvolution | None) 
         ValueError: no pixels, pixels of another shape or number of channels, an empty batch, NaN or infinity.
     """
     shapes = {k: list(v.shape) for k, v in call.items() if has_rows(v)}
+    if not shapes:
+        raise ValueError(f"inputs: expected pixels [C,H,W] or [B,C,H,W], got no tensor with axes, only {sorted(call)}")
     floats = (k for k, n in shapes.items() if len(n) == 4 and call[k].is_floating_point())
     name = PIXELS if PIXELS in shapes else next(floats, next(iter(shapes)))
     pixels = call[name]
@@ -82,8 +84,8 @@ def checked(call: Call, model: nn.Module, convolution: PatchConvolution | None) 
         pixels = pixels[None]
     if pixels.dim() != 4:
         raise ValueError(f"inputs: expected pixels [C,H,W] or [B,C,H,W], got {shapes}")
-    if not len(pixels):
-        raise ValueError("inputs: the batch is empty; pass at least one image")
+    if not pixels.numel():
+        raise ValueError(f"inputs: the batch is empty (shape {list(pixels.shape)}); pass at least one image")
     reads = None if convolution is None or not _from_library(model) else convolution.channels
     if reads is not None and pixels.shape[1] != reads:
         last = "; they seem to have the channels last: pixels.permute(0, 3, 1, 2)" if pixels.shape[3] == reads else ""
@@ -200,6 +202,8 @@ def _stacked(pixels: list[Tensor], one: bool) -> Tensor:
     if one:
         return pixels[0]
     pixels = [p[0] if p.dim() == 4 and len(p) == 1 else p for p in pixels]
+    if len(devices := sorted({str(p.device) for p in pixels})) > 1:
+        raise ValueError(f"inputs: the pixels are on several devices ({', '.join(devices)}); move them to one")
     shapes = sorted({tuple(p.shape) for p in pixels})
     if len(shapes) > 1 or len(shapes[0]) != 3:
         raise ValueError(

@@ -69,7 +69,7 @@ def upright(picture: Any, name: str) -> Any:
     form = picture.format
     try:
         picture = ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"inputs: {name} cannot be read ({error}); mend the file, or leave it out") from error
     picture.format = form
     return picture

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..model.encoder import Modality
 from .image_array import is_array
 from .image_picture import is_image
+from .rows import is_mapping
 
 
 def modality_of(inputs: Any, convolves: bool = True) -> Modality | None:
@@ -39,8 +40,8 @@ def modality_of(inputs: Any, convolves: bool = True) -> Modality | None:
             return "image" if inputs.dim() == 4 else None
         square = inputs.shape[0] in {1, 3} and inputs.shape[1] == inputs.shape[2]
         return "image" if convolves or square else None
-    values = inputs if isinstance(inputs, Mapping) else getattr(inputs, "data", None)
-    if isinstance(values, Mapping):
+    if is_mapping(inputs):
+        values = inputs if isinstance(inputs, Mapping) else inputs.data
         tensors = [v for v in values.values() if isinstance(v, Tensor)]
         pictured = "pixel_values" in values or any(v.is_floating_point() and v.dim() == 4 for v in tensors)
         return "image" if pictured else "text" if tensors else None

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .._utils.arguments import as_tensor
+from .._utils.arguments import as_tensor, kind
+from .arguments import dense
+from .image_picture import is_image
 
 MOST = 100_000  # inputs that are read at once: an iterator without an end must not fill the memory
+
+
+@runtime_checkable
+class _Indexed(Protocol):
+    """A column: a length, and rows by their numbers."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class Collated(dict[str, Tensor]):
@@ -29,7 +40,10 @@ class Collated(dict[str, Tensor]):
 
 def is_mapping(value: Any) -> bool:
     """Return True for a mapping, or a tokenizer's output, which holds one."""
-    return isinstance(value, Mapping) or isinstance(getattr(value, "data", None), Mapping)
+    if isinstance(value, Mapping):
+        return True
+    # the data of some arrays cannot be asked for
+    return not isinstance(value, np.ndarray) and isinstance(getattr(value, "data", None), Mapping)
 
 
 def gathered(inputs: Any) -> Any:
@@ -46,22 +60,77 @@ def gathered(inputs: Any) -> Any:
     if isinstance(inputs, set | frozenset | bytes | bytearray):
         kind = type(inputs).__name__
         raise TypeError(f"inputs: expected text, a mapping of tensors or a list of them, got {kind}, which has no rows")
-    if isinstance(inputs, np.ndarray):
-        return inputs.tolist() if inputs.dtype.kind in "USO" else inputs
-    if isinstance(inputs, str | Tensor | list | tuple) or is_mapping(inputs):
+    if isinstance(inputs, np.ndarray | Tensor):
+        return _numbers("the tensor" if isinstance(inputs, Tensor) else "the array", inputs)
+    if isinstance(inputs, list | tuple):
+        return _each(inputs)
+    if isinstance(inputs, str) or is_mapping(inputs):
+        _check_names(inputs)
         return inputs
     if hasattr(inputs, "columns"):
         raise TypeError(
             f'inputs: got a table ({type(inputs).__name__}); pass a column of texts, such as table["text"].tolist()'
         )
-    indexed = hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__")
-    if not isinstance(inputs, Iterable) and not indexed:
+    if is_image(inputs) or not isinstance(inputs, Iterable | _Indexed):
         return inputs
-    each = iter(inputs) if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
-    found = list(itertools.islice(each, MOST + 1))
+    found: list[Any] = []
+    try:
+        each = iter(inputs) if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
+        found.extend(itertools.islice(each, MOST + 1))
+    except Exception as error:  # of the caller's own class or generator
+        raise ValueError(
+            f"inputs: reading them from a {type(inputs).__name__} fails after {len(found)}, with "
+            f"{type(error).__name__}: {error}"
+        ) from error
     if len(found) > MOST:
         raise ValueError(f"inputs: the iterator gives more than {MOST} inputs; pass them in parts, or a list")
-    return found
+    return _each(found)
+
+
+def _each(rows: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
+    """The rows, arrays among them in a form that PyTorch reads."""
+    for number, row in enumerate(rows):
+        if isinstance(row, Tensor):
+            _numbers(f"row {number}", row)
+        elif is_mapping(row):
+            _check_names(row)
+    if not any(isinstance(row, np.ndarray) for row in rows):
+        return rows
+    found = [_numbers(f"row {i}", row) if isinstance(row, np.ndarray) else row for i, row in enumerate(rows)]
+    return found if isinstance(rows, list) else tuple(found)
+
+
+def _check_names(row: Any) -> None:
+    """Raise where the names of a mapping are no texts."""
+    if isinstance(row, str):
+        return
+    strange = [name for name in dict(row) if not isinstance(name, str)]
+    if strange:
+        raise TypeError(f"inputs: expected a mapping of arguments by their names, got the name {kind(strange[0])}")
+
+
+def _numbers(name: str, value: Any) -> Any:
+    """A tensor or an array of numbers in a form that PyTorch computes with; an array of texts or objects as lists.
+
+    Raises:
+        TypeError: a sparse, nested, quantised or complex one, or an array of dates or records.
+        ValueError: a masked array of which values are masked.
+    """
+    if isinstance(value, Tensor):
+        try:
+            return dense(name, value)
+        except TypeError as error:
+            raise TypeError(f"inputs: {error}") from error
+    if value.dtype.kind in "USO":
+        return value.tolist()
+    if value.dtype.kind not in "biuf":
+        raise TypeError(f"inputs: {name} is of {value.dtype}; expected ints, bools, floats or texts")
+    if isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(value).any()):
+        raise ValueError(f"inputs: values of {name} are masked; fill them, as in array.filled(0), or leave them out")
+    plain = np.asarray(value)
+    narrow = plain.astype(np.float64) if plain.dtype.itemsize > 8 else plain
+    native = narrow.astype(narrow.dtype.newbyteorder("="), copy=False)
+    return native.copy() if any(step < 0 for step in native.strides) else native
 
 
 def merged(inputs: Any, padding: int) -> Any:
@@ -90,7 +159,7 @@ def merged(inputs: Any, padding: int) -> Any:
     if all(isinstance(row, int | np.integer) and not isinstance(row, bool) for row in inputs):
         return as_tensor("inputs", [int(row) for row in inputs], "ids of the vocabulary")
     if all(_is_numbers(row) for row in inputs):
-        rows = [torch.as_tensor(row) for row in inputs]
+        rows = [as_tensor("inputs", row, "ids or features") for row in inputs]
         if any(row.is_floating_point() for row in rows):
             return _stacked(rows)
         return collated([{"input_ids": row} for row in rows], padding, named=False)

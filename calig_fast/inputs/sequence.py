@@ -19,6 +19,7 @@ from .arguments import Arguments, Forward, dense, of_mapping, usable, with_mask
 from .image_picture import is_image
 
 _INDICES = {torch.int32, torch.int64}  # dtypes that an embedding takes
+_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def tokens(inputs: Any, model: nn.Module, encoder: Encoder, tokenizer: Any) -> T
     Raises:
         ValueError, TypeError: see `read`.
     """
-    tokenizer = tokenizer or writing.local_tokenizer(model)
+    tokenizer = writing.local_tokenizer(model) if tokenizer is None else tokenizer
     padding = padding_id(model, encoder)
     fill = next((i for i in (getattr(tokenizer, "pad_token_id", None), padding) if isinstance(i, int)), 0)
     given = rows.merged(inputs, fill)
@@ -150,7 +151,7 @@ def _checked(arguments: Arguments, model: nn.Module, encoder: Encoder) -> Argume
             vocabulary, tensors on another device.
         TypeError: ids that are no integers.
     """
-    call, name = usable(arguments.tensors, model), arguments.content
+    call, name = _signed(usable(arguments.tensors, model)), arguments.content
     if name is None or call[name].dim() < 2:
         raise ValueError(f"inputs: expected token ids [B,T], got { {k: list(v.shape) for k, v in call.items()} }")
     main = call[name]
@@ -193,6 +194,11 @@ def _checked(arguments: Arguments, model: nn.Module, encoder: Encoder) -> Argume
             raise TypeError(f"inputs: expected {beside} of integers, got {call[beside].dtype}; pass {beside}.long()")
     narrow = {n for n in indices if call[n].dtype not in _INDICES}
     return replace(arguments, tensors={n: v.long() if n in narrow else v for n, v in call.items()})
+
+
+def _signed(call: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Unsigned ints, which few operations take, as int64."""
+    return {name: v.long() if v.dtype in _UNSIGNED else v for name, v in call.items()}
 
 
 def _tokens(

@@ -41,7 +41,7 @@ def opened(model: Any, processor: Any = None) -> Source:
     """
     kinds = {kind.__name__ for kind in type(model).__mro__}
     if "CrossEncoder" in kinds:
-        return Source(model.model, processor or model.tokenizer, pairs=True)
+        return Source(model.model, model.tokenizer if processor is None else processor, pairs=True)
     if "SentenceTransformer" in kinds:
         raise ValueError(
             "model: a SentenceTransformer returns embeddings, no logits; pass its transformer, model[0].auto_model, "
@@ -56,5 +56,5 @@ def opened(model: Any, processor: Any = None) -> Source:
             "model: a zero-shot pipeline makes an input of each label; pass its model and tokenizer, and the pairs "
             '("text", "This example is about sport.") yourself'
         )
-    found = processor or model.tokenizer or getattr(model, "image_processor", None)
-    return Source(inner, found or getattr(model, "feature_extractor", None))
+    own = (getattr(model, name, None) for name in ("tokenizer", "image_processor", "feature_extractor"))
+    return Source(inner, next((part for part in (processor, *own) if part is not None), None))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._utils.arguments import as_tensor, shown
+from .._utils.arguments import as_tensor, rare_kind, shown
 from .._utils.warn import warn
 
 OutputFunction = Callable[..., Tensor]
@@ -27,8 +27,13 @@ def logits_of(output: Any, rows: int | None = None) -> Tensor | None:
     Args:
         output: what the model returned.
         rows: rows of the call, None where that is not known.
+
+    Raises:
+        TypeError: complex, sparse, nested or quantised logits.
     """
     found = output if isinstance(output, Tensor) else _inside(output)
+    if found is not None and (found.is_complex() or rare_kind(found)):
+        raise TypeError(f"model: expected logits [B,C], a dense tensor of real numbers, got {shown(found)}")
     if found is None or found.dim() > 1:
         return found
     return found.reshape(rows, -1) if rows and found.numel() % rows == 0 else found.reshape(-1, 1)
@@ -64,7 +69,8 @@ def returns(model: Any, logits: Tensor | None) -> str:
     if problem == "regression":
         return "values"
     if logits.shape[1] == 1:  # the usual meaning of one output without a name, also at Hugging Face
-        names = [str(name) for name in dict(getattr(config, "id2label", None) or {}).values()]
+        told = getattr(config, "id2label", None)
+        names = [str(name) for name in told.values()] if isinstance(told, Mapping) else []
         return "values" if problem is None and names in ([], ["LABEL_0"]) else ""
     return "probabilities" if _sums_to_one(logits) else ""
 
@@ -138,6 +144,8 @@ class Target:
         z, target = logits_of(output, len(rows)), self.target
         if z is None or target is None:
             raise RuntimeError("a scalar of the logits was asked of a model without logits")
+        if z.dim() != 2 or len(z) != len(rows):
+            raise ValueError(f"model: expected logits [B,C] of {len(rows)} rows, got {list(z.shape)}")
         if self.kind == "contrast":
             pair = target[rows]
             return z.gather(1, pair[:, :1])[:, 0] - z.gather(1, pair[:, 1:])[:, 0]
@@ -179,8 +187,8 @@ def scalars(kind: Output, target: Any, logits: Tensor | None, multi_label: bool,
     if kind not in KINDS:
         raise ValueError(f"output: {kind!r} is not one of {KINDS}, nor a function of the model's output")
     z = logits
-    if z is None or z.dim() != 2:
-        came = "none" if z is None else list(z.shape)
+    if z is None or z.dim() != 2 or not z.shape[1] or not z.is_floating_point():
+        came = "none" if z is None else shown(z)
         raise ValueError(
             f"model: needs logits [B,C], got {came}; for token classification or question answering pass "
             "output=, a function of the model's output that returns one scalar a row"

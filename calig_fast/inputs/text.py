@@ -70,7 +70,7 @@ def encode(
     parts = tuple((str(row),) if isinstance(row, str) else tuple(map(str, row)) for row in rows)
     first = [part[0] for part in parts]
     second = None if len(parts[0]) == 1 else [part[1] for part in parts]
-    with _lent(tokenizer):
+    with _lent(tokenizer), _naming(tokenizer):
         lengths = [len(ids) for ids in tokenizer(first, second, truncation=False, verbose=False)["input_ids"]]
         cut = tuple(max(0, n - limit) for n in lengths)
         options = {"truncation": any(cut), "max_length": limit if any(cut) else None}
@@ -118,6 +118,18 @@ def _is_pair(row: Any) -> bool:
 
 def _kind(row: Any) -> str:
     return "NaN" if isinstance(row, float) and math.isnan(row) else type(row).__name__
+
+
+@contextlib.contextmanager
+def _naming(tokenizer: Any) -> Iterator[None]:
+    """Name the tokenizer in errors that it raises."""
+    try:
+        yield
+    except Exception as error:  # tokenizers of all makers raise as many kinds
+        raise ValueError(
+            f"processor: {type(tokenizer).__name__} cannot make ids of the texts ({type(error).__name__}: {error}); "
+            "pass the tokenizer that the model was trained with"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
+from .._utils.arguments import choice, flag, function, is_meta, kind, rare_kind, text
 from ..model.attention_capture import MapKind
 from .fusion import Fusion
 
 Integral = Literal["layer", "input", "none"]
+INTEGRALS: tuple[str, ...] = get_args(Integral)
+MAPS: tuple[str, ...] = get_args(MapKind)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ class Method:
         read: signals to (scores [B,T], layer scores [B,L,T]).
         first_layer: only the embeddings are looked at.
         fusion: CA-LIG's options, None for the others.
+
+    Raises:
+        TypeError, ValueError: a part of another kind, naming it.
     """
 
     name: str
@@ -57,6 +63,39 @@ class Method:
     read: Callable[[Signals], Scores]
     first_layer: bool = False
     fusion: Fusion | None = None
+
+    def __post_init__(self) -> None:
+        text("name", self.name, "the name of the method")
+        choice("integral", self.integral, INTEGRALS)
+        if self.maps is not None:
+            choice("maps", self.maps, MAPS, ", or None")
+        function("read", self.read, 1, "a function of the signals")
+        object.__setattr__(self, "first_layer", flag("first_layer", self.first_layer))
+        if self.fusion is not None and not isinstance(self.fusion, Fusion):
+            raise TypeError(f"fusion: expected None or a Fusion, got {kind(self.fusion)}")
+
+    def scores(self, signals: Signals) -> Scores:
+        """The scores [B,T] and layer scores [B,L,T] of the signals, checked.
+
+        Raises:
+            TypeError: `read` returns something else than two tensors of real numbers.
+            ValueError: of other shapes.
+        """
+        found = self.read(signals)
+        pair = isinstance(found, tuple | list) and len(found) == 2 and all(isinstance(v, Tensor) for v in found)
+        if not pair or any(v.is_complex() or rare_kind(v) or is_meta(v) for v in found):
+            raise TypeError(
+                f'method: the read of "{self.name}" must return two tensors of real numbers, scores [B,T] and layer '
+                f"scores [B,L,T]; got {kind(found)}"
+            )
+        scores, by_layer = found
+        wanted = signals.product.shape
+        if scores.shape != signals.mask.shape or by_layer.shape != wanted:
+            raise ValueError(
+                f'method: the read of "{self.name}" must return scores {list(signals.mask.shape)} and layer scores '
+                f"{list(wanted)}; got {list(scores.shape)} and {list(by_layer.shape)}"
+            )
+        return scores.detach().double(), by_layer.detach().double()
 
 
 def attention_maps(signals: Signals) -> Tensor:

@@ -66,14 +66,14 @@ def score_errors(method: Method, signals: Signals, errors: LayerErrors) -> Tenso
     rule, disagreement, unbalanced = errors.rule, errors.disagreement, errors.unbalanced
     if method.integral == "none":
         return torch.full(rule.shape, torch.nan, dtype=torch.float64)
-    scores = method.read(signals)[0]
+    scores = method.scores(signals)[0]
     size = scores.norm(dim=1)
 
     def share(layer: int, other: Tensor) -> Tensor:
         """[B] relative change of the scores with r_l replaced."""
         replaced = signals.relevance.clone()
         replaced[:, layer] = other
-        moved = (scores - method.read(replace(signals, relevance=replaced))[0]).norm(dim=1)
+        moved = (scores - method.scores(replace(signals, relevance=replaced))[0]).norm(dim=1)
         return torch.where(size > 0, moved / size, torch.zeros_like(size)).cpu()
 
     out = torch.zeros(rule.shape, dtype=torch.float64)

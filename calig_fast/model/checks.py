@@ -15,12 +15,22 @@ def model(value: Any) -> None:
 
     Raises:
         TypeError: no torch module.
-        ValueError: no weights, weights on the meta device, on several devices, or quantised.
+        ValueError: compiled by TorchScript; no weights, or weights that are complex, quantised, on the meta device or
+            on several devices.
     """
     if not isinstance(value, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(value).__name__}")
+    scripted = next((type(m).__name__ for m in value.modules() if isinstance(m, torch.jit.ScriptModule)), None)
+    if scripted is not None:
+        raise ValueError(
+            f"model: it is compiled by TorchScript ({scripted}), which hides the modules that it was made from; pass "
+            "the nn.Module itself"
+        )
     quantised = next((m for m in value.modules() if type(m).__module__.startswith(_QUANTISED)), None)
     weights = list(value.parameters())
+    complexes = next((w.dtype for w in weights if w.is_complex()), None)
+    if complexes is not None:
+        raise ValueError(f"model: its weights are {complexes}; expected floating-point ones, as in model.float()")
     integers = [w.dtype for w in weights if not w.is_floating_point()]
     strange = next((type(w).__module__ for w in weights if type(w.data).__module__.startswith(_QUANTISED)), None)
     if quantised is not None or integers or strange is not None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from numbers import Real
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from .._utils.arguments import choice, function, integer, kind, text
+
 Modality = Literal["text", "image"]
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
+MOST_SIZE = 2**20  # tokens, and pixels of a side of a patch: more are a mistake
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,9 @@ class Encoder:
         read: a block module's weights, or None where the family knows only where its blocks are; raises a ValueError
             that says why where a module computes something else.
         stem: dotted name of the module that makes patch embeddings of pixels, or None.
+
+    Raises:
+        TypeError, ValueError: a part of another kind, naming it.
     """
 
     family: str
@@ -106,6 +115,69 @@ class Encoder:
     readout: Callable[[Tensor], Tensor] | None = None
     read: Callable[[nn.Module], Block] | None = None
     stem: str | None = None
+
+    def __post_init__(self) -> None:
+        set_ = partial(object.__setattr__, self)
+        text("family", self.family, "the name of a family")
+        choice("modality", self.modality, ("text", "image"))
+        set_("blocks", _names(self.blocks))
+        for name in ("embedding", "stem"):
+            if not isinstance(getattr(self, name), str | None):
+                raise TypeError(
+                    f"{name}: expected the dotted name of a module, or None, got {kind(getattr(self, name))}"
+                )
+        if self.max_length is not None:
+            set_("max_length", integer("max_length", self.max_length, 1, what="None or an int"))
+        set_("prefix", integer("prefix", self.prefix, 0, MOST_SIZE))
+        set_("patch", _patch(self.patch))
+        set_("normalisation", _normalisation(self.normalisation))
+        if self.readout is not None:
+            function("readout", self.readout, 1, "None or a function of the mask [B,T]")
+        if self.read is not None:
+            function("read", self.read, 1, "None or a function from a block module to its Block")
+
+    def block(self, module: nn.Module) -> Block:
+        """The weights of a block module.
+
+        Raises:
+            TypeError: `read` returns no Block.
+            ValueError: the encoder knows only where its blocks are.
+        """
+        if self.read is None:
+            raise ValueError(f'the family "{self.family}" knows where its blocks are, not their weights')
+        found = self.read(module)
+        if not isinstance(found, Block):
+            raise TypeError(f'encoder: the read of "{self.family}" must return a Block, got {kind(found)}')
+        return found
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, tuple | list) or not all(isinstance(name, str) for name in given):
+        raise TypeError(f"blocks: expected a tuple of dotted names of modules, got {kind(given)}")
+    return tuple(given)
+
+
+def _patch(given: Any) -> tuple[int, int] | None:
+    if given is None:
+        return None
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise TypeError(f"patch: expected None or (rows, columns) in pixels, got {kind(given)}")
+    rows, columns = (integer("patch", size, 1, MOST_SIZE) for size in given)
+    return rows, columns
+
+
+def _normalisation(given: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    if given is None:
+        return None
+    wanted = "None or (means, standard deviations), a number for each channel in both"
+    pairs = isinstance(given, tuple | list) and len(given) == 2 and all(isinstance(v, tuple | list) for v in given)
+    if not pairs or not all(isinstance(v, Real) and not isinstance(v, bool) for part in given for v in part):
+        raise TypeError(f"normalisation: expected {wanted}, got {kind(given)}")
+    means, deviations = (tuple(map(float, part)) for part in given)
+    finite = all(math.isfinite(v) for v in means + deviations) and all(v > 0 for v in deviations)
+    if not means or len(means) != len(deviations) or not finite:
+        raise ValueError(f"normalisation: expected {wanted}, finite and the latter above 0, got {kind(given)}")
+    return means, deviations
 
 
 def children(model: nn.Module, path: str) -> tuple[str, ...]:

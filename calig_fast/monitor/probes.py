@@ -15,6 +15,7 @@ from .._utils.arguments import as_tensor, kind, scalar
 from ..inputs.image_picture import is_image
 
 MOST = 10_000  # inputs that are watched
+DEEPEST = 8  # lists in lists
 Target = int | tuple[int, int] | None
 
 
@@ -91,7 +92,7 @@ def _single(probe: Probe) -> Probe:
     return replace(probe, inputs=rows[0])
 
 
-def _rows(inputs: Any) -> list[Any]:
+def _rows(inputs: Any, depth: int = 0) -> list[Any]:
     """A batch as inputs of one row; copies, so that a buffer that the caller fills again changes nothing."""
     if isinstance(inputs, np.ndarray | Tensor) and inputs.dtype in (np.uint8, torch.uint8):
         return [inputs]  # a picture
@@ -113,7 +114,9 @@ def _rows(inputs: Any) -> list[Any]:
     if isinstance(inputs, Sequence) and not isinstance(inputs, str | tuple) and not is_image(inputs):
         if len(inputs) > MOST:
             raise ValueError(f"probes: expected at most {MOST} inputs to watch, got {len(inputs)}")
-        return [row for one in inputs for row in _rows(one)]
+        if depth > DEEPEST:
+            raise TypeError(f"probes: expected lists of inputs, got lists nested more than {DEEPEST} deep")
+        return [row for one in inputs for row in _rows(one, depth + 1)]
     return [inputs]
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from .._utils.arguments import kind
 from .._utils.warn import renamed
 from . import backend as backend_registry
+from .backend.base import Backend
 
 RENAMED = {"reference": "torch"}
 VARIABLE = "CALIG_FAST_BACKEND"
@@ -35,10 +36,20 @@ class UnusableBackendError(ValueError, RuntimeError):
     """A backend that this machine cannot run: a wrong argument here, and right elsewhere."""
 
 
-@cache
 def _machine_lacks(backend: str) -> str | None:
     """The reason why this machine cannot run a backend whatever the operation, or None."""
-    return backend_registry.known()[backend].available()
+    return _lacks(backend_registry.known()[backend])
+
+
+@cache
+def _lacks(backend: Backend) -> str | None:
+    found = backend.available()
+    if found is not None and not isinstance(found, str):
+        raise TypeError(
+            f'available: that of the backend "{backend.name}" must return the reason why it cannot run, or None; got '
+            f"{kind(found)}"
+        )
+    return found
 
 
 def _tensors(args: Sequence[Any]) -> list[Tensor]:
@@ -75,7 +86,7 @@ class Operation:
         fused: bool = True,
     ) -> None:
         self.package, self.name, self.dtypes, self.fused = package, package.rpartition(".")[2], dtypes, fused
-        self._kernels: dict[str, str | None] = {}
+        self._kernels: dict[Backend, str | None] = {}
         definition = self._module("torch").__dict__[self.name]
         _library.define(self.name + schema)  # type: ignore[no-untyped-call]
         _library.impl(self.name, definition, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
@@ -84,12 +95,16 @@ class Operation:
 
     def kernel(self, backend: str) -> str | None:
         """Dotted name of the module with the backend's kernel of this operation, or None."""
-        if backend not in self._kernels:
-            given = backend_registry.known()[backend].module
+        registered = backend_registry.known()[backend]
+        if registered not in self._kernels:
+            given = registered.module
             name = f"{self.package}.{backend}" if given is None else given(self.package)
-            there = name is not None and (name in sys.modules or importlib.util.find_spec(name) is not None)
-            self._kernels[backend] = name if there else None
-        return self._kernels[backend]
+            if name is not None and not isinstance(name, str):
+                raise TypeError(
+                    f'module: that of the backend "{backend}" must return a module\'s name or None, got {kind(name)}'
+                )
+            self._kernels[registered] = name if name and _is_there(name) else None
+        return self._kernels[registered]
 
     @property
     def files(self) -> frozenset[str]:
@@ -100,7 +115,14 @@ class Operation:
         name = self.kernel(backend)
         if name is None:
             raise RuntimeError(f"{self.name}: no {backend} kernel")
-        return sys.modules.get(name) or importlib.import_module(name)
+        found = sys.modules.get(name) or importlib.import_module(name)
+        lacks = [part for part in (self.name, "supports") if not callable(getattr(found, part, None))]
+        if lacks:
+            raise ValueError(
+                f'module: that of the backend "{backend}" names {name}, which has no function {" nor ".join(lacks)}; '
+                "return None for an operation without a kernel"
+            )
+        return found
 
     def refusal(self, backend: str, tensors: Sequence[Tensor]) -> str | None:
         """The reason why `backend` cannot run this operation on these tensors, or None."""
@@ -138,6 +160,13 @@ class Operation:
         run = self._module(self.resolve(backend, _tensors(args))).__dict__[self.name]
         with torch.no_grad():
             return run(*args)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return name in sys.modules or importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # a package above it is missing, or is no package
+        return False
 
 
 def check_backend(backend: str) -> None:

@@ -128,7 +128,12 @@ def compare(
         raise TypeError("attributions: expected a list or a dict of attributions, got one; pass list(a) for its inputs")
     if not isinstance(attributions, Iterable) or isinstance(attributions, str | Tensor | np.ndarray):
         raise TypeError(f"attributions: expected a list or a dict of explanations, got {kind(attributions)}")
-    shown = tuple(islice(attributions, MOST))
+    try:
+        shown = tuple(islice(attributions, MOST))
+    except Exception as error:  # of the caller's own class or generator
+        raise ValueError(
+            f"attributions: reading them from a {type(attributions).__name__} fails ({type(error).__name__}: {error})"
+        ) from error
     for a in shown:
         if not isinstance(a, Attribution):
             raise TypeError(f"attributions: expected explanations, as explain returns them, got {kind(a)}")
@@ -146,7 +151,11 @@ def compare(
 
 def _given(names: Sequence[str], count: int) -> tuple[str, ...]:
     wanted = f"names: expected {count} names, one for each explanation"
-    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(n, str) for n in names[:MOST]):
+    if (
+        isinstance(names, str)
+        or not isinstance(names, Sequence)
+        or not all(isinstance(n, str) for n in islice(names, MOST))
+    ):
         raise (ValueError if isinstance(names, str) else TypeError)(f"{wanted}, got {kind(names)}")
     if len(names) != count:
         raise ValueError(f"{wanted}, got {kind(names)}")

@@ -136,3 +136,67 @@ def test_what_came_is_one_short_line():
             assert len(text) < 120
     assert check.shown(Wordless()) == "a Wordless"
     assert check.kind(np.int64(3)) == "np.int64(3) (int64)"
+
+
+class Column:
+    """Rows whose labels do not begin at 0, as a part of a table has them."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, label):
+        return {7: 1.5, 8: 2.5}[label]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([1.5, 2.5])
+
+
+class Endless:
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return 0.5
+
+
+class Failing:
+    def __len__(self):
+        raise KeyError("of the caller's own")
+
+
+def test_columns_are_read_by_place_and_no_further_than_their_length():
+    assert check.as_tensor("a", Column(), "numbers").tolist() == [1.5, 2.5]
+    assert check.as_tensor("a", Endless(), "numbers").tolist() == [0.5, 0.5]
+    with pytest.raises(TypeError, match="a: expected numbers, got"):
+        check.as_tensor("a", Failing(), "numbers")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "nested"),
+        (torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged), "nested"),
+        (torch.eye(2).to_sparse(), "sparse"),
+        (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8), "quantised"),
+        (torch.ones(2).to(torch.float8_e5m2), "eight-bit"),
+        (torch.ones(2), ""),
+    ],
+)
+def test_tensors_of_rare_kinds_are_told_and_refused(value, told):
+    assert check.rare_kind(value) == told
+    assert f"a {told}".strip() in check.shown(value)
+    if told:
+        with pytest.raises(TypeError, match=f"a: expected numbers of real numbers, .* got a {told} tensor"):
+            check.as_tensor("a", value, "numbers")
+
+
+def test_functions_and_names():
+    check.function("f", len, 1, "a function")
+    assert check.text("name", "a", "a name") == "a"
+    for wrong in (3, lambda: None):
+        with pytest.raises(TypeError, match="f: expected a function of one, got"):
+            check.function("f", wrong, 1, "a function of one")
+    with pytest.raises(TypeError, match="name: expected a name, got 3"):
+        check.text("name", 3, "a name")
+    with pytest.raises(ValueError, match="name: expected a name, got an empty text"):
+        check.text("name", "", "a name")

@@ -379,3 +379,14 @@ def test_a_line_that_cannot_be_appended_is_taken_back(tmp_path):
         files.append(log, "a second line", lambda line: False)
     assert caught.value.filename == str(log)
     assert log.read_bytes() == b"first\n"
+
+
+class Failing(os.PathLike):
+    def __fspath__(self):
+        raise KeyError("of the caller's own")
+
+
+@pytest.mark.parametrize("path", [Failing(), 3, b"a", None])
+def test_what_is_no_path_is_named(path):
+    with pytest.raises(TypeError, match="path: expected the name of a file as a str or a Path, got"):
+        files.named(path)

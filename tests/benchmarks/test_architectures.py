@@ -15,13 +15,6 @@ from calig_fast.bench import machine
 
 RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "architectures.json"
 # their gradients jump along the paths, of which the error estimate of one layer each sees too little
-JUMPS = {
-    "image/levit, LevitForImageClassification",
-    "timm/hiera_tiny_224",
-    "timm/lowformer_b0",
-    "timm/regnety_002",
-    "timm/sam2_hiera_tiny",
-}
 LLAMA = CASES["text/llama"]
 
 
@@ -112,6 +105,6 @@ def test_the_committed_numbers_are_of_every_architecture():
     if all(committed["machine"][name] == machine.describe()[name] for name in ("transformers", "timm")):
         assert set(found) == set(CASES)
     assert {r["verdict"] for r in found.values()} <= {"right", "unsure", "refused", "not_tried", "wrong"}
-    assert {name for name, r in found.items() if r["verdict"] == "wrong"} == JUMPS
+    assert [name for name, r in found.items() if r["verdict"] in {"wrong", "raw"}] == []
     assert sum(r["verdict"] == "right" for r in found.values()) >= 235
     assert sum(r.get("bare", {}).get("verdict") == "right" for n, r in found.items() if n.startswith("text/")) >= 100

@@ -279,3 +279,18 @@ def test_half_precision_comes_back_in_the_dtype_that_captum_gives(dtype):
     for mine, theirs in everything(model):
         found, wanted = (kind.attribute(inputs, target=1, n_steps=4) for kind in (mine, theirs))
         same(found, wanted, relative=4 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"inputs": torch.eye(3).to_sparse()}, "inputs: expected dense tensors, got a sparse tensor"),
+        ({"inputs": torch.ones(2, 3).to(torch.uint16)}, "inputs: expected floats"),
+        ({"baselines": torch.eye(3).to_sparse()}, "baselines: expected .* got a sparse tensor"),
+        ({"additional_forward_args": torch.nested.nested_tensor([torch.ones(3)])}, "additional_forward_args: expected"),
+        ({"target": torch.ones(2, 2).to_sparse_csr()}, "target: expected ints in a dense tensor"),
+    ],
+)
+def test_tensors_of_rare_kinds_are_named(arguments, words):
+    with pytest.raises(TypeError, match=words):
+        ours.IntegratedGradients(nn.Linear(3, 4)).attribute(**{"inputs": torch.ones(2, 3), "target": 0, **arguments})

@@ -17,6 +17,7 @@ from helpers.command_errors import COMMAND_CASES
 from helpers.file_errors import FILE_CASES
 from helpers.image_errors import IMAGE_CASES
 from helpers.metric_errors import METRIC_CASES
+from helpers.odd_errors import ODD_CASES
 from helpers.tiny_models import Linear, ids, pixels, tiny
 from helpers.view_errors import VIEW_CASES
 from torch import nn
@@ -311,6 +312,8 @@ class Failing(Linear):
 
 
 LINEAR = {"layers": "blocks", "method": "layer_ig"}
+
+
 CASES = [
     (ValueError, lambda: explain(quantised(), X)),
     (ValueError, lambda: explain(copy.deepcopy(tiny("bert")).to("meta"), X)),
@@ -479,6 +482,7 @@ CASES = [
     (ValueError, biased(torch.zeros(1, 1, 1))),
     (ValueError, biased(torch.zeros(1, 2, 2, device="meta"))),
     *METRIC_CASES,
+    *ODD_CASES,
     *IMAGE_CASES,
     *CAPTUM_CASES,
     *COMMAND_CASES,

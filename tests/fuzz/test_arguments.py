@@ -4,10 +4,13 @@ import random
 
 import pytest
 import torch
-from helpers.fuzz_calls import EXPLAIN, MONITOR, RESULTS, Surface, text_model
+from helpers.fuzz_calls import EXPLAIN, MONITOR, Surface, text_model
 from helpers.fuzz_captum import CAPTUM
 from helpers.fuzz_command import COMMAND
+from helpers.fuzz_extensions import EXTENSIONS
 from helpers.fuzz_metrics import METRICS
+from helpers.fuzz_model_calls import MODELS
+from helpers.fuzz_results import RESULT_FILES, RESULTS
 from helpers.fuzz_run import SURFACES, alarm, draw, judged, run
 from helpers.fuzz_values import fails, plain
 
@@ -16,8 +19,18 @@ pytest.importorskip("matplotlib")
 
 @pytest.mark.parametrize(
     ("surfaces", "count"),
-    [(EXPLAIN, 1200), (RESULTS, 1000), (MONITOR, 100), (METRICS, 700), (CAPTUM, 600), (COMMAND, 30)],
-    ids=["explain", "results", "monitor", "metrics", "captum", "command"],
+    [
+        (EXPLAIN, 1200),
+        (MODELS, 400),
+        (EXTENSIONS, 300),
+        (RESULTS, 1000),
+        (RESULT_FILES, 150),
+        (MONITOR, 100),
+        (METRICS, 700),
+        (CAPTUM, 600),
+        (COMMAND, 30),
+    ],
+    ids=["explain", "models", "extensions", "results", "files", "monitor", "metrics", "captum", "command"],
 )
 def test_calls_at_random(surfaces, count):
     wrong = run(count, seed=20, surfaces=surfaces)

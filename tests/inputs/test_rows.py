@@ -166,6 +166,78 @@ def test_what_is_no_input_is_named_by_its_index(given, error, words, explainer):
         explainer(given)
 
 
+def nested(layout):
+    return torch.nested.nested_tensor([torch.ones(3), torch.ones(5)], layout=layout)
+
+
+STRANGE = {
+    "nested": nested(torch.strided),
+    "jagged": nested(torch.jagged),
+    "sparse": torch.eye(3).to_sparse(),
+    "csr": torch.eye(3).to_sparse_csr(),
+    "quantised": torch.quantize_per_tensor(torch.ones(2, 3), 0.1, 0, torch.quint8),
+    "complex": torch.ones(2, 3, dtype=torch.complex64),
+    "float8": torch.ones(2, 3).to(torch.float8_e4m3fn),
+}
+
+
+@pytest.mark.parametrize("value", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize("within", [lambda v: v, lambda v: [v], lambda v: {"input_ids": v}, lambda v: {"x": v}])
+@pytest.mark.parametrize("kind", ["bert", "vit"])
+def test_tensors_of_rare_kinds_are_refused_wherever_they_stand(kind, within, value):
+    with pytest.raises((TypeError, ValueError), match=r"inputs: .*(expected a dense one|takes no 'x'|needs \['pixel)"):
+        explain(tiny(kind), within(value), **QUICK)
+
+
+@pytest.mark.parametrize("name", ["reversed", "big endian", "uint16", "uint64", "unmasked", "rows"])
+def test_arrays_in_every_layout_of_memory_are_ids(name):
+    table = ids(6)["input_ids"].numpy()
+    given = {
+        "reversed": table[:, ::-1].copy()[:, ::-1],
+        "big endian": table.astype(">i8"),
+        "uint16": table.astype(np.uint16),
+        "uint64": torch.tensor(table).to(torch.uint64),
+        "unmasked": np.ma.masked_array(table, mask=False),
+        "rows": [table[0].astype(">i4")],
+    }[name]
+    same(explain(tiny("bert"), given, **QUICK), explain(tiny("bert"), torch.tensor(table), **QUICK))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (np.ma.masked_array([[1, 2]], mask=[[True, False]]), "values of the array are masked"),
+        (np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), "expected ints, bools, floats or texts"),
+        (np.array(["2020-01-01"], dtype="datetime64"), "expected ints, bools, floats or texts"),
+        ({1: torch.ones(1, 3)}, "a mapping of arguments by their names, got the name 1"),
+        ([{None: [1, 2]}], "got the name None"),
+        ([[10**400]], "inputs: expected ids"),
+    ],
+)
+def test_arrays_and_names_that_no_model_takes(given, words, explainer):
+    with pytest.raises((TypeError, ValueError), match=words):
+        explainer(given)
+
+
+def failing():
+    yield "a text"
+    raise KeyError("of the caller's own")
+
+
+class Failing:
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        raise RuntimeError("of the caller's own")
+
+
+@pytest.mark.parametrize(("given", "after"), [(failing(), 1), (Failing(), 0)])
+def test_containers_that_fail_are_named(given, after, explainer):
+    with pytest.raises(ValueError, match=f"inputs: reading them from a .* fails after {after}, with .*own"):
+        explainer(given)
+
+
 def test_an_iterator_without_an_end(monkeypatch, explainer):
     monkeypatch.setattr(rows, "MOST", 50)
     with pytest.raises(ValueError, match="more than 50 inputs"):

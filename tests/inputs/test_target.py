@@ -202,6 +202,25 @@ def test_embeddings_are_no_logits():
         explain(BertModel(BertConfig(**SIZES)), ids(5), **NODES)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda z: z * 1j, "model: expected logits .* got a tensor complex64"),
+        (lambda z: z.to_sparse(), "model: expected logits .* got a sparse tensor"),
+        (lambda z: torch.nested.nested_tensor(list(z)), "model: expected logits .* got a nested tensor"),
+        (lambda z: z > 0, r"model: needs logits \[B,C\], got a tensor bool"),
+        (lambda z: z.argmax(1), r"model: needs logits \[B,C\], got a tensor int64"),
+        (lambda z: z[:, :0], "model: needs logits"),
+        (lambda z: z[1:], "model: (expected|needs) logits"),
+        (lambda z: z.tolist(), "model: needs logits"),
+        (lambda z: {"logits": "a"}, "model: needs logits"),
+    ],
+)
+def test_answers_that_are_no_logits_are_named(change, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        explain(wrapping(change), {"input_ids": ids(5, 5)["input_ids"]}, **OWN)
+
+
 def test_probabilities_are_not_made_twice():
     call = {"input_ids": ids(5, 5)["input_ids"]}
     plain, own = wrapping(lambda z: z), wrapping(lambda z: z.softmax(1))

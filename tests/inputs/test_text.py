@@ -509,3 +509,13 @@ def test_texts_are_padded_where_the_model_reads_them_as_alone():
         n = alone.scores.shape[1]
         torch.testing.assert_close(together.scores[0, :n], alone.scores[0], rtol=1e-4, atol=1e-5)
     assert made.padding_side == "left"
+
+
+def failing(*texts, **options):
+    raise KeyError("of the tokenizer's own")
+
+
+@pytest.mark.parametrize(("tokenizer", "words"), [(failing, "KeyError"), (len, "TypeError"), (object(), "tokenizer")])
+def test_a_tokenizer_that_fails_is_named(tokenizer, words):
+    with pytest.raises((TypeError, ValueError), match=rf"(processor: .* cannot make ids|inputs: text needs).*{words}"):
+        explain(tiny("bert"), "a text", tokenizer, method=QUICK)

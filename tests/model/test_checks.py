@@ -21,8 +21,10 @@ def whole_numbers():
         (nn.ReLU(), ValueError, "no parameters"),
         (nn.Linear(2, 2, device="meta"), ValueError, "meta device"),
         (whole_numbers(), ValueError, "quantised"),
+        (nn.Linear(2, 2, dtype=torch.complex64), ValueError, "model: its weights are torch.complex64"),
+        (torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), ValueError, "model: it is compiled by TorchScript"),
     ],
-    ids=["no module", "no weights", "no values", "quantised"],
+    ids=["no module", "no weights", "no values", "quantised", "complex", "traced"],
 )
 def test_what_is_no_model(model, error, words):
     with pytest.raises(error, match=words):

@@ -61,3 +61,10 @@ def test_tensors_go_where_the_model_is():
     assert probes(pixels(1))[0].on(there).is_meta
     assert all(v.is_meta for v in probes(ids(5))[0].on(there).values())
     assert probes("text")[0].on(there) == "text"
+
+
+def test_lists_in_lists_without_an_end():
+    loop = []
+    loop.append(loop)
+    with pytest.raises(TypeError, match="probes: expected lists of inputs, got lists nested more than 8 deep"):
+        probes(loop)

@@ -87,10 +87,8 @@ class NativeEngine:
         self.dtype = own if dtype is None else dtype
         wider = torch.promote_types(own, self.dtype)
         self.tap = InstrumentedModel(model, encoder, None if wider == own else wider, hooks=hooks)
-        if encoder.read is None:
-            raise ValueError(f'the family "{encoder.family}" knows where its blocks are, not their weights')
         self._workspace = Workspace() if workspace is None or wider != own else workspace
-        self._distinct = self._workspace.blocks(map(encoder.read, self.tap.blocks), self.dtype, model)
+        self._distinct = self._workspace.blocks(map(encoder.block, self.tap.blocks), self.dtype, model)
         self.backend = backend
         self.row_bytes = 0
         self._known = {} if known is None else known

@@ -16,6 +16,7 @@ from functools import cache
 
 from torch import nn
 
+from ..._utils.arguments import function, kind, text
 from ..._utils.entry_points import load_entry_points
 from ..block_search import list_names
 from ..encoder import Encoder, Modality, children, name_of
@@ -38,6 +39,11 @@ class Family:
     name: str
     encoder: Reader
     refusal: Callable[[nn.Module], str | None] = lambda module: None
+
+    def __post_init__(self) -> None:
+        text("name", self.name, "the name of the family")
+        function("encoder", self.encoder, 2, "a function of a module and its dotted name")
+        function("refusal", self.refusal, 1, "a function of a module")
 
 
 _registered: dict[str, Family] = {}
@@ -92,11 +98,26 @@ def find(model: nn.Module) -> Encoder | None:
         for family in families:
             found = family.encoder(module, prefix)
             if found is not None:
-                return with_embedding(found, model)
+                return _of_family(found, model, family)
             refusal = family.refusal(module)
+            if refusal is not None and not isinstance(refusal, str):
+                raise TypeError(
+                    f'refusal: that of the family "{family.name}" must return a text or None, got {kind(refusal)}'
+                )
             if refusal:
                 raise ValueError(f"model: {refusal}")
     return None
+
+
+def _of_family(found: Encoder, model: nn.Module, family: Family) -> Encoder:
+    """The encoder that a family found, checked where the family is not of the package."""
+    if family is _shipped().get(family.name):
+        return with_embedding(found, model)
+    if not isinstance(found, Encoder):
+        raise TypeError(
+            f'encoder: that of the family "{family.name}" must return an Encoder or None, got {kind(found)}'
+        )
+    return given(model, found)
 
 
 def with_embedding(encoder: Encoder, model: nn.Module) -> Encoder:
@@ -117,6 +138,12 @@ def given(model: nn.Module, encoder: Encoder) -> Encoder:
         raise TypeError(f"encoder: expected an Encoder, got {type(encoder).__name__}")
     modules = dict(model.named_modules())
     unknown = [name for name in encoder.blocks if name not in modules]
+    for part, name in (("embedding", encoder.embedding), ("stem", encoder.stem)):
+        if name is not None and (not name or name not in modules):
+            raise ValueError(
+                f"encoder: its {part} {name!r} is no module of {type(model).__name__}; name it as "
+                "model.named_modules() does"
+            )
     if unknown or not encoder.blocks:
         raise ValueError(
             f"encoder: its blocks {unknown or '()'} are not modules of {type(model).__name__}; name them as "

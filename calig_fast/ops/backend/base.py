@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..._utils.arguments import function, integer, text
+
+MOST = 2**31  # of a priority, either way
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -25,3 +29,11 @@ class Backend:
     available: Callable[[], str | None]
     module: Callable[[str], str | None] | None = None
     chosen: Callable[[], bool] = lambda: True
+
+    def __post_init__(self) -> None:
+        text("name", self.name, "the name of the backend")
+        object.__setattr__(self, "priority", integer("priority", self.priority, -MOST, MOST))
+        function("available", self.available, 0, "a function without arguments")
+        function("chosen", self.chosen, 0, "a function without arguments")
+        if self.module is not None:
+            function("module", self.module, 1, "None or a function of the package of an operation")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from calig_fast import Explainer, Fusion, Method, compare, explain
+from calig_fast import Explainer, Fusion, Method, explain
 from calig_fast.methods.registry import register_method
 from calig_fast.monitor import Monitor, Probe
 from helpers.fuzz_values import Values, fails, plain
@@ -237,117 +237,6 @@ EXPLAIN = [
     Surface("register_method", register_method, {"method": {"own": lambda: OWN_METHOD}}, always=("method",)),
 ]
 
-
-def _of(method: str, attribution: Any, **arguments: Any) -> Any:
-    return getattr(attribution, method)(**arguments)
-
-
-INDEX = plain(0, 1, -1, [0], [1, 0], [True, False], slice(0, 1), slice(None), range(2))
-NEAR_INDEX = plain(
-    2, -3, 0.0, [2], [True], [], "0", None, (0, 1), [0.0], [[0]], slice(5, 9), slice(None, None, -1), ...
-)
-PLOT: Pools = {"index": plain(0, 1, -1), "percentile": plain(99.0, 50, 100), "opacity": plain(0.8, 0, 1)}
-NEAR_PLOT: Pools = {"index": plain(2, -3, 0.0, "0", None), "percentile": plain(0, 101, "99"), "opacity": plain(2, -1)}
-
-
-def _result(method: str, weight: int, always: tuple[str, ...] = (), **good: Values) -> Surface:
-    near = {**NEAR_PLOT, "layer": plain(2, -3, 0.0, "0"), "path": plain("no/where/x.html", ".")}
-    pools = {"attribution": EXPLANATIONS, **good}
-    call = functools.partial(_of, method)
-    return Surface(f"a.{method}", call, pools, near, ("attribution", *always), weight, fixed=("attribution",))
-
-
-USES: dict[str, Callable[[Any], Any]] = {
-    "tensor[a]": lambda a: torch.arange(3)[a],
-    "array[a]": lambda a: np.arange(3)[a],
-    "list[a]": lambda a: [1, 2][a],
-    "asarray": np.asarray,
-    "array of": lambda a: np.array([a, a]),
-    "as_tensor": torch.as_tensor,
-    "tensor of": lambda a: torch.tensor([a]),
-    "len": len,
-    "list": list,
-    "float": float,
-    "bool": bool,
-    "in": lambda a: 0 in a,
-    "tensor in": lambda a: torch.zeros(1) in a,
-    "==": lambda a: a == torch.zeros(2),
-    "tensor ==": lambda a: torch.zeros(2) == a,
-    "+": lambda a: torch.zeros(2) + a,
-    "array +": lambda a: np.zeros(2) + a,
-    "set": lambda a: torch.zeros(2).index_put((a,), torch.zeros(1)),
-    "setitem": lambda a: np.zeros(2).__setitem__(a, 1),
-    "stack": lambda a: torch.stack(a),
-    "reversed": lambda a: list(reversed(a)),
-    "unpack": lambda a: [*a],
-    "hash": hash,
-    "repr": lambda a: len(repr(a)),
-    "key": lambda a: {}[a],
-}
-
-
-def _used(attribution: Any, use: str) -> Any:
-    return USES[use](attribution)
-
-
-def _compared(attributions: Any, names: Any = None) -> Any:
-    return compare(attributions, names)
-
-
-def _compared_plot(**arguments: Any) -> Any:
-    return compare([found("text"), found("text")]).plot(**arguments)
-
-
-ROWS: Values = {
-    "two": lambda: [found("text"), found("text")],
-    "dict": lambda: {"a": found("image"), "b": found("image")},
-}
-RESULTS = [
-    Surface(
-        "a[index]",
-        lambda attribution, index: attribution[index],
-        {"attribution": EXPLANATIONS, "index": INDEX},
-        {"index": NEAR_INDEX},
-        ("attribution", "index"),
-        25,
-        fixed=("attribution",),
-    ),
-    Surface(
-        "use of a",
-        _used,
-        {"attribution": EXPLANATIONS, "use": plain(*USES)},
-        {"attribution": {"compare": lambda: compare([found("text")])}, "use": plain(*USES)},
-        ("attribution", "use"),
-        10,
-        natural=True,
-        fixed=("attribution", "use"),
-    ),
-    _result("word_scores", 6, index=PLOT["index"], layer=plain(None, 0, 1)),
-    _result("patch_scores", 4, index=PLOT["index"], layer=plain(None, 0, 1)),
-    _result("label", 3, index=PLOT["index"]),
-    _result("statement", 3, index=PLOT["index"]),
-    _result("block", 2, ("layer",), layer=plain(0, 1)),
-    _result("to", 2, ("device",), device={**plain("cpu"), "device": lambda: torch.device("cpu")}),
-    _result("to_html", 2, path=plain(None, "page.html")),
-    _result("plot", 2, **PLOT),
-    _result("plot_layers", 2, index=PLOT["index"], percentile=PLOT["percentile"]),
-    Surface(
-        "compare",
-        _compared,
-        {"attributions": ROWS, "names": plain(None, ["a", "b"])},
-        {
-            "attributions": {
-                "one": found,
-                "mixed": lambda: [found("text"), found("image")],
-                "single": lambda: [found("single")],
-            },
-            "names": plain("ab", ["a"], [1, 2], ["a", "a"], {"a": 1, "b": 2}),
-        },
-        ("attributions",),
-        6,
-    ),
-    Surface("compare(...).plot", _compared_plot, PLOT, NEAR_PLOT, weight=1),
-]
 
 PROBES: Values = {
     "ids": lambda: ids(6, 4),

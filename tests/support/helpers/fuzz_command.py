@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
+from calig_fast._utils.arguments import shown
 from helpers.fuzz_calls import SIZES, Surface, image_model
+from helpers.fuzz_objects import Raising
 from helpers.fuzz_values import Values, plain
 from helpers.real_models import minilm_tokenizer, seeded
 from helpers.typed import run
@@ -51,7 +53,10 @@ STRANGE_FILES: Values = {**plain(*FILES, "broken.png", "nowhere.txt", ".", "text
 
 def typed(command: str, kind: str = "texts", **options: str) -> None:
     """Type a command in the folder of files; raise what its one line of error should not be."""
-    options = {name: str(value) for name, value in options.items()}
+    options = {
+        name: shown(value) if isinstance(value, Raising | list | dict) else str(value)
+        for name, value in options.items()
+    }
     words: list[Any] = [command, "--model", options.pop("model", kind)]
     given = {"text": "A dull film"} if kind == "texts" else {"image": "noise.png"}
     inputs = {"text", "file", "lines", "image", "pair"}

@@ -169,8 +169,6 @@ OTHERS: Values = {
     "print": lambda: print,
 }
 
-ANY: Values = {**NUMBERS, **WRITTEN, **HOLDERS, **OTHERS}
-
 
 def plain(*values: Any) -> Values:
     """Values that no call changes, by what they look like."""

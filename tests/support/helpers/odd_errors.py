@@ -1,0 +1,49 @@
+"""Errors of models, inputs and extensions of rare kinds."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from calig_fast import Encoder, Method, explain
+from helpers.tiny_models import Linear, ids, tiny
+
+X = ids(7)
+
+
+def fails(*texts, **options):
+    raise KeyError("of the tokenizer's own")
+
+
+def of_method(read):
+    return lambda: explain(tiny("bert"), X, method=Method("own", "none", None, read))
+
+
+def of_encoder(**parts):
+    blocks = ("blocks.0", "blocks.1")
+    return lambda: explain(
+        Linear(), X["input_ids"], engine="native", encoder=Encoder("own", "text", blocks, **parts), **OWN_BLOCKS
+    )
+
+
+class Complex(Linear):
+    """A model of complex logits."""
+
+    def forward(self, input_ids):
+        return super().forward(input_ids) * 1j
+
+
+OWN_BLOCKS = {"method": "layer_ig", "baselines": 0}
+ODD_CASES = [
+    (ValueError, lambda: explain(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), X)),
+    (ValueError, lambda: explain(nn.Linear(2, 2, dtype=torch.complex64), X)),
+    (TypeError, lambda: explain(Complex(), X["input_ids"], layers="blocks", **OWN_BLOCKS)),
+    (TypeError, lambda: explain(tiny("bert"), np.array(["2020-01-01"], dtype="datetime64"))),
+    (ValueError, lambda: explain(tiny("bert"), np.ma.masked_array([[5, 6]], mask=[[True, False]]))),
+    (TypeError, lambda: explain(tiny("bert"), {1: X["input_ids"]})),
+    (ValueError, lambda: explain(tiny("bert"), (1 // 0 for _ in range(2)))),
+    (ValueError, lambda: explain(tiny("bert"), "two words", fails)),
+    (TypeError, of_encoder(read=lambda module: module)),
+    (ValueError, of_encoder(stem="nowhere")),
+    (TypeError, of_method(lambda signals: None)),
+    (ValueError, of_method(lambda signals: (signals.product, signals.product))),
+]
