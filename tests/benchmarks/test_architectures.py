@@ -14,7 +14,6 @@ from calig_fast import Attribution, Explainer
 from calig_fast.bench import machine
 
 RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "architectures.json"
-# their gradients jump along the paths, of which the error estimate of one layer each sees too little
 LLAMA = CASES["text/llama"]
 
 
