@@ -17,7 +17,7 @@ Seen = list[tuple[str, tuple[int, ...]]]  # the children called, each with the s
 
 
 def longest(model: nn.Module, call: Call, low: Call) -> tuple[str, ...]:
-    """What to name as `layers`: a list of blocks, or some of a list; nothing where no two blocks follow each other.
+    """The names for `layers`: a list of blocks, or some of a list; nothing where no two blocks follow each other.
 
     The blocks take and give hidden states of one shape. Lists whose inputs all carry the whole change from the baseline
     to the input go before the others, then the one with most calls, then the outermost.

@@ -23,7 +23,7 @@ Change = Callable[[int, Tensor], Tensor]  # number of the call and its hidden st
 
 @dataclass(frozen=True)
 class Layer:
-    """What holds at one block's input.
+    """The truth at one block's input.
 
     Args:
         block: dotted name of the block.

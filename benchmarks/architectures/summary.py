@@ -53,6 +53,6 @@ ASKED = {
 
 
 def same_blocks(record: Mapping[str, Any]) -> bool:
-    """Whether the blocks that the package chose are the measure's."""
+    """Return True if the blocks that the package chose are the measure's."""
     chosen, right = record["auto"]["blocks"], record.get("blocks") or []
     return chosen == right or (len(right) == 1 and all(name.rpartition(".")[0] == right[0] for name in chosen))

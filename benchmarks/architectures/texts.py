@@ -123,7 +123,7 @@ def merged(sizes: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
 
 
 def maker(kind: str, names: str, small: dict[str, Any], others: dict[str, Any]) -> Callable[[], nn.Module]:
-    """What makes the small model of one kind of config."""
+    """The maker of the small model of one kind of config."""
 
     def make() -> nn.Module:
         sort = CONFIG_MAPPING[kind]

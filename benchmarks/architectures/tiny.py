@@ -1,4 +1,4 @@
-"""What the measure explains: a small model with seeded weights, an input and a baseline."""
+"""The objects of the measure: a small model with seeded weights, an input and a baseline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an explanation is worth beside plain hooks."""
+"""The verdict on an explanation, beside plain hooks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Verdict:
 
 @dataclass
 class Memory:
-    """What is kept between the explanations of one model.
+    """Values kept between the explanations of one model.
 
     Args:
         explained: is called when an explanation is there and its check begins.
@@ -176,7 +176,7 @@ def readings(product: Tensor) -> list[Tensor]:
 
 
 def _place(error: Exception) -> str:
-    """Where an exception was raised, its last three frames."""
+    """The last three frames of an exception."""
     frames, trace = [], error.__traceback__
     while trace is not None:
         frames.append(f"{'/'.join(Path(trace.tb_frame.f_code.co_filename).parts[-2:])}:{trace.tb_lineno}")

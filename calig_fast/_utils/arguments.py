@@ -149,7 +149,7 @@ def scalar(value: Any) -> Any:
 
 
 def is_meta(value: Any) -> bool:
-    """Whether it is a tensor that holds no values."""
+    """Return True for a tensor that holds no values."""
     return isinstance(value, Tensor) and value.device.type == "meta"
 
 
@@ -224,7 +224,7 @@ def positive(name: str, value: Any) -> float:
 
 
 def takes(function: Any, count: int) -> bool:
-    """Whether a function can be called with so many positional arguments; True where that cannot be known."""
+    """Return True if a function takes so many positional arguments, or where that cannot be known."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some built-in functions have none that can be read

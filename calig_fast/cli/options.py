@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 
 class TwoTexts(NamedTuple):
-    """What follows --pair."""
+    """The two texts after --pair."""
 
     first: str
     second: str

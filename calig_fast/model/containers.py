@@ -41,7 +41,7 @@ def tensors_in(value: Any) -> list[Tensor]:
 
 
 def parts(name: str, value: Any) -> list[tuple[str, Any]]:
-    """What a mapping, a dataclass or a namespace holds, by its own names; any other value under the name given."""
+    """The values of a mapping, a dataclass or a namespace by their own names; any other value under the name given."""
     if isinstance(value, Mapping):
         return [(str(key), part) for key, part in value.items()]
     names = None if isinstance(value, Tensor) else _names(value)

@@ -38,7 +38,7 @@ class IdFlow:
         return isinstance(value, Tensor) and id(value) in self._others
 
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What a function of torch returns, with the others in the place of the ids where it makes numbers."""
+        """The result of a function of torch, with the others in the place of the ids where it makes numbers."""
         followed = [v for v in tree_leaves((args, kwargs)) if self.follows(v)]
         name = getattr(func, "__name__", "")
         if not followed or name in _PLACES:

@@ -1,4 +1,4 @@
-"""Whether token ids reach a model's output by another way than a lookup of their embeddings."""
+"""Ways by which token ids reach a model's output past the lookups of their embeddings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .word_lookup import Lookup, Replacement, integers_beside
 
 @dataclass
 class WordReach:
-    """What was found of each kind of call.
+    """The findings for each kind of call.
 
     Args:
         known: by kind, True where the ids reach the output past their lookups.

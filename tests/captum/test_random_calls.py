@@ -16,7 +16,7 @@ HUGE = {"2**31", "2**63", "10**400", "1000000000", "range(10**8)"}  # Captum run
 
 
 def found(module, drawn):
-    """What a class of the module answers, or its error."""
+    """The answer of a class of the module, or its error."""
     torch.manual_seed(0)
     try:
         with alarm(20), warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What `forward` gets: arguments of any name, plain values in every pass, and one clear error for each misfit."""
+"""The call of `forward`: arguments of any name, plain values in every pass, and one clear error for each misfit."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is called a model: pipelines and cross-encoders bring their model and tokenizer along."""
+"""Objects in the place of a model: pipelines and cross-encoders bring their model and tokenizer along."""
 
 import pytest
 import torch

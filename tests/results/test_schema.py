@@ -1,4 +1,4 @@
-"""What a file may hold: every field, of its dtype, shape and type."""
+"""The contents of a file: every field, of its dtype, shape and type."""
 
 import copy
 from dataclasses import fields, replace
@@ -104,7 +104,7 @@ OTHERS = (None, True, 3, -1, 1.5, "x", [], {}, [None], [[1]], {"a": 1}, [{}])
 
 @pytest.mark.parametrize("pictures", [False, True])
 def test_every_value_of_another_type_is_refused_or_can_be_shown(pictures):
-    """Where null is a value, or one integer is as good as another, the file may be read."""
+    """A file may be read if null is a value there, or one integer is as good as another."""
     tensors, record = parts(**({"texts": None, "grid": Grid(1, 2, 2)} if pictures else {}))
     schema.check(tensors, record)
     refused = 0

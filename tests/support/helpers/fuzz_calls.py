@@ -1,4 +1,4 @@
-"""What is called at random: every public function with good values of its arguments, and values that nearly are."""
+"""Calls at random: every public function with good values of its arguments, and values that nearly are."""
 
 import functools
 from collections.abc import Callable

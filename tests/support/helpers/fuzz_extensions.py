@@ -20,7 +20,7 @@ from helpers.tiny_models import ids, pixels
 
 @contextmanager
 def _forgotten(known: dict[str, Any]) -> Iterator[None]:
-    """What is registered inside is not known outside."""
+    """Registrations made inside are not known outside."""
     before = dict(known)
     try:
         yield

@@ -119,7 +119,7 @@ def draw(seed: int, number: int, surfaces: Sequence[Surface] = SURFACES) -> Draw
 
 
 def judged(drawn: Drawn) -> tuple[str, str]:
-    """What is wrong with a call, "" where nothing is, and the error."""
+    """The fault of a call, "" where there is none, and the error."""
     names = {*drawn.surface.good, *SYNONYMS, drawn.surface.name.removeprefix("a.")}
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -187,7 +187,7 @@ class State:
         self.world = self._world()
 
     def changes(self) -> str:
-        """What is other than it was, "" where nothing is."""
+        """The part that is other than it was, "" where there is none."""
         for name, model in self.models.items():
             now = model.state_dict()
             if any(not torch.equal(value, now[key]) for key, value in self.before[name].items()):

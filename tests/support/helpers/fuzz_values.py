@@ -15,7 +15,7 @@ Values = dict[str, Callable[[], Any]]
 
 
 class OwnError(Exception):
-    """What a function of the caller's raises: it must come through as it is."""
+    """The error that a function of the caller's raises: it must come through as it is."""
 
 
 def fails(*args: Any, **options: Any) -> Any:
