@@ -79,11 +79,12 @@ def token_axes(state: Tensor, rows: int, changed: Tensor | None, block: nn.Modul
         return TokenAxes((0, 2, 1), (state.shape[2],))
     if state.dim() == 4:
         candidates = [c for c in candidates if c.order[-1] == _width_axis(state, block)]
-    if len(candidates) > 1 and changed is not None:
+    if changed is not None:
         fitting = [c for c in candidates if _pattern(c.read(state.detach()), changed)]
         if len(fitting) > 1:
             raise AmbiguousAxesError(f"layers: the axes of a hidden state {list(state.shape)} may be read either way")
-        candidates = fitting or candidates
+        usual = [TokenAxes((0, 1, 2), (state.shape[1],))] if state.dim() == 3 and state.shape[0] == rows else []
+        candidates = fitting or usual or candidates
     if candidates:
         return candidates[0]
     raise ValueError(

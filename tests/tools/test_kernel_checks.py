@@ -14,6 +14,7 @@ import torch
 from helpers.tiny_models import inputs, tiny
 
 from calig_fast import explain
+from calig_fast.inputs import image_layout
 from calig_fast.methods import score_error
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -119,6 +120,8 @@ def test_a_product_is_tallied() -> None:
 def test_skipped_products_change_no_count(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     call, found = inputs(kind, 1), []
     monkeypatch.setattr(score_error, "NEGLIGIBLE", -1.0)  # without products nothing adds up, which costs more calls
+    # where patches lie is told by how they move, and without products nothing does
+    monkeypatch.setattr(image_layout, "_patches_alone_move", lambda hidden, found: True)
     for skip in (False, False, True):  # the first looks at the model
         with tally.Tally(skip) as counted, tally.as_on_a_gpu():
             explain(tiny(kind), call, target=0, engine="native", quadrature="gausslegendre", n_steps=3)
