@@ -70,7 +70,7 @@ def test_the_score_error_of_one_token_is_that_of_the_mean():
     s = one_token(2.0, 3.0, -1.0)
     coarse = s.relevance + torch.tensor([0.1, -0.3, 0.2])[None, :, None]
     ones = torch.ones(1, LAYERS, dtype=torch.float64)
-    found = score_errors(calig(Fusion()), s, LayerErrors(coarse, ones, ones, torch.zeros_like(ones)))
+    found = score_errors(calig(Fusion()), s, LayerErrors(coarse, 2 * ones, ones, torch.zeros_like(ones), ones))
     torch.testing.assert_close(found, torch.tensor([[0.1, 0.3, 0.2]]).double() / 4, check_dtype=False)
 
 
