@@ -288,6 +288,7 @@ def test_half_precision_comes_back_in_the_dtype_that_captum_gives(dtype):
         ({"inputs": torch.ones(2, 3).to(torch.uint16)}, "inputs: expected floats"),
         ({"baselines": torch.eye(3).to_sparse()}, "baselines: expected .* got a sparse tensor"),
         ({"additional_forward_args": torch.nested.nested_tensor([torch.ones(3)])}, "additional_forward_args: expected"),
+        ({"additional_forward_args": torch.eye(3).to_sparse_csr()}, "additional_forward_args: expected"),
         ({"target": torch.ones(2, 2).to_sparse_csr()}, "target: expected ints in a dense tensor"),
     ],
 )
