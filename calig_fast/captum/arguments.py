@@ -109,7 +109,7 @@ def as_arguments(additional: Any) -> tuple[Any, ...]:
     rowed = (torch.strided, torch.sparse_coo)  # the layouts that can be joined row by row
     if any(isinstance(one, Tensor) and (one.is_nested or one.layout not in rowed) for one in found):
         raise TypeError(
-            "additional_forward_args: expected tensors with a row an input, got a nested or a compressed sparse one; pad "
+            "additional_forward_args: expected tensors with a row an input, got a nested or compressed sparse one; pad "
             "it, or make it dense"
         )
     return found
