@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..model.call import Call, has_rows, rows_of
+from ..model.call import Call, called, has_rows, rows_of
 from ..model.checks import compute_dtype
 from ..model.clone import share_weights
 from ..model.encoder import Encoder
@@ -82,7 +82,7 @@ def _hidden(twin: nn.Module, call: Call, name: str, pixels: Tensor) -> Tensor | 
     rows = {k: v.expand(count, *v.shape[1:]) if has_rows(v) else v for k, v in call.items()} | {name: pixels}
     try:
         with torch.no_grad():
-            twin(rows[""]) if "" in rows else twin(**rows)
+            called(twin, rows)
     except _ReachedError as reached:
         hidden = reached.hidden
         return hidden if hidden is not None and hidden.dim() == 3 and len(hidden) == count else None

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from .block_state import state_given, state_in
-from .call import Call, row_count
+from .call import Call, called, row_count
 from .clone import share_weights
 from .dataflow import bypassed_layers
 from .encoder import Encoder, name_of
@@ -155,10 +155,7 @@ def _watch(model: nn.Module, lists: list[_List], call: Call, tokens: int | None)
         if id(module) in of_child:
             module.forward = functools.partial(note, id(module), module.forward)
     with torch.no_grad():
-        if "" in call:
-            model(call[""])
-        else:
-            model(**call)
+        called(model, call)
 
 
 def _fits(shape: torch.Size, rows: int, tokens: int | None) -> bool:

@@ -32,7 +32,7 @@ def picked_rows(value: Any, rows: int, axis: int, index: Tensor) -> Any:
     return mapped(pick, value)
 
 
-def called(
+def run_block(
     forward: Callable[..., Any], given: Tensor, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
     """A block's own forward with `hidden` in every argument that holds the hidden state it was given."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -14,6 +14,17 @@ Call = Mapping[str, Any]
 def has_rows(value: Any) -> bool:
     """Return True for a tensor with a row for each input; numbers, flags and scalars are options of the model."""
     return isinstance(value, Tensor) and value.dim() > 0
+
+
+def called(model: Callable[..., Any], call: Call) -> Any:
+    """The output of a model for a call; a sole unnamed input stands under ""."""
+    return model(call[""]) if "" in call else model(**call)
+
+
+def kind_of(call: Call) -> tuple[tuple[str, Any], ...]:
+    """The traits that calls computed alike have in common: their arguments, with the axes of tensors."""
+    traits = ((name, v.dim() if has_rows(v) else repr(v)) for name, v in call.items())
+    return tuple(sorted(traits, key=lambda trait: trait[0]))
 
 
 def row_count(call: Call) -> int:

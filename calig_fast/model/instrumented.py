@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from .attention_capture import Attention, Reader
-from .block_state import called, picked_rows, state_given, state_in
-from .call import Call, concatenated, row_count
+from .block_state import picked_rows, run_block, state_given, state_in
+from .call import Call, called, concatenated, row_count
 from .clone import share_weights
 from .containers import mapped
 from .encoder import Encoder
@@ -286,7 +286,7 @@ class InstrumentedModel:
         self._running, self._entered = True, []
         try:
             with nullcontext() if self._words is None else self._words.watching(replacement):
-                return self.model(call[""]) if "" in call else self.model(**call)
+                return called(self.model, call)
         finally:
             self._inject, self._running = None, False
 
@@ -327,7 +327,7 @@ class InstrumentedModel:
             self._entered.append((given, self._inject if record is None else record.hidden[index], axes))
         self._inside = True
         try:
-            out = called(forward, given, hidden, args, kwargs)
+            out = run_block(forward, given, hidden, args, kwargs)
         finally:
             self._inside = False
         return out if record is None else self._noted(record, index, number, out, axes)
@@ -337,7 +337,7 @@ class InstrumentedModel:
         given = state_given(forward, args, kwargs)
         for before, tokens, axes in self._entered:
             if tokens is not None and before.data_ptr() == given.data_ptr() and before.shape == given.shape:
-                return called(forward, given, axes.write(tokens), args, kwargs)
+                return run_block(forward, given, axes.write(tokens), args, kwargs)
         return forward(*args, **kwargs)
 
     def _skipped(self, index: int, hidden: Tensor) -> Any:

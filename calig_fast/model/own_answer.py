@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .call import Call, has_rows
+from .call import Call, called, has_rows, kind_of
 from .clone import share_weights, transparent, user_hooks
 
 
@@ -50,8 +50,7 @@ class OwnAnswers:
             ValueError: the model's own forward pass fails.
         """
         hooks = user_hooks(inner)
-        shapes = sorted((k, v.dim() if has_rows(v) else repr(v)) for k, v in call.items())
-        kind = (tuple(shapes), hooks, inner.training)
+        kind = (kind_of(call), hooks, inner.training)
         if kind in self.known:
             return self.known[kind], None
         outer = transparent(model)
@@ -67,7 +66,7 @@ def _answer(model: nn.Module, call: Call) -> Any:
     devices = sorted({v.device.index or 0 for v in call.values() if has_rows(v) and v.device.type == "cuda"})
     try:
         with torch.no_grad(), torch.random.fork_rng(devices):
-            return model(call[""]) if "" in call else model(**call)
+            return called(model, call)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .call import Call
+from .call import Call, called
 from .clone import share_weights
 from .id_flow import IdFlow
 
@@ -182,7 +182,7 @@ def find_embedding(model: nn.Module, call: Call, ids: Tensor) -> str | None:
         if isinstance(module, nn.Embedding):
             module.forward = functools.partial(note, name, module.forward)  # type: ignore[method-assign]
     with torch.no_grad():
-        twin(call[""]) if "" in call else twin(**call)
+        called(twin, call)
     return seen[0] if seen else None
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._utils.arguments import rare_kind
-from .call import Call, concatenated, has_rows
+from .call import Call, concatenated, kind_of
 from .instrumented import InstrumentedModel
 from .own_answer import output_tensors, same
 from .word_lookup import Lookup, Replacement, integers_beside
@@ -37,7 +37,7 @@ class WordReach:
             name: of the argument that carries the ids.
             keep: [B,T] bool, special tokens and padding, which stay.
         """
-        kind = tuple(sorted((k, v.dim() if has_rows(v) else repr(v)) for k, v in call.items()))
+        kind = kind_of(call)
         if kind not in self.known:
             ids = call[name]
             token = _ordinary(ids[~keep])

@@ -18,7 +18,7 @@ from ..inputs import source
 from ..inputs.baseline import IMAGE, TEXT, Lookup, reference, take
 from ..inputs.prepare import Inputs, read
 from ..model import checks, families
-from ..model.call import has_rows, rows_of
+from ..model.call import called, has_rows, rows_of
 from ..model.clone import share_weights, unwrap
 from ..model.encoder import Encoder
 from ..model.word_lookup import find_embedding
@@ -288,7 +288,7 @@ class Remover:
 
 def run(model: nn.Module, call: dict[str, Tensor]) -> Any:
     """Return the output of a model for its arguments; a sole unnamed argument has the name ""."""
-    return model(call[""]) if "" in call else model(**call)
+    return called(model, call)
 
 
 def _sizes(count: int, batch_size: int) -> list[int]:

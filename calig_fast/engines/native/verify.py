@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 from torch import Tensor
 
-from ...model.call import Call, has_rows
+from ...model.call import Call, kind_of
 from ...ops.packing import Packed
 
 Head = Callable[[Tensor, Tensor], Tensor]
@@ -22,8 +22,7 @@ class NotTheModelError(ValueError):
 def kind(call: Call, mask: Tensor | None) -> Hashable:
     """The traits that calls computed alike have in common: the arguments, their axes, whether anything is padded."""
     padded = mask is not None and not bool(mask.all())
-    traits = ((name, v.dim() if has_rows(v) else repr(v)) for name, v in call.items())
-    return (padded, *sorted(traits, key=lambda trait: trait[0]))
+    return (padded, *kind_of(call))
 
 
 def same_tokens(hidden: Tensor, mask: Tensor) -> None:
