@@ -7,23 +7,23 @@ from torch import Tensor, nn
 
 from ._utils.arguments import as_tensor
 from .engines.base import EndpointGradients, Endpoints
-from .inputs.baseline import Reference
+from .inputs.baseline import Baseline
 from .inputs.prepare import Inputs
 from .model.encoder import Encoder
 from .model.token_axes import aligned
 
 
-def changed_tokens(batch: Inputs, compared: Reference) -> Tensor:
+def changed_tokens(batch: Inputs, baseline: Baseline) -> Tensor:
     """[B,T] bool, tokens of the texts that their baselines change."""
-    return batch.mask & ~batch.special if compared.ids is None or batch.ids is None else compared.ids != batch.ids
+    return batch.mask & ~batch.special if baseline.ids is None or batch.ids is None else baseline.ids != batch.ids
 
 
-def with_added_tokens(batch: Inputs, compared: Reference | None, ends: Endpoints) -> Inputs:
+def with_added_tokens(batch: Inputs, baseline: Baseline | None, ends: Endpoints) -> Inputs:
     """The batch with the tokens that the model itself puts before or after the text, a learned prompt for instance."""
     added = ends.hidden[0].shape[1] - batch.mask.shape[1]
-    if batch.texts is None or added <= 0 or compared is None or ends.reference is None:
+    if batch.texts is None or added <= 0 or baseline is None or ends.baseline_hidden is None:
         return batch
-    before = aligned(changed_tokens(batch, compared), ends.hidden[0], ends.reference[0])
+    before = aligned(changed_tokens(batch, baseline), ends.hidden[0], ends.baseline_hidden[0])
     return batch if before is None else batch.with_added(before, added - before)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import Encoder
-from ..inputs.baseline import reference
+from ..inputs.baseline import make_baseline
 from ..inputs.prepare import Inputs
 from ..inputs.target import logits_of
 
@@ -78,7 +78,7 @@ def layer_relevance(
         before: the modules.
         steps: Gauss nodes, one number a module.
         x: the inputs [B,...].
-        low: the references.
+        low: the baselines.
         target: class of each.
         batch_size: internal_batch_size; None for all nodes of a layer in one batch.
         others: additional_forward_args.
@@ -131,12 +131,12 @@ def _ends(model: nn.Module, encoder: Encoder, one: Inputs) -> tuple[str, Tensor,
     """The endpoints of Captum's path: the argument's name, the input and its baseline."""
     if one.ids is None:
         key, x = one.pixels
-        told = reference(None, one).call
+        told = make_baseline(None, one).call
         if told is None:
-            raise ValueError("the reference is no input of the model")
+            raise ValueError("the baseline is no input of the model")
         return key, x, told[key]
     embedding = None if encoder.embedding is None else model.get_submodule(encoder.embedding)
-    words = reference(None, one).words
+    words = make_baseline(None, one).words
     if embedding is None or words is None:
         raise ValueError("the model has no word embedding to replace")
     with torch.no_grad():

@@ -48,7 +48,7 @@ Image = Annotated[list[Path] | None, typer.Option(help="An image file; may be gi
 Target = Annotated[
     str | None, typer.Option(help="Class to explain, by number or name, or all; the predicted one when left out.")
 ]
-Baselines = Annotated[str | None, typer.Option(help="Reference: pad, mask, unk, ... or blur, mean, black.")]
+Baselines = Annotated[str | None, typer.Option(help="Baseline: pad, mask, unk, ... or blur, mean, black.")]
 Device = Annotated[str | None, typer.Option(help="Where the model runs, as PyTorch says it: cpu, cuda, cuda:1.")]
 Html = Annotated[
     Path | None, typer.Option(help="Write a self-contained page here; - is standard output, and nothing else.")

@@ -1,4 +1,4 @@
-"""The interface of the engines: points on paths, and the endpoints of all paths."""
+"""The interface of the engines: a problem, its run, points on paths, and the endpoints of all paths."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from torch import Tensor
 from ..inputs.target import Target
 from ..model.attention_capture import MapKind
 from ..model.call import Call, concatenated
-from ..model.instrumented import InstrumentedModel, Record
+from ..model.instrumented import InstrumentedModel
 from ..model.word_lookup import Lookup, Replacement, integers_beside
+from ..quadrature.estimate import Floats, Ints
 
 Targets = Sequence[Target]
 Resolve = Callable[[Tensor | None], Targets]
@@ -33,6 +34,7 @@ class Problem:
         resolve: makes the explained scalars from the logits of the inputs alone.
         maps: attention maps wanted, None for none.
         mask: [B,T] bool, real tokens; None where all are real.
+        scalar: names the kind of F where it is one of ours, None for a function of the caller's.
     """
 
     call: Call
@@ -44,6 +46,7 @@ class Problem:
     resolve: Resolve
     maps: MapKind | None
     mask: Tensor | None
+    scalar: str | None = None
 
     def both(self) -> tuple[dict[str, Any], Replacement | None]:
         """The arguments of the inputs with those of their baselines after them, and the words to replace there."""
@@ -54,19 +57,26 @@ class Problem:
         return call, Replacement(call[self.ids], self.words, others, integers_beside(call, self.ids))
 
 
-@dataclass(frozen=True)
-class PathPoint:
-    """One point of one path: h'_l + a (h_l - h'_l) of one input.
+@dataclass(frozen=True, kw_only=True)
+class PathPoints:
+    """n points of paths: h'_l + a (h_l - h'_l) of some inputs.
 
     Args:
-        layer: l, the block that receives it.
-        row: the input.
-        node: a, from 0 to 1.
+        layer: l, the block that receives each, [n].
+        row: its input, [n].
+        node: a, from 0 to 1, [n] float64.
     """
 
-    layer: int
-    row: int
-    node: float
+    layer: Ints
+    row: Ints
+    node: Floats
+
+    def __len__(self) -> int:
+        return len(self.layer)
+
+    def take(self, which: Any) -> PathPoints:
+        """Some of them, in that order."""
+        return PathPoints(layer=self.layer[which], row=self.row[which], node=self.node[which])
 
 
 @dataclass(frozen=True)
@@ -101,21 +111,21 @@ class Endpoints:
 
     Args:
         hidden: h_l [B,T,D] at the input, l = 0..L-1.
-        reference: h'_l [B,T,D], or None where no baseline was propagated.
+        baseline_hidden: h'_l [B,T,D], or None where no baseline was propagated.
         logits: [B,C], or None.
         scalars: the explained scalars, K of them.
         slopes: the gradients of each.
+        order: which of the encoder's blocks is run, call by call.
         kinked: F has kinks in its hidden states (a ReLU, a maximum), so that its gradient jumps.
-        record: the pass itself, for an engine that enters the model again.
     """
 
     hidden: list[Tensor]
-    reference: list[Tensor] | None
+    baseline_hidden: list[Tensor] | None
     logits: Tensor | None
     scalars: Targets
     slopes: list[EndpointGradients]
+    order: tuple[int, ...]
     kinked: bool = False
-    record: Record | None = None
 
     @property
     def layers(self) -> int:
@@ -123,41 +133,49 @@ class Endpoints:
         return len(self.hidden)
 
 
+class Run(Protocol):
+    """One problem at work. It owns all that the problem needs; the engine may hold several at once.
+
+    Attributes:
+        endpoints: both ends of all paths.
+        row_bytes: bytes that the pass of the endpoints held for each of its rows.
+    """
+
+    @property
+    def endpoints(self) -> Endpoints: ...
+
+    @property
+    def row_bytes(self) -> int: ...
+
+    def integrand(self, points: PathPoints) -> tuple[Tensor, Tensor]:
+        """phi[t] = <dF_l/dh[t], (h_l - h'_l)[t]> at points of the straight paths into the blocks.
+
+        Returns:
+            phi [K,n,T] float64, zeros at padding, and F [K,n] float64.
+        """
+
+
 class Engine(Protocol):
-    """The computation of gradients: the autograd engine, or the native engine.
+    """The computation of gradients: the autograd engine, or the native engine. It keeps nothing of a problem.
 
     Attributes:
         name: "autograd" or "native".
         tap: the instrumented clone of the model, for its embeddings and its head.
         dtype: of the blocks.
         budget: bytes a batch of path points may hold.
-        row_bytes: bytes that the last pass held for each of its rows.
     """
 
     name: str
     tap: InstrumentedModel
     budget: int
-    row_bytes: int
 
     @property
     def dtype(self) -> torch.dtype: ...
 
-    def ends(self, problem: Problem) -> Endpoints:
-        """One pass of the inputs, and of their baselines with them, up and down."""
-
-    def phi(self, call: Call, ends: Endpoints, points: Sequence[PathPoint]) -> tuple[Tensor, Tensor]:
-        """phi[t] = <dF_l/dh[t], (h_l - h'_l)[t]> at points of the straight paths into the blocks.
-
-        Args:
-            call: the model's arguments, B rows.
-            ends: from `ends`.
-            points: which.
-
-        Returns:
-            phi [K,n,T] float64, zeros at padding, and F [K,n] float64, both on the CPU.
-        """
+    def start(self, problem: Problem) -> Run:
+        """One pass of the inputs, and of their baselines with them, up and down; the run evaluates path points."""
 
 
 def tokenwise_dot(slopes: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
-    """<slope, direction> of every token and layer, [L,B,T] float64 on the CPU."""
-    return torch.stack([(s.double() * d.double()).sum(-1).cpu() for s, d in zip(slopes, directions, strict=True)])
+    """<slope, direction> of every token and layer, [L,B,T] float64."""
+    return torch.stack([(s.double() * d.double()).sum(-1) for s, d in zip(slopes, directions, strict=True)])

@@ -1,4 +1,4 @@
-"""Layer relevance r_l of a batch: the selection of paths, their integration, and its error."""
+"""Layer relevance r_l of a batch: its paths, their integration, and its error."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..model.call import Call
-from ..quadrature.adaptive import AdaptiveIntegral, Estimate
-from ..quadrature.fixed import FixedIntegral
-from ..quadrature.warm_start import Start
-from .autograd import AutogradEngine
-from .base import EndpointGradients, Endpoints, Engine, PathPoint
+from ..quadrature.adaptive import AdaptiveIntegrals, Integrals, Paths, Start
+from ..quadrature.estimate import Bools, Floats, Ints, Judgement
+from ..quadrature.fixed import FixedIntegrals
+from .autograd_run import AutogradRun
+from .base import EndpointGradients, PathPoints, Run
 from .entry import ROUNDINGS
 
 DEFAULT_INTERVALS = 128
 DEFAULT_STEPS = 50
 WAVE = 8  # points of a path in embedding space at a time: the graph of their second derivatives is large
-AnyPath = AdaptiveIntegral | FixedIntegral
-Paths = dict[tuple[int, int, int], AnyPath]
 Weigh = Callable[[int, "Relevance"], "ScoreErrors"]
 
 
@@ -30,11 +28,11 @@ class ScoreErrors(NamedTuple):
 
     Args:
         each: [B,L], relative error of the scores that each layer's error makes.
-        too_much: maps errors [L] of one input to True if together they exceed the tolerance.
+        too_much: maps errors [B,L] to True [B] where together they exceed the tolerance.
     """
 
-    each: Tensor
-    too_much: Callable[[Tensor], Tensor]
+    each: Floats
+    too_much: Callable[[Floats], Bools]
 
 
 @dataclass(frozen=True)
@@ -52,89 +50,63 @@ class Rule:
     n_steps: int | None = None
     tolerance: float = 2e-2
 
-    def path(
-        self, gap: float, noise: float, start: Start, *, defer: bool = False, eps: float = 0.0, kinked: bool = False
-    ) -> AnyPath:
-        """A new path under this rule; with "auto" it begins at `start`, and with `defer` waits to be refined."""
-        if self.quadrature == "auto":
-            most = self.n_steps or DEFAULT_INTERVALS
-            return AdaptiveIntegral(
-                self.tolerance,
-                most,
-                gap,
-                noise,
-                first=start.intervals,
-                strength=start.strength,
-                defer=defer,
-                eps=eps,
-                kinked=kinked,
-            )
-        return FixedIntegral(self.quadrature, self.n_steps or DEFAULT_STEPS, self.tolerance, gap, noise)
+    def integrals(self, paths: Paths, starts: Sequence[Start], *, defer: bool = False) -> Integrals:
+        """Integrals under this rule; with "auto" they begin at `starts`, and with `defer` wait to be refined."""
+        if self.quadrature != "auto":
+            return FixedIntegrals(paths, self.quadrature, self.n_steps or DEFAULT_STEPS)
+        budget = self.n_steps or DEFAULT_INTERVALS
+        return AdaptiveIntegrals(paths, starts, tolerance=self.tolerance, budget=budget, defer=defer)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Relevance:
     """r_l of every chosen layer.
 
     Args:
-        estimates: [B][L] the paths' answers.
-        gap: [B,L] float64, F(x) - F(x').
-        carried: [B,L] float64, F(x) less what F is when block l receives h'_l; the gap, where nothing passes the block.
-        noise: rounding of a difference of two values of F.
+        r: [B,L,T] float64.
+        coarse: the coarser answers, [B,L,T] float64.
+        errors: of r_l, [B,L] each.
+        nodes: evaluations used, endpoints included, [B,L].
+        gap: [B,L], F(x) - F(x').
+        carried: [B,L], F(x) less what F is when block l receives h'_l; the gap, where nothing passes the block.
+        noise: [B,L], rounding of a difference of two values of F.
     """
 
-    estimates: list[list[Estimate]]
-    gap: Tensor
-    carried: Tensor
-    noise: float
+    r: Tensor
+    coarse: Tensor
+    errors: Judgement
+    nodes: Ints
+    gap: Floats
+    carried: Floats
+    noise: Floats
 
     @property
-    def bypass(self) -> Tensor:
-        """[B,L] float64, (gap - carried) / gap: the share of the change that reaches F past block l.
+    def bypass(self) -> Floats:
+        """[B,L], (gap - carried) / gap: the share of the change that reaches F past block l.
 
         0 where the difference is within rounding.
         """
-        missed = self.gap - self.carried
-        return torch.where(missed.abs() <= ROUNDINGS * self.noise, 0.0, missed / self.gap)
+        return self._of_gap(self.gap - self.carried)
 
-    def share(self, tokens: Tensor) -> Tensor:
-        """[B,L] float64, the share of the change that r_l has at some tokens [B,T] bool, 0 within rounding."""
-        there = (self.r * tokens[:, None]).sum(2)
-        return torch.where(there.abs() <= ROUNDINGS * self.noise, 0.0, there / self.gap)
+    def share(self, tokens: Tensor) -> Floats:
+        """[B,L], the share of the change that r_l has at some tokens [B,T] bool, 0 within rounding."""
+        there: Floats = (self.r * tokens.to(self.r.device)[:, None]).sum(2).cpu().numpy()
+        return self._of_gap(there)
 
-    @property
-    def r(self) -> Tensor:
-        """[B,L,T] float64."""
-        return torch.stack([torch.stack([e.r for e in row]) for row in self.estimates])
-
-    @property
-    def coarse(self) -> Tensor:
-        """[B,L,T] float64, the coarser answers."""
-        return torch.stack([torch.stack([e.coarse for e in row]) for row in self.estimates])
-
-    def column(self, name: str, dtype: torch.dtype) -> Tensor:
-        """One number of every estimate, [B,L]."""
-        return torch.tensor([[getattr(e, name) for e in row] for row in self.estimates], dtype=dtype)
+    def _of_gap(self, part: Floats) -> Floats:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(np.abs(part) <= ROUNDINGS * self.noise, 0.0, part / self.gap)
 
 
 def layer_paths(
-    engine: Engine,
-    call: Call,
-    ends: Endpoints,
-    layers: Sequence[int],
-    rule: Rule,
-    *,
-    starts: Sequence[Start],
-    weigh: Weigh | None = None,
-) -> tuple[list[Relevance], Paths]:
+    run: Run, layers: Sequence[int], rule: Rule, *, starts: Sequence[Start], weigh: Weigh | None = None
+) -> tuple[list[Relevance], Integrals]:
     """r_l by the straight path into each block; a zero hidden state is the baseline where none was propagated.
 
     A point is evaluated for all scalars at once: they share the forward pass.
 
     Args:
-        engine: the engine that evaluates the integrand.
-        call: the model's arguments.
-        ends: the endpoints.
+        run: evaluates the integrand.
         layers: blocks with an integral at their inputs.
         rule: how.
         starts: how each layer's paths begin.
@@ -142,144 +114,185 @@ def layer_paths(
             the number of the scalar and its relevance so far.
 
     Returns:
-        the relevance for each scalar, and the paths by (scalar, input, layer).
+        the relevance for each scalar, and the integrals, in the order [scalar, input, layer].
     """
-    batch = range(len(ends.slopes[0].value))
-    low, at_zero = _low_ends(engine, call, ends, layers)  # F where block l receives h'_l
+    ends, blocks = run.endpoints, np.array(layers, dtype=np.int64)
+    low, at_zero = _low_ends(run, blocks)  # F where block l receives h'_l
+    high = torch.stack([slopes.high[list(layers)] for slopes in ends.slopes])
+    values = _values(torch.stack([slopes.value for slopes in ends.slopes]))[:, :, None]
+    carried = values - at_zero.transpose(0, 2, 1)
+    gap = np.stack([_gap(slopes, c) for slopes, c in zip(ends.slopes, carried, strict=True)])
     eps = torch.finfo(ends.hidden[0].dtype).eps
-    paths: Paths = {}
-    values = torch.stack([slopes.value.cpu() for slopes in ends.slopes])[:, :, None]
-    carried = values - at_zero.transpose(1, 2)
-    gaps = torch.stack([_gap(slopes, c) for slopes, c in zip(ends.slopes, carried, strict=True)])
-    noises = []
-    for k, slopes in enumerate(ends.slopes):
-        noises.append(_noise(values[k], at_zero[k], ends.hidden[0].dtype))
-        for i, layer in enumerate(layers):
-            noise = _noise(values[k], at_zero[k, i], ends.hidden[0].dtype)
-            for b in batch:
-                gap = float(carried[k, b, i])
-                path = rule.path(gap, noise, starts[i], defer=weigh is not None, eps=eps, kinked=ends.kinked)
-                paths[k, b, layer] = path
-                path.add([0.0, 1.0], torch.stack([low[k, i, b], slopes.high[layer, b]]))
-    while True:
-        while wanted := {PathPoint(layer, b, a) for (_, b, layer), path in paths.items() for a in path.pending()}:
-            points = sorted(wanted, key=lambda p: (p.layer, p.row, p.node))
-            _hand_out(paths, points, engine.phi(call, ends, points)[0])
-        found = [
+    noise = eps * np.maximum(np.abs(values), np.abs(at_zero.transpose(0, 2, 1)))
+    paths = Paths(
+        ends=torch.stack([low, high]).transpose(2, 3).flatten(1, 3),
+        gap=carried.ravel(),
+        noise=noise.ravel(),
+        eps=eps,
+        kinked=ends.kinked,
+    )
+    per_layer = [*starts] * (len(paths.gap) // max(1, len(starts)))
+    integrals = rule.integrals(paths, per_layer, defer=weigh is not None)
+
+    def found() -> list[Relevance]:
+        now = integrals.estimates
+        shape = carried.shape
+        columns = {name: column.reshape(shape) for name, column in vars(now.errors).items()}
+        return [
             Relevance(
-                [[paths[k, b, layer].estimate for layer in layers] for b in batch], gaps[k], carried[k], noises[k]
+                r=r,
+                coarse=coarse,
+                errors=Judgement(**{name: column[k] for name, column in columns.items()}),
+                nodes=now.nodes.reshape(shape)[k],
+                gap=gap[k],
+                carried=carried[k],
+                noise=noise[k],
             )
-            for k in range(len(gaps))
+            for k, (r, coarse) in enumerate(zip(now.r.view(*shape, -1), now.coarse.view(*shape, -1), strict=True))
         ]
+
+    while True:
+        _evaluate(run, integrals, blocks, carried.shape)
         if weigh is None:
-            return found, paths
-        asked = [_refine(paths, k, layers, weigh(k, r), r, depth=ends.layers) for k, r in enumerate(found)]
-        if not any(asked):
-            return found, paths
+            return found(), integrals
+        cost = integrals.more.reshape(carried.shape) * (ends.layers - blocks - 0.5)
+        every = [_finer(k, weigh(k, r), r.errors.error, cost[k], integrals) for k, r in enumerate(found())]
+        if not any(every):
+            return found(), integrals
 
 
-def _refine(paths: Paths, k: int, layers: Sequence[int], harm: ScoreErrors, found: Relevance, *, depth: int) -> bool:
+def _evaluate(run: Run, integrals: Integrals, blocks: Ints, shape: tuple[int, ...]) -> None:
+    """Give the integrals all the values that they wait for, round by round."""
+    while wanted := integrals.pending():
+        scalar, row, layer = np.unravel_index(wanted.path, shape)
+        if shape[0] == 1:
+            points = PathPoints(layer=blocks[layer], row=row, node=wanted.node)
+            integrals.add(run.integrand(points)[0][0])
+            continue
+        # what one scalar asks for serves the others too
+        keys, back = np.unique(np.stack([blocks[layer], row, wanted.node]), axis=1, return_inverse=True)
+        points = PathPoints(layer=keys[0].astype(np.int64), row=keys[1].astype(np.int64), node=keys[2])
+        phi = run.integrand(points)[0]
+        integrals.add(phi[torch.from_numpy(scalar), torch.from_numpy(back.ravel())])
+
+
+def _finer(k: int, effect: ScoreErrors, errors: Floats, cost: Floats, integrals: Integrals) -> bool:
     """Request finer nodes where an input's scores are not accurate enough yet; return False if none are requested.
 
     Twice the intervals reduce a path's error e to about e^2 / 4; the 4 is for rough starts. They reduce its effect
     h on the scores to about e h / 4. Layers are refined in the order of the reduction per cost, until the tolerance is
     met. The cost of a gradient is the number of blocks that it passes.
+
+    Args:
+        k: the scalar.
+        effect: of the layers' errors on its scores.
+        errors: of its layers, [B,L].
+        cost: of refining each, [B,L].
+        integrals: of all scalars.
     """
-    asked = False
-    errors = found.column("error", torch.float64)
-    for b, row in enumerate(harm.each):
-        left, open_ = row.clone(), list(range(len(row)))
-        while open_ and bool(harm.too_much(left)):
-            gains = {i: float(left[i] ** 2) / (paths[k, b, layers[i]].more * (depth - layers[i] - 0.5)) for i in open_}
-            i = max(open_, key=gains.__getitem__)
-            open_.remove(i)
-            if paths[k, b, layers[i]].refine():
-                asked = True
-                left[i] *= errors[b, i].clamp_max(0.5) / 4
+    left, closed, asked = effect.each.copy(), np.zeros(effect.each.shape, dtype=bool), False
+    rows = np.arange(len(left))
+    while (active := effect.too_much(left) & ~closed.all(1)).any():
+        gains = np.where(closed, -np.inf, np.nan_to_num(left**2 / cost, nan=np.inf))
+        chosen = gains.argmax(1)
+        which = np.zeros_like(closed)
+        which[rows[active], chosen[active]] = True
+        closed |= which
+        every = np.zeros(len(integrals.more), dtype=bool)
+        every[k * which.size : (k + 1) * which.size] = which.ravel()
+        granted = integrals.refine(every)[k * which.size : (k + 1) * which.size].reshape(which.shape) & which
+        asked = asked or bool(granted.any())
+        left = np.where(granted, left * np.minimum(errors, 0.5) / 4, left)
     return asked
 
 
-def _low_ends(engine: Engine, call: Call, ends: Endpoints, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _low_ends(run: Run, layers: Ints) -> tuple[Tensor, Floats]:
     """phi at a = 0 of every layer [K,L,B,T], and F there [K,L,B]."""
-    first = ends.slopes[0]
-    batch, scalars = len(first.value), len(ends.slopes)
-    low = first.high.new_zeros(scalars, len(layers), *first.high.shape[1:])
-    values = torch.zeros(scalars, len(layers), batch, dtype=torch.float64)
-    entered = [layer for layer in layers if any(s.low is None or layer in s.bypassed for s in ends.slopes)]
-    for k, s in enumerate(ends.slopes):
+    slopes = run.endpoints.slopes
+    first = slopes[0]
+    batch = len(first.value)
+    low = first.high.new_zeros(len(slopes), len(layers), *first.high.shape[1:])
+    values = np.zeros((len(slopes), len(layers), batch))
+    entered = np.array([any(s.low is None or int(layer) in s.bypassed for s in slopes) for layer in layers], dtype=bool)
+    for k, s in enumerate(slopes):
         if s.low is not None and s.baseline_value is not None:
-            low[k], values[k] = s.low[list(layers)], s.baseline_value.cpu()
-    if entered:
-        points = [PathPoint(layer, b, 0.0) for layer in entered for b in range(batch)]
-        rows, at_zero = engine.phi(call, ends, points)
-        where = [list(layers).index(layer) for layer in entered]
-        low[:, where] = rows.view(scalars, len(entered), batch, -1)
-        values[:, where] = at_zero.view(scalars, len(entered), batch)
+            low[k], values[k] = s.low[layers.tolist()], _values(s.baseline_value)
+    if entered.any():
+        count = int(entered.sum())
+        points = PathPoints(
+            layer=np.repeat(layers[entered], batch), row=np.tile(np.arange(batch), count), node=np.zeros(count * batch)
+        )
+        rows, at_zero = run.integrand(points)
+        low[:, torch.from_numpy(entered)] = rows.view(len(slopes), count, batch, -1)
+        values[:, entered] = _values(at_zero).reshape(len(slopes), count, batch)
     return low, values
 
 
-def _gap(slopes: EndpointGradients, carried: Tensor) -> Tensor:
+def _values(scalars: Tensor) -> Floats:
+    """Values of F on the host."""
+    found: Floats = scalars.double().cpu().numpy()
+    return found
+
+
+def _gap(slopes: EndpointGradients, carried: Floats) -> Floats:
     """F(x) - F(x') [B,L] by two whole calls; where no baseline was propagated, what each layer carries."""
     if slopes.baseline_value is None:
         return carried
-    return (slopes.value - slopes.baseline_value).cpu()[:, None].expand_as(carried)
+    return np.broadcast_to(_values(slopes.value - slopes.baseline_value)[:, None], carried.shape)
 
 
-def _hand_out(paths: Paths, points: Sequence[PathPoint], rows: Tensor) -> None:
-    """Give each path the values at the points it waits for, all of them at once.
-
-    Args:
-        rows: [K,n,T].
-    """
-    where: dict[tuple[int, int], dict[float, int]] = {}
-    for i, point in enumerate(points):
-        where.setdefault((point.row, point.layer), {})[point.node] = i
-    for (k, b, layer), path in paths.items():
-        if wanted := path.pending():
-            path.add(wanted, rows[k, [where[b, layer][a] for a in wanted]])
-
-
-def input_paths(
-    oracle: AutogradEngine, call: Call, ends: Endpoints, layers: Sequence[int], rule: Rule
-) -> list[Relevance]:
+def input_paths(run: AutogradRun, layers: Sequence[int], rule: Rule) -> list[Relevance]:
     """Layer conductance: the path runs in embedding space, and every layer is integrated along its image."""
-    if ends.reference is None:
+    ends = run.endpoints
+    if ends.baseline_hidden is None:
         raise ValueError(
             'baselines: "conductance" integrates along one path in input space, and a zero hidden state at each layer '
             'is no such path; use baselines="pad" or another reference input'
         )
-    eps = torch.finfo(ends.hidden[0].dtype).eps
-    out = []
-    for k, (scalar, slopes) in enumerate(zip(ends.scalars, ends.slopes, strict=True)):
-        low_value = slopes.baseline_value
-        if low_value is None:
-            raise RuntimeError("a propagated baseline without its scalar")
-        known: dict[tuple[int, float], Tensor] = {}
-        gap = (slopes.value - low_value).cpu()
-        noise = _noise(slopes.value, low_value, ends.hidden[0].dtype)
-        carried = gap
-        if 0 in slopes.bypassed:
-            points = [PathPoint(0, b, 0.0) for b in range(len(gap))]
-            carried = slopes.value.cpu() - oracle.phi(call, ends, points)[1][k]
-        paths = {
-            (k, b, layer): rule.path(float(carried[b]), noise, Start(), eps=eps, kinked=ends.kinked)
-            for layer in layers
-            for b in range(len(gap))
-        }
-        while wanted := sorted({(b, layer, a) for (_, b, layer), path in paths.items() for a in path.pending()}):
-            new = sorted({(b, a) for b, _, a in wanted} - known.keys())
-            for wave in (new[i : i + WAVE] for i in range(0, len(new), WAVE)):
-                found = oracle.along_input(call, scalar, ends.reference[0], ends.hidden[0], wave).cpu()
-                known.update({key: found[:, i] for i, key in enumerate(wave)})
-            for (_, b, layer), path in paths.items():
-                if pending := path.pending():
-                    path.add(pending, torch.stack([known[b, a][layer] for a in pending]))
-        estimates = [[paths[k, b, layer].estimate for layer in layers] for b in range(len(gap))]
-        whole = gap[:, None].expand(-1, len(layers))  # one path for all layers: what passes one is missed in its sum
-        out.append(Relevance(estimates, whole, carried[:, None].expand_as(whole), noise))
-    return out
+    return [_along_input(run, k, layers, rule) for k in range(len(ends.slopes))]
 
 
-def _noise(value: Tensor, other: Tensor, dtype: torch.dtype) -> float:
-    """Rounding of the scalars that a gap is taken from: a unit in the last place of the larger one."""
-    return float(torch.finfo(dtype).eps * torch.maximum(value.abs().max(), other.abs().max()))
+def _along_input(run: AutogradRun, k: int, layers: Sequence[int], rule: Rule) -> Relevance:
+    """Layer conductance of one scalar."""
+    ends, slopes = run.endpoints, run.endpoints.slopes[k]
+    if slopes.baseline_value is None:
+        raise RuntimeError("a propagated baseline without its scalar")
+    batch, depth = len(slopes.value), len(layers)
+    value, other = _values(slopes.value), _values(slopes.baseline_value)
+    carried, eps = value - other, torch.finfo(ends.hidden[0].dtype).eps
+    if 0 in slopes.bypassed:
+        zeros = np.zeros(batch, dtype=np.int64)
+        points = PathPoints(layer=zeros, row=np.arange(batch), node=zeros.astype(np.float64))
+        carried = value - _values(run.integrand(points)[1][k])
+    # one path for all layers: what passes one is missed in its sum
+    gap, carried, noise = (
+        np.repeat(column[:, None], depth, 1)
+        for column in (value - other, carried, eps * np.maximum(np.abs(value), np.abs(other)))
+    )
+    known: dict[tuple[int, float], Tensor] = {}
+
+    def at(rows: Ints, places: Ints, nodes: Floats) -> Tensor:
+        """phi of some layers, by their place in `layers`, at points of the inputs' paths, [n,T]."""
+        keys = list(zip(rows.tolist(), nodes.tolist(), strict=True))
+        new = sorted(set(keys) - known.keys())
+        for wave in (new[i : i + WAVE] for i in range(0, len(new), WAVE)):
+            found = run.along_input(k, wave)
+            known.update({key: found[:, i] for i, key in enumerate(wave)})
+        return torch.stack([known[key][layers[place]] for key, place in zip(keys, places.tolist(), strict=True)])
+
+    row, place = (index.ravel() for index in np.indices((batch, depth)))
+    both = torch.stack([at(row, place, np.full(len(row), a)) for a in (0.0, 1.0)])
+    paths = Paths(ends=both, gap=carried.ravel(), noise=noise.ravel(), eps=eps, kinked=ends.kinked)
+    integrals = rule.integrals(paths, [Start()] * len(row))
+    while wanted := integrals.pending():
+        integrals.add(at(row[wanted.path], place[wanted.path], wanted.node))
+    now = integrals.estimates
+    return Relevance(
+        r=now.r.view(batch, depth, -1),
+        coarse=now.coarse.view(batch, depth, -1),
+        errors=Judgement(**{name: column.reshape(batch, depth) for name, column in vars(now.errors).items()}),
+        nodes=now.nodes.reshape(batch, depth),
+        gap=gap,
+        carried=carried,
+        noise=noise,
+    )

@@ -22,7 +22,7 @@ Lookup = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Reference:
+class Baseline:
     """The form in which the baseline enters the model.
 
     Args:
@@ -30,7 +30,7 @@ class Reference:
         call: the model's arguments for the baseline; None where a zero hidden state stands at every layer instead.
         words: turns word embeddings [N,T,E] into the baseline's, given the embedding as a function of ids [N,T]; None
             for images. Ids, positions, segments and mask stay the input's own.
-        ids: [B,T] the reference as token ids, or None where it is none of ids.
+        ids: [B,T] the baseline as token ids, or None where it is none of ids.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Reference:
     ids: Tensor | None = None
 
 
-def reference(baselines: Any, inputs: Inputs) -> Reference:
+def make_baseline(baselines: Any, inputs: Inputs) -> Baseline:
     """The baseline for a batch.
 
     Args:
@@ -59,12 +59,12 @@ def reference(baselines: Any, inputs: Inputs) -> Reference:
         kind = "text" if names is TEXT else "images"
         raise ValueError(f"baselines: {shown(baselines)} is not one of {names} for {kind}, nor a tensor of your own")
     if isinstance(baselines, str) and baselines == "zeros":
-        return Reference("zeros", None)
+        return Baseline("zeros", None)
     return _text(baselines, inputs) if names is TEXT else _image(baselines, inputs)
 
 
 def given_baseline(baselines: Any) -> str | int | float | Tensor:
-    """A baseline as one of the kinds that a reference is made of: a name, a number or a tensor of numbers.
+    """A baseline as one of three kinds: a name, a number or a tensor of numbers.
 
     Args:
         baselines: a name, a number (also of NumPy), an array, or a tensor.
@@ -88,7 +88,7 @@ def given_baseline(baselines: Any) -> str | int | float | Tensor:
 
 
 def take(baselines: Any, inputs: Inputs, rows: slice) -> Any:
-    """The references of some of the inputs; one that serves them all is left as it is."""
+    """The baselines of some of the inputs; one that serves them all is left as it is."""
     if isinstance(baselines, np.ndarray):
         baselines = given_baseline(baselines)
     if not isinstance(baselines, Tensor):
@@ -99,17 +99,17 @@ def take(baselines: Any, inputs: Inputs, rows: slice) -> Any:
         return baselines
     if len(baselines) != len(inputs):
         raise ValueError(
-            f"baselines: expected one reference for all inputs or one for each of {len(inputs)}, got {len(baselines)}"
+            f"baselines: expected one baseline for all inputs or one for each of {len(inputs)}, got {len(baselines)}"
         )
     return baselines[rows]
 
 
-def _text(baselines: Any, inputs: Inputs) -> Reference:
+def _text(baselines: Any, inputs: Inputs) -> Baseline:
     shape = inputs.mask.shape
     keep = (inputs.special | ~inputs.mask)[:, :, None]
 
-    def by(name: str, make: Callable[[Tensor, Lookup], Tensor], ids: Tensor | None = None) -> Reference:
-        return Reference(name, dict(inputs.call), lambda out, look: torch.where(keep, out, make(out, look)), ids)
+    def by(name: str, make: Callable[[Tensor, Lookup], Tensor], ids: Tensor | None = None) -> Baseline:
+        return Baseline(name, dict(inputs.call), lambda out, look: torch.where(keep, out, make(out, look)), ids)
 
     if isinstance(baselines, str) and baselines == "zero_embedding":
         return by("zero_embedding", lambda out, look: torch.zeros_like(out))
@@ -135,12 +135,12 @@ def _text(baselines: Any, inputs: Inputs) -> Reference:
     padding = ~inputs.mask[:, :, None]
     own = inputs.ids
     replaced = None if own is None else torch.where(padding[:, :, 0], own, ids.to(own))
-    return Reference(
+    return Baseline(
         "ids", dict(inputs.call), lambda out, look: torch.where(padding, out, look(ids.to(out.device))), replaced
     )
 
 
-def _image(baselines: Any, inputs: Inputs) -> Reference:
+def _image(baselines: Any, inputs: Inputs) -> Baseline:
     name, pixels = inputs.pixels
     if isinstance(baselines, str):
         makers: dict[str, Callable[[Tensor], Tensor]] = {
@@ -149,11 +149,11 @@ def _image(baselines: Any, inputs: Inputs) -> Reference:
             "black": inputs.black,
         }
         made = makers[baselines](pixels)
-        return Reference(baselines, {**inputs.call, name: made})
+        return Baseline(baselines, {**inputs.call, name: made})
     value = _float(baselines) if isinstance(baselines, int) else baselines
     given = torch.as_tensor(value, dtype=pixels.dtype, device=pixels.device)
     _check_finite(given)
-    return Reference("pixels", {**inputs.call, name: _expanded(given, pixels.shape).clone()})
+    return Baseline("pixels", {**inputs.call, name: _expanded(given, pixels.shape).clone()})
 
 
 def blur(pixels: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ def _float(value: Any) -> float:
 
 def _check_finite(given: Tensor) -> None:
     if not bool(torch.isfinite(given).all()):
-        raise ValueError("baselines: the reference holds NaN or infinity")
+        raise ValueError("baselines: the baseline holds NaN or infinity")
 
 
 def _expanded(given: Tensor, shape: torch.Size) -> Tensor:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from .._utils.arguments import choice, flag, function, is_meta, kind, rare_kind, text
@@ -39,6 +40,7 @@ class Signals:
 
 
 Scores = tuple[Tensor, Tensor]
+Changed = Callable[[Signals, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Method:
         read: signals to (scores [B,T], layer scores [B,L,T]).
         first_layer: only the embeddings are looked at.
         fusion: CA-LIG's options, None for the others.
+        changed: from signals and others [V,B,L,T], the scores [V,L,B,T] with r_l replaced by each of the V others, one
+            layer at a time; None to `read` them one by one.
 
     Raises:
         TypeError, ValueError: a part of another kind, naming it.
@@ -63,6 +67,7 @@ class Method:
     read: Callable[[Signals], Scores]
     first_layer: bool = False
     fusion: Fusion | None = None
+    changed: Changed | None = None
 
     def __post_init__(self) -> None:
         text("name", self.name, "the name of the method")
@@ -97,6 +102,27 @@ class Method:
             )
         return scores.detach().double(), by_layer.detach().double()
 
+    def changed_scores(self, signals: Signals, others: Tensor) -> Tensor:
+        """The scores with r_l replaced, one layer at a time.
+
+        Args:
+            signals: the signals.
+            others: what takes the place of r_l, [V,B,L,T] float64.
+
+        Returns:
+            [V,L,B,T] float64.
+        """
+        if self.changed is not None:
+            return self.changed(signals, others)
+
+        def read(v: int, layer: int) -> Tensor:
+            replaced = signals.relevance.clone()
+            replaced[:, layer] = others[v, :, layer]
+            return self.scores(replace(signals, relevance=replaced))[0]
+
+        count, _, layers, _ = others.shape
+        return torch.stack([torch.stack([read(v, layer) for layer in range(layers)]) for v in range(count)])
+
 
 def attention_maps(signals: Signals) -> Tensor:
     """The attention maps of the signals, [B,L,T,U].
@@ -107,3 +133,21 @@ def attention_maps(signals: Signals) -> Tensor:
     if signals.maps is None:
         raise RuntimeError("the method reads attention maps and was given none")
     return signals.maps
+
+
+def one_layer(index: int) -> tuple[Callable[[Signals], Scores], Changed]:
+    """`read` and `changed` of a method whose scores are r_l of one layer.
+
+    Args:
+        index: of the layer among those asked for.
+    """
+
+    def read(s: Signals) -> Scores:
+        return s.relevance[:, index], s.relevance
+
+    def changed(s: Signals, others: Tensor) -> Tensor:
+        scores = s.relevance[:, index].expand(len(others), others.shape[2], *s.mask.shape).clone()
+        scores[:, index] = others[:, :, index]
+        return scores
+
+    return read, changed

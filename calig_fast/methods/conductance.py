@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Method
+from .base import Method, one_layer
 
-METHOD = Method("conductance", "input", None, lambda s: (s.relevance[:, -1], s.relevance))
+READ, CHANGED = one_layer(-1)
+METHOD = Method("conductance", "input", None, READ, changed=CHANGED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Method
+from .base import Method, one_layer
 
-METHOD = Method("ig", "layer", None, lambda s: (s.relevance[:, 0], s.relevance), first_layer=True)
+READ, CHANGED = one_layer(0)
+METHOD = Method("ig", "layer", None, READ, first_layer=True, changed=CHANGED)

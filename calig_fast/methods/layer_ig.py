@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Method
+from .base import Method, one_layer
 
-METHOD = Method("layer_ig", "layer", None, lambda s: (s.relevance[:, -1], s.relevance))
+READ, CHANGED = one_layer(-1)
+METHOD = Method("layer_ig", "layer", None, READ, changed=CHANGED)

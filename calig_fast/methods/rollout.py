@@ -49,9 +49,10 @@ def rollout(
     row = packed.pack(readout.double())
     identity = torch.ones_like(row)
     start, rows = row, []
+    packed_relevance = packed.pack(relevance.double().transpose(1, 2)).T.contiguous()
     for layer in reversed(range(relevance.shape[1])):
         row, identity = ops.fuse_rollout(
-            packed.pack(relevance[:, layer].double()),
+            packed_relevance[layer],
             packed.maps(maps[:, layer].double()),
             packed.offsets,
             row,
@@ -63,7 +64,7 @@ def rollout(
             normalise=fusion.normalise,
             backend=backend,
         )
-        rows.append(packed.unpack(row - start * identity))
+        rows.append(row - start * identity)
     rows.reverse()
-    stacked = torch.stack(rows, 1)
+    stacked = packed.unpack(torch.stack(rows, 1)).transpose(1, 2)
     return stacked[:, 0], stacked

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -21,14 +22,10 @@ NEGLIGIBLE = 1e-4  # completeness errors, over |r_l|, that rounding alone makes 
 SPREAD = 2.0  # intervals come in steps, so a layer has less error than allowed: articles cost 4 per cent less than at 1
 
 
-class _Estimates(Protocol):
-    @property
-    def coarse(self) -> Tensor: ...
-
-    def column(self, name: str, dtype: torch.dtype) -> Tensor: ...
+Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerErrors:
     """The errors of r_l, as the integrals estimate them.
 
@@ -41,20 +38,13 @@ class LayerErrors:
     """
 
     coarse: Tensor
-    rule: Tensor
-    disagreement: Tensor
-    missing: Tensor
-    error: Tensor
-
-    @classmethod
-    def of(cls, found: _Estimates) -> LayerErrors:
-        """Those of a relevance."""
-        return cls(
-            found.coarse, *(found.column(n, torch.float64) for n in ("rule", "disagreement", "missing", "error"))
-        )
+    rule: Floats
+    disagreement: Floats
+    missing: Floats
+    error: Floats
 
 
-def score_errors(method: Method, signals: Signals, errors: LayerErrors) -> Tensor:
+def score_errors(method: Method, signals: Signals, errors: LayerErrors) -> Floats:
     """Estimated relative error of the scores that each layer's error makes; `combined` makes the whole of it.
 
     The larger of two: |s - s with r_l replaced by its coarser answer| / |s|, times how much nearer r_l is than that
@@ -68,35 +58,30 @@ def score_errors(method: Method, signals: Signals, errors: LayerErrors) -> Tenso
         errors: of r_l.
 
     Returns:
-        [B,L] float64; nan where nothing was integrated.
+        [B,L]; nan where nothing was integrated.
     """
     rule, disagreement, missing = LIKELY * errors.rule, errors.disagreement, errors.missing
     if method.integral == "none":
-        return torch.full(rule.shape, torch.nan, dtype=torch.float64)
+        return np.full(rule.shape, np.nan)
+    known = disagreement > 0
+    judged = torch.from_numpy(known).to(signals.mask.device)[..., None] & signals.mask[:, None]
+    coarse = torch.where(judged, errors.coarse.to(judged.device), 0.0)
+    incomplete = not bool((missing <= NEGLIGIBLE).all())
+    others = torch.stack([coarse, torch.zeros_like(coarse)] if incomplete else [coarse])
     scores = method.scores(signals)[0]
-    size = scores.norm(dim=1)
-
-    def share(layer: int, other: Tensor) -> Tensor:
-        """[B] relative change of the scores with r_l replaced."""
-        replaced = signals.relevance.clone()
-        replaced[:, layer] = other
-        moved = (scores - method.scores(replace(signals, relevance=replaced))[0]).norm(dim=1)
-        return torch.where(size > 0, moved / size, torch.zeros_like(size)).cpu()
-
-    out = torch.zeros(rule.shape, dtype=torch.float64)
-    for layer in range(rule.shape[1]):
-        known = disagreement[:, layer] > 0
-        nearer = torch.where(known, (rule[:, layer] / disagreement[:, layer]).clamp_max(1.0), rule[:, layer])
-        coarse = torch.where(known[:, None].to(signals.mask.device), errors.coarse[:, layer] * signals.mask, 0.0)
-        part = share(layer, coarse) * nearer
-        if not bool((missing[:, layer] <= NEGLIGIBLE).all()):
-            part = torch.maximum(part, share(layer, torch.zeros_like(coarse)) * missing[:, layer])
-        unknown = ~(errors.error[:, layer] <= 1)
-        out[:, layer] = torch.where(unknown, part.nan_to_num(1.0).clamp_min(1.0), part)
-    return out
+    size, moved = scores.norm(dim=-1), (method.changed_scores(signals, others) - scores).norm(dim=-1)
+    shares: Floats = torch.where(size > 0, moved / size, torch.zeros_like(size)).transpose(1, 2).cpu().numpy()
+    with np.errstate(invalid="ignore"):
+        nearer = np.where(known, np.minimum(np.divide(rule, disagreement, out=rule.copy(), where=known), 1.0), rule)
+        part = shares[0] * nearer
+        if incomplete:
+            part = np.where(missing > NEGLIGIBLE, np.maximum(part, shares[1] * missing), part)
+        unknown = ~(errors.error <= 1)
+        found: Floats = np.where(unknown, np.maximum(np.nan_to_num(part, nan=1.0), 1.0), part)
+    return found
 
 
-def combined(harm: Tensor) -> Tensor:
+def combined(harm: Floats) -> Floats:
     """Estimated relative error of the scores, from the effect of each layer's error on them.
 
     The layers' errors are as good as independent: SAFETY sqrt(sum of squares), and never more than the plain sum.
@@ -107,10 +92,11 @@ def combined(harm: Tensor) -> Tensor:
     Returns:
         [...].
     """
-    return torch.minimum(SAFETY * harm.square().sum(-1).sqrt(), harm.sum(-1))
+    found: Floats = np.minimum(SAFETY * np.sqrt(np.square(harm).sum(-1)), harm.sum(-1))
+    return found
 
 
-def allowed(harm: Tensor, error: Tensor, tolerance: float, costs: Tensor) -> Tensor:
+def allowed(harm: Floats, error: Floats, tolerance: float, costs: Floats) -> Floats:
     """The allowed error of each layer, so that the error of the scores stays within the tolerance.
 
     Layers with more expensive gradients are allowed more of it.
@@ -124,5 +110,6 @@ def allowed(harm: Tensor, error: Tensor, tolerance: float, costs: Tensor) -> Ten
     Returns:
         [B,L], at most ALLOWED.
     """
-    share = SPREAD * tolerance / SAFETY * (costs / costs.sum()).sqrt()
-    return (share * error / harm.clamp_min(1e-30)).clamp_max(ALLOWED)
+    share = SPREAD * tolerance / SAFETY * np.sqrt(costs / costs.sum())
+    found: Floats = np.minimum(share * error / np.maximum(harm, 1e-30), ALLOWED)
+    return found

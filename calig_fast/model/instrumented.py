@@ -7,9 +7,9 @@ Block l receives a given hidden state. All code after it is the user's own.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from threading import RLock
 from typing import Any
 
 import torch
@@ -21,46 +21,15 @@ from .call import Call, called, concatenated, row_count
 from .clone import share_weights
 from .containers import mapped
 from .encoder import Encoder
+from .recorded import Layout, Record, Seen
 from .token_axes import AmbiguousAxesError, TokenAxes, token_axes
 from .word_lookup import Lookup, Replacement, WordLookups
 
-__all__ = ["Call", "InstrumentedModel", "Layout", "Record"]
-
-
-@dataclass
-class Record:
-    """The record of one pass through the model.
-
-    Args:
-        hidden: block inputs h_0 .. h_{L-1} [N,T,D], then the last block's output, all in the graph of `output`.
-        attention: one per block, where asked for.
-        output: what the model returned.
-        made: what each block returned, detached.
-        rows: N.
-    """
-
-    hidden: list[Tensor] = field(default_factory=list)
-    attention: list[Attention] = field(default_factory=list)
-    output: Any = None
-    made: list[Any] = field(default_factory=list)
-    rows: int = 0
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The order in which a model runs its blocks.
-
-    Args:
-        order: which of the blocks is run, call by call.
-        others: the other results of each call beside the hidden state, None where it returned a bare tensor.
-    """
-
-    order: tuple[int, ...]
-    others: tuple[tuple[Any, ...] | None, ...]
+__all__ = ["Call", "InstrumentedModel", "Layout", "Record", "Seen"]
 
 
 class InstrumentedModel:
-    """The twin of a model, its blocks under control. One thread at a time may run it.
+    """The twin of a model, its blocks under control. One thread at a time may run it: see `held`.
 
     Args:
         model: the user's model; not touched.
@@ -81,6 +50,7 @@ class InstrumentedModel:
             stem.forward = functools.partial(self._stem, stem.forward)
         embedding = None if encoder.embedding is None else self.model.get_submodule(encoder.embedding)
         self._words = WordLookups(self.model, embedding) if encoder.modality == "text" else None
+        self._lock = RLock()
         self.order: list[int] = []
         self._axes: list[TokenAxes] = []
         self._learned = False
@@ -182,6 +152,27 @@ class InstrumentedModel:
     def whole(self, call: Call, replacement: Replacement | None = None) -> Any:
         """The model's output for a call, with baselines in the place of words in its second half."""
         return self._run(call, 0, None, replacement)
+
+    @contextmanager
+    def held(self, seen: Seen | None = None) -> Iterator[None]:
+        """No other thread runs the twin meanwhile; with `seen` it knows the call that left it."""
+        with self._lock:
+            if seen is not None:
+                self.order, self._tuple = list(seen.layout.order), list(seen.layout.others)
+                self._axes, self._first_shape = list(seen.axes), seen.first_shape
+                self._tokens, self._stem_shape = seen.tokens, seen.stem_shape
+            yield
+
+    @property
+    def seen(self) -> Seen:
+        """The knowledge of the last call, to enter the same again."""
+        return Seen(
+            layout=self.layout,
+            axes=tuple(self._axes),
+            first_shape=self._first_shape,
+            tokens=self._tokens,
+            stem_shape=self._stem_shape,
+        )
 
     @property
     def layout(self) -> Layout:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .._utils.arguments import kind
 from ..inputs import source
-from ..inputs.baseline import IMAGE, TEXT, Lookup, reference, take
+from ..inputs.baseline import IMAGE, TEXT, Lookup, make_baseline, take
 from ..inputs.prepare import Inputs, read
 from ..model import checks, families
 from ..model.call import called, has_rows, rows_of
@@ -82,7 +82,7 @@ def checked(removal: Any, batch: Inputs, text: bool) -> Any:
         return removal
     first = torch.zeros(1, dtype=torch.int64)
     with _named_removal():
-        reference(take(removal, batch, slice(0, 1)), _rows(batch, first))
+        make_baseline(take(removal, batch, slice(0, 1)), _rows(batch, first))
     return removal
 
 
@@ -223,12 +223,12 @@ class Remover:
 
     def _images(self, rows: Inputs, removed: Tensor, owners: Tensor, grid: Grid | None) -> dict[str, Tensor]:
         name, pixels = rows.pixels
-        # rows of one image share its reference
+        # rows of one image share its baseline
         images, place = torch.unique(owners, return_inverse=True)
         with _named_removal():
-            made = reference(_each(self.removal, images), _rows(self.batch, images)).call
+            made = make_baseline(_each(self.removal, images), _rows(self.batch, images)).call
         if grid is None or made is None:
-            raise RuntimeError("images are perturbed patch by patch, which takes a grid and a reference")
+            raise RuntimeError("images are perturbed patch by patch, which takes a grid and a baseline")
         patches = removed[:, grid.prefix :].reshape(-1, grid.rows, grid.columns)
         height, width = grid.height or pixels.shape[2] // grid.rows, grid.width or pixels.shape[3] // grid.columns
         down = (torch.arange(pixels.shape[2], device=pixels.device) // height).clamp_max(grid.rows - 1)
@@ -264,9 +264,9 @@ class Remover:
                 'removal: the model has no word embedding to put something in a token\'s place; use removal="delete"'
             )
         with _named_removal():
-            words = reference(self.removal, rows).words
+            words = make_baseline(self.removal, rows).words
         if words is None:
-            raise RuntimeError("a reference of text without words")
+            raise RuntimeError("a baseline of text without words")
         gone = removed[:, : rows.mask.shape[1], None]
 
         def replace_words(out: Tensor, lookup: Lookup) -> Tensor:

@@ -1,64 +1,77 @@
-"""The integral of one path by a rule fixed beforehand, for comparison with other libraries."""
+"""Integrals of many paths by one rule fixed beforehand, for comparison with other libraries."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .adaptive import Estimate, estimate_error, relative, rule_error
+from .adaptive import Estimates, Paths
+from .estimate import Bools, Ints, Sizes, judged, measured, on_host, over, rule_error
 from .rules import corrected_trapezoid, nodes_and_weights
+from .values import Wanted
 
 
-class FixedIntegral:
-    """The integral of phi over [0, 1] by one rule; the same interface as `AdaptiveIntegral`.
+class FixedIntegrals:
+    """The integrals of P paths over [0, 1] by one rule; the same interface as `AdaptiveIntegrals`.
 
     The corrected trapezoid on an even number of intervals estimates its error as the adaptive path does; every other
     rule knows no more of it than its completeness gap, which may be small by luck.
 
     Args:
+        paths: their ends and known properties.
         rule: one of `rules.FIXED`.
         n: its steps.
-        tolerance: relative error at which the path counts as converged.
-        gap: the exact sum of the integral over the tokens.
-        noise: rounding of the scalars that the gap is taken from.
     """
 
-    def __init__(self, rule: str, n: int, tolerance: float, gap: float, noise: float) -> None:
-        self._nodes, self._weights = nodes_and_weights(rule, n)
+    def __init__(self, paths: Paths, rule: str, n: int) -> None:
+        self._paths = paths
+        nodes, weights = nodes_and_weights(rule, n)
+        self._nodes, self._weights = np.array(nodes), weights.to(paths.ends.device)
         self._nested = n // 2 if rule == "corrected_trapezoid" and n % 2 == 0 else 0
-        self._tolerance, self._gap, self._noise = tolerance, gap, noise
-        self._rows: dict[float, Tensor] = {}
+        # the ends are known
+        self._inner = np.flatnonzero((self._nodes != 0) & (self._nodes != 1))
+        self._rows: Tensor | None = None
+        if not len(self._inner):
+            self.add(paths.ends[0, :0])
 
-    def pending(self) -> list[float]:
-        """Nodes not evaluated yet."""
-        return [a for a in self._nodes if a not in self._rows]
+    def pending(self) -> Wanted:
+        """The nodes of all paths, until they are evaluated."""
+        count = 0 if self._rows is not None else len(self._paths.gap)
+        return Wanted(np.repeat(np.arange(count), len(self._inner)), np.tile(self._nodes[self._inner], count))
 
-    def add(self, nodes: list[float], rows: Tensor) -> None:
-        """Take the values of phi at some nodes, [n,T] float64."""
-        self._rows.update(zip(nodes, rows, strict=True))
-
-    more = 1
-
-    def refine(self) -> bool:
-        """False: a fixed rule has no finer one."""
-        return False
+    def add(self, rows: Tensor) -> None:
+        """Take the values of phi at all pending nodes, in their order, [n,T] float64."""
+        low, high = self._paths.ends
+        table = low.new_empty(len(low), len(self._nodes), low.shape[1])
+        for place, node in enumerate(self._nodes):
+            if node in {0.0, 1.0}:
+                table[:, place] = high if node else low
+        table[:, torch.from_numpy(self._inner).to(low.device)] = rows.view(len(low), len(self._inner), -1)
+        self._rows = table
 
     @property
-    def estimate(self) -> Estimate:
-        """The rule's answer."""
-        table = torch.stack([self._rows[a] for a in self._nodes])
-        r = coarse = self._weights.to(table.device) @ table
-        e1 = 0.0
+    def more(self) -> Ints:
+        """One: there is nothing to refine."""
+        return np.ones(len(self._paths.gap), dtype=np.int64)
+
+    def refine(self, which: Bools) -> Bools:
+        """False: a fixed rule has no finer one."""
+        return np.zeros_like(which)
+
+    @property
+    def estimates(self) -> Estimates:
+        """The rule's answers."""
+        if self._rows is None:
+            raise RuntimeError("the paths were not evaluated")
+        r = coarse = self._weights @ self._rows
         if self._nested:
-            coarse = corrected_trapezoid(self._nested) @ table[::2]
-            e1 = relative(r - coarse, r)
-        return estimate_error(
-            r,
-            coarse,
-            rule=rule_error(e1),
-            disagreement=e1,
-            nodes=len(self._nodes),
-            gap=self._gap,
-            noise=self._noise,
-            tolerance=self._tolerance,
+            coarse = corrected_trapezoid(self._nested).to(r.device) @ self._rows[:, ::2]
+        sizes = Sizes.of(on_host(measured(r, coarse)))
+        rule = rule_error(over(sizes.difference, sizes.norm))
+        return Estimates(
+            r=r,
+            coarse=coarse,
+            errors=judged(sizes, rule, self._paths.gap, self._paths.noise),
+            nodes=np.full(len(r), len(self._nodes)),
         )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Iterable
 from functools import cache, lru_cache
-from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .adaptive import FIRST, estimate_error, relative, rule_error, warp
+from .adaptive import Start, Table
+from .estimate import Floats, Ints, Sizes, judged, measured, on_host, over, rule_error
 from .rules import corrected_trapezoid
+from .values import stretch, warp
 
 MENU = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32)
 # Over 40 articles of 128 tokens on a MiniLM, the mean intervals of the three strengths at block 0 were 13.9, 10.6 and
@@ -21,38 +21,6 @@ STRENGTHS = (0.0, 0.3, 0.45)
 MEMORY = 64
 MOST = 64  # intervals a path is taken to need that no rule would have satisfied
 A_ROUND = 0.2  # gradients that going through the blocks once more is worth
-
-
-class Start(NamedTuple):
-    """The start of a path.
-
-    Args:
-        intervals: of the first rule judged.
-        strength: of the change of variable `warp`.
-    """
-
-    intervals: int = FIRST
-    strength: float = 0.0
-
-
-class Trace(NamedTuple):
-    """The evaluations of a finished path.
-
-    Args:
-        layer: its block.
-        nodes: a in increasing order, 0 and 1 included.
-        rows: phi there, [n,T] float64.
-        gap: the exact sum over its tokens.
-        noise: rounding of the scalars that the gap is taken from.
-        tolerance: relative error that it should have met.
-    """
-
-    layer: int
-    nodes: tuple[float, ...]
-    rows: Tensor
-    gap: float
-    noise: float
-    tolerance: float
 
 
 class Calibration:
@@ -64,7 +32,7 @@ class Calibration:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, int], deque[tuple[float, ...]]] = {}
+        self._seen: dict[tuple[str, int], deque[Floats]] = {}
 
     def start(self, kind: str, layer: int) -> Start:
         """Choose the start of a path.
@@ -73,46 +41,54 @@ class Calibration:
             kind: the common properties of similar paths: baseline, scalar, tolerance, `certify`.
             layer: the block.
         """
-        seen = self._seen.get((kind, layer), ())
+        seen = self._seen.get((kind, layer))
         if not seen:
             return Start()
+        needed = np.minimum(np.stack(tuple(seen)), MOST).T[:, None]  # [strengths,1,paths]
+        menu = np.array(MENU)[:, None]
+        doubled = np.maximum(0, np.ceil(np.log2(needed / menu)))
+        cost = (menu * 2**doubled - 1 + A_ROUND * doubled).sum(2)
+        strength, m = np.unravel_index(np.argmin(cost), cost.shape)
+        return Start(MENU[m], STRENGTHS[strength])
 
-        def cost(start: Start) -> float:
-            m, column = start.intervals, STRENGTHS.index(start.strength)
-            doubled = [max(0, math.ceil(math.log2(min(row[column], MOST) / m))) for row in seen]
-            return float(sum(m * 2**n - 1 + A_ROUND * n for n in doubled))
+    def learn(self, kind: str, layers: Ints, needed: Floats) -> None:
+        """Store the intervals that paths needed.
 
-        return min((Start(m, strength) for strength in STRENGTHS for m in MENU), key=cost)
+        Args:
+            kind: see `start`.
+            layers: the block of each path, [g].
+            needed: from `needs`, [g,strengths].
+        """
+        for layer, row in zip(layers.tolist(), needed, strict=True):
+            self._seen.setdefault((kind, layer), deque(maxlen=MEMORY)).append(row)
 
-    def learn(self, kind: str, traces: Iterable[Trace]) -> None:
-        """Store the intervals that paths needed."""
-        for trace in traces:
-            self._seen.setdefault((kind, trace.layer), deque(maxlen=MEMORY)).append(needs(trace))
 
-
-def needs(trace: Trace) -> tuple[float, ...]:
+def needs(table: Table, gap: Floats, noise: Floats, tolerance: Floats) -> Floats:
     """The fewest intervals of `MENU` that would have met the tolerance at each of `STRENGTHS`, inf where none would.
 
     The integrand is a cubic spline through the path's values; rules finer than 1.5 times its nodes are not tried.
+
+    Args:
+        table: the evaluations of some paths.
+        gap: the exact sum over the tokens of each, [g].
+        noise: rounding of the scalars that the gap is taken from, [g].
+        tolerance: relative error that each should have met, [g].
+
+    Returns:
+        [g,strengths].
     """
-    rules, weights = _rules(trace.nodes)
-    found = weights @ trace.rows
-    out = dict.fromkeys(STRENGTHS, math.inf)
-    for (strength, m), r, coarse in zip(rules, found[::2], found[1::2], strict=True):
-        e1 = relative(r - coarse, r)
-        now = estimate_error(
-            r,
-            coarse,
-            rule=rule_error(e1),
-            disagreement=e1,
-            nodes=m,
-            gap=trace.gap,
-            noise=trace.noise,
-            tolerance=trace.tolerance,
-        )
-        if now.converged:
-            out[strength] = min(out[strength], m)
-    return tuple(out.values())
+    rules, weights = _rules(table.nodes)
+    out = np.full((len(table.paths), len(STRENGTHS)), np.inf)
+    if not rules:
+        return out
+    found = (weights.to(table.rows.device) @ table.rows).view(len(table.rows), len(rules), 2, -1)
+    sizes = Sizes.of(on_host(measured(found[:, :, 0], found[:, :, 1])))
+    rule = rule_error(over(sizes.difference, sizes.norm))
+    errors = judged(sizes, rule, gap[:, None], noise[:, None]).error
+    for (strength, m), met in zip(rules, (errors <= tolerance[:, None]).T, strict=True):
+        column = out[:, STRENGTHS.index(strength)]
+        column[met] = np.minimum(column[met], m)
+    return out
 
 
 @lru_cache(maxsize=256)
@@ -129,10 +105,10 @@ def _rules(nodes: tuple[float, ...]) -> tuple[list[tuple[float, int]], Tensor]:
 @cache
 def _grid(m: int, strength: float) -> tuple[Tensor, Tensor]:
     """Nodes [m+1] of a warped rule, and the weights [2,m+1] there of it and of its coarser rule."""
-    places, stretch = warp(torch.arange(m + 1, dtype=torch.float64) / m, strength)
+    u = np.arange(m + 1) / m
     weights = torch.zeros(2, m + 1, dtype=torch.float64)
     weights[0], weights[1, ::2] = corrected_trapezoid(m), corrected_trapezoid(m // 2)
-    return places, weights * stretch
+    return torch.from_numpy(warp(u, strength)), weights * torch.from_numpy(stretch(u, strength))
 
 
 def spline(nodes: tuple[float, ...], places: Tensor) -> Tensor:

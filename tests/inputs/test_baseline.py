@@ -32,7 +32,7 @@ def logits(model, **call):
 
 
 def positions(kind):
-    """The positions of the input itself, which a reference keeps."""
+    """The positions of the input itself, which a baseline keeps."""
     if kind != "roberta":
         return {}
     real = X["input_ids"] != PAD
@@ -160,13 +160,13 @@ def test_zeros_is_a_zero_hidden_state_at_each_layer(kind):
     assert a.settings["baselines"] == "zeros"
 
 
-def test_a_reference_that_holds_no_numbers():
+def test_a_baseline_that_holds_no_numbers():
     for model, x, wrong in (
         (tiny("vit"), P, float("nan")),
         (tiny("vit"), P, torch.full((3, 16, 16), torch.inf)),
         (tiny("bert"), X, torch.full((24,), torch.nan)),
     ):
-        with pytest.raises(ValueError, match="baselines: the reference holds NaN"):
+        with pytest.raises(ValueError, match="baselines: the baseline holds NaN"):
             explain(model, x, baselines=wrong)
 
 

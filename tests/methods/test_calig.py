@@ -3,14 +3,16 @@
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from helpers.tiny_models import PICTURE, tiny
 
 from calig_fast import Fusion, explain
+from calig_fast.methods import rollout_changes
 from calig_fast.methods.base import Signals
 from calig_fast.methods.calig import calig
-from calig_fast.methods.fusion import RELEVANCE_SCALES, SIGNS
+from calig_fast.methods.fusion import ATTENTION_SCALES, RELEVANCE_SCALES, SIGNS
 from calig_fast.methods.registry import methods
 from calig_fast.methods.rollout import rollout
 from calig_fast.methods.score_error import LayerErrors, score_errors
@@ -69,9 +71,46 @@ def test_no_relevance_and_no_attention_is_zero():
 def test_the_score_error_of_one_token_is_that_of_the_mean():
     s = one_token(2.0, 3.0, -1.0)
     coarse = s.relevance + torch.tensor([0.1, -0.3, 0.2])[None, :, None]
-    ones = torch.ones(1, LAYERS, dtype=torch.float64)
-    found = score_errors(calig(Fusion()), s, LayerErrors(coarse, 2 * ones, ones, torch.zeros_like(ones), ones))
-    torch.testing.assert_close(found, torch.tensor([[0.1, 0.3, 0.2]]).double() / 4, check_dtype=False)
+    ones = np.ones((1, LAYERS))
+    errors = LayerErrors(coarse=coarse, rule=2 * ones, disagreement=ones, missing=0 * ones, error=ones)
+    np.testing.assert_allclose(score_errors(calig(Fusion()), s, errors), np.array([[0.1, 0.3, 0.2]]) / 4)
+
+
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        Fusion(lam, scale, weight, residual=residual, normalise=normalise, sign=sign)
+        for (lam, scale, weight), residual, normalise, sign in itertools.product(
+            zip((0.0, 0.8, 1.0, 0.5), RELEVANCE_SCALES, (*ATTENTION_SCALES, "sum"), strict=True),
+            (0.0, 1.0),
+            (True, False),
+            SIGNS,
+        )
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("held", [1, 2**21])
+def test_scores_with_one_layer_replaced_are_those_of_reading_it_replaced(fusion, held, monkeypatch):
+    monkeypatch.setattr(rollout_changes, "HELD", held)
+    mask = torch.tensor([[1, 1, 1, 1], [0, 1, 1, 0], [0, 0, 1, 0], [1, 1, 1, 0]]).bool()
+    seeded = torch.Generator().manual_seed(1)
+    s = signals(torch.randn(4, LAYERS, 4, generator=seeded).double(), mask)
+    s = replace(s, maps=s.maps * mask[:, None, :, None] * mask[:, None, None, :])
+    others = torch.randn(2, 4, LAYERS, 4, generator=seeded).double() * mask[:, None]
+    others[1] = 0
+    method = calig(fusion)
+    one_by_one = replace(method, changed=None).changed_scores(s, others)
+    torch.testing.assert_close(method.changed_scores(s, others), one_by_one, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["ig", "layer_ig", "conductance"])
+def test_scores_of_one_layer_change_with_it_alone(name):
+    mask = torch.tensor([[1, 1, 1, 1], [0, 1, 1, 0]]).bool()
+    seeded = torch.Generator().manual_seed(1)
+    s = signals(torch.randn(2, LAYERS, 4, generator=seeded).double(), mask)
+    others = torch.randn(2, 2, LAYERS, 4, generator=seeded).double()
+    method = methods()[name]
+    assert torch.equal(method.changed_scores(s, others), replace(method, changed=None).changed_scores(s, others))
 
 
 def bert():

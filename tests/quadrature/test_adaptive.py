@@ -2,29 +2,54 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from calig_fast.quadrature.adaptive import AdaptiveIntegral
-from calig_fast.quadrature.fixed import FixedIntegral
+from calig_fast.quadrature.adaptive import AdaptiveIntegrals, Paths, Start
+from calig_fast.quadrature.fixed import FixedIntegrals
 from calig_fast.quadrature.rules import FIXED, nodes_and_weights
 
 
+def paths_of(f, gap, noise=1e-12, **known):
+    """One path of f: a -> [T] float64."""
+    ends = torch.stack([f(0.0), f(1.0)])[:, None]
+    return Paths(ends=ends, gap=np.array([gap]), noise=np.array([noise]), **known)
+
+
+def adaptive(f, gap, tolerance=2e-2, budget=128, *, noise=1e-12, first=4, strength=0.0, defer=False, **known):
+    """The adaptive integral of one path, evaluated until it asks for no more."""
+    path = AdaptiveIntegrals(
+        paths_of(f, gap, noise, **known), [Start(first, strength)], tolerance=tolerance, budget=budget, defer=defer
+    )
+    return finish(path, f)
+
+
 def integrate(f, truth, tolerance=2e-2, budget=128, gap=None):
-    """Drive a path over f: a -> [T] float64; returns its estimate and the true relative error."""
-    now = finish(AdaptiveIntegral(tolerance, budget, float(truth.sum()) if gap is None else gap, 1e-12), f)
+    """Integrate one path; its answer and the true relative error."""
+    now = Answer(adaptive(f, float(truth.sum()) if gap is None else gap, tolerance, budget))
     return now, float((now.r - truth).norm() / truth.norm())
 
 
 def finish(path, f):
-    """Give a path all it asks for; its last estimate."""
+    """Give a path all it asks for."""
     rounds = 0
-    while path.pending():
-        wanted = path.pending()
-        path.add(wanted, torch.stack([f(a) for a in wanted]))
+    while wanted := path.pending():
+        path.add(torch.stack([f(a) for a in wanted.node]))
         rounds += 1
         assert rounds < 60
-    return path.estimate
+    return path
+
+
+class Answer:
+    """The answer of a lone path."""
+
+    def __init__(self, path):
+        now = path.estimates
+        self.r, self.coarse, self.nodes = now.r[0], now.coarse[0], int(now.nodes[0])
+        for name, column in vars(now.errors).items():
+            setattr(self, name, float(column[0]))
+        self.converged = bool(path.converged[0]) if isinstance(path, AdaptiveIntegrals) else None
 
 
 def sigmoid_path(steepness, middle):
@@ -97,13 +122,48 @@ def test_a_path_of_zeros_is_converged_and_exact():
 
 def test_refine_goes_on_past_the_tolerance():
     f, truth = sigmoid_path(6.0, 0.4)
-    path = AdaptiveIntegral(0.5, 64, float(truth.sum()), 1e-12)
-    path.add(path.pending(), torch.stack([f(a) for a in path.pending()]))
-    before = path.estimate
-    assert path.refine()
-    path.add(path.pending(), torch.stack([f(a) for a in path.pending()]))
-    assert path.estimate.nodes > before.nodes
-    assert path.estimate.error < before.error
+    path = adaptive(f, float(truth.sum()), 0.5, 64)
+    before = Answer(path)
+    assert path.refine(np.array([True])).all()
+    after = Answer(finish(path, f))
+    assert after.nodes > before.nodes
+    assert after.error < before.error
+
+
+def test_paths_beside_each_other_are_what_each_is_alone():
+    """Smooth, steep, rough, jumping and flat ones, which begin differently: the answers, errors and nodes of each."""
+    known = [(6.0, 0.4), (15.0, 0.7), (200.0, 0.043), (80.0, 0.31), (1.0, 0.5)]
+    fs = [sigmoid_path(*one) for one in known]
+    starts = [Start(4), Start(6, 0.3), Start(8), Start(12, 0.45), Start(2)]
+    alone = [
+        adaptive(f, float(truth.sum()), first=start.intervals, strength=start.strength)
+        for (f, truth), start in zip(fs, starts, strict=True)
+    ]
+    ends = torch.stack([torch.stack([f(a) for f, _ in fs]) for a in (0.0, 1.0)])
+    gap = np.array([float(truth.sum()) for _, truth in fs])
+    together = AdaptiveIntegrals(
+        Paths(ends=ends, gap=gap, noise=np.full(len(fs), 1e-12)), starts, tolerance=2e-2, budget=128
+    )
+    while wanted := together.pending():
+        together.add(torch.stack([fs[path][0](a) for path, a in zip(wanted.path, wanted.node, strict=True)]))
+    for i, one in enumerate(alone):
+        torch.testing.assert_close(together.estimates.r[i], one.estimates.r[0])
+        assert together.estimates.nodes[i] == one.estimates.nodes[0]
+        assert together.errors.error[i] == pytest.approx(one.errors.error[0])
+    seen = {int(p): table for table in together.tables() for p in table.paths}
+    for i, one in enumerate(alone):
+        mine, nodes = seen[i], next(iter(one.tables())).nodes
+        assert mine.nodes == nodes
+        assert list(nodes) == sorted(nodes)
+        for a, row in zip(nodes, mine.rows[list(mine.paths).index(i)], strict=True):
+            torch.testing.assert_close(row, fs[i][0](a))
+
+
+def test_values_are_counted():
+    f, truth = sigmoid_path(6.0, 0.4)
+    path = AdaptiveIntegrals(paths_of(f, float(truth.sum())), [Start()], tolerance=2e-2, budget=8)
+    with pytest.raises(ValueError, match="rows"):
+        path.add(torch.zeros(1, 3).double())
 
 
 def test_not_a_number_is_never_converged():
@@ -120,12 +180,11 @@ def test_fixed_rules_integrate_and_weigh_to_one(rule):
         assert min(nodes) >= 0
         assert max(nodes) <= 1
     f, truth = sigmoid_path(3.0, 0.4)
-    path = FixedIntegral(rule, 200, 1e-1, float(truth.sum()), 1e-12)
-    path.add(path.pending(), torch.stack([f(a) for a in path.pending()]))
-    assert not path.pending()
-    assert not path.refine()
-    assert path.estimate.converged
-    assert float((path.estimate.r - truth).norm() / truth.norm()) < 1e-2
+    path = finish(FixedIntegrals(paths_of(f, float(truth.sum())), rule, 200), f)
+    assert not path.refine(np.array([True])).any()
+    now = Answer(path)
+    assert now.error <= 1e-1
+    assert float((now.r - truth).norm() / truth.norm()) < 1e-2
 
 
 def test_rounding_of_the_scalars_costs_no_nodes():
@@ -140,8 +199,8 @@ def test_rounding_of_the_scalars_costs_no_nodes():
     truth = truth[0] / 2 * shares
     gap = 1.2 * float(truth.sum())
     rounding = 2**-7 * 50 * gap
-    unaware = finish(AdaptiveIntegral(2e-2, 128, gap, 1e-12), noisy)
-    aware = finish(AdaptiveIntegral(2e-2, 128, gap, rounding), noisy)
+    unaware = Answer(adaptive(noisy, gap))
+    aware = Answer(adaptive(noisy, gap, noise=rounding))
     assert unaware.nodes > 100
     assert aware.nodes < 20
     assert aware.converged
@@ -151,8 +210,7 @@ def test_rounding_of_the_scalars_costs_no_nodes():
 def test_a_gap_within_rounding_still_counts_what_the_tokens_carry():
     """Everything missed is within rounding: it is weighed against the tokens, and too much of it is refined."""
     f, truth = sigmoid_path(60.0, 0.53)
-    path = AdaptiveIntegral(2e-2, 128, float(truth.sum()), noise=10.0)
-    now = finish(path, f)
+    now = Answer(adaptive(f, float(truth.sum()), noise=10.0))
     assert now.converged
     assert float((now.r - truth).norm() / truth.norm()) < 4e-2
 
@@ -160,7 +218,7 @@ def test_a_gap_within_rounding_still_counts_what_the_tokens_carry():
 def test_many_intervals_are_judged_by_how_far_the_difference_fell():
     f, truth = sigmoid_path(100.0, 0.53)
     gap = float(truth.sum())
-    half, whole = (finish(AdaptiveIntegral(2e-2, 128, gap, 1e-12, first=m, defer=True), f) for m in (32, 64))
+    half, whole = (Answer(adaptive(f, gap, first=m, defer=True)) for m in (32, 64))
     assert whole.disagreement < half.disagreement
     wanted = whole.disagreement**2 / half.disagreement
     assert wanted > whole.disagreement**2
@@ -175,12 +233,12 @@ def test_a_gap_that_rounding_keeps_open_is_not_chased():
     def off(a):
         return 0.9 * f(a)
 
-    chased = finish(AdaptiveIntegral(2e-2, 128, gap, 1e-12), off)
-    path = AdaptiveIntegral(2e-2, 128, gap, 1e-12, eps=2**-7)
-    now = finish(path, off)
+    chased = Answer(adaptive(off, gap))
+    path = adaptive(off, gap, eps=2**-7)
+    now = Answer(path)
     assert chased.nodes > 100
     assert now.nodes < 20
-    assert path.stalled
+    assert path.stalled.all()
     assert not now.converged
     assert now.error > 0.05
     assert float((now.r - 0.9 * truth).norm() / truth.norm()) < 2e-2  # as good as the values are
@@ -190,9 +248,9 @@ def test_a_gap_that_more_nodes_close_is_no_rounding():
     """A spike between the nodes, in float32 and in bfloat16: in the one it is found, in the other found or flagged."""
     f, truth = sigmoid_path(200.0, 0.043)
     for eps in (2**-23, 2**-7):
-        path = AdaptiveIntegral(2e-2, 128, float(truth.sum()), 1e-12, eps=eps)
-        now = finish(path, f)
-        assert path.stalled != now.converged
+        path = adaptive(f, float(truth.sum()), eps=eps)
+        now = Answer(path)
+        assert bool(path.stalled[0]) != now.converged
         if now.converged:
             assert float((now.r - truth).norm() / truth.norm()) <= 2e-2
         assert now.converged or eps > 1e-6

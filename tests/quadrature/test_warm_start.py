@@ -3,17 +3,30 @@
 import copy
 import math
 
+import numpy as np
 import torch
 from helpers.tiny_models import ids, tiny
 
 from calig_fast import Explainer, explain
-from calig_fast.quadrature.adaptive import FIRST, AdaptiveIntegral
-from calig_fast.quadrature.warm_start import MEMORY, MENU, STRENGTHS, Calibration, Start, Trace, needs, spline
+from calig_fast.quadrature.adaptive import FIRST, AdaptiveIntegrals, Paths, Start, Table
+from calig_fast.quadrature.warm_start import MEMORY, MENU, STRENGTHS, Calibration, needs, spline
 
 
-def trace(layer, f, gap, tolerance=2e-2, nodes=33):
+def needed(f, gap, tolerance=2e-2, nodes=33):
+    """What one path needs, [1,strengths]."""
     a = torch.linspace(0, 1, nodes, dtype=torch.float64)
-    return Trace(layer, tuple(a.tolist()), torch.stack([f(x) for x in a]), gap, 1e-12, tolerance)
+    table = Table(paths=np.array([0]), nodes=tuple(a.tolist()), rows=torch.stack([f(x) for x in a])[None])
+    return needs(table, np.array([gap]), np.array([1e-12]), np.array([tolerance]))
+
+
+def path_of(f, gap, tolerance, budget, start):
+    ends = torch.stack([f(torch.tensor(0.0).double()), f(torch.tensor(1.0).double())])[:, None]
+    known = Paths(ends=ends, gap=np.array([gap]), noise=np.array([1e-12]))
+    return AdaptiveIntegrals(known, [start], tolerance=tolerance, budget=budget)
+
+
+def evaluated(path, f):
+    path.add(torch.stack([f(torch.tensor(a).double()) for a in path.pending().node]))
 
 
 def steep(width):
@@ -28,45 +41,46 @@ def whole(width):
 def test_needs_are_what_the_adaptive_rule_takes():
     for width in (0.08, 0.15, 0.4):
         f, gap = steep(width), whole(width)
-        found = needs(trace(0, f, gap, nodes=97))
+        found = needed(f, gap, nodes=97)[0]
         for strength, wanted in zip(STRENGTHS, found, strict=True):
             taken = []
             for m in MENU[1:]:
-                path = AdaptiveIntegral(2e-2, m, gap, 1e-12, first=m, strength=strength)
-                path.add(path.pending(), torch.stack([f(torch.tensor(a).double()) for a in path.pending()]))
-                taken += [m] if path.estimate.converged else []
+                path = path_of(f, gap, 2e-2, m, Start(m, strength))
+                evaluated(path, f)
+                taken += [m] if path.converged.all() else []
             assert wanted in {min(taken), 2}
 
 
 def test_a_path_without_a_smooth_rule_needs_more_than_any():
     spike = lambda a: torch.stack([torch.exp(-((a - 0.03) ** 2) / 1e-4)])  # noqa: E731
-    assert min(needs(trace(0, spike, 1.0))) == math.inf
+    assert needed(spike, 1.0).min() == math.inf
 
 
 def test_a_layer_starts_where_its_paths_would_have_cost_least():
     calibration = Calibration()
     assert calibration.start("kind", 0) == Start(FIRST, 0.0)
-    calibration.learn("kind", [trace(0, steep(0.08), whole(0.08)), trace(1, steep(0.4), whole(0.4))])
+    both = np.concatenate([needed(steep(0.08), whole(0.08)), needed(steep(0.4), whole(0.4))])
+    calibration.learn("kind", np.array([0, 1]), both)
     hard, easy = calibration.start("kind", 0), calibration.start("kind", 1)
     assert hard.intervals > easy.intervals
     assert hard.strength > 0
-    assert easy == Start(min(needs(trace(1, steep(0.4), whole(0.4)))), 0.0)
+    assert easy == Start(int(both[1].min()), 0.0)
     assert calibration.start("other kind", 0) == Start()
 
 
 def test_rare_hard_paths_do_not_make_all_of_them_dear():
     calibration = Calibration()
-    calibration.learn("kind", [trace(0, steep(0.05), whole(0.05))])
+    calibration.learn("kind", np.zeros(1, dtype=int), np.repeat(needed(steep(0.05), whole(0.05)), 1, 0))
     hard = calibration.start("kind", 0).intervals
-    calibration.learn("kind", [trace(0, steep(0.4), whole(0.4))] * 19)
+    calibration.learn("kind", np.zeros(19, dtype=int), np.repeat(needed(steep(0.4), whole(0.4)), 19, 0))
     assert calibration.start("kind", 0).intervals < hard
 
 
 def test_old_calls_are_forgotten():
     calibration = Calibration()
-    calibration.learn("kind", [trace(0, steep(0.05), whole(0.05))] * MEMORY)
+    calibration.learn("kind", np.zeros(MEMORY, dtype=int), np.repeat(needed(steep(0.05), whole(0.05)), MEMORY, 0))
     before = calibration.start("kind", 0).intervals
-    calibration.learn("kind", [trace(0, steep(0.4), whole(0.4))] * MEMORY)
+    calibration.learn("kind", np.zeros(MEMORY, dtype=int), np.repeat(needed(steep(0.4), whole(0.4)), MEMORY, 0))
     assert calibration.start("kind", 0).intervals < before
 
 
@@ -85,13 +99,11 @@ def test_the_bend_integrates_the_same_thing():
 
     truth = torch.tensor([0.5, 0.25, 1.0], dtype=torch.float64)
     for strength in (0.0, 0.3, -0.2):
-        path = AdaptiveIntegral(1e-8, 512, float(truth.sum()), 1e-12, first=6, strength=strength)
-        path.add([0.0, 1.0], torch.stack([f(0.0), f(1.0)]))
-        while path.pending():
-            nodes = path.pending()
-            assert all(0 < a < 1 for a in nodes)
-            path.add(nodes, torch.stack([f(a) for a in nodes]))
-        torch.testing.assert_close(path.estimate.r, truth, rtol=1e-7, atol=1e-7)
+        path = path_of(f, float(truth.sum()), 1e-8, 512, Start(6, strength))
+        while wanted := path.pending():
+            assert ((wanted.node > 0) & (wanted.node < 1)).all()
+            evaluated(path, f)
+        torch.testing.assert_close(path.estimates.r[0], truth, rtol=1e-7, atol=1e-7)
 
 
 def test_an_explainer_learns_and_its_answers_stay_within_the_tolerance():

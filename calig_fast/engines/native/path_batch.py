@@ -12,10 +12,10 @@ determine the kernels; the uploaded table and the endpoints' values are their da
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +23,7 @@ from ... import ops
 from ...model.attention_capture import MapKind
 from ...model.encoder import Block
 from ...ops.packing import Packed, Segments
-from ..base import PathPoint
+from ..base import PathPoints
 from . import block as blocks
 from . import first_token_block as first_row
 from .attention import attention_backward_rows
@@ -41,9 +41,9 @@ class BatchKey(NamedTuple):
     lengths: tuple[int, ...]
 
     @classmethod
-    def of(cls, points: Sequence[PathPoint], packed: Packed) -> BatchKey:
+    def of(cls, points: PathPoints, packed: Packed) -> BatchKey:
         """The key of points in order of their layers."""
-        return cls(tuple(p.layer for p in points), tuple(packed.lengths[p.row] for p in points))
+        return cls(tuple(points.layer.tolist()), tuple(packed.lengths[row] for row in points.row.tolist()))
 
     def until(self, layer: int) -> int:
         """Points that have joined by block `layer`."""
@@ -58,16 +58,15 @@ class BatchKey(NamedTuple):
         return sum(self.lengths[points])
 
 
-def to_device(points: Sequence[PathPoint], shape: BatchKey, device: torch.device) -> Tensor:
+def to_device(points: PathPoints, shape: BatchKey, device: torch.device) -> Tensor:
     """The data of a batch for the device, in one asynchronous transfer.
 
     Returns:
         [3,n+1] float64: the points' inputs, their nodes, and the first row of each, then of none.
     """
-    table = torch.zeros(3, len(points) + 1, dtype=torch.float64)
-    table[0, :-1] = torch.tensor([p.row for p in points], dtype=torch.float64)
-    table[1, :-1] = torch.tensor([p.node for p in points], dtype=torch.float64)
-    table[2, 1:] = torch.tensor(shape.lengths, dtype=torch.float64).cumsum(0)
+    made = np.zeros((3, len(points) + 1))
+    made[0, :-1], made[1, :-1], made[2, 1:] = points.row, points.node, np.cumsum(shape.lengths)
+    table = torch.from_numpy(made)
     # from memory that the system may move, a transfer is waited for
     return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table.to(device)
 

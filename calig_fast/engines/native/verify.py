@@ -11,7 +11,7 @@ from torch import Tensor
 from ...model.call import Call, kind_of
 from ...ops.packing import Packed
 
-Head = Callable[[Tensor, Tensor], Tensor]
+Reader = Callable[[Tensor, Tensor], Tensor]
 STRANGE = 1e3  # hidden states are of order 1 to 10; finite, so that what is weighed by zero stays zero
 
 
@@ -90,22 +90,23 @@ def same_logits(models: Tensor | None, ours: Tensor | None, mask: Tensor, dtype:
     )
 
 
-def reads_first_alone(head: Head, hidden: Tensor) -> bool:
+def reads_first_alone(head: Reader, hidden: Tensor, longest: int = 0) -> bool:
     """Return True if a head depends only on the first row of the last hidden state.
 
     Args:
         head: maps (hidden [n,T,D], their inputs [n] int64) to the explained scalars.
         hidden: [B,T,D], any hidden state of the right size.
+        longest: the input of the most real tokens; a head that reads the last of them is told by it.
     """
-    row = torch.zeros(1, dtype=torch.int64, device=hidden.device)
-    poisoned = hidden[:1].clone()
+    row, mine = torch.full((1,), longest, dtype=torch.int64, device=hidden.device), hidden[longest : longest + 1]
+    poisoned = mine.clone()
     poisoned[:, 1:] = torch.nan
     if hidden.shape[1] > 1 and not bool(torch.isfinite(head(poisoned, row)).all()):
         return False
-    return bool(torch.equal(head(hidden[:1, :1], row), head(hidden[:1], row)))
+    return bool(torch.equal(head(mine[:, :1], row), head(mine, row)))
 
 
-def heeds_padding(head: Head, hidden: Tensor, mask: Tensor) -> None:
+def heeds_padding(head: Reader, hidden: Tensor, mask: Tensor) -> None:
     """Raise where a head's answer changes with the rows at padding.
 
     Args:

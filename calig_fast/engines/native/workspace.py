@@ -9,8 +9,11 @@ addresses that it reads stay the same.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, is_dataclass, replace
+from threading import RLock
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +21,17 @@ from torch import Tensor, nn
 from ...model.encoder import Block
 from .cuda_graphs import Recorder, Replay
 from .path_batch import PathEndpoints
+
+
+class Lease:
+    """The path ends of one run; they are free again when it is gone.
+
+    Args:
+        lines: both ends of all paths.
+    """
+
+    def __init__(self, lines: PathEndpoints) -> None:
+        self.lines = lines
 
 
 class Workspace:
@@ -28,6 +42,8 @@ class Workspace:
         self._blocks: tuple[Block, ...] = ()
         self._own: set[int] = set()
         self._kind: Hashable = None
+        self._leases: WeakSet[Lease] = WeakSet()
+        self._lock = RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Workspace, ()
@@ -65,10 +81,17 @@ class Workspace:
         self._kind = kind
         self.forward_graphs.recorder = self.backward_graphs.recorder = recorder
 
-    def lines(self, new: PathEndpoints) -> PathEndpoints:
-        """Path ends, in the places of some of the same sizes that a recording reads, where there are such."""
+    def lease(self, new: PathEndpoints) -> Lease:
+        """Path ends, in the places of some of the same sizes that a recording reads and no other run uses."""
         held: list[PathEndpoints] = self.forward_graphs.withins
-        return next((lines for lines in held if lines.refilled(new)), new)
+        used = {id(lease.lines) for lease in self._leases}
+        found = Lease(next((lines for lines in held if id(lines) not in used and lines.refilled(new)), new))
+        self._leases.add(found)
+        return found
+
+    def exclusive(self) -> AbstractContextManager[Any]:
+        """One run at a time, where recordings are shared."""
+        return nullcontext() if self.forward_graphs.recorder is None else self._lock
 
     def clear(self) -> None:
         """Let go of the recordings."""

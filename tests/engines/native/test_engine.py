@@ -8,6 +8,7 @@ from helpers.tiny_models import IMAGE, TEXT, ids, pixels, tiny
 
 from calig_fast import Explainer, explain, ops
 from calig_fast.engines.native.engine import NativeEngine
+from calig_fast.engines.native.run import NativeRun
 from calig_fast.methods.registry import methods
 
 NATIVE = [name for name, method in methods().items() if method.integral != "input"]
@@ -241,18 +242,18 @@ def test_the_error_is_never_below_what_the_dtype_rounds():
 def test_a_wave_too_large_for_the_device_is_halved_and_nothing_is_lost(monkeypatch):
     call = ids(9, 6, 6)
     whole = explain(tiny("bert"), call, engine="native", **SAME_NODES)
-    wave, sizes = NativeEngine._wave, []
+    wave, sizes = NativeRun._wave, []
 
-    def short(self, call, scalar, points):
+    def short(self, points):
         sizes.append(len(points))
         if len(points) > 3:
             raise torch.OutOfMemoryError("planted")
-        return wave(self, call, scalar, points)
+        return wave(self, points)
 
-    monkeypatch.setattr(NativeEngine, "_wave", short)
+    monkeypatch.setattr(NativeRun, "_wave", short)
     agree(explain(tiny("bert"), call, engine="native", **SAME_NODES), whole)
     assert max(sizes) > 3
-    monkeypatch.setattr(NativeEngine, "_wave", lambda *args: (_ for _ in ()).throw(torch.OutOfMemoryError("always")))
+    monkeypatch.setattr(NativeRun, "_wave", lambda *args: (_ for _ in ()).throw(torch.OutOfMemoryError("always")))
     with pytest.raises(torch.OutOfMemoryError):
         explain(tiny("bert"), call, engine="native", **SAME_NODES)
 
@@ -291,3 +292,26 @@ def test_arguments_that_are_not_tokens_reach_the_head_whole():
     net, call = Net(), {**ids(7, 5), "features": torch.randn(2, 3)}
     a, b = (explain(net, call, engine=e, target=1, **SAME_NODES) for e in ("native", "autograd"))
     agree(a, b)
+
+
+def test_the_rows_that_a_head_reads_are_told_by_the_longest_text():
+    """A head that reads the last token reads the first of a text of one token: longer texts are not cut to it."""
+
+    class Last(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = tiny("bert").bert
+            self.head = torch.nn.Linear(24, 2)
+
+        def forward(self, input_ids, attention_mask):
+            hidden = self.backbone(input_ids, attention_mask=attention_mask).last_hidden_state
+            return self.head(hidden[torch.arange(len(hidden)), attention_mask.sum(1) - 1])
+
+    torch.manual_seed(0)
+    net, explainer = Last(), None
+    for lengths in ((1, 6, 4), (1, 1), (6, 1)):
+        call = ids(*lengths)
+        a, b = (explain(net, call, engine=e, target=1, baselines=0, **SAME_NODES) for e in ("native", "autograd"))
+        agree(a, b, 5e-5)
+        explainer = explainer or Explainer(net, engine="native", target=1, baselines=0, **SAME_NODES)
+        agree(explainer(call), b, 5e-5)

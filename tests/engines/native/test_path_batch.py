@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import importlib
+from contextlib import nullcontext
 from dataclasses import fields, is_dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.tiny_models import ids, pixels, tiny
@@ -16,15 +18,19 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTenso
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from calig_fast import explain
-from calig_fast.engines.base import PathPoint
-from calig_fast.engines.native import engine as sweep
+from calig_fast.engines.base import PathPoints
+from calig_fast.engines.native import run as sweep
 from calig_fast.engines.native.engine import NativeEngine
 from calig_fast.engines.native.path_batch import BlockRunner
+from calig_fast.engines.native.run import NativeRun
+from calig_fast.engines.native.workspace import Lease
 from calig_fast.ops import dispatch
 from calig_fast.ops.packing import Packed
 
 KINDS = ["bert", "vit", "dinov2", "dinov2-gated", "timm-avg"]
-POINTS = [PathPoint(layer, row, node) for layer in (0, 1, 2) for row in (0, 1) for node in (0.25, 0.5, 0.75)]
+GRID = [(layer, row, node) for layer in (0, 1, 2) for row in (0, 1) for node in (0.25, 0.5, 0.75)]
+LAYERS, ROWS, NODES = (np.array(column) for column in zip(*GRID, strict=True))
+POINTS = PathPoints(layer=LAYERS, row=ROWS, node=NODES)
 
 
 class Copies(TorchDispatchMode):
@@ -66,45 +72,44 @@ def by_shape(operation: dispatch.Operation, backend: str, *args: Any) -> Any:
 def a_round(kind: str, monkeypatch: pytest.MonkeyPatch, waves: int) -> list[tuple[str, str, bool]]:
     """Copies between devices in one round of points, in so many waves at least."""
     seen: list[Any] = []
-    ends = NativeEngine.ends
+    start = NativeEngine.start
 
     def watched(self: NativeEngine, problem: Any) -> Any:
-        seen[:] = [self, problem.call, ends(self, problem)]
-        return seen[2]
+        seen[:] = [self, start(self, problem)]
+        return seen[1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(NativeEngine, "ends", watched)
+        patch.setattr(NativeEngine, "start", watched)
         explain(tiny(kind), ids(9, 9, 6) if kind == "bert" else pixels(3), engine="native", n_steps=1)  # 1 and 2
-    engine = copy.copy(seen[0])
-    # the head and the scalar are the user's, who may do as they like
-    engine.tap = SimpleNamespace(head=lambda call, hidden: hidden, dtype=torch.float32)
+    engine, run = copy.copy(seen[0]), copy.copy(seen[1])
     monkeypatch.setattr(sweep, "gradients", lambda value, inputs, keep_graph: [torch.empty_like(i) for i in inputs])
     monkeypatch.setattr(dispatch.Operation, "__call__", by_shape)
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
     made: list[int] = []
-    wave = NativeEngine._wave
-    monkeypatch.setattr(NativeEngine, "_wave", lambda self, *args: made.append(1) or wave(self, *args))
-    row = engine._bytes_a_row() * len(engine._runner.stack) * engine._packed.segments.longest
+    wave = NativeRun._wave
+    monkeypatch.setattr(NativeRun, "_wave", lambda self, *args: made.append(1) or wave(self, *args))
+    row = run._bytes_a_row * len(run._runner.stack) * run._packed.segments.longest
     engine.budget = row * len(POINTS) // waves
     with FakeTensorMode(), Copies() as copies:
-        engine._runner, engine._path_ends, engine._packed = map(
-            gpu, (engine._runner, engine._path_ends, engine._packed)
-        )
-        ends_there = SimpleNamespace(scalars=[lambda output, index: output.flatten(1).sum(1)] * 2)
-        rows, values = engine.phi(gpu(seen[1]), ends_there, POINTS)
-    assert rows.shape == (2, len(POINTS), engine._packed.shape[1])
+        run._engine, run._lease = engine, Lease(gpu(run._lease.lines))
+        run._runner, run._packed = gpu(run._runner), gpu(run._packed)
+        # the head and the scalar are the user's, who may do as they like
+        tap = SimpleNamespace(head=lambda call, hidden: hidden, dtype=torch.float32, held=lambda seen: nullcontext())
+        run._head = replace(run._head, tap=tap, call=gpu(run._head.call), packed=run._packed)
+        run.endpoints = SimpleNamespace(scalars=[lambda output, index: output.flatten(1).sum(1)] * 2)
+        rows, values = run.integrand(POINTS)
+    assert rows.shape == (2, len(POINTS), run._packed.shape[1])
     assert values.shape == (2, len(POINTS))
-    assert rows.device.type == values.device.type == "cpu"
+    assert rows.device.type == values.device.type == "cuda"
     assert len(made) >= waves
     assert len([c for c in copies.seen if c[0] == "cpu"]) == len(made), copies.seen
     return copies.seen
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_round_is_copied_back_once_and_waits_for_nothing_else(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_integrand_of_a_round_waits_for_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     copies = a_round(kind, monkeypatch, waves=3)
-    assert [c for c in copies if c[1] == "cpu"] == [("cuda", "cpu", False)]
-    assert {c for c in copies if c[0] == "cpu"} == {("cpu", "cuda", True)}
+    assert set(copies) == {("cpu", "cuda", True)}
 
 
 def test_rows_chosen_by_a_mask_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +122,8 @@ def test_rows_chosen_by_a_mask_would_be_found(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_copy_within_a_wave_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    wave = NativeEngine._wave
-    monkeypatch.setattr(
-        NativeEngine, "_wave", lambda self, *args: wave(self, *args).cpu().to("cuda", non_blocking=True)
-    )
+    wave = NativeRun._wave
+    monkeypatch.setattr(NativeRun, "_wave", lambda self, *args: wave(self, *args).cpu().to("cuda", non_blocking=True))
     with pytest.raises(AssertionError, match="cpu"):
         a_round("vit", monkeypatch, waves=2)
 

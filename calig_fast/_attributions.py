@@ -1,0 +1,176 @@
+"""The results of a run: signals, scores and errors of each scalar, as attributions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import ops
+from ._integrate import Integrated, Integration
+from ._options import Options
+from ._tokens import readout, tokens_seen, with_added_tokens
+from .engines.base import Endpoints, Engine, Run
+from .inputs.baseline import Baseline
+from .inputs.prepare import Inputs
+from .inputs.target import is_multi_label, returns
+from .methods.base import Signals
+from .methods.fusion import Fusion, context_map
+from .methods.score_error import combined
+from .model.encoder import Encoder
+from .quadrature.estimate import Floats, Ints
+from .results.attribution import Attribution
+from .results.provenance import Provenance
+from .results.statement import incomplete
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The question that a run answers, and who answers it.
+
+    Args:
+        settings: the options.
+        engine: the engine.
+        encoder: where the model's blocks are.
+        model: the module that computes.
+        baseline: x', or None where the method integrates nothing.
+        not_native: the reason why the native engine did not run, or "".
+    """
+
+    settings: Options
+    engine: Engine
+    encoder: Encoder
+    model: nn.Module
+    baseline: Baseline | None
+    not_native: str
+
+
+def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration) -> list[Attribution]:
+    """One of the batch for each scalar."""
+    settings, encoder, ends = asked.settings, asked.encoder, run.endpoints
+    layers = settings.chosen(ends.layers)
+    batch = with_added_tokens(batch, asked.baseline, ends)
+    mask, special = tokens_seen(batch, encoder, ends)
+    described = _described(asked, layers, ends)
+    device = ends.hidden[0].device
+    there = mask.to(device)
+    signals = [
+        Signals(
+            relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64, device=device),
+            maps=None if slopes.maps is None else torch.stack([slopes.maps[i] for i in layers], 1),
+            product=slopes.product[layers].transpose(0, 1) * there[:, None],
+            mask=there,
+            readout=readout(encoder, slopes, mask).to(device),
+            backend=settings.backend,
+        )
+        for slopes in ends.slopes
+    ]
+    kind = "|".join(str(getattr(described, name)) for name in ("baselines", "output", "tolerance", "dtype"))
+    found = integration.run(run, layers, signals, settings=settings, kind=kind)
+    common: dict[str, Any] = {
+        "logits": torch.zeros(len(batch), 0)
+        if ends.logits is None or ends.logits.dim() != 2
+        else ends.logits.float().cpu(),
+        "mask": mask,
+        "special": special,
+        "texts": batch.texts,
+        "grid": batch.grid(encoder, mask.shape[1]),
+        "images": batch.shown,
+        "labels": _labels(asked.model, ends),
+        "method": settings.resolved.name,
+        "settings": described,
+        "engine": asked.engine.name,
+        "backend": ops.resolve(settings.backend, ends.hidden[0].flatten(0, 1).float()),
+    }
+    return [
+        Attribution(
+            **_scores(one, integrated, settings, rounding=torch.finfo(asked.engine.dtype).eps),
+            target=None if scalar.target is None else scalar.target.cpu(),
+            **common,
+        )
+        for scalar, one, integrated in zip(ends.scalars, signals, found, strict=True)
+    ]
+
+
+def _scores(signals: Signals, integrated: Integrated | None, settings: Options, *, rounding: float) -> dict[str, Any]:
+    """The fields of an attribution that come from the signals of one scalar."""
+    method, shape = settings.resolved, signals.product.shape[:2]
+    if integrated is not None:
+        signals = replace(signals, relevance=integrated.relevance.r * signals.mask[:, None])
+    scores, layer_scores = method.scores(signals)
+    unknown = np.full(shape, np.nan)
+    error, bypass = unknown, unknown
+    columns: dict[str, Floats] = dict.fromkeys(("gap", "convergence_delta"), unknown)
+    nodes: Ints = np.ones(shape, dtype=np.int64)
+    score_error = np.full(shape[0], np.nan)
+    converged = np.ones(shape, dtype=bool)
+    if integrated is not None:
+        found = integrated.relevance
+        error = found.errors.error + rounding
+        bypass = found.bypass + found.share(~signals.mask)
+        columns = {"gap": found.gap, "convergence_delta": found.errors.delta}
+        score_error, nodes = combined(integrated.effects) + rounding, found.nodes
+        within = ~incomplete(torch.from_numpy(bypass), settings.tolerance).numpy()
+        converged = (error <= settings.tolerance) & within
+    maps = _context_maps(signals, method.fusion) if settings.return_maps and method.fusion else None
+    return {
+        "scores": scores.float().cpu(),
+        "layer_scores": layer_scores.float().cpu(),
+        **{name: _tensor(column) for name, column in columns.items()},
+        "error": _tensor(error),
+        "bypass": _tensor(bypass),
+        "score_error": _tensor(score_error),
+        "n_steps": torch.from_numpy(nodes.copy()),
+        "layer_converged": torch.from_numpy(converged),
+        "maps": maps,
+    }
+
+
+def _tensor(column: Floats) -> Tensor:
+    return torch.from_numpy(column.astype(np.float32))
+
+
+def _context_maps(signals: Signals, fusion: Fusion) -> Tensor:
+    """M_l [B,L,T,U], zeros at padding."""
+    maps = signals.maps
+    if maps is None:
+        raise RuntimeError("context maps were asked of a method without attention maps")
+    out = torch.zeros(maps.shape)
+    for b, mask in enumerate(signals.mask):
+        real = mask.nonzero().flatten()
+        for layer in range(maps.shape[1]):
+            found = context_map(signals.relevance[b, layer, real], maps[b, layer][real][:, real].double(), fusion)
+            out[b, layer, real.cpu()[:, None], real.cpu()] = found.float().cpu()
+    return out
+
+
+def _labels(model: nn.Module, ends: Endpoints) -> tuple[str, ...] | None:
+    names = getattr(getattr(model, "config", None), "id2label", None)
+    if not isinstance(names, Mapping) or ends.logits is None or len(names) != ends.logits.shape[-1]:
+        return None
+    return tuple(str(names[i]) for i in sorted(names))
+
+
+def _described(asked: Asked, layers: list[int], ends: Endpoints) -> Provenance:
+    settings, tap = asked.settings, asked.engine.tap
+    fusion = settings.resolved.fusion
+    return Provenance(
+        family=asked.encoder.family,
+        blocks=[asked.encoder.blocks[ends.order[i]] for i in layers],
+        baselines=None if asked.baseline is None else asked.baseline.name,
+        output=getattr(settings.output, "__name__", str(settings.output)),
+        layers=layers,
+        quadrature=settings.quadrature,
+        n_steps=settings.n_steps,
+        tolerance=settings.tolerance,
+        certify=settings.certify,
+        fusion=None if fusion is None else asdict(fusion),
+        dtype=str(asked.engine.dtype).removeprefix("torch."),
+        not_native=asked.not_native,
+        multi_label=is_multi_label(tap.model),
+        returns=returns(tap.model, ends.logits),
+    )

@@ -1,0 +1,109 @@
+"""The integration of one call: relevance of every layer, its errors, and their effect on the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ._options import Options
+from .engines.autograd_run import AutogradRun
+from .engines.base import Run
+from .engines.layer_paths import Relevance, ScoreErrors, input_paths, layer_paths
+from .methods.base import Signals
+from .methods.score_error import LayerErrors, allowed, combined, score_errors
+from .quadrature.adaptive import AdaptiveIntegrals, Integrals
+from .quadrature.estimate import Floats, Ints
+from .quadrature.warm_start import Calibration, needs
+
+
+@dataclass(frozen=True)
+class Integrated:
+    """The relevance of one scalar, and what is known of its errors.
+
+    Args:
+        relevance: r_l and its errors.
+        effects: relative error of the scores that each layer's error makes, [B,L].
+    """
+
+    relevance: Relevance
+    effects: Floats
+
+
+class Integration:
+    """The integrals of one call, group by group.
+
+    Args:
+        calibration: the best start of each layer's paths, from earlier calls.
+    """
+
+    def __init__(self, calibration: Calibration) -> None:
+        self._calibration = calibration
+        self._learned: list[tuple[str, Ints, Floats]] = []
+
+    def learn(self) -> None:
+        """Hand what this call learned to later ones."""
+        for kind, layers, needed in self._learned:
+            self._calibration.learn(kind, layers, needed)
+        self._learned = []
+
+    def run(
+        self, run: Run, layers: Sequence[int], signals: Sequence[Signals], *, settings: Options, kind: str
+    ) -> list[Integrated | None]:
+        """Integrate at some layers for each scalar; None where the method integrates nothing.
+
+        Args:
+            run: the engine's run.
+            layers: indices of the blocks.
+            signals: of each scalar, without relevance.
+            settings: the options.
+            kind: the common properties of similar paths.
+        """
+        method = settings.resolved
+        if method.integral == "none":
+            return [None] * len(signals)
+        # every product rounds, so an answer is no better than the dtype; what is left of the tolerance is the rule's
+        rounding = torch.finfo(run.endpoints.hidden[0].dtype).eps
+        rule = replace(settings.rule, tolerance=max(settings.tolerance - rounding, rounding))
+        effects: dict[int, Floats] = {}
+
+        def effect(k: int, found: Relevance) -> Floats:
+            now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
+            errors = LayerErrors(
+                coarse=found.coarse,
+                **{name: getattr(found.errors, name) for name in ("rule", "disagreement", "missing", "error")},
+            )
+            effects[k] = score_errors(method, now, errors)
+            return effects[k]
+
+        def weigh(k: int, found: Relevance) -> ScoreErrors:
+            return ScoreErrors(effect(k, found), lambda left: combined(left) > rule.tolerance)
+
+        if method.integral == "input":
+            if not isinstance(run, AutogradRun):
+                raise RuntimeError("a path in input space runs on the autograd engine")
+            return [Integrated(found, effect(k, found)) for k, found in enumerate(input_paths(run, layers, rule))]
+        kind, scores = f"{kind}|{settings.certify}", settings.certify == "scores"
+        starts = [self._calibration.start(kind, layer) for layer in layers]
+        relevance, integrals = layer_paths(run, layers, rule, starts=starts, weigh=weigh if scores else None)
+        tolerances = np.full((len(relevance), *relevance[0].gap.shape), rule.tolerance)
+        costs = np.array([run.endpoints.layers - layer - 0.5 for layer in layers])
+        for k, found in enumerate(relevance):
+            if scores:  # the last that was weighed
+                tolerances[k] = allowed(effects[k], found.errors.error, rule.tolerance, costs)
+            else:
+                effect(k, found)
+        self._note(kind, integrals, relevance, np.array(layers), tolerances)
+        return [Integrated(found, effects[k]) for k, found in enumerate(relevance)]
+
+    def _note(
+        self, kind: str, integrals: Integrals, relevance: Sequence[Relevance], layers: Ints, tolerances: Floats
+    ) -> None:
+        if not isinstance(integrals, AdaptiveIntegrals):
+            return
+        gap, noise = (np.stack([getattr(r, name) for r in relevance]).ravel() for name in ("carried", "noise"))
+        for table in integrals.tables():
+            needed = needs(table, gap[table.paths], noise[table.paths], tolerances.ravel()[table.paths])
+            self._learned.append((kind, layers[table.paths % len(layers)], needed))

@@ -1,0 +1,145 @@
+"""Passes of whole inputs through the blocks: hidden states up, directional derivatives and attention maps down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...model.attention_capture import MapKind
+from ...ops.packing import Packed
+from ..base import EndpointGradients
+from . import block as blocks
+from . import first_token_block as first_row
+from .attention import attention_map
+from .path_batch import BlockRunner, PathEndpoints
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholePass:
+    """The passes of B inputs, and of their baselines after them where there are such.
+
+    Args:
+        runner: runs the blocks.
+        packed: the tokens of the inputs.
+        everything: the tokens of the inputs and their baselines.
+    """
+
+    runner: BlockRunner
+    packed: Packed
+    everything: Packed
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the inputs."""
+        return len(self.packed.positions)
+
+    def up(self, first: Tensor) -> tuple[list[Tensor], list[Tensor], list[blocks.Saved], Tensor]:
+        """Block inputs, projections, saved tensors, and the output, of the input of block 0 [N,T,D]."""
+        segments, x = self.everything.segments, self.everything.pack(first)
+        hidden, qkvs, saved = [], [], []
+        for layer, block in enumerate(self.runner.stack):
+            hidden.append(x)
+            if self.runner.is_pooled(layer):
+                x, saved_block = first_row.forward(block, x, segments, self.runner.backend)
+            else:
+                qkv, normed = blocks.project(block, x, self.runner.backend)
+                qkvs.append(qkv)
+                x, saved_block = blocks.forward(block, x, qkv, normed, segments, backend=self.runner.backend)
+            saved.append(saved_block)
+        return hidden, qkvs, saved, x
+
+    def down(
+        self,
+        saved: list[blocks.Saved],
+        value: Tensor,
+        g: Tensor,
+        ends: PathEndpoints,
+        *,
+        maps: MapKind | None,
+        free: bool,
+    ) -> EndpointGradients:
+        """Directional derivatives of F at every block input, and attention maps.
+
+        Args:
+            saved: from `up`; with `free` the saved tensors of each block are freed after their use.
+            value: F of the inputs, and of their baselines after them, [N].
+            g: gradient of the last hidden rows.
+            ends: both ends of all paths.
+            maps: kind of the attention maps, None for none.
+            free: see `saved`.
+        """
+        batch, unpack, tokens = self.packed.shape[0], self.packed.unpack, self.tokens
+        reads = (g != 0).any(-1)
+        if self.runner.first_only:
+            marks = reads.new_zeros(len(self.everything.positions))
+            marks[self.everything.segments.firsts] = reads
+            reads = marks
+        found: dict[str, list[Tensor]] = {"high": [], "low": [], "product": [], "maps": []}
+        slopes = 0 if maps is None or maps == "attention" else batch  # maps that fall off on the way back
+        propagated = len(value) > batch
+        for layer in range(len(self.runner.stack) - 1, -1, -1):
+            saved_block = saved.pop() if free else saved[layer]
+            g, dmixed, gradient_maps = self.runner.back(layer, g, saved_block, slopes, maps or "gradient")
+            if maps is not None:
+                found["maps"].append(self._maps(layer, saved_block, dmixed, gradient_maps, maps))
+            high_end = ends.high[layer]
+            direction = high_end - ends.low[layer]
+            found["high"].append(_along(g[:tokens], direction))
+            found["product"].append(_along(g[:tokens], high_end))
+            if propagated:
+                found["low"].append(_along(g[tokens:], direction))
+        high, product = (self._by_layer(found[name]) for name in ("high", "product"))
+        return EndpointGradients(
+            value=value[:batch],
+            baseline_value=value[batch:] if propagated else None,
+            high=high,
+            low=self._by_layer(found["low"]) if propagated else None,
+            product=product,
+            maps=None if maps is None else found["maps"][::-1],
+            readout=unpack(reads[:tokens]),
+        )
+
+    def ends(self, hidden: list[Tensor], qkvs: list[Tensor]) -> PathEndpoints:
+        """Both ends of all paths, from `up`; a zero hidden state where there are no baselines."""
+        runner, tokens = self.runner, self.tokens
+        propagated = self.everything is not self.packed
+        wide = torch.promote_types(runner.dtype, torch.float32)  # paths and sums; the blocks get their own back
+        return PathEndpoints(
+            self.packed.offsets,
+            tuple((h[tokens:] if propagated else torch.zeros_like(h)).to(wide) for h in hidden),
+            tuple(h[:tokens].to(wide) for h in hidden),
+            tuple(
+                (q[tokens:] if propagated else blocks.project(block, torch.zeros_like(h), runner.backend)[0]).to(wide)
+                for q, block, h in zip(qkvs, runner.stack, hidden, strict=False)  # a pooled block has no projection
+            ),
+            tuple(q[:tokens].to(wide) for q in qkvs),
+        )
+
+    def _by_layer(self, rows: list[Tensor]) -> Tensor:
+        """Numbers of the inputs' tokens, from the last layer to the first, as [L,B,T]."""
+        return self.packed.unpack(torch.stack(rows[::-1], 1)).movedim(2, 0)
+
+    def _maps(self, layer: int, saved: blocks.Saved, dmixed: Tensor, found: Tensor | None, kind: MapKind) -> Tensor:
+        """[B,T,U], zeros at padding."""
+        (batch, t), wide = self.packed.shape, torch.promote_types(dmixed.dtype, torch.float32)
+        full = len(self.packed.positions) == batch * t
+        if found is not None and kind != "attention" and full:
+            return found[:batch].to(wide)
+        out = dmixed.new_zeros(batch, t, t, dtype=wide)
+        for b, tokens in enumerate(self.packed.lengths):
+            real = self.packed.places(b)
+            if found is None:
+                mine = first_row.attention_map(self.runner.stack[layer], saved, b, dmixed, kind)
+            elif kind == "attention":
+                mine = attention_map(saved.attended, b)
+            else:
+                mine = found[b, :tokens, :tokens]
+            out[b, real[:, None], real] = mine.to(wide)
+        return out
+
+
+def _along(slopes: Tensor, directions: Tensor) -> Tensor:
+    """<slope, direction> of every row, float64."""
+    return (slopes * directions).sum(-1, dtype=torch.float64)

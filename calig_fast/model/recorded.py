@@ -1,0 +1,63 @@
+"""The records of a pass through an instrumented model: hidden states, outputs, layout, and the axes of its states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .attention_capture import Attention
+from .token_axes import TokenAxes
+
+
+@dataclass
+class Record:
+    """The record of one pass through the model.
+
+    Args:
+        hidden: block inputs h_0 .. h_{L-1} [N,T,D], then the last block's output, all in the graph of `output`.
+        attention: one per block, where asked for.
+        output: what the model returned.
+        made: what each block returned, detached.
+        rows: N.
+    """
+
+    hidden: list[Tensor] = field(default_factory=list)
+    attention: list[Attention] = field(default_factory=list)
+    output: Any = None
+    made: list[Any] = field(default_factory=list)
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The order in which a model runs its blocks.
+
+    Args:
+        order: which of the blocks is run, call by call.
+        others: the other results of each call beside the hidden state, None where it returned a bare tensor.
+    """
+
+    order: tuple[int, ...]
+    others: tuple[tuple[Any, ...] | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """The knowledge of one call that an instrumented model needs to enter the same call again.
+
+    Args:
+        layout: the order of its blocks.
+        axes: those of each block's state.
+        first_shape: shape of the first block's state.
+        tokens: T.
+        stem_shape: shape of the patch embedding's output.
+    """
+
+    layout: Layout
+    axes: tuple[TokenAxes, ...]
+    first_shape: torch.Size | None
+    tokens: int
+    stem_shape: torch.Size | None
