@@ -56,7 +56,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     batch = with_added_tokens(batch, asked.baseline, ends)
     mask, special = tokens_seen(batch, encoder, ends)
     described = _described(asked, layers, ends)
-    device = ends.hidden[0].device
+    device = ends.first.device
     there = mask.to(device)
     signals = [
         Signals(
@@ -84,7 +84,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
         "method": settings.resolved.name,
         "settings": described,
         "engine": asked.engine.name,
-        "backend": ops.resolve(settings.backend, ends.hidden[0].flatten(0, 1).float()),
+        "backend": ops.resolve(settings.backend, ends.first.flatten(0, 1).float()),
     }
     return [
         Attribution(

@@ -164,9 +164,8 @@ class Explainer:
                 self.encoder = replace(self.encoder, blocks=find_blocks(self._inner, batch.call, tokens))
             chosen = replace(settings, target=numbered(settings.target, self._inner))
             chosen = chosen.with_modality_defaults(images=batch.texts is None)
-            with self._memory.workspace() as workspace:
-                pipeline = Pipeline(self._inner, self.encoder, chosen, self._memory, workspace, hooks=hooks)
-                found = pipeline.explain(batch)
+            pipeline = Pipeline(self._inner, self.encoder, chosen, self._memory, hooks=hooks)
+            found = pipeline.explain(batch)
             if own is not None:
                 wanted = logits_of(own, len(batch))
                 if wanted is not None and found.source is not None:

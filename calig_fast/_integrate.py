@@ -65,7 +65,7 @@ class Integration:
         if method.integral == "none":
             return [None] * len(signals)
         # every product rounds, so an answer is no better than the dtype; what is left of the tolerance is the rule's
-        rounding = torch.finfo(run.endpoints.hidden[0].dtype).eps
+        rounding = torch.finfo(run.endpoints.first.dtype).eps
         rule = replace(settings.rule, tolerance=max(settings.tolerance - rounding, rounding))
         effects: dict[int, Floats] = {}
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +16,9 @@ from ._tokens import changed_tokens, reads_ids_twice
 from ._utils.progress import ticker
 from .engines.autograd import AutogradEngine
 from .engines.base import Engine, Problem, Run
+from .engines.lease import EngineLease
 from .engines.native.engine import Known, NativeEngine
 from .engines.native.verify import NotTheModelError
-from .engines.native.workspace import Workspace
 from .inputs.baseline import Baseline, make_baseline, take
 from .inputs.prepare import Inputs
 from .inputs.target import Target, is_multi_label, per_input, scalars
@@ -40,8 +39,8 @@ class Memory:
 
     Args:
         calibration: the best start of each layer's paths.
-        known: kinds of calls that were baseline with the model's own forward pass.
-        workspaces: the workspace that the previous call left, at most one.
+        known: kinds of calls that were compared with the model's own forward pass.
+        engines: the engine that the previous call left.
         own: calls of the caller's own object.
         reach: kinds of calls whose ids reach the output past their lookups.
     """
@@ -50,17 +49,7 @@ class Memory:
     known: dict[Hashable, Known] = field(default_factory=dict)
     own: OwnAnswers = field(default_factory=OwnAnswers)
     reach: WordReach = field(default_factory=WordReach)
-    workspaces: deque[Workspace] = field(default_factory=lambda: deque(maxlen=1), repr=False)
-
-    @contextlib.contextmanager
-    def workspace(self) -> Iterator[Workspace]:
-        """The workspace of the previous call. Concurrent calls get their own; an error drops it."""
-        try:
-            leased = self.workspaces.pop()
-        except IndexError:
-            leased = Workspace()
-        yield leased
-        self.workspaces.append(leased)
+    engines: EngineLease = field(default_factory=EngineLease, repr=False)
 
 
 class Pipeline:
@@ -71,7 +60,6 @@ class Pipeline:
         encoder: where its blocks are.
         settings: the options.
         memory: what earlier calls learned; this one adds to it.
-        workspace: what the engine of an earlier call left; this one fills it anew.
         hooks: run the forward hooks that the user put on the model, because they change its answer.
 
     Raises:
@@ -84,13 +72,11 @@ class Pipeline:
         encoder: Encoder,
         settings: Options,
         memory: Memory,
-        workspace: Workspace,
         *,
         hooks: bool = True,
     ) -> None:
         self.model, self.encoder, self.settings, self.memory = model, encoder, settings, memory
         self._hooks = hooks
-        self._workspace = workspace
         self.engine, self.not_native = self._choose()
         self._integration = Integration(memory.calibration)
         self._targets, self._row_bytes = 1, 1
@@ -107,6 +93,7 @@ class Pipeline:
                 first += size
                 size = max(1, min(32, self.engine.budget // (2 * self._row_bytes)))
         self._integration.learn()
+        self.memory.engines.give(self.engine, self.model, self._key(self.engine.name))
         # a head that reads padding is found at the first padded group; the record tells of the engine from there on
         return replace(concatenate(parts), engine=parts[-1].engine, settings=parts[-1].settings)
 
@@ -114,36 +101,43 @@ class Pipeline:
         """The engine asked for; with "auto" the native one where it can be, else the autograd engine, and why."""
         settings = self.settings
         if settings.engine == "autograd":
-            return self._autograd_engine(), ""
+            return self._engine("autograd"), ""
         why = 'method "conductance" runs on the autograd engine' if settings.resolved.integral == "input" else ""
         if not why:
             try:
-                return NativeEngine(
-                    self.model,
-                    self.encoder,
-                    dtype=compute_dtype(settings.dtype, self.model),
-                    memory_budget=settings.memory_budget,
-                    backend=settings.backend,
-                    known=self.memory.known,
-                    workspace=self._workspace,
-                    hooks=self._hooks,
-                ), ""
+                return self._engine("native"), ""
             except ValueError as error:
                 why = str(error)
         if settings.engine == "native":
             raise ValueError(f'engine: "native" cannot run this: {why}; use engine="autograd"')
-        return self._autograd_engine(), why
+        return self._engine("autograd"), why
 
-    def _autograd_engine(self) -> AutogradEngine:
-        settings = self.settings
-        return AutogradEngine(
+    def _engine(self, name: str) -> Engine:
+        """The engine that the previous call left, if it serves this one too, or else a new one."""
+        kept, workspace = self.memory.engines.take(self.model, self._key(name))
+        if kept is not None:
+            return kept
+        dtype = compute_dtype(self.settings.dtype, self.model)
+        budget, backend = self.settings.memory_budget, self.settings.backend
+        if name == "autograd":
+            return AutogradEngine(
+                self.model, self.encoder, dtype=dtype, memory_budget=budget, backend=backend, hooks=self._hooks
+            )
+        return NativeEngine(
             self.model,
             self.encoder,
-            dtype=compute_dtype(settings.dtype, self.model),
-            memory_budget=settings.memory_budget,
-            backend=settings.backend,
+            dtype=dtype,
+            memory_budget=budget,
+            backend=backend,
+            known=self.memory.known,
+            workspace=workspace,
             hooks=self._hooks,
         )
+
+    def _key(self, name: str) -> tuple[Any, ...]:
+        """All that an engine is made of beside the model."""
+        settings = self.settings
+        return name, self.encoder, settings.dtype, settings.memory_budget, settings.backend, self._hooks
 
     def _group(self, batch: Inputs, rows: slice) -> Attribution:
         settings = replace(
@@ -156,7 +150,7 @@ class Pipeline:
         except NotTheModelError as error:
             if settings.engine == "native":
                 raise
-            self.engine, self.not_native = self._autograd_engine(), str(error)
+            self.engine, self.not_native = self._engine("autograd"), str(error)
             return self._explain(batch.take(rows), settings, rows.start)
 
     def _explain(self, batch: Inputs, settings: Options, first: int) -> Attribution:

@@ -20,16 +20,16 @@ def changed_tokens(batch: Inputs, baseline: Baseline) -> Tensor:
 
 def with_added_tokens(batch: Inputs, baseline: Baseline | None, ends: Endpoints) -> Inputs:
     """The batch with the tokens that the model itself puts before or after the text, a learned prompt for instance."""
-    added = ends.hidden[0].shape[1] - batch.mask.shape[1]
-    if batch.texts is None or added <= 0 or baseline is None or ends.baseline_hidden is None:
+    added = ends.first.shape[1] - batch.mask.shape[1]
+    if batch.texts is None or added <= 0 or baseline is None or ends.baseline_first is None:
         return batch
-    before = aligned(changed_tokens(batch, baseline), ends.hidden[0], ends.baseline_hidden[0])
+    before = aligned(changed_tokens(batch, baseline), ends.first, ends.baseline_first)
     return batch if before is None else batch.with_added(before, added - before)
 
 
 def tokens_seen(batch: Inputs, encoder: Encoder, ends: Endpoints) -> tuple[Tensor, Tensor]:
     """Mask and special tokens [B,T] of the tokens that the blocks really saw."""
-    tokens = ends.hidden[0].shape[1]
+    tokens = ends.first.shape[1]
     if batch.texts is None:
         grid = batch.grid(encoder, tokens)
         special = torch.zeros(len(batch), tokens, dtype=torch.bool)

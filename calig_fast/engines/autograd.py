@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..inputs.target import gradients, logits_of
 from ..model.attention_capture import MapKind
 from ..model.call import row_count
+from ..model.clone import shares_all
 from ..model.dataflow import bypassed_layers, has_kinks
 from ..model.encoder import Encoder
 from ..model.instrumented import InstrumentedModel, Record
@@ -49,11 +50,14 @@ class AutogradEngine:
         self.tap = InstrumentedModel(model, encoder, dtype, hooks=hooks)
         device = next(self.tap.model.parameters()).device
         self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
-        self.backend = backend
+        self.backend, self.shares_weights = backend, shares_all(model, self.tap.model)
         self.grouped = any(isinstance(m, nn.Conv2d | nn.Conv1d) and m.groups > 1 for m in self.tap.model.modules())
         self._weights = {
             t.untyped_storage().data_ptr() for t in (*self.tap.model.parameters(), *self.tap.model.buffers())
         }
+
+    def read(self, model: nn.Module) -> None:
+        """Nothing: the twin's weights are the model's."""
 
     def start(self, problem: Problem) -> AutogradRun:
         """See `Engine.start`; padding is the model's own affair here, so the mask is not needed.
@@ -91,11 +95,19 @@ class AutogradEngine:
                 _slopes(record, value, hidden, low, maps=problem.maps, keep_graph=k < len(values) - 1)
                 for k, value in enumerate(values)
             ]
-            entered = Entered(Record(hidden=[], made=record.made, rows=record.rows), self.tap.seen)
+            entered = Entered(Record([], made=record.made, rows=record.rows), self.tap.seen, hidden, low)
         run = AutogradRun(
             self,
             problem.call,
-            Endpoints(hidden, low, z, scalars, slopes, entered.seen.layout.order, kinked),
+            Endpoints(
+                first=hidden[0],
+                baseline_first=None if low is None else low[0],
+                logits=z,
+                scalars=scalars,
+                slopes=slopes,
+                order=entered.seen.layout.order,
+                kinked=kinked,
+            ),
             entered=entered,
             row_bytes=max(1, sum(saved.values()) // max(1, len(rows))),
         )

@@ -35,10 +35,14 @@ class Entered:
     Args:
         record: what each block returned.
         seen: what the twin learned of the call.
+        hidden: h_l [B,T,D] at the input, l = 0..L-1.
+        low: h'_l [B,T,D], or None where no baseline was propagated.
     """
 
     record: Record
     seen: Seen
+    hidden: list[Tensor]
+    low: list[Tensor] | None
 
 
 class AutogradRun:
@@ -82,7 +86,7 @@ class AutogradRun:
         """See `Run.integrand`; the points of each layer are run from its block on, a wave at a time."""
         ends = self.endpoints
         like = ends.slopes[0].high
-        rows = like.new_zeros(len(ends.scalars), len(points), ends.hidden[0].shape[1])
+        rows = like.new_zeros(len(ends.scalars), len(points), ends.first.shape[1])
         values = like.new_zeros(len(ends.scalars), len(points))
         for layer in sorted(set(points.layer.tolist())):
             mine = (points.layer == layer).nonzero()[0]
@@ -108,9 +112,9 @@ class AutogradRun:
             [L,n,T] float64.
         """
         ends, scalar = self.endpoints, self.endpoints.scalars[k]
-        if ends.baseline_hidden is None:
+        high, low = ends.first, ends.baseline_first
+        if low is None:
             raise RuntimeError("a path in embedding space without a baseline there")
-        high, low = ends.hidden[0], ends.baseline_hidden[0]
         index = torch.tensor([row for row, _ in points], device=high.device)
         a = torch.tensor([node for _, node in points], device=high.device, dtype=high.dtype)[:, None, None]
         direction = (high - low)[index]
@@ -128,10 +132,10 @@ class AutogradRun:
             ValueError: entered with the input's own hidden state, F is not F(x).
         """
         ends, dtype = self.endpoints, self._engine.dtype
-        batch, last = len(ends.hidden[0]), ends.layers - 1
-        index = torch.arange(batch, device=ends.hidden[0].device)
-        outputs = [(last, self._output(last, index, ends.hidden[last]))] if last else []
-        states = [ends.hidden[0], *([] if ends.baseline_hidden is None else [ends.baseline_hidden[0]])]
+        batch, last = len(ends.first), ends.layers - 1
+        index = torch.arange(batch, device=ends.first.device)
+        outputs = [(last, self._output(last, index, self._entered.hidden[last]))] if last else []
+        states = [ends.first, *([] if ends.baseline_first is None else [ends.baseline_first])]
         twice = index.repeat(len(states))
         output = self._output(0, twice, torch.cat(states))
         found = []
@@ -163,8 +167,8 @@ class AutogradRun:
     def _along_layer(self, layer: int, points: PathPoints) -> tuple[Tensor, Tensor]:
         """phi [K,n,T] and F [K,n] at points of one layer's paths."""
         ends, backend = self.endpoints, self._engine.backend
-        high, count = ends.hidden[layer], len(points)
-        low = torch.zeros_like(high) if ends.baseline_hidden is None else ends.baseline_hidden[layer]
+        high, count = self._entered.hidden[layer], len(points)
+        low = torch.zeros_like(high) if self._entered.low is None else self._entered.low[layer]
         if high.dtype == torch.float16:  # its range is too small for sums over tokens; the blocks get it back
             low, high = low.float(), high.float()
         tokens, width = high.shape[1:]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..inputs.target import Target
 from ..model.attention_capture import MapKind
@@ -110,8 +110,8 @@ class Endpoints:
     """The results of one forward pass of [input; baseline], and one backward pass for each target, for all layers.
 
     Args:
-        hidden: h_l [B,T,D] at the input, l = 0..L-1.
-        baseline_hidden: h'_l [B,T,D], or None where no baseline was propagated.
+        first: h_0 [B,T,D] at the input.
+        baseline_first: h'_0 [B,T,D], or None where no baseline was propagated.
         logits: [B,C], or None.
         scalars: the explained scalars, K of them.
         slopes: the gradients of each.
@@ -119,8 +119,8 @@ class Endpoints:
         kinked: F has kinks in its hidden states (a ReLU, a maximum), so that its gradient jumps.
     """
 
-    hidden: list[Tensor]
-    baseline_hidden: list[Tensor] | None
+    first: Tensor
+    baseline_first: Tensor | None
     logits: Tensor | None
     scalars: Targets
     slopes: list[EndpointGradients]
@@ -130,7 +130,7 @@ class Endpoints:
     @property
     def layers(self) -> int:
         """L, the number of blocks run."""
-        return len(self.hidden)
+        return len(self.order)
 
 
 class Run(Protocol):
@@ -163,14 +163,19 @@ class Engine(Protocol):
         tap: the instrumented clone of the model, for its embeddings and its head.
         dtype: of the blocks.
         budget: bytes a batch of path points may hold.
+        shares_weights: its clone has the model's own weights, not copies in another dtype.
     """
 
     name: str
     tap: InstrumentedModel
     budget: int
+    shares_weights: bool
 
     @property
     def dtype(self) -> torch.dtype: ...
+
+    def read(self, model: nn.Module) -> None:
+        """Read the model's weights anew, at the beginning of a call."""
 
     def start(self, problem: Problem) -> Run:
         """One pass of the inputs, and of their baselines with them, up and down; the run evaluates path points."""

@@ -122,7 +122,7 @@ def layer_paths(
     values = _values(torch.stack([slopes.value for slopes in ends.slopes]))[:, :, None]
     carried = values - at_zero.transpose(0, 2, 1)
     gap = np.stack([_gap(slopes, c) for slopes, c in zip(ends.slopes, carried, strict=True)])
-    eps = torch.finfo(ends.hidden[0].dtype).eps
+    eps = torch.finfo(ends.first.dtype).eps
     noise = eps * np.maximum(np.abs(values), np.abs(at_zero.transpose(0, 2, 1)))
     paths = Paths(
         ends=torch.stack([low, high]).transpose(2, 3).flatten(1, 3),
@@ -244,7 +244,7 @@ def _gap(slopes: EndpointGradients, carried: Floats) -> Floats:
 def input_paths(run: AutogradRun, layers: Sequence[int], rule: Rule) -> list[Relevance]:
     """Layer conductance: the path runs in embedding space, and every layer is integrated along its image."""
     ends = run.endpoints
-    if ends.baseline_hidden is None:
+    if ends.baseline_first is None:
         raise ValueError(
             'baselines: "conductance" integrates along one path in input space, and a zero hidden state at each layer '
             'is no such path; use baselines="pad" or another reference input'
@@ -259,7 +259,7 @@ def _along_input(run: AutogradRun, k: int, layers: Sequence[int], rule: Rule) ->
         raise RuntimeError("a propagated baseline without its scalar")
     batch, depth = len(slopes.value), len(layers)
     value, other = _values(slopes.value), _values(slopes.baseline_value)
-    carried, eps = value - other, torch.finfo(ends.hidden[0].dtype).eps
+    carried, eps = value - other, torch.finfo(ends.first.dtype).eps
     if 0 in slopes.bypassed:
         zeros = np.zeros(batch, dtype=np.int64)
         points = PathPoints(layer=zeros, row=np.arange(batch), node=zeros.astype(np.float64))

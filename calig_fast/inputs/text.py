@@ -243,7 +243,8 @@ def _kept(source: Any, ids: Tensor | None, mask: Tensor) -> list[Any] | None:
 def _names(ids: Tensor | None, real: list[int], tokenizer: Any) -> list[str]:
     if ids is None:
         return [f"[{t}]" for t in real]
-    values = [int(ids[t]) for t in real]
+    every = ids.tolist()
+    values = [int(every[t]) for t in real]
     if tokenizer is not None and hasattr(tokenizer, "convert_ids_to_tokens"):
         with contextlib.suppress(OverflowError, IndexError, KeyError):  # ids of another vocabulary
             return [str(name) for name in tokenizer.convert_ids_to_tokens(values)]

@@ -48,12 +48,12 @@ def rollout(
     packed = Packed.of(mask)
     row = packed.pack(readout.double())
     identity = torch.ones_like(row)
-    start, rows = row, []
-    packed_relevance = packed.pack(relevance.double().transpose(1, 2)).T.contiguous()
-    for layer in reversed(range(relevance.shape[1])):
+    start, rows, identities = row, [], []
+    by_layer = packed.pack(relevance.double().transpose(1, 2)).T.contiguous().unbind()
+    for layer_relevance, attention in zip(reversed(by_layer), reversed(maps.unbind(1)), strict=True):
         row, identity = ops.fuse_rollout(
-            packed_relevance[layer],
-            packed.maps(maps[:, layer].double()),
+            layer_relevance,
+            packed.maps(attention).double(),
             packed.offsets,
             row,
             identity,
@@ -64,7 +64,8 @@ def rollout(
             normalise=fusion.normalise,
             backend=backend,
         )
-        rows.append(row - start * identity)
-    rows.reverse()
-    stacked = packed.unpack(torch.stack(rows, 1)).transpose(1, 2)
+        rows.append(row)
+        identities.append(identity)
+    running = torch.stack(rows[::-1], 1) - start[:, None] * torch.stack(identities[::-1], 1)
+    stacked = packed.unpack(running).transpose(1, 2)
     return stacked[:, 0], stacked

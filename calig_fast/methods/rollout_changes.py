@@ -41,20 +41,36 @@ def changed_rollouts(
         every, maps = every.clamp_min(0), maps.clamp_min(0)
     count, batch, layers, tokens = every.shape
     start = readout.to(every.dtype)
-    # [N,B,T]: the row of the unchanged rollout, then those of changed ones, from the last layer on
-    rows, identities = start[None], torch.ones_like(start)[None]
+    # [B,N,T]: the unchanged rollout's row, then changed ones, from the last layer on
+    rows, factors = start[:, None], list[Tensor]()
     step = max(1, HELD // max(1, count * batch * tokens * tokens))
     for stop in range(layers, 0, -step):
         here = slice(max(0, stop - step), stop)
-        formed, factors = _context(every[:, :, here], maps[:, here], mask, fusion)
-        for layer in reversed(range(formed.shape[2])):
-            a, kept = formed[:, :, layer], factors[:, :, layer]
-            changed = (rows[0, None, :, None] @ a[1:]).squeeze(2)
-            changed_identities = identities[0] * kept[1:]
-            rows = torch.cat([(rows.transpose(0, 1) @ a[0]).transpose(0, 1), changed])
-            identities = torch.cat([identities * kept[0], changed_identities])
-    scores = (rows - start * identities)[1:]
-    return scores.view(layers, count - 1, batch, tokens).flip(0).transpose(0, 1)
+        formed, kept = _context(every[:, :, here], maps[:, here], mask, fusion)
+        factors.append(kept)
+        replaced = formed[1:].permute(2, 1, 3, 0, 4).flatten(3)  # [L,B,T,V U]
+        for whole, changed in zip(reversed(formed[0].unbind(1)), reversed(replaced.unbind()), strict=True):
+            new = (rows[:, :1] @ changed).view(batch, count - 1, tokens)
+            rows = torch.cat([rows @ whole, new], 1)
+    changed_rows = rows[:, 1:].reshape(batch, layers, count - 1, tokens).flip(1).permute(2, 1, 0, 3)
+    return changed_rows - start * _identities(torch.cat(factors[::-1], 2))
+
+
+def _identities(factors: Tensor) -> Tensor:
+    """The product of the identity's parts over the layers, with one layer's replaced.
+
+    Args:
+        factors: the unchanged parts, and those of each replacement, [1+V,B,L,T].
+
+    Returns:
+        [V,L,B,T].
+    """
+    whole = factors[0]
+    ones = torch.ones_like(whole[:, :1])
+    before = torch.cat([ones, whole[:, :-1]], 1).cumprod(1)
+    after = torch.cat([whole[:, 1:], ones], 1).flip(1).cumprod(1).flip(1)
+    found: Tensor = (before * after * factors[1:]).transpose(1, 2)
+    return found
 
 
 def _context(relevance: Tensor, maps: Tensor, mask: Tensor, fusion: Fusion) -> tuple[Tensor, Tensor]:

@@ -140,6 +140,12 @@ def share_weights(model: nn.Module, dtype: torch.dtype | None = None, *, hooks: 
     return twin
 
 
+def shares_all(model: nn.Module, twin: nn.Module) -> bool:
+    """Return True if every weight and buffer of a twin lies where the model's own does."""
+    pairs = ((model.parameters(), twin.parameters()), (model.buffers(), twin.buffers()))
+    return all(a.data_ptr() == b.data_ptr() for mine, theirs in pairs for a, b in zip(mine, theirs, strict=True))
+
+
 @contextlib.contextmanager
 def kept_state(model: nn.Module) -> Iterator[None]:
     """A context that gives a model back the buffers and the plain tensors that its own forward writes into.

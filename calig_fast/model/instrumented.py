@@ -163,6 +163,10 @@ class InstrumentedModel:
                 self._tokens, self._stem_shape = seen.tokens, seen.stem_shape
             yield
 
+    def forget(self) -> None:
+        """Let go of the tensors of the last call."""
+        self._entered, self._embedded, self._changed = [], None, None
+
     @property
     def seen(self) -> Seen:
         """The knowledge of the last call, to enter the same again."""

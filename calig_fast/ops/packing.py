@@ -102,12 +102,19 @@ class Packed:
         """Real tokens of each input."""
         return self.segments.lengths
 
+    @property
+    def full(self) -> bool:
+        """Return True where nothing is padded: rows lie as in [B,T]."""
+        return self.segments.rows == self.shape[0] * self.shape[1]
+
     def pack(self, values: Tensor) -> Tensor:
         """[B,T,...] to [tokens,...]."""
-        return values.flatten(0, 1)[self.positions]
+        return values.flatten(0, 1) if self.full else values.flatten(0, 1)[self.positions]
 
     def unpack(self, values: Tensor) -> Tensor:
         """[tokens,...] to [B,T,...], zeros at padding."""
+        if self.full:
+            return values.view(*self.shape, *values.shape[1:])
         return self.spread(values, self.positions, self.shape[0])
 
     def twice(self) -> Packed:
@@ -126,8 +133,15 @@ class Packed:
 
     def maps(self, values: Tensor) -> Tensor:
         """[B,T,U] to [sum of T_b^2], each input's real rows and columns."""
-        parts = [values[b][places][:, places].flatten() for b in range(self.shape[0]) for places in (self.places(b),)]
-        return torch.cat(parts) if parts else values.new_zeros(0)
+        return values.flatten() if self.full else values.flatten()[self._pairs]
+
+    @cached_property
+    def _pairs(self) -> Tensor:
+        """[sum of T_b^2] int64, the pairs of real tokens in the flattened [B,T,T]."""
+        real = torch.zeros(self.shape[0] * self.shape[1], dtype=torch.bool, device=self.positions.device)
+        real[self.positions] = True
+        real = real.view(self.shape)
+        return (real[:, :, None] & real[:, None]).flatten().nonzero().flatten()
 
     def where(self, inputs: Tensor, segments: Segments) -> Tensor:
         """The places of some inputs' rows in [S,T], flattened.

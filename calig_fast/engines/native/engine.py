@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ...inputs.target import gradients, logits_of
 from ...model.call import row_count
+from ...model.clone import shares_all
 from ...model.dataflow import has_kinks
 from ...model.encoder import Encoder
 from ...model.instrumented import InstrumentedModel, Layout, Record
@@ -91,16 +92,28 @@ class NativeEngine:
         self.dtype = own if dtype is None else dtype
         wider = torch.promote_types(own, self.dtype)
         self.tap = InstrumentedModel(model, encoder, None if wider == own else wider, hooks=hooks)
+        self.shares_weights = shares_all(model, self.tap.model)
         self.workspace = Workspace() if workspace is None or wider != own else workspace
-        self._distinct = self.workspace.blocks(map(encoder.block, self.tap.blocks), self.dtype, model)
-        self.backend = backend
+        self.backend, self._encoder, self._asked = backend, encoder, memory_budget
         self._known = {} if known is None else known
         self._prune, self._linear = prune, linear
+        self.read(model)
+
+    def read(self, model: nn.Module) -> None:
+        """Read the blocks' weights, at the beginning of a call.
+
+        Args:
+            model: the model of the weights, for which the engine was made.
+
+        Raises:
+            ValueError: the family cannot read them; the message says why.
+        """
+        self._distinct = self.workspace.blocks(map(self._encoder.block, self.tap.blocks), self.dtype, model)
         one = self._distinct[0]
         device, head = one.qkv.weight.device, len(one.qkv.weight) // (3 * one.heads)
-        self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
-        recorder = recorder_for(device, self.dtype, backend, head)
-        self.workspace.begin((requested_backend(backend), prune, linear), recorder)
+        self.budget = default_budget(device, DEFAULT_BUDGET) if self._asked is None else self._asked
+        recorder = recorder_for(device, self.dtype, self.backend, head)
+        self.workspace.begin((requested_backend(self.backend), self._prune, self._linear), recorder)
 
     @torch.no_grad()
     def start(self, problem: Problem) -> NativeRun:
@@ -160,8 +173,8 @@ class NativeEngine:
         self._known[kind] = known
         tokens = whole.tokens
         endpoints = Endpoints(
-            hidden=[packed.unpack(h[:tokens]) for h in hidden],
-            baseline_hidden=None if problem.baseline is None else [packed.unpack(h[tokens:]) for h in hidden],
+            first=packed.unpack(hidden[0][:tokens]),
+            baseline_first=None if problem.baseline is None else packed.unpack(hidden[0][tokens:]),
             logits=z,
             scalars=scalars,
             slopes=slopes,

@@ -62,7 +62,7 @@ class Workspace:
             found.append(self._placed(block, old, dtype, theirs))
             del block  # so that the next is read into the memory of this one
         before, now = ([leaf for block in blocks for leaf in _leaves(block)] for blocks in (self._blocks, found))
-        if list(map(_place, before)) != list(map(_place, now)):
+        if self.forward_graphs.withins and list(map(_place, before)) != list(map(_place, now)):
             self.clear()
         self._blocks = tuple(found)
         self._own = {t.untyped_storage().data_ptr() for t in now if isinstance(t, Tensor)} - theirs

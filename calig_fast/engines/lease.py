@@ -1,0 +1,52 @@
+"""The engine that a call leaves for the next one: its clone of the model, and the memory of copied weights."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from typing import Any
+
+from torch import nn
+
+from ..model.fingerprint import Fingerprint
+from .base import Engine
+from .native.engine import NativeEngine
+from .native.workspace import Workspace
+
+
+class EngineLease:
+    """At most one engine between calls. Concurrent calls make their own. Copied or pickled, it is an empty one."""
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[Engine, Fingerprint, Hashable]] = deque(maxlen=1)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EngineLease, ()
+
+    def take(self, model: nn.Module, key: Hashable) -> tuple[Engine | None, Workspace | None]:
+        """The engine of an earlier call, its weights read anew; None where the model or the request changed.
+
+        Args:
+            model: the model as it is now.
+            key: all that an engine is made of beside the model.
+
+        Returns:
+            the engine, and where there is none the workspace of the one that does not fit.
+
+        Raises:
+            ValueError: what `Engine.read` raises.
+        """
+        try:
+            engine, fingerprint, made_of = self._kept.pop()
+        except IndexError:
+            return None, None
+        if made_of == key and fingerprint.fits(model):
+            engine.read(model)
+            return engine, None
+        return None, engine.workspace if isinstance(engine, NativeEngine) else None
+
+    def give(self, engine: Engine, model: nn.Module, key: Hashable) -> None:
+        """Keep an engine for the next call; one whose weights are copies of the model's is let go."""
+        engine.tap.forget()
+        if engine.shares_weights:
+            self._kept.append((engine, Fingerprint(model), key))
