@@ -5,27 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 from .. import Attribution
+from ..results.grouping import Grouped
 
 
-def document(attribution: Attribution) -> dict[str, Any]:
+def document(attribution: Attribution, grouped: Grouped | None = None) -> dict[str, Any]:
     """Convert an explanation to plain data, every input with its words or patches and its layers.
 
     Args:
         attribution: of texts or images.
+        grouped: its scores by the units that were asked for.
 
     Returns:
         `method`, `settings`, `labels` and `inputs`; an input has `target` (class numbers) and `label`, `logits`,
         `converged`, `statement`, `score_error`, `layers` (one a block: `sum`, `gap`, `delta`, `error`, `gradients`,
         `converged`, `scores`), and `scores` of every token; a text also `text`, `tokens` and `words` (`text`, `score`,
-        `start`, `end`), an image `patches`, its scores row by row.
+        `start`, `end`), an image `patches`, its scores row by row. With `grouped` there are `by` and `how`, and an
+        input has `units` (`text`, `score`, `start`, `end`, `tokens`).
     """
     a = attribution
-    return {
+    inputs = [_input(a, b) for b in range(a.batch)]
+    found: dict[str, Any] = {
         "method": a.method,
         "settings": {name: _simple(value) for name, value in a.settings.items()},
         "labels": None if a.labels is None else list(a.labels),
-        "inputs": [_input(a, b) for b in range(a.batch)],
+        "inputs": inputs,
     }
+    if grouped is not None:
+        found |= {"by": grouped.kind, "how": grouped.how}
+        for b, one in enumerate(inputs):
+            one["units"] = _units(grouped, b)
+    return found
+
+
+def _units(grouped: Grouped, b: int) -> list[dict[str, Any]]:
+    return [
+        {"text": unit.text, "score": score, "start": unit.start, "end": unit.end, "tokens": list(unit.tokens)}
+        for unit, score in zip(grouped.units[b], grouped.scores[b].tolist(), strict=False)
+    ]
 
 
 def _input(a: Attribution, b: int) -> dict[str, Any]:

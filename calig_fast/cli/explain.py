@@ -33,6 +33,7 @@ def explain(
         str, typer.Option(help="What meets the tolerance: layers, or scores, which is faster.")
     ] = "layers",
     device: options.Device = None,
+    by: options.By = None,
     html: options.Html = None,
     json: options.Json = None,
     save: Annotated[
@@ -43,10 +44,14 @@ def explain(
     """Explain decisions of a saved model: words or patches by signed relevance, layer by layer."""
     with plain_errors(debug):
         from .. import Explainer
+        from .._utils.arguments import choice
+        from ..results import units
         from ..views.terminal import render
 
         if save == STDOUT:
             raise ValueError("--save: expected the name of a file, got -; --json and --html write to standard output")
+        if by is not None:
+            units.check(bool(image), True, choice("--by", by, units.NAMES))
         silent = one_to_stdout(html, json)
         folders_exist(html, json, save)
         given = Given(model, text=text, pair=pair, file=file, lines=lines, image=image, target=target, device=device)
@@ -56,12 +61,13 @@ def explain(
         )
         maps = html is not None and explainer.settings.resolved.fusion is not None  # the page shows them on a click
         a = explainer(found.inputs, target=found.target, progress=True, return_maps=maps)
+        grouped = None if by is None else a.by(by)
         if not silent:
-            render(a)
+            render(grouped or a)
         if json:
-            write_json(document(a), json)
+            write_json(document(a, grouped), json)
         if html:
-            write_html(a.to_html(), html)
+            write_html((grouped or a).to_html(), html)
         if save:
             wrote(replace(a, maps=None).save(save))
         finish(found.left_out)

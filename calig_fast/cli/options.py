@@ -50,6 +50,10 @@ Target = Annotated[
 ]
 Baselines = Annotated[str | None, typer.Option(help="Baseline: pad, mask, unk, ... or blur, mean, black.")]
 Device = Annotated[str | None, typer.Option(help="Where the model runs, as PyTorch says it: cpu, cuda, cuda:1.")]
+By = Annotated[
+    str | None,
+    typer.Option(help="Show the scores of each token, word, sentence or patch; words and patches when left out."),
+]
 Html = Annotated[
     Path | None, typer.Option(help="Write a self-contained page here; - is standard output, and nothing else.")
 ]

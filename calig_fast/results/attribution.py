@@ -12,21 +12,23 @@ import torch
 from torch import Tensor
 
 from .._utils import files
-from .._utils.arguments import as_device, as_tensor, kind, position, scalar, shown
-from . import storage
+from .._utils.arguments import as_device, position, scalar
+from . import selection, storage
+from .exports import Exports
 from .probabilities import probabilities
 from .provenance import Provenance
 from .rendering import render
 from .statement import incomplete, reasons, statement
 from .tokens import Grid, Text, Word
+from .units import By
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Attribution:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Attribution(Exports):
     """Signed relevance of every token (or image patch) for a decision, layer by layer, with its error.
 
     `scores` [B,T] is the answer of the method; `layer_scores` [B,L,T] is r_l, the relevance of the input of block l.
@@ -86,7 +88,7 @@ class Attribution:
     maps: Tensor | None = None
     source: Tensor | None = None
     bypass: Tensor | None = None
-    single: bool = field(default=False, repr=False)
+    single: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "settings", Provenance.of(self.settings))
@@ -241,7 +243,7 @@ class Attribution:
         """
         self._several("index")
         n = self.batch
-        rows = _rows(index, n)
+        rows = selection.rows(index, n)
         pick: dict[str, Any] = {name: value[rows] for name, value in self._tensors().items()}
         if self.texts is not None:
             pick["texts"] = tuple(self.texts[i] for i in rows)
@@ -299,19 +301,27 @@ class Attribution:
         """
         return cls(**storage.read(path))
 
-    def to_html(self, path: str | Path | None = None) -> str:
+    def to_html(self, path: str | Path | None = None, by: By | None = None) -> str:
         """A self-contained HTML page of every input; written to `path` when given, and returned.
 
         With `return_maps=True` in `explain`, a click on a word or patch shows its attention. Several explanations
         side by side: `calig_fast.compare`.
 
+        Args:
+            path: the file, or None.
+            by: the units that are shown, see `by`; None for words of texts and patches of images.
+
         Raises:
-            TypeError, ValueError: `path` is not the name of a file.
+            TypeError, ValueError: `path` is not the name of a file, or there are no such units.
             OSError: the file cannot be written; an existing file is unchanged.
         """
-        text: str = render("page", self)
+        text: str = render("page", self if by is None else self.by(by))
         if path is not None:
             files.write(path, text)
+        return text
+
+    def __repr__(self) -> str:
+        text: str = render("table", self)
         return text
 
     def _repr_html_(self) -> str:
@@ -348,29 +358,6 @@ class Attribution:
         """
         figure: Figure = render("plot_layers", self, index, percentile)
         return figure
-
-
-def _rows(index: Any, n: int) -> list[int]:
-    """The positions among n that ints, bools or a slice stand for."""
-    wanted = f"an int, a slice, several ints or {n} bools, as this attribution holds {n} inputs"
-    if isinstance(index, slice):
-        try:
-            return list(range(n))[index]
-        except (TypeError, ValueError) as error:
-            raise IndexError(f"index: expected a slice of ints, got {shown(index)}") from error
-    if isinstance(scalar(index), Integral) and not isinstance(scalar(index), bool):
-        return [position("index", index, n)]
-    try:
-        given = as_tensor("index", index, wanted).detach().cpu()
-    except TypeError as error:
-        raise IndexError(str(error)) from error
-    if given.dtype == torch.bool:
-        if given.shape != (n,):
-            raise IndexError(f"index: expected {n} bools, one for each input, got {list(given.shape)}")
-        given = given.nonzero()
-    elif given.dim() != 1 or (given.is_floating_point() and given.numel()):
-        raise IndexError(f"index: expected {wanted}, got {kind(index)}")
-    return [position("index", i, n) for i in given.reshape(-1).tolist()]
 
 
 def concatenate(parts: Sequence[Attribution]) -> Attribution:

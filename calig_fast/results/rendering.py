@@ -12,7 +12,8 @@ def register_renderer(name: str, function: Callable[..., Any]) -> None:
     """Register a function that shows a result.
 
     Args:
-        name: "page", "fragment", "plot", "plot_layers" of an attribution; "compare_page", "compare_fragment",
+        name: "page", "table" of an attribution, or of its scores by other units; "terminal", "table_html" of the
+            latter; "fragment", "plot", "plot_layers" of an attribution; "compare_page", "compare_fragment",
             "compare_plot", "compare_terminal" of a comparison. A later function replaces an earlier one.
         function: takes the result first, then the arguments of the method that calls it.
     """

@@ -11,6 +11,9 @@ from ..results.rendering import register_renderer
 _VIEWS = {
     "page": ("html", "page"),
     "fragment": ("html", "fragment"),
+    "terminal": ("terminal", "render"),
+    "table": ("table", "table"),
+    "table_html": ("table", "table_html"),
     "plot": ("plots", "plot"),
     "plot_layers": ("plots", "plot_layers"),
     "compare_page": ("html", "compare_page"),

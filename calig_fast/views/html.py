@@ -13,9 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..results.attribution import Attribution
 from ..results.comparison import Comparison
+from ..results.grouping import Grouped
 from . import colours, context
 from .pictures import covered, covered_size, heat, photograph
-from .summary import Floats, Summary, percent, signed, strongest_of, summarise, visible
+from .summary import Floats, Summary, parts, percent, signed, strongest_of, summarise, visible
+from .table import table_html
 
 STEPS = 10
 RANKED = 8
@@ -23,6 +25,7 @@ RANKED_BESIDE = 5
 COMPARED = 20
 STRIP = 240
 NOTEBOOK_INPUTS = 20
+NOTEBOOK_SCORES = 200_000  # of tokens and layers, beyond which a notebook shows a table
 SCORES = -1
 # Bytes of context maps, before base64: of one input, and of a page that has many.
 CONTEXT = 512 * 1024
@@ -51,29 +54,35 @@ class _View:
     picture: str
 
 
-def page(attribution: Attribution) -> str:
+def page(shown: Attribution | Grouped) -> str:
     """A complete HTML page of every input, in one file that loads nothing.
 
     Args:
-        attribution: of texts or images; with `return_maps=True` a click on a word or patch shows its attention.
+        shown: of texts or images, or their scores by other units; with `return_maps=True` a click on a word or patch
+            shows its attention.
 
     Returns:
         the document; write it as UTF-8.
     """
-    return _render("page.html.j2", Comparison((attribution.method,), (attribution,)), attribution.batch)
+    attribution, grouped = parts(shown)
+    one = Comparison((attribution.method,), (attribution,))
+    return _render("page.html.j2", one, attribution.batch, grouped)
 
 
 def fragment(attribution: Attribution) -> str:
     """The same content as an HTML element for a notebook: styles reach nothing outside it.
 
     Args:
-        attribution: of texts or images; the first 20 inputs are shown, and the rest is said to be left out.
+        attribution: of texts or images; the first 20 inputs are shown, and the rest is said to be left out. Where
+            these have more than 200,000 scores, a table of the inputs is shown.
 
     Returns:
         a `<div>` with its style and script.
     """
-    shown = Comparison((attribution.method,), (attribution,))
-    return _render("fragment.html.j2", shown, min(attribution.batch, NOTEBOOK_INPUTS))
+    count = min(attribution.batch, NOTEBOOK_INPUTS)
+    if attribution.scores.is_meta or attribution.layer_scores[:count].numel() > NOTEBOOK_SCORES:
+        return table_html(attribution)
+    return _render("fragment.html.j2", Comparison((attribution.method,), (attribution,)), count)
 
 
 def compare_page(comparison: Comparison) -> str:
@@ -106,7 +115,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _render(template: str, shown: Comparison, count: int) -> str:
+def _render(template: str, shown: Comparison, count: int, grouped: Grouped | None = None) -> str:
     budget = min(CONTEXT, CONTEXT_PAGE // max(1, count * len(shown.names)))
     first = shown.attributions[0]
     return (
@@ -117,7 +126,7 @@ def _render(template: str, shown: Comparison, count: int) -> str:
             columns=2 if len(shown.names) in (2, 4) else 3,
             names=[visible(n) for n in shown.names],
             settings=visible(", ".join(f"{k} = {v}" for k, v in _flat(first.settings) if v is not None)),
-            inputs=[_input(shown, i, budget) for i in range(count)],
+            inputs=[_input(shown, i, budget, grouped) for i in range(count)],
             total=len(shown),
             steps=STEPS,
             colours=colours,
@@ -134,9 +143,9 @@ def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _input(shown: Comparison, index: int, budget: int) -> dict[str, Any]:
+def _input(shown: Comparison, index: int, budget: int, grouped: Grouped | None) -> dict[str, Any]:
     panels = [
-        _panel(name, a, index, budget, RANKED if len(shown.names) == 1 else RANKED_BESIDE)
+        _panel(name, grouped or a, index, budget, RANKED if len(shown.names) == 1 else RANKED_BESIDE)
         for name, a in zip(shown.names, shown.attributions, strict=True)
     ]
     names = {v.key: v.name for panel in reversed(panels) for v in panel["views"]}
@@ -154,8 +163,8 @@ def _input(shown: Comparison, index: int, budget: int) -> dict[str, Any]:
     }
 
 
-def _panel(name: str, attribution: Attribution, index: int, budget: int, ranked: int) -> dict[str, Any]:
-    summary = summarise(attribution, index)
+def _panel(name: str, shown: Attribution | Grouped, index: int, budget: int, ranked: int) -> dict[str, Any]:
+    attribution, summary = parts(shown)[0], summarise(shown, index)
     grid, pixels = attribution.grid, covered(attribution, index)
     views = [_view(attribution, summary, row, ranked) for row in range(len(summary.values))]
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from .._utils.arguments import position
 from ..results.attribution import Attribution
+from ..results.grouping import Grouped
 from ..results.probabilities import probabilities
-from ..results.tokens import Text
+from ..results.tokens import Text, Word
+from ..results.units import Unit, token_names, usual
 from .colours import PERCENTILE, normalise, robust_scale
 
 Floats = NDArray[np.float64]
@@ -82,6 +85,8 @@ class Summary:
         converged: True if every layer met the tolerance, None where nothing was integrated.
         statement: the same in a sentence.
         truncated: tokens the model did not read.
+        unit: kind of the units: "word", "patch", "token", "sentence" or "span".
+        how: the way in which a unit's score is made of those of its tokens: "sum", "mean", "max" or "absmax".
     """
 
     target: str
@@ -101,6 +106,8 @@ class Summary:
     converged: bool | None
     statement: str
     truncated: int
+    unit: str = "word"
+    how: str = "sum"
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -119,11 +126,11 @@ class Summary:
         return [int(i) for i in order if values[i] > 0][:count], [int(i) for i in order[::-1] if values[i] < 0][:count]
 
 
-def summarise(attribution: Attribution, index: int, percentile: float = PERCENTILE) -> Summary:
+def summarise(shown: Attribution | Grouped, index: int, percentile: float = PERCENTILE) -> Summary:
     """Collect the data of one input for the views.
 
     Args:
-        attribution: of texts or images.
+        shown: an explanation of texts or images, or its scores by other units.
         index: which input.
         percentile: of the scores' magnitudes, drawn at full colour.
 
@@ -131,16 +138,23 @@ def summarise(attribution: Attribution, index: int, percentile: float = PERCENTI
         IndexError: no such input.
         TypeError: no int.
     """
+    attribution, grouped = parts(shown)
     index = position("index", index, attribution.batch)
     table = torch.cat([attribution.scores[index : index + 1], attribution.layer_scores[index]]).double().cpu().numpy()
     special = (attribution.special[index] & attribution.mask[index]).cpu().tolist()
     mask = attribution.mask[index].cpu().tolist()
     text = None if attribution.texts is None else attribution.texts[index]
-    names, members, segments = _units(attribution, text, [t for t, real in enumerate(mask) if real and not special[t]])
+    if grouped is None:
+        plain = [t for t, real in enumerate(mask) if real and not special[t]]
+        names, members, segments = _units(attribution, text, plain)
+    else:
+        units = [u for u in grouped.units[index] if not u.special]
+        names, members = tuple(visible(u.text) for u in units), [u.tokens for u in units]
+        segments = () if attribution.grid is not None else _segments(None if text is None else text.text, units)
     inside = {t for tokens in members for t in tokens}
     outside = [t for t, real in enumerate(mask) if real and t not in inside]
-    sums = [table[:, list(m)].sum(axis=1) for m in members]
-    values = np.stack(sums, axis=1) if sums else np.zeros((len(table), 0))
+    tokens = token_names(attribution, index)
+    values = _sums(table, members) if grouped is None else _values(grouped, index)
     classes, values_alone = _classes(attribution, index), attribution.settings.returns == "values"
     wanted = [] if attribution.target is None else attribution.target[index].reshape(-1).tolist()
     explained = tuple(classes[c] for c in wanted if c < len(classes))
@@ -153,18 +167,42 @@ def summarise(attribution: Attribution, index: int, percentile: float = PERCENTI
         units=names,
         values=values,
         scales=(robust_scale(values[0], percentile), *[shared] * len(layers)),
-        apart=tuple(_token(text, t) if attribution.grid is None else f"prefix token {t}" for t in outside),
+        apart=tuple(visible(tokens[t]) for t in outside),
         apart_values=table[:, outside],
         segments=segments,
         members=tuple(members),
         outside=tuple(outside),
-        pieces=() if text is None else tuple(tuple((_token(text, t), t) for t in tokens) for tokens in members),
+        pieces=() if text is None else _pieces(members, tokens),
         piece_values=table,
         layers=layers,
         converged=bool(attribution.converged[index]) if any(x.converged is not None for x in layers) else None,
         statement=visible(attribution.statement(index)),
         truncated=0 if text is None else text.truncated,
+        unit=usual(attribution) if grouped is None else grouped.kind,
+        how="sum" if grouped is None else grouped.how,
     )
+
+
+def _pieces(members: Sequence[tuple[int, ...]], names: dict[int, str]) -> tuple[tuple[tuple[str, int], ...], ...]:
+    return tuple(tuple((visible(names.get(t, f"token {t}")), t) for t in tokens) for tokens in members)
+
+
+def parts(shown: Attribution | Grouped) -> tuple[Attribution, Grouped | None]:
+    """The explanation, and its scores by other units where these are shown."""
+    return (shown.attribution, shown) if isinstance(shown, Grouped) else (shown, None)
+
+
+def _sums(table: Floats, members: Sequence[tuple[int, ...]]) -> Floats:
+    sums = [table[:, list(m)].sum(axis=1) for m in members]
+    return np.stack(sums, axis=1) if sums else np.zeros((len(table), 0))
+
+
+def _values(grouped: Grouped, index: int) -> Floats:
+    """[1+L,N] scores of the units without special tokens."""
+    plain = [n for n, unit in enumerate(grouped.units[index]) if not unit.special]
+    rows = torch.cat([grouped.scores[index : index + 1], grouped.layer_scores[index]])
+    found: Floats = rows[:, plain].numpy()
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,19 +243,13 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %" if math.isfinite(value) else "-"
 
 
-def _token(text: Text | None, position: int) -> str:
-    if text is None or position >= len(text.tokens):
-        return f"token {position}"
-    return visible(text.tokens[position])
-
-
 def _units(
     attribution: Attribution, text: Text | None, plain: list[int]
 ) -> tuple[tuple[str, ...], list[tuple[int, ...]], tuple[Segment, ...]]:
     """Names of the units, the tokens of each, and the text around them."""
     if text is not None:
         names = tuple(visible(w.text) for w in text.words)
-        return names, [w.tokens for w in text.words], _segments(text)
+        return names, [w.tokens for w in text.words], _segments(text.text, text.words)
     if attribution.grid is not None:
         grid = attribution.grid
         names = tuple(f"row {r}, column {c}" for r in range(grid.rows) for c in range(grid.columns))
@@ -226,16 +258,16 @@ def _units(
     return names, [(t,) for t in plain], _joined(names)
 
 
-def _segments(text: Text) -> tuple[Segment, ...]:
-    bounds = [0, *(place for w in text.words for place in (w.start, w.end))]
-    known = text.text is not None and all(0 <= a <= b <= len(text.text) for a, b in pairwise(bounds))
-    if text.text is None or not known:
-        return _joined(tuple(visible(w.text) for w in text.words))
+def _segments(text: str | None, words: Sequence[Word | Unit]) -> tuple[Segment, ...]:
+    bounds = [0, *(place for w in words for place in (w.start, w.end))]
+    known = text is not None and all(0 <= a <= b <= len(text) for a, b in pairwise(bounds))
+    if text is None or not known:
+        return _joined(tuple(visible(w.text) for w in words))
     out: list[Segment] = []
-    for number, (word, before) in enumerate(zip(text.words, bounds[::2], strict=False)):
-        out += [Segment(visible(text.text[before : word.start]), None)] if word.start > before else []
-        out.append(Segment(visible(text.text[word.start : word.end]), number))
-    rest = text.text[bounds[-1] :]
+    for number, (word, before) in enumerate(zip(words, bounds[::2], strict=False)):
+        out += [Segment(visible(text[before : word.start]), None)] if word.start > before else []
+        out.append(Segment(visible(text[word.start : word.end]), number))
+    rest = text[bounds[-1] :]
     return (*out, Segment(visible(rest), None)) if rest else tuple(out)
 
 

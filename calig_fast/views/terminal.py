@@ -15,10 +15,11 @@ from rich.text import Text
 
 from ..results.attribution import Attribution
 from ..results.comparison import Comparison
+from ..results.grouping import Grouped
 from ..results.tokens import Grid
 from . import colours
 from .pictures import covered
-from .summary import Floats, Summary, percent, signed, strongest_of, summarise
+from .summary import Floats, Summary, parts, percent, signed, strongest_of, summarise
 
 Pixels = NDArray[np.uint8]
 
@@ -33,19 +34,19 @@ MAP_MARKS = "maps: # strong and + weak support, - weak and = strong opposition"
 SIGNS = {-2: "=", -1: "-", 0: ".", 1: "+", 2: "#"}
 
 
-def render(attribution: Attribution, console: Console | None = None, layers: bool = True) -> None:
+def render(shown: Attribution | Grouped, console: Console | None = None, layers: bool = True) -> None:
     """Print every input: classes, coloured words or patches, the strongest of them, and one line a block.
 
     Args:
-        attribution: of texts or images.
+        shown: of texts or images, or their scores by other units.
         console: where to print; standard output by default. Without colours (no terminal, `NO_COLOR`) each strong word
             carries signed marks instead, `[+]` to `[+++]` and `[-]` to `[---]`.
         layers: True to print the blocks.
     """
     console = Console() if console is None else console
     printer = _Printer(console)
-    for index in range(attribution.batch):
-        printer.show(attribution, index, layers)
+    for index in range(parts(shown)[0].batch):
+        printer.show(shown, index, layers)
 
 
 def render_comparison(comparison: Comparison, console: Console | None = None) -> None:
@@ -69,18 +70,20 @@ class _Printer:
         blocks = self.encoding.lower().startswith("utf")
         self.colour = console.color_system is not None and not console.no_color and blocks
 
-    def show(self, attribution: Attribution, index: int, layers: bool) -> None:
-        summary = summarise(attribution, index)
+    def show(self, shown: Attribution | Grouped, index: int, layers: bool) -> None:
+        attribution, summary = parts(shown)[0], summarise(shown, index)
         self._print(self._heading(summary, f"input {index}" if attribution.batch > 1 else ""))
         self._print(self._legend(summary, words=attribution.grid is None))
+        if isinstance(shown, Grouped):
+            self._print(Text(f"each {summary.unit}: {summary.how} of its tokens", "dim"))
         if attribution.grid is None:
             self._words(summary)
         else:
             pixels = covered(attribution, index)
             self._pictures(summary, (attribution.grid.rows, attribution.grid.columns), pixels, layers)
         if summary.apart:
-            parts = (f"{n} {signed(float(v))}" for n, v in zip(summary.apart, summary.apart_values[0], strict=True))
-            self._print(self._text("apart from the ranking: " + "   ".join(parts), Style(dim=True)))
+            scores = (f"{n} {signed(float(v))}" for n, v in zip(summary.apart, summary.apart_values[0], strict=True))
+            self._print(self._text("apart from the ranking: " + "   ".join(scores), Style(dim=True)))
         self._print(self._ranking(summary))
         if layers and summary.layers:
             self._print(self._layers(summary, strips=attribution.grid is None))
@@ -194,7 +197,7 @@ class _Printer:
             rest = signed(float(np.nansum(summary.values[0, WORDS:])))
             self._print(
                 self._text(
-                    f"The first {WORDS} of {len(summary.units)} words; the others add up to {rest} "
+                    f"The first {WORDS} of {len(summary.units)} {summary.unit}s; the others add up to {rest} "
                     "and take part in the tables below.",
                     "dim",
                 )
