@@ -11,7 +11,7 @@ Span = tuple[int, int]
 # Indic scripts stand before no space. Closing quotes and brackets may follow each.
 _SPACED = ".!?\u2026\u203d\u061f\u06d4\u1362"
 _ALONE = "\u3002\uff01\uff1f\uff61\u0964\u0965"
-_CLOSING = "\"')\u2019\u201d\u00bb\\]"
+_CLOSING = "\"')\u2018\u2019\u201c\u201d\u00ab\u00bb\\]"
 _WIDE_CLOSING = "\u300d\u300f\u300b\uff09"
 _OPENING = "\"'([-\u2018\u201c\u201e\u00ab\u00bf\u00a1\u2013\u2014\u2022"
 _END = re.compile(

@@ -71,6 +71,8 @@ def _data(grouped: Grouped, index: int) -> list[str]:
 
 def _ragged(rows: Sequence[Array]) -> Array:
     """[B,T] of rows of one length, else [B] of rows."""
+    if not rows:
+        return np.zeros((0, 0))
     if len({len(row) for row in rows}) == 1:
         return np.stack(rows)
     out = np.empty(len(rows), dtype=object)

@@ -132,12 +132,14 @@ class Tables:
             layer: None for `scores`, else the row of `layer_scores`.
 
         Returns:
-            values and data [T] of each input, `base_values` [B]; feature names are the units, output names the labels.
+            values and data [T] of each input (pixels [B,H,W,3]), and `base_values` [B]. Feature names are the units;
+            the output name is the label where all inputs have one, and instance names are the labels. Scores that are
+            nan stay nan, which some plots of shap do not take.
 
         Raises:
             ImportError: shap is not installed; it comes with the extra `shap`.
             IndexError: no such layer.
             TypeError: no int.
         """
-        made = shap_values.arguments(self._grouped(), layer)
-        return needed("shap", "shap", "to_shap").Explanation(**made)
+        package = needed("shap", "shap", "to_shap")
+        return package.Explanation(**shap_values.arguments(self._grouped(), layer))

@@ -24,6 +24,7 @@ RANKED = 8
 RANKED_BESIDE = 5
 COMPARED = 20
 STRIP = 240
+PIECES = 12  # of a unit, beyond which the hover shows its score alone
 NOTEBOOK_INPUTS = 20
 NOTEBOOK_SCORES = 200_000  # of tokens and layers, beyond which a notebook shows a table
 SCORES = -1
@@ -216,6 +217,7 @@ def _data(attribution: Attribution, summary: Summary, index: int, views: list[_V
         "scales": [v.scale for v in views],
         "values": [[signed(v) for v in row] for row in values.tolist()],
         "grid": None if grid is None else [grid.rows, grid.columns],
+        "unit": summary.unit,
         "steps": STEPS,
         "percentile": colours.PERCENTILE,
         "context": None,
@@ -228,7 +230,7 @@ def _data(attribution: Attribution, summary: Summary, index: int, views: list[_V
         data["pieces"] = {
             unit: [[name, [signed(float(v)) for v in summary.piece_values[:, t]]] for name, t in pieces]
             for unit, pieces in enumerate(summary.pieces)
-            if len(pieces) > 1
+            if 1 < len(pieces) <= PIECES
         }
     if attribution.maps is not None:
         members = (*summary.members, *((t,) for t in summary.outside))

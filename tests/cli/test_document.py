@@ -36,3 +36,14 @@ def test_each_target_says_whose_it_is():
     assert [(one["input"], one["target"]) for one in document(a)["inputs"]] == [
         (0, [0]), (0, [1]), (1, [2]), (1, [3]),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["sum", "mean"])
+def test_units_that_were_asked_for(how):
+    a = explain(tiny("bert"), ids(9, 6))
+    found = document(a, a.by("word", how))
+    assert (found["by"], found["how"]) == ("word", how)
+    for b, one in enumerate(found["inputs"]):
+        assert [unit["text"] for unit in one["units"]] == [word.text for word in a.words[b]]
+        assert [unit["tokens"] for unit in one["units"]] == [list(word.tokens) for word in a.words[b]]
+        assert [unit["score"] for unit in one["units"]] == a.by("word", how).scores[b][: len(one["units"])].tolist()

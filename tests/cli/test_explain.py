@@ -280,3 +280,28 @@ def test_a_checkpoint_with_code_of_its_own(texts, tmp_path):
 def test_a_class_that_is_no_number_python_reads(texts):
     for target in ("²", "9" * 5000):
         fails("explain", "--model", texts, "--text", "a", "--target", target, say="no class of that name")
+
+
+def test_scores_by_sentence_reach_every_output(texts, tmp_path):
+    page, numbers = tmp_path / "page.html", tmp_path / "plain.json"
+    text = "The film was good. A dull evening!"
+    found = run("explain", "--model", texts, "--text", text, "--by", "sentence", "--html", page, "--json", numbers)
+    assert found.exit_code == 0, found.output
+    assert "each sentence: sum of its tokens" in found.stdout
+    assert 'title="' in page.read_text(encoding="utf-8")
+    assert page.read_text(encoding="utf-8").count('class="calig-w" data-u') == 2
+    document = json.loads(numbers.read_text(encoding="utf-8"))
+    assert (document["by"], document["how"]) == ("sentence", "sum")
+    units = document["inputs"][0]["units"]
+    assert [unit["text"] for unit in units] == ["The film was good.", "A dull evening!"]
+    wanted = explained(texts)(text).by("sentence").scores[0].tolist()
+    assert [unit["score"] for unit in units] == pytest.approx(wanted, rel=1e-4, abs=1e-7)
+    assert "by" not in json.loads(run("explain", "--model", texts, "--text", text, "--json", "-").stdout)
+
+
+def test_units_that_are_not_there_are_told_before_the_work(texts, pictures):
+    fails("explain", "--model", texts, "--text", "A film", "--by", "letter", say='--by: expected one of "token"')
+    fails("explain", "--model", texts, "--text", "A film", "--by", "patch", say="texts have no patches")
+    image = ("--image", pictures / "noise.png")
+    fails("explain", "--model", pictures, *image, "--by", "word", say="images have no words")
+    fails("explain", "--model", "no/where", *image, "--by", "sentence", say="images have no sentences")

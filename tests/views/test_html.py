@@ -3,6 +3,7 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,3 +182,21 @@ def test_the_result_writes_its_page(tmp_path) -> None:
     assert a.to_html(path) == path.read_text(encoding="utf-8") == page(a)
     assert a._repr_html_() == fragment(a)
     assert REVIEW.split()[0] in CASES["text"].to_html()
+
+
+@pytest.mark.parametrize("how", ["sum", "mean"])
+@pytest.mark.parametrize("by", ["token", "sentence"])
+def test_a_page_of_other_units(by: str, how: str, tmp_path: Path) -> None:
+    a = of_texts([read("One film. A better, good film.")])
+    g = a.by(by, how)
+    text = g.to_html(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == text
+    plain = [u for u in g.units[0] if not u.special]
+    assert len(re.findall(r'class="calig-w" data-u', text)) == len(plain)
+    assert f"Each {by} has the {how} of the scores of its tokens." in text
+    assert f"arrow keys move between its {by}s" in text
+    for score in g.scores[0, [not u.special for u in g.units[0]]].tolist():
+        assert f'title="{score:+.3g}"' in text
+    if how == "sum":
+        assert a.to_html(by=by) == text
+    assert "of the scores of its tokens" not in a.to_html()

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.exported import left_padded
 from helpers.synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
 
 from calig_fast.views.summary import summarise, visible
@@ -107,3 +108,26 @@ def test_blocks_have_the_numbers_of_the_model() -> None:
     assert "(layer 7)" in chosen.statement() or "(layer 3)" in chosen.statement()
     assert summarise(replace(chosen, scores=a.layer_scores[:, 1]), 0).rows[0] == "scores, of block 7"
     assert summarise(of_texts([read("some words")], layers=0), 0).rows == ("scores",)
+
+
+def test_other_units_have_their_scores() -> None:
+    a = of_texts([read("One film. A better, unbelievably good film."), read("short text")])
+    for by, how in (("token", "sum"), ("word", "max"), ("sentence", "mean"), ([[(0, 9)], [(6, 10)]], "sum")):
+        g = a.by(by, how)
+        for index in range(2):
+            s = summarise(g, index)
+            plain = [n for n, u in enumerate(g.units[index]) if not u.special]
+            assert s.units == tuple(g.units[index][n].text for n in plain)
+            np.testing.assert_array_equal(s.values[0], g.scores[index, plain].numpy())
+            np.testing.assert_array_equal(s.values[1:], g.layer_scores[index][:, plain].numpy())
+            assert (s.unit, s.how) == (g.kind, how)
+            held = {t for n in plain for t in g.units[index][n].tokens}
+            assert set(s.outside) == set(range(len(a.texts[index].tokens))) - held
+    assert "".join(p.text for p in summarise(a.by("sentence"), 0).segments) == a.texts[0].text
+
+
+def test_padding_on_the_left_moves_no_name() -> None:
+    a = left_padded()
+    s = summarise(a, 1)
+    assert s.apart == ("[CLS]", "[SEP]")
+    assert [[name for name, _ in pieces] for pieces in s.pieces] == [["Bad"], ["one"], ["."]]

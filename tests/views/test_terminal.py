@@ -97,3 +97,25 @@ def test_images_show_their_grid() -> None:
 def test_standard_output_is_the_default(capsys) -> None:
     render(CASES["text"])
     assert f"explained {CASES['text'].label()}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "absmax"])
+@pytest.mark.parametrize("by", ["token", "word", "sentence"])
+def test_other_units_are_shown(by: str, how: str) -> None:
+    a = CASES["text"]
+    g = a.by(by, how)
+    text = printed(g, width=300)
+    assert f"each {by}: {how} of its tokens" in text
+    best = g.top(1)[0][0]
+    assert f"{best.score:+.3g}" in text
+    out = io.StringIO()
+    g.print(Console(file=out, width=300))
+    assert out.getvalue() == text
+
+
+def test_patches_by_their_mean_are_the_patches() -> None:
+    a = CASES["grid alone"]
+    plain = printed(a)
+    assert [
+        line for line in printed(a.by("patch", "mean")).splitlines() if "of its tokens" not in line
+    ] == plain.splitlines()

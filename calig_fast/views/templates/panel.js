@@ -112,7 +112,7 @@ class Panel {
     const back = made("button", "calig-back", "back to the scores (Esc)");
     back.type = "button";
     back.addEventListener("click", () => this.leave());
-    const note = "Its row of the context map, signed: what this " + (this.patches ? "patch" : "word") + " took in that supports or opposes.";
+    const note = "Its row of the context map, signed: what this " + (this.patches ? "patch" : this.data.unit) + " took in that supports or opposes.";
     this.panel.replaceChildren(line, made("p", "calig-muted", note), back);
   }
 
