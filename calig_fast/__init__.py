@@ -19,8 +19,10 @@ from .ops.backend.base import Backend
 from .ops.build_info import build_info
 from .results.attribution import Attribution
 from .results.comparison import Comparison, compare
+from .results.grouping import Grouped, Ranked
 from .results.provenance import Provenance
 from .results.tokens import Grid, Text, Word
+from .results.units import Unit
 
 _ROOMS = ("bench", "captum", "demo", "metrics", "monitor", "ops")  # loaded at their first use
 __all__ = [
@@ -33,10 +35,13 @@ __all__ = [
     "Family",
     "Fusion",
     "Grid",
+    "Grouped",
     "Method",
     "Provenance",
+    "Ranked",
     "Signals",
     "Text",
+    "Unit",
     "Word",
     "bench",
     "build_info",

@@ -28,8 +28,19 @@ PLOT: Pools = {"index": plain(0, 1, -1), "percentile": plain(99.0, 50, 100), "op
 NEAR_PLOT: Pools = {"index": plain(2, -3, 0.0, "0", None), "percentile": plain(0, 101, "99"), "opacity": plain(2, -1)}
 
 
+UNITS: Values = plain("token", "word", "sentence", "patch", [], [(0, 1)], [[(0, 1)], [(0, 2)]], [[], []])
+NEAR_EXPORT: Pools = {
+    "by": plain(
+        "", "letter", None, 3, True, [0, 1], [(0,)], [(1, 0)], [(0, 1), (0, 2)], [("0", "1")], {"a": 1}, b"word"
+    ),
+    "how": plain("", "median", None, 3, ["sum"]),
+    "k": plain(0, -1, 1.0, "1", None, True, 10**30),
+    "layers": plain(0, "0", [9], ["0"], [None], [True], {0: 1}, b"a"),
+}
+
+
 def _result(method: str, weight: int, always: tuple[str, ...] = (), **good: Values) -> Surface:
-    near = {**NEAR_PLOT, "layer": plain(2, -3, 0.0, "0"), "path": plain("no/where/x.html", ".")}
+    near = {**NEAR_PLOT, **NEAR_EXPORT, "layer": plain(2, -3, 0.0, "0"), "path": plain("no/where/x.html", ".")}
     pools = {"attribution": EXPLANATIONS, **good}
     call = functools.partial(_of, method)
     return Surface(f"a.{method}", call, pools, near, ("attribution", *always), weight, fixed=("attribution",))
@@ -103,6 +114,21 @@ RESULTS = [
     _result("word_scores", 6, index=PLOT["index"], layer=plain(None, 0, 1)),
     _result("patch_scores", 4, index=PLOT["index"], layer=plain(None, 0, 1)),
     _result("label", 3, index=PLOT["index"]),
+    _result("by", 6, ("by",), by=UNITS, how=plain("sum", "mean", "max", "absmax")),
+    _result("top", 3, k=plain(1, 3, 100)),
+    _result("to_records", 3, layers=plain(None, [], [0], [-1], (0, 1))),
+    Surface(
+        "Attribution.from_json",
+        Attribution.from_json,
+        {"source": {"json": lambda: found("text").to_json()}},
+        {
+            "source": plain(
+                "", "{", "[]", "{}", "no/such", b"", b"{", 3, None, True, [], '{"a": NaN}', "\ud800", "{" * 9999
+            )
+        },
+        ("source",),
+        3,
+    ),
     _result("statement", 3, index=PLOT["index"]),
     _result("block", 2, ("layer",), layer=plain(0, 1)),
     _result("to", 2, ("device",), device={**plain("cpu"), "device": lambda: torch.device("cpu")}),
@@ -228,6 +254,8 @@ def _ways(attribution: Any, way: str) -> Any:
         "repr": repr,
         "html": lambda a: a.to_html(),
         "terminal": lambda a: (a._repr_html_(), str(a)),
+        "json": lambda a: Attribution.from_json(a.to_json()),
+        "tables": lambda a: [t.to_records() for t in (a, a.by("token"))],
         "plot": lambda a: a.plot(),
         "layers": lambda a: a.plot_layers(),
         "words": lambda a: a.words,
@@ -242,7 +270,21 @@ def _ways(attribution: Any, way: str) -> Any:
     }[way](attribution)
 
 
-WAYS = ("numpy", "deepcopy", "copy", "pickle", "repr", "html", "terminal", "plot", "layers", "words", "probabilities")
+WAYS = (
+    "numpy",
+    "deepcopy",
+    "copy",
+    "pickle",
+    "repr",
+    "html",
+    "terminal",
+    "json",
+    "tables",
+    "plot",
+    "layers",
+    "words",
+    "probabilities",
+)
 MORE_WAYS = ("reasons", "converged", "rows", "none", "none, saved", "none, plotted", "none, compared")
 ALL: Values = {**EXPLANATIONS, "row": lambda: found("text")[1], "rows": lambda: found("text")[[1, 0]]}
 

@@ -2,7 +2,9 @@
 
 from functools import cache
 
-from calig_fast import compare, explain
+from calig_fast import Attribution, compare, explain
+from calig_fast.results.tables import needed
+from helpers.exported import exported
 from helpers.tiny_models import ids, pixels, tiny
 
 
@@ -22,7 +24,33 @@ def without_layers():
     return type(a)(**{**vars(a), **bare, "layer_converged": a.layer_converged[:, :0]})
 
 
+def export(name):
+    return exported()[name]
+
+
+EXPORT_CASES = [
+    (ValueError, lambda: text().by("letter")),
+    (ValueError, lambda: image().by("word")),
+    (ValueError, lambda: text().by("patch")),
+    (ValueError, lambda: export("words unknown").by("sentence")),
+    (TypeError, lambda: text().by(3)),
+    (ValueError, lambda: export("texts").by([[(0, 3)]])),
+    (ValueError, lambda: text().by([(0, 3)])),
+    (ValueError, lambda: export("one").by([(0, 99)])),
+    (ValueError, lambda: export("one").by([(0, 3), (1, 4)])),
+    (ValueError, lambda: text().by("word", "median")),
+    (ValueError, lambda: text().top(0)),
+    (TypeError, lambda: text().to_records(layers=3)),
+    (IndexError, lambda: text().to_records(layers=[9])),
+    (ImportError, lambda: needed("pandas.there_is_none", "tables", "to_pandas")),
+    (ImportError, lambda: needed("shap.there_is_none", "shap", "to_shap")),
+    (TypeError, lambda: Attribution.from_json(3)),
+    (ValueError, lambda: Attribution.from_json("{")),
+    (ValueError, lambda: Attribution.from_json("{}")),
+    (TypeError, lambda: Attribution(**{**vars(text()), "settings": {"own": object()}}).to_json()),
+]
 VIEW_CASES = [
+    *EXPORT_CASES,
     (TypeError, lambda: compare(text())),
     (TypeError, lambda: compare([text(), "ig"])),
     (ValueError, lambda: compare([])),
