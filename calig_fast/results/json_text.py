@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -90,7 +92,9 @@ def _text(source: Any) -> tuple[str | bytes, str]:
         raise TypeError(f"source: expected JSON text or the name of a file, got {named_kind(source)}")
     file = files.named(source, "source")
     try:
-        return file.read_bytes(), str(file)
+        if not stat.S_ISREG(os.stat(file).st_mode) and not file.is_dir():
+            raise ValueError(f"source: expected a file, got a pipe or a device: {file}")
+        return file.read_bytes(), f"source: {file}"
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"source: expected JSON text, which begins with {{, or the name of a file; there is no file {file}"

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from .._utils.arguments import kind as named_kind
 from .._utils.arguments import position
 from .statement import INCOMPLETE, LIMIT
-from .units import Unit
+from .units import Unit, listed
 
 if TYPE_CHECKING:
     from .attribution import Attribution
@@ -108,11 +107,8 @@ def _chosen(a: Attribution, layers: Any) -> list[int]:
     count = int(a.layer_scores.shape[1])
     if layers is None:
         return list(range(count))
-    if isinstance(layers, str | bytes) or not hasattr(layers, "__iter__"):
-        raise TypeError(
-            f"layers: expected None or a list of rows of layer_scores, 0 to {count - 1}, got {named_kind(layers)}"
-        )
-    return list(dict.fromkeys(position("layers", n, count, "layers") for n in layers))
+    chosen = listed("layers", layers, f"None or a list of rows of layer_scores, 0 to {count - 1}")
+    return list(dict.fromkeys(position("layers", n, count, "layers") for n in chosen))
 
 
 def _values(scores: Any, counts: Sequence[int]) -> Column:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from .._utils.arguments import choice, kind, scalar, shown
+from .._utils.arguments import MOST, choice, kind, scalar, shown
 from .._utils.warn import warn
 from .sentences import Span, joined, sentences
 from .tokens import Text, Word
@@ -236,27 +236,41 @@ def _span_units(a: Attribution, index: int, spans: Sequence[Span]) -> tuple[Unit
 def _spans(a: Attribution, by: Any) -> list[list[Span]]:
     """The spans of each input: a list of them for one input, a list of such lists for several."""
     wanted = f"{', '.join(map(repr, NAMES))}, or spans (start, end) of characters, a list of them for each input"
-    rows = _listed(by, wanted)
+    rows = listed("by", by, wanted)
     if a.batch == 1 and (not rows or _is_span(rows[0])):
         rows = [rows]
     if len(rows) != a.batch:
         raise ValueError(f"by: expected a list of spans for each of {a.batch} inputs, got {len(rows)}")
     out = []
     for row in rows:
-        found = _listed(row, wanted)
+        found = listed("by", row, wanted)
         if not all(_is_span(span) for span in found):
             raise TypeError(f"by: expected {wanted}; got {kind(row)}")
         out.append([(int(scalar(start)), int(scalar(end))) for start, end in found])
     return out
 
 
-def _listed(value: Any, wanted: str) -> list[Any]:
+def listed(name: str, value: Any, wanted: str) -> list[Any]:
+    """The items of a list, an array or another sequence.
+
+    Args:
+        name: of the argument.
+        value: the value that came.
+        wanted: noun of the message.
+
+    Raises:
+        TypeError: a text, something without a length and items, or of too many.
+    """
     if isinstance(value, str | bytes) or not hasattr(value, "__len__") or not hasattr(value, "__getitem__"):
-        raise TypeError(f"by: expected {wanted}; got {kind(value)}")
+        raise TypeError(f"{name}: expected {wanted}; got {kind(value)}")
     try:
-        return [value[i] for i in range(len(value))]
-    except Exception as error:  # of the caller's own class, or a mapping
-        raise TypeError(f"by: expected {wanted}; got {kind(value)}") from error
+        size = len(value)
+        found = [value[i] for i in range(size)] if size <= MOST else None
+    except Exception as error:  # of the caller's own class, a mapping, or an array without axes
+        raise TypeError(f"{name}: expected {wanted}; got {kind(value)}") from error
+    if found is None:
+        raise TypeError(f"{name}: expected {wanted}, at most {MOST}; got {size}")
+    return found
 
 
 def _is_span(value: Any) -> bool:

@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import fields, replace
 from importlib import resources
+from pathlib import Path
 
 import pytest
 import torch
@@ -151,6 +152,9 @@ def test_the_schema_refuses_it_too(path, value):
         (b"\xff{", ValueError, "source: no JSON"),
         ("no/such/file.json", FileNotFoundError, "there is no file"),
         ("", ValueError, "source: expected the name of a file"),
+        ("/dev/null", ValueError, "source: expected a file, got a pipe or a device"),
+        (Path(__file__), ValueError, "test_json_text.py: no JSON"),
+        (Path(__file__).parent, IsADirectoryError, "Is a directory"),
         (3, TypeError, "source: expected JSON text"),
         (None, TypeError, "source: expected JSON text"),
     ],

@@ -103,7 +103,10 @@ def test_layers_are_chosen():
     assert not [c for c in a.to_records(layers=[])[0] if c.startswith("layer_") and c != "layer_error"]
 
 
-@pytest.mark.parametrize(("layers", "kind"), [([3], IndexError), (["0"], TypeError), (1, TypeError), ("01", TypeError)])
+@pytest.mark.parametrize(
+    ("layers", "kind"),
+    [([3], IndexError), (["0"], TypeError), (1, TypeError), ("01", TypeError), (torch.tensor(1), TypeError)],
+)
 def test_layers_that_are_not_there(layers, kind):
     with pytest.raises(kind, match="layers: expected"):
         CASES["texts"].to_records(layers=layers)
