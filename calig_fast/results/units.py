@@ -201,7 +201,7 @@ def _span_units(a: Attribution, index: int, spans: Sequence[Span]) -> tuple[Unit
     text = None if a.texts is None else a.texts[index]
     if text is None or text.text is None or not _placed(text):
         raise ValueError(
-            f"by: spans of characters need the text and the place of its words, which input {index} lacks (an image, "
+            f"by: spans need the text and the place of its words, which input {index} lacks (an image, "
             'ids, or a pair); use "word" or "token"'
         )
     size = len(text.text)

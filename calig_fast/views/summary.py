@@ -119,6 +119,12 @@ class Summary:
             return (f"scores, of {blocks[-1]}", *blocks)
         return ("all layers fused", *blocks)
 
+    @property
+    def note(self) -> str:
+        """The way in which scores were brought together, where it is not the usual one of words; "" for tokens."""
+        usual = self.unit == "word" and self.how == "sum"
+        return "" if usual or self.unit in {"token", "patch"} else f"Each {self.unit} has the {self.how} of its tokens."
+
     def strongest(self, row: int, count: int) -> tuple[list[int], list[int]]:
         """Numbers of the `count` most supporting and the `count` most opposing units, strongest first."""
         values = np.nan_to_num(self.values[row])

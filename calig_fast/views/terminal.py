@@ -74,8 +74,8 @@ class _Printer:
         attribution, summary = parts(shown)[0], summarise(shown, index)
         self._print(self._heading(summary, f"input {index}" if attribution.batch > 1 else ""))
         self._print(self._legend(summary, words=attribution.grid is None))
-        if isinstance(shown, Grouped):
-            self._print(Text(f"each {summary.unit}: {summary.how} of its tokens", "dim"))
+        if summary.note:
+            self._print(Text(summary.note, "dim"))
         if attribution.grid is None:
             self._words(summary)
         else:

@@ -287,7 +287,7 @@ def test_scores_by_sentence_reach_every_output(texts, tmp_path):
     text = "The film was good. A dull evening!"
     found = run("explain", "--model", texts, "--text", text, "--by", "sentence", "--html", page, "--json", numbers)
     assert found.exit_code == 0, found.output
-    assert "each sentence: sum of its tokens" in found.stdout
+    assert "Each sentence has the sum of its tokens." in found.stdout
     assert 'title="' in page.read_text(encoding="utf-8")
     assert page.read_text(encoding="utf-8").count('class="calig-w" data-u') == 2
     document = json.loads(numbers.read_text(encoding="utf-8"))
