@@ -156,7 +156,7 @@ def summarise(shown: Attribution | Grouped, index: int, percentile: float = PERC
     else:
         units = [u for u in grouped.units[index] if not u.special]
         names, members = tuple(visible(u.text) for u in units), [u.tokens for u in units]
-        segments = () if attribution.grid is not None else _segments(None if text is None else text.text, units)
+        segments = _segments(None if text is None else text.text, units)
     inside = {t for tokens in members for t in tokens}
     outside = [t for t, real in enumerate(mask) if real and t not in inside]
     tokens = token_names(attribution, index)
@@ -194,8 +194,10 @@ def _pieces(members: Sequence[tuple[int, ...]], names: dict[int, str]) -> tuple[
 
 
 def parts(shown: Attribution | Grouped) -> tuple[Attribution, Grouped | None]:
-    """The explanation, and its scores by other units where these are shown."""
-    return (shown.attribution, shown) if isinstance(shown, Grouped) else (shown, None)
+    """The explanation, and its scores by other units where these are shown; a patch is one token in each way."""
+    if isinstance(shown, Grouped):
+        return shown.attribution, None if shown.attribution.grid is not None else shown
+    return shown, None
 
 
 def _sums(table: Floats, members: Sequence[tuple[int, ...]]) -> Floats:

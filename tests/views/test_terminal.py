@@ -1,7 +1,9 @@
 import io
 import re
+from dataclasses import replace
 
 import pytest
+import torch
 from helpers.synthetic import cases, of_texts, read
 from rich.cells import cell_len
 from rich.console import Console
@@ -114,6 +116,9 @@ def test_other_units_are_shown(by: str, how: str) -> None:
     assert out.getvalue() == text
 
 
-def test_patches_by_their_mean_are_the_patches() -> None:
+@pytest.mark.parametrize("by", ["patch", "token"])
+def test_patches_by_their_mean_are_the_patches(by: str) -> None:
     a = CASES["grid alone"]
-    assert printed(a.by("patch", "mean")) == printed(a)
+    assert printed(a.by(by, "mean")) == printed(a)
+    some = replace(a, mask=torch.arange(a.mask.shape[1])[None] % 9 > 0)
+    assert printed(some.by(by, "mean")) == printed(some)
