@@ -32,8 +32,8 @@ def tokens_seen(batch: Inputs, encoder: Encoder, ends: Endpoints) -> tuple[Tenso
     tokens = ends.first.shape[1]
     if batch.texts is None:
         grid = batch.grid(encoder, tokens)
-        special = torch.zeros(len(batch), tokens, dtype=torch.bool)
-        special[:, : grid.prefix if grid else 0] = True
+        special = torch.ones(len(batch), tokens, dtype=torch.bool)
+        special[:, grid.patches if grid else slice(None)] = False
         return torch.ones_like(special), special
     batch.check_tokens(tokens)
     return batch.mask.cpu(), batch.special.cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,8 +31,8 @@ def seen_grid(
 ) -> Grid | None:
     """The grid of patches in the tokens that the first block receives; no block is run.
 
-    Noise is added to the first picture: tokens that stay are no patches. Where no family tells the size of a patch, the
-    patches of two corners are changed too, each of which has to move its own token.
+    Noise is added to the first picture: tokens that stay are no patches. Where no family tells the size of a patch, or
+    tokens follow the patches, the patches of two corners are changed too, each of which has to move its own token.
 
     Args:
         model: the module that computes; not touched.
@@ -58,8 +59,9 @@ def seen_grid(
             return None
         found = grid(pixels, encoder, hidden.shape[1], convolution)
         if not _patches_alone_move(hidden, found):
-            return Grid(1, hidden.shape[1], 0)
-        if encoder.patch is not None or found.height is None or found.width is None:
+            found = _before_others(pixels, encoder, hidden, convolution)
+        known = encoder.patch is not None and not found.suffix
+        if known or found.height is None or found.width is None:
             return found
         corners = [(0, found.columns - 1), (found.rows - 1, 0)]
         changed = [pixels + noise * _patch(pixels, found, *corner) for corner in corners]
@@ -69,7 +71,7 @@ def seen_grid(
     places = [found.prefix + row * found.columns + column for row, column in corners]
     if hidden is not None and _moves_there(hidden, places):
         return found
-    return Grid(1, found.prefix + found.rows * found.columns, 0)
+    return Grid(1, found.tokens, 0)
 
 
 def _stop(*args: Any, **kwargs: Any) -> Any:
@@ -89,10 +91,27 @@ def _hidden(twin: nn.Module, call: Call, name: str, pixels: Tensor) -> Tensor | 
     return None
 
 
+def _before_others(pixels: Tensor, encoder: Encoder, hidden: Tensor, convolution: PatchConvolution | None) -> Grid:
+    """The grid of the tokens that noise moves, where others stand after them; one row where these fill no grid."""
+    places = _moved(hidden).nonzero().flatten().tolist()
+    tokens = hidden.shape[1]
+    none = Grid(1, tokens, 0)
+    if not places or places != list(range(places[0], places[-1] + 1)):
+        return none
+    found = grid(pixels, encoder, places[-1] + 1, convolution)
+    fits = found.prefix == places[0] and found.rows * found.columns == len(places)
+    return replace(found, suffix=tokens - found.tokens) if fits and found.height is not None else none
+
+
+def _moved(hidden: Tensor) -> Tensor:
+    """[T] bool, the tokens that noise on all pixels moves."""
+    change = (hidden[1] - hidden[0]).float().norm(dim=-1)
+    return change > _UNMOVED * change.max()
+
+
 def _patches_alone_move(hidden: Tensor, found: Grid) -> bool:
     """Return True if noise on all pixels moves the grid's tokens and none before it, or all, as deeper blocks see."""
-    change = (hidden[1] - hidden[0]).float().norm(dim=-1)
-    moved = change > _UNMOVED * change.max()
+    moved = _moved(hidden)
     return bool(moved.all() | (moved[found.prefix :].all() & ~moved[: found.prefix].any()))
 
 

@@ -152,7 +152,7 @@ class Inputs:
         if self.texts is not None:
             return None
         seen = self.seen
-        if seen is not None and seen.prefix + seen.rows * seen.columns == tokens:
+        if seen is not None and seen.tokens == tokens:
             return seen
         return patches.grid(self.pixels[1], encoder, tokens, self.convolution)
 

@@ -135,11 +135,10 @@ def _band(moved: _Moved, masked: Tensor, count: int) -> Slots | None:
     if not bool(some.any()) or not torch.equal(least[some], largest[some]):
         return None
     queries = torch.where(some, least, NONE)
-    # a token may stand twice in a row, masked once
     keys = torch.where(seen & ~masked, either ^ both ^ queries[..., None], NONE)
-    ordered = keys.sort(-1).values
-    twice = (ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] != NONE)
-    return None if bool(twice.any()) or int(keys.max()) >= count else Slots(queries, keys)
+    # padding depends on the query alone, as the query's own key does; another token may stand twice in a row
+    own = (keys == queries[..., None]).sum(-1)
+    return None if bool((own[some] > 1).any()) or int(keys.max()) >= count else Slots(queries, keys)
 
 
 def _codes(moved: _Moved, count: int, part: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:

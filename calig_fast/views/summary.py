@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._utils.arguments import position
 from ..results.attribution import Attribution
 from ..results.probabilities import probabilities
-from ..results.tokens import Text
+from ..results.tokens import Grid, Text
 from .colours import PERCENTILE, normalise, robust_scale
 
 Floats = NDArray[np.float64]
@@ -153,7 +153,7 @@ def summarise(attribution: Attribution, index: int, percentile: float = PERCENTI
         units=names,
         values=values,
         scales=(robust_scale(values[0], percentile), *[shared] * len(layers)),
-        apart=tuple(_token(text, t) if attribution.grid is None else f"prefix token {t}" for t in outside),
+        apart=tuple(_token(text, t) if attribution.grid is None else _apart(attribution.grid, t) for t in outside),
         apart_values=table[:, outside],
         segments=segments,
         members=tuple(members),
@@ -209,6 +209,12 @@ def _token(text: Text | None, position: int) -> str:
     if text is None or position >= len(text.tokens):
         return f"token {position}"
     return visible(text.tokens[position])
+
+
+def _apart(grid: Grid, position: int) -> str:
+    """The name of a token that is no patch."""
+    after = position - grid.patches.stop
+    return f"prefix token {position}" if after < 0 else f"suffix token {after}"
 
 
 def _units(

@@ -302,7 +302,7 @@ def test_a_map_of_places_beside_the_attention():
     assert explain(model, features(6)[:2], layers="blocks", baselines="zeros").scores.shape == (2, 6)
 
 
-def text(kind, monkeypatch, **sizes):
+def text(kind, monkeypatch, tokens=8, **sizes):
     """A tiny classifier of transformers, and what a plain call of two inputs makes."""
     hub = pytest.importorskip("transformers")
     torch.manual_seed(0)
@@ -310,7 +310,8 @@ def text(kind, monkeypatch, **sizes):
     config = getattr(hub, f"{kind}Config")(**common, intermediate_size=16, pad_token_id=0, **sizes)
     config._attn_implementation = "eager"
     model = getattr(hub, f"{kind}ForSequenceClassification")(config).eval()
-    call = {"input_ids": torch.tensor([[1, 5, 6, 7, 8, 9, 4, 2], [1, 11, 12, 13, 14, 2, 0, 0]])}
+    call = {"input_ids": torch.randint(3, 32, (2, tokens), generator=torch.Generator().manual_seed(1))}
+    call["input_ids"][1, -2:] = 0
     call["attention_mask"] = (call["input_ids"] > 0).long()
     return model, call, plain(model, call, value, monkeypatch)
 
@@ -378,3 +379,18 @@ def test_partitions_of_maxvit_are_blocks_of_their_own():
         torch.testing.assert_close(maps.sum(-1), torch.ones(16, dtype=torch.float64))
     assert set(windows_of[0].nonzero().flatten().tolist()) == {0, 1, 4, 5}
     assert set(grid_of[0].nonzero().flatten().tolist()) == {0, 2, 8, 10}
+
+
+def test_blocks_of_keys_of_which_one_stands_twice(monkeypatch):
+    """BigBird: outside training the random block is the first, which every query sees already."""
+    sizes = {"block_size": 4, "num_random_blocks": 1, "attention_type": "block_sparse", "max_position_embeddings": 64}
+    model, call, _ = text("BigBird", monkeypatch, tokens=48, **sizes)
+    found = read(model, [f"bert.encoder.layer.{i}" for i in range(2)], call, value)
+    with torch.no_grad():
+        told = model(**call, output_attentions=True).attentions
+    for ours, theirs in zip(found, told, strict=True):
+        for row in range(2):
+            truth = theirs[row].mean(0)
+            truth[4:-4, :4] *= 2  # the model reports one of the two
+            truth[call["attention_mask"][row] == 0] = 0  # what padding attends to is left out of the output
+            agree(ours["attention"][row], truth)
