@@ -34,7 +34,10 @@ def tokens_seen(batch: Inputs, encoder: Encoder, ends: Endpoints) -> tuple[Tenso
         grid = batch.grid(encoder, tokens)
         special = torch.ones(len(batch), tokens, dtype=torch.bool)
         special[:, grid.patches if grid else slice(None)] = False
-        return torch.ones_like(special), special
+        real = torch.ones_like(special)
+        if batch.cut is not None and grid is not None:  # what follows its patches is padding
+            real, special = ~special, torch.zeros_like(special)
+        return real, special
     batch.check_tokens(tokens)
     return batch.mask.cpu(), batch.special.cpu()
 

@@ -45,14 +45,7 @@ def seen_grid(
         the grid, one row where the tokens lie in no grid; None where the model fails or its first block receives no
         [N,T,D].
     """
-    twin = share_weights(model, compute_dtype(None, model))
-    for block in encoder.blocks:
-        twin.get_submodule(block).forward = _stop
-    dtype = next(twin.parameters()).dtype
-    first = rows_of(call, slice(0, 1))
-    pixels = first[name].to(dtype)
-    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)).to(pixels)
-    noise = noise * pixels.std(correction=0).clamp_min(1e-2)
+    twin, first, pixels, noise = _probe(model, encoder, call, name)
     try:
         hidden = _hidden(twin, first, name, torch.cat([pixels, pixels + noise]))
         if hidden is None:
@@ -72,6 +65,43 @@ def seen_grid(
     if hidden is not None and _moves_there(hidden, places):
         return found
     return Grid(1, found.tokens, 0)
+
+
+def seen_in_order(model: nn.Module, encoder: Encoder, call: Call, name: str, told: Grid) -> Grid | None:
+    """The grid of patches that are arguments already, where the first block receives them in their order.
+
+    Args:
+        model: the module that computes; not touched.
+        encoder: where its blocks are.
+        call: its arguments, tensors [B,...] and options.
+        name: of the patches [B,N,P] among them.
+        told: their grid.
+
+    Returns:
+        the grid; None where the first and the last patch of a row do not move their own tokens, or the model fails.
+    """
+    twin, first, pixels, noise = _probe(model, encoder, call, name)
+    places = [told.columns - 1, (told.rows - 1) * told.columns]
+    changed = torch.cat([pixels, pixels, pixels])
+    for row, place in enumerate(places):
+        changed[row + 1, place] += noise[0, place]
+    try:
+        hidden = _hidden(twin, first, name, changed)
+    except (ValueError, TypeError, RuntimeError, AssertionError, LookupError, AttributeError):
+        return None  # the model's own call tells why it fails
+    fits = hidden is not None and hidden.shape[1] == told.tokens and _moves_there(hidden, places)
+    return told if fits else None
+
+
+def _probe(model: nn.Module, encoder: Encoder, call: Call, name: str) -> tuple[nn.Module, Call, Tensor, Tensor]:
+    """A twin that stops at its first block, the first input's arguments, its pixels, and noise of their size."""
+    twin = share_weights(model, compute_dtype(None, model))
+    for block in encoder.blocks:
+        twin.get_submodule(block).forward = _stop
+    first = rows_of(call, slice(0, 1))
+    pixels = first[name].to(next(twin.parameters()).dtype)
+    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)).to(pixels)
+    return twin, first, pixels, noise * pixels.std(correction=0).clamp_min(1e-2)
 
 
 def _stop(*args: Any, **kwargs: Any) -> Any:

@@ -229,6 +229,8 @@ class Remover:
             made = make_baseline(_each(self.removal, images), _rows(self.batch, images)).call
         if grid is None or made is None:
             raise RuntimeError("images are perturbed patch by patch, which takes a grid and a baseline")
+        if rows.cut is not None:
+            return {**rows.call, name: torch.where(removed[..., None], made[name][place], rows.call[name])}
         patches = removed[:, grid.patches].reshape(-1, grid.rows, grid.columns)
         height, width = grid.height or pixels.shape[2] // grid.rows, grid.width or pixels.shape[3] // grid.columns
         down = (torch.arange(pixels.shape[2], device=pixels.device) // height).clamp_max(grid.rows - 1)
