@@ -43,13 +43,14 @@ class Cut:
 
     def pictures(self, patches: Tensor) -> Tensor:
         """[B,N,P] as pixels [B,C,H,W]."""
-        cells = patches[:, : self.rows * self.columns].unflatten(2, (self.side, self.side, self.channels))
-        cells = cells.unflatten(1, (self.rows, self.columns))
+        cells = patches[:, : self.rows * self.columns].reshape(
+            -1, self.rows, self.columns, self.side, self.side, self.channels
+        )
         return cells.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
     def patches(self, pixels: Tensor, like: Tensor) -> Tensor:
         """Pixels [B,C,H,W] as [B,N,P], padded as `like` [B,N,P] is."""
-        cells = pixels.unflatten(3, (self.columns, self.side)).unflatten(2, (self.rows, self.side))
+        cells = pixels.reshape(-1, self.channels, self.rows, self.side, self.columns, self.side)
         cells = cells.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
         return torch.cat([cells, like[:, self.rows * self.columns :]], 1)
 

@@ -135,7 +135,7 @@ def _before_others(pixels: Tensor, encoder: Encoder, hidden: Tensor, convolution
 
 def _moved(hidden: Tensor) -> Tensor:
     """[T] bool, the tokens that noise on all pixels moves."""
-    change = (hidden[1] - hidden[0]).float().norm(dim=-1)
+    change: Tensor = (hidden[1] - hidden[0]).float().norm(dim=-1)
     return change > _UNMOVED * change.max()
 
 

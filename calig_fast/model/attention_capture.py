@@ -80,12 +80,10 @@ class Attention:
 
         Heads may be as many as inputs, and a map of positions [H,T,T] reads none.
         """
-        if not hidden.requires_grad or not torch.is_grad_enabled():
+        if not hidden.requires_grad or not torch.is_grad_enabled() or self.shape[-1] < 2:
             return True
-        found = [self._read(hidden, 0), self._read(hidden, -1)]
-        return all(g is not None for g in found) and not any(
-            bool(others.any()) for others in (found[0][1:], found[1][:-1])
-        )
+        first, last = self._read(hidden, 0), self._read(hidden, -1)
+        return first is not None and last is not None and not bool(first[1:].any()) and not bool(last[:-1].any())
 
     def _read(self, hidden: Tensor, which: int) -> Tensor | None:
         """The gradient of two logits' difference, of one query in the map `which` of all, to the tokens."""
@@ -129,7 +127,7 @@ class Attention:
 
     def _part(self, index: int, which: Tensor | slice) -> Tensor:
         """q, k or v of some of the maps."""
-        part: Tensor = self.parts[index] if self.parts is not None else self.watched
+        part = self.watched if self.parts is None else self.parts[:3][index]
         return part.detach().flatten(0, -3)[which]
 
     def _probabilities(self, which: Tensor | slice, wide: torch.dtype) -> Tensor:
@@ -219,10 +217,11 @@ def _alike(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     bound = _MULTI_HEAD_ARGUMENTS.bind(*args, **kwargs).arguments
     generator = torch.Generator().manual_seed(0)
     query, key = (
-        bound[name] @ torch.randn(bound[name].shape[-1], generator=generator).to(bound[name]) for name in ("query", "key")
+        bound[name] @ torch.randn(bound[name].shape[-1], generator=generator).to(bound[name])
+        for name in ("query", "key")
     )
-    heads = bound["num_heads"]
-    return (query.transpose(0, -1)[..., None] * key.transpose(0, -1)[..., None, :]).repeat_interleave(heads, 0)
+    product: Tensor = query.transpose(0, -1)[..., None] * key.transpose(0, -1)[..., None, :]
+    return product.repeat_interleave(bound["num_heads"], 0)
 
 
 def _weights_asked(weights: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:

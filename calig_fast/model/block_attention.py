@@ -170,7 +170,7 @@ def _apart(parts: Sequence[_Part], count: int) -> bool:
 def _mixes_alone(attention: BlockAttention, hidden: Tensor, after: Tensor) -> bool:
     """Return True if tokens of the block's output depend on the tokens that the map says, and on no others.
 
-    Tokens of each input are tried, one that attends to none among them. A share that is next to nothing may stay unseen.
+    Tokens of each input are tried, the one that attends least among them. A share of next to nothing may stay unseen.
     """
     rows, tokens = hidden.shape[:2]
     generator = torch.Generator().manual_seed(1)

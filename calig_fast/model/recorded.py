@@ -80,6 +80,6 @@ def check_record(record: Record, attention: bool) -> None:
         raise ValueError(
             f"method: {len(record.attention)} attention maps of token by token can be read in {len(record.hidden) - 1} "
             "blocks, and the method needs one self-attention a block, through scaled_dot_product_attention or softmax "
-            "(windows and sinks are read; channels, pooled or learned keys and other ways between tokens are not). Take "
+            "(of windows and with sinks too; not over channels, pooled or learned keys, nor beside other mixing). Take "
             'a method that needs no maps, such as method="layer_ig"'
         )

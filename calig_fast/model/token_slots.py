@@ -80,21 +80,17 @@ def slots(logits: Tensor, attention: Tensor, hidden: Tensor, known: Sequence[Slo
     """
     if logits.shape != attention.shape:
         return None
-    count = hidden.shape[:2].numel()
     masked = attention.detach() == 0
     with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):  # not among those the caller counts
         moved = _Moved(logits, hidden)
         for found in known:
             if _fits(found, masked) and _follow(moved, masked, found, _KNOWN):
                 return found
-        readings = [lambda: _band(moved, masked, count)]
-        if logits.shape[-1] == logits.shape[-2]:
-            readings.insert(0, lambda: _square(moved, count))
-        for reading in readings:
-            decoded = reading()
-            if decoded is not None and _in_one_input(decoded, hidden.shape[1]):
-                if _follow(moved, masked, decoded, _FOUND):
-                    return decoded
+        for reading in (_square, _band):
+            decoded = reading(moved, masked)
+            inside = decoded is not None and _in_one_input(decoded, hidden.shape[1])
+            if decoded is not None and inside and _follow(moved, masked, decoded, _FOUND):
+                return decoded
     return None
 
 
@@ -110,23 +106,25 @@ def _bits(count: int, device: torch.device) -> list[Tensor]:
     return [(numbers >> b & 1).bool() for b in range(max(1, (count - 1).bit_length()))]
 
 
-def _square(moved: _Moved, count: int) -> Slots | None:
+def _square(moved: _Moved, masked: Tensor) -> Slots | None:
     """The slots where key i is query i: a logit of the diagonal depends on one token."""
-    either, both, seen = _codes(moved, count, lambda m: m.reshape(-1, *m.shape[-2:]).diagonal(dim1=-2, dim2=-1))
+    if masked.shape[-1] != masked.shape[-2]:
+        return None
+    either, both, seen = _codes(moved, lambda m: m.reshape(-1, *m.shape[-2:]).diagonal(dim1=-2, dim2=-1))
     if not bool(seen.any()) or not torch.equal(either[seen], both[seen]):
         return None
     tokens = torch.where(seen, either, NONE)
     return Slots(tokens, tokens[:, None])
 
 
-def _band(moved: _Moved, masked: Tensor, count: int) -> Slots | None:
+def _band(moved: _Moved, masked: Tensor) -> Slots | None:
     """The slots of rows that each have their own keys, a row's own token among them.
 
     With the numbers i of the query and j of the key, `either` is i | j and `both` is i & j. Over a row that holds j = i
     the least of the former and the largest of the latter are i.
     """
     masked = masked.reshape(-1, *masked.shape[-2:])
-    either, both, seen = _codes(moved, count, lambda m: m.reshape(masked.shape))
+    either, both, seen = _codes(moved, lambda m: m.reshape(masked.shape))
     least, largest = torch.full_like(either[..., 0], NONE), torch.zeros_like(either[..., 0])
     for column in range(masked.shape[-1]):
         least &= torch.where(seen[..., column], either[..., column], NONE)
@@ -138,22 +136,21 @@ def _band(moved: _Moved, masked: Tensor, count: int) -> Slots | None:
     keys = torch.where(seen & ~masked, either ^ both ^ queries[..., None], NONE)
     # padding depends on the query alone, as the query's own key does; another token may stand twice in a row
     own = (keys == queries[..., None]).sum(-1)
-    return None if bool((own[some] > 1).any()) or int(keys.max()) >= count else Slots(queries, keys)
+    return None if bool((own[some] > 1).any()) or int(keys.max()) >= moved.count else Slots(queries, keys)
 
 
-def _codes(moved: _Moved, count: int, part: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def _codes(moved: _Moved, part: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """For a part of the logits: the OR and the AND of the numbers of the tokens it depends on, and if it does on any.
 
     The AND is that of two tokens or fewer: a bit is in it where no token without the bit moves the logit.
     """
-    either = both = seen = None
-    for b, bit in enumerate(_bits(count, moved.device)):
+    seen = part(moved.by(torch.ones(moved.count, dtype=torch.bool, device=moved.device)))
+    either, both = torch.zeros_like(seen, dtype=torch.int32), torch.zeros_like(seen, dtype=torch.int32)
+    for b, bit in enumerate(_bits(moved.count, moved.device)):
         with_bit, without = part(moved.by(bit)), part(moved.by(~bit))
-        some = with_bit | without
-        up, down = with_bit.int() << b, (some & ~without).int() << b
-        either, both, seen = (
-            (up, down, some) if either is None else (either | up, both | down, seen | some)
-        )
+        seen = seen | with_bit | without
+        either |= with_bit.int() << b
+        both |= (seen & ~without).int() << b
     return either, both, seen
 
 

@@ -1,4 +1,4 @@
-"""Maps of windows, bands and sinks, folded to maps of token by token: each is compared with plain hooks and autograd."""
+"""Maps of windows, bands and sinks, folded to maps of token by token, beside plain hooks and autograd."""
 
 import pytest
 import torch
@@ -21,10 +21,12 @@ def read(model, blocks, call, value):
     found = []
     for attention in record.attention:
         mine = [next(slopes) for _ in attention.watched]
-        found.append({
-            kind: [attention.map(row, None if kind == "attention" else mine, kind) for row in range(record.rows)]
-            for kind in KINDS
-        })
+        found.append(
+            {
+                kind: [attention.map(row, None if kind == "attention" else mine, kind) for row in range(record.rows)]
+                for kind in KINDS
+            }
+        )
     return found
 
 
@@ -329,7 +331,7 @@ def test_learned_sinks(monkeypatch):
 
 
 def test_a_band_and_a_global_token(monkeypatch):
-    """Longformer: query i sees keys i - 2 to i + 2 and the first token, which sees every token by weights of its own."""
+    """Longformer: query i sees keys i - 2 to i + 2 and the first token, which has weights of its own for all tokens."""
     model, call, made = text("Longformer", monkeypatch, attention_window=4, max_position_embeddings=32)
     found = read(model, [f"longformer.encoder.layer.{i}" for i in range(2)], call, value)
     for index, ours in enumerate(found):

@@ -28,9 +28,11 @@ def softmaxes(monkeypatch):
         yield found
 
 
-def unfused(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
+def unfused(q, k, v, *others, **named):
     """Fused attention by its definition, whose softmax is seen."""
-    assert not is_causal and not enable_gqa
+    attn_mask, _, is_causal = (*others, *(None, None, None)[len(others) :])
+    attn_mask, scale = named.get("attn_mask", attn_mask), named.get("scale")
+    assert not named.get("is_causal", is_causal)
     logits = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
     if attn_mask is not None:
         logits = logits.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else logits + attn_mask
