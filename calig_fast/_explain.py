@@ -18,7 +18,7 @@ from ._utils.warn import renamed_argument
 from .inputs import rows, source
 from .inputs.classes import numbered
 from .inputs.modality import modality_of
-from .inputs.prepare import read
+from .inputs.prepare import placed, read
 from .inputs.target import check_output, logits_of
 from .model import checks, families
 from .model.block_search import find_blocks
@@ -162,6 +162,7 @@ class Explainer:
             if not self.encoder.blocks:
                 tokens = None if batch.texts is None else batch.mask.shape[1]
                 self.encoder = replace(self.encoder, blocks=find_blocks(self._inner, batch.call, tokens))
+                batch = placed(batch, self._inner, self.encoder)
             chosen = replace(settings, target=numbered(settings.target, self._inner))
             chosen = chosen.with_modality_defaults(images=batch.texts is None)
             pipeline = Pipeline(self._inner, self.encoder, chosen, self._memory, hooks=hooks)

@@ -32,9 +32,12 @@ def tokens_seen(batch: Inputs, encoder: Encoder, ends: Endpoints) -> tuple[Tenso
     tokens = ends.first.shape[1]
     if batch.texts is None:
         grid = batch.grid(encoder, tokens)
-        special = torch.zeros(len(batch), tokens, dtype=torch.bool)
-        special[:, : grid.prefix if grid else 0] = True
-        return torch.ones_like(special), special
+        special = torch.ones(len(batch), tokens, dtype=torch.bool)
+        special[:, grid.patches if grid else slice(None)] = False
+        real = torch.ones_like(special)
+        if batch.cut is not None and grid is not None:  # what follows its patches is padding
+            real, special = ~special, torch.zeros_like(special)
+        return real, special
     batch.check_tokens(tokens)
     return batch.mask.cpu(), batch.special.cpu()
 

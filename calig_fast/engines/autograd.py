@@ -129,7 +129,7 @@ def _slopes(
     keep_graph: bool,
 ) -> EndpointGradients:
     """Directional derivatives of one target at both endpoints of every path."""
-    watched = [a.watched for a in record.attention] if maps in {"gradient", "positive_gradient"} else []
+    watched = [t for a in record.attention for t in a.watched] if maps in {"gradient", "positive_gradient"} else []
     grads = gradients(value, [*record.hidden, *watched], keep_graph)
     layers, batch = len(hidden), len(hidden[0])
     slopes, last, of_maps = grads[:layers], grads[layers], grads[layers + 1 :]
@@ -149,8 +149,9 @@ def _slopes(
 def _maps(record: Record, found: list[Tensor], batch: int, kind: MapKind | None) -> list[Tensor] | None:
     if kind is None:
         return None
-    slopes: list[Tensor | None] = list(found) if found else [None] * len(record.attention)
+    slopes = iter(found)
+    of_blocks = [[next(slopes) for _ in attention.watched] if found else None for attention in record.attention]
     return [
-        torch.stack([attention.map(row, slope, kind) for row in range(batch)])
-        for attention, slope in zip(record.attention, slopes, strict=True)
+        torch.stack([attention.map(row, mine, kind) for row in range(batch)])
+        for attention, mine in zip(record.attention, of_blocks, strict=True)
     ]

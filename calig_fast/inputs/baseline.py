@@ -95,6 +95,8 @@ def take(baselines: Any, inputs: Inputs, rows: slice) -> Any:
         return baselines
     text = inputs.ids is not None or inputs.embeds is not None
     one_each = 4 if not text else 3 if baselines.is_floating_point() else 2
+    if inputs.cut is not None and baselines.shape[-2:] == inputs.call[inputs.pixels[0]].shape[1:]:
+        one_each = 3  # patches
     if baselines.dim() != one_each or len(baselines) == 1:
         return baselines
     if len(baselines) != len(inputs):
@@ -148,12 +150,13 @@ def _image(baselines: Any, inputs: Inputs) -> Baseline:
             "mean": inputs.mean,
             "black": inputs.black,
         }
-        made = makers[baselines](pixels)
-        return Baseline(baselines, {**inputs.call, name: made})
+        return Baseline(baselines, inputs.with_pixels(makers[baselines](pixels)))
     value = _float(baselines) if isinstance(baselines, int) else baselines
     given = torch.as_tensor(value, dtype=pixels.dtype, device=pixels.device)
     _check_finite(given)
-    return Baseline("pixels", {**inputs.call, name: _expanded(given, pixels.shape).clone()})
+    if inputs.cut is not None and given.shape[-2:] == inputs.call[name].shape[1:]:
+        return Baseline("pixels", {**inputs.call, name: _expanded(given, inputs.call[name].shape).clone()})
+    return Baseline("pixels", inputs.with_pixels(_expanded(given, pixels.shape).clone()))
 
 
 def blur(pixels: Tensor) -> Tensor:

@@ -14,9 +14,10 @@ from .._utils.warn import warn
 from ..model.call import Call, has_rows
 from ..model.encoder import Encoder
 from . import image_array as arrays
+from .image_cut import PIXELS
 from .image_patches import PatchConvolution
 from .image_picture import eight_bit_picture, is_image, read_file
-from .image_processor import PIXELS, Normalisation, channels, measured, processed
+from .image_processor import Normalisation, channels, measured, processed
 
 _FORMS = "pixels [B,C,H,W], PIL images, paths or arrays"
 

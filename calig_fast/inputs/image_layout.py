@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,8 +31,8 @@ def seen_grid(
 ) -> Grid | None:
     """The grid of patches in the tokens that the first block receives; no block is run.
 
-    Noise is added to the first picture: tokens that stay are no patches. Where no family tells the size of a patch, the
-    patches of two corners are changed too, each of which has to move its own token.
+    Noise is added to the first picture: tokens that stay are no patches. Where no family tells the size of a patch, or
+    tokens follow the patches, the patches of two corners are changed too, each of which has to move its own token.
 
     Args:
         model: the module that computes; not touched.
@@ -44,22 +45,16 @@ def seen_grid(
         the grid, one row where the tokens lie in no grid; None where the model fails or its first block receives no
         [N,T,D].
     """
-    twin = share_weights(model, compute_dtype(None, model))
-    for block in encoder.blocks:
-        twin.get_submodule(block).forward = _stop
-    dtype = next(twin.parameters()).dtype
-    first = rows_of(call, slice(0, 1))
-    pixels = first[name].to(dtype)
-    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)).to(pixels)
-    noise = noise * pixels.std(correction=0).clamp_min(1e-2)
+    twin, first, pixels, noise = _probe(model, encoder, call, name)
     try:
         hidden = _hidden(twin, first, name, torch.cat([pixels, pixels + noise]))
         if hidden is None:
             return None
         found = grid(pixels, encoder, hidden.shape[1], convolution)
         if not _patches_alone_move(hidden, found):
-            return Grid(1, hidden.shape[1], 0)
-        if encoder.patch is not None or found.height is None or found.width is None:
+            found = _before_others(pixels, encoder, hidden, convolution)
+        known = encoder.patch is not None and not found.suffix
+        if known or found.height is None or found.width is None:
             return found
         corners = [(0, found.columns - 1), (found.rows - 1, 0)]
         changed = [pixels + noise * _patch(pixels, found, *corner) for corner in corners]
@@ -69,7 +64,44 @@ def seen_grid(
     places = [found.prefix + row * found.columns + column for row, column in corners]
     if hidden is not None and _moves_there(hidden, places):
         return found
-    return Grid(1, found.prefix + found.rows * found.columns, 0)
+    return Grid(1, found.tokens, 0)
+
+
+def seen_in_order(model: nn.Module, encoder: Encoder, call: Call, name: str, told: Grid) -> Grid | None:
+    """The grid of patches that are arguments already, where the first block receives them in their order.
+
+    Args:
+        model: the module that computes; not touched.
+        encoder: where its blocks are.
+        call: its arguments, tensors [B,...] and options.
+        name: of the patches [B,N,P] among them.
+        told: their grid.
+
+    Returns:
+        the grid; None where the first and the last patch of a row do not move their own tokens, or the model fails.
+    """
+    twin, first, pixels, noise = _probe(model, encoder, call, name)
+    places = [told.columns - 1, (told.rows - 1) * told.columns]
+    changed = torch.cat([pixels, pixels, pixels])
+    for row, place in enumerate(places):
+        changed[row + 1, place] += noise[0, place]
+    try:
+        hidden = _hidden(twin, first, name, changed)
+    except (ValueError, TypeError, RuntimeError, AssertionError, LookupError, AttributeError):
+        return None  # the model's own call tells why it fails
+    fits = hidden is not None and hidden.shape[1] == told.tokens and _moves_there(hidden, places)
+    return told if fits else None
+
+
+def _probe(model: nn.Module, encoder: Encoder, call: Call, name: str) -> tuple[nn.Module, Call, Tensor, Tensor]:
+    """A twin that stops at its first block, the first input's arguments, its pixels, and noise of their size."""
+    twin = share_weights(model, compute_dtype(None, model))
+    for block in encoder.blocks:
+        twin.get_submodule(block).forward = _stop
+    first = rows_of(call, slice(0, 1))
+    pixels = first[name].to(next(twin.parameters()).dtype)
+    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)).to(pixels)
+    return twin, first, pixels, noise * pixels.std(correction=0).clamp_min(1e-2)
 
 
 def _stop(*args: Any, **kwargs: Any) -> Any:
@@ -89,10 +121,27 @@ def _hidden(twin: nn.Module, call: Call, name: str, pixels: Tensor) -> Tensor | 
     return None
 
 
+def _before_others(pixels: Tensor, encoder: Encoder, hidden: Tensor, convolution: PatchConvolution | None) -> Grid:
+    """The grid of the tokens that noise moves, where others stand after them; one row where these fill no grid."""
+    places = _moved(hidden).nonzero().flatten().tolist()
+    tokens = hidden.shape[1]
+    none = Grid(1, tokens, 0)
+    if not places or places != list(range(places[0], places[-1] + 1)):
+        return none
+    found = grid(pixels, encoder, places[-1] + 1, convolution)
+    fits = found.prefix == places[0] and found.rows * found.columns == len(places)
+    return replace(found, suffix=tokens - found.tokens) if fits and found.height is not None else none
+
+
+def _moved(hidden: Tensor) -> Tensor:
+    """[T] bool, the tokens that noise on all pixels moves."""
+    change: Tensor = (hidden[1] - hidden[0]).float().norm(dim=-1)
+    return change > _UNMOVED * change.max()
+
+
 def _patches_alone_move(hidden: Tensor, found: Grid) -> bool:
     """Return True if noise on all pixels moves the grid's tokens and none before it, or all, as deeper blocks see."""
-    change = (hidden[1] - hidden[0]).float().norm(dim=-1)
-    moved = change > _UNMOVED * change.max()
+    moved = _moved(hidden)
     return bool(moved.all() | (moved[found.prefix :].all() & ~moved[: found.prefix].any()))
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from .._utils.warn import warn
+from .image_cut import PIXELS, SHAPES, are_patches, cut_of
 
-PIXELS = "pixel_values"
 _LEVELS = (0, 255, 102)
 _RANDOM = ("Random", "RandAugment", "AutoAugment", "TrivialAugment", "AugMix", "ColorJitter")  # names of steps
 _COLOUR = (51, 102, 204)
@@ -80,7 +80,8 @@ def processed(pictures: list[Any], processor: Any) -> dict[str, Tensor]:
             "pass the processor that belongs to the model, one that gives all pictures the same size"
         ) from error
     shape = list(found[PIXELS].shape) if PIXELS in found else None
-    if shape is None or len(shape) != 4 or shape[0] != len(pictures):
+    dims = 3 if SHAPES in found else 4  # patches [B,N,P] that are cut already
+    if shape is None or len(shape) != dims or shape[0] != len(pictures):
         raise ValueError(
             f"processor: {kind} makes { {k: list(v.shape) for k, v in found.items()} } of {len(pictures)} pictures; "
             "expected pixel_values [B,C,H,W], one for each: crops and tiles are explained one by one"
@@ -113,7 +114,9 @@ def measured(processor: Any, pixels: Tensor) -> Normalisation | None:
         colours = [level if count == 1 else (level,) * 3 for level in _LEVELS]
         probes = [Image.new(mode, (width, height), colour) for colour in (*colours, *[_COLOUR][: count > 1])]
         with torch.random.fork_rng(devices=[]):
-            made = _run(probes, image_processor(processor))[PIXELS].detach().double().cpu()
+            found = _run(probes, image_processor(processor))
+        made = found[PIXELS].detach().double().cpu()
+        made = cut_of(found, count).pictures(made) if are_patches(found) else made
     except Exception:  # the pixels are the caller's own, and the processor of another kind
         return None
     return _fitted(made) if made.dim() == 4 and made.shape[:2] == (len(probes), count) else None

@@ -15,7 +15,8 @@ from . import image as pictures
 from . import image_patches as patches
 from . import rows, sequence
 from .arguments import of_mapping, usable
-from .image_layout import seen_grid
+from .image_cut import PIXELS, Cut, are_patches, channels_read, cut_of
+from .image_layout import seen_grid, seen_in_order
 from .image_processor import Normalisation
 
 
@@ -38,6 +39,7 @@ class Inputs:
         padding: the model's padding id, or None.
         convolution: that makes patches of pixels, or None.
         seen: where the model was seen to place the patches, or None.
+        cut: the places of patches that came cut already, or None.
         content: name of the argument that carries ids or features, None for images.
     """
 
@@ -54,6 +56,7 @@ class Inputs:
     padding: int | None
     convolution: patches.PatchConvolution | None = None
     seen: Grid | None = None
+    cut: Cut | None = None
     content: str | None = None
 
     def __len__(self) -> int:
@@ -81,9 +84,16 @@ class Inputs:
     @property
     def pixels(self) -> tuple[str, Tensor]:
         """The name of the pixel argument, and the pixels [B,C,H,W]."""
+        if self.cut is not None:
+            return PIXELS, self.cut.pictures(self.call[PIXELS])
         floats = [(k, v) for k, v in self.call.items() if isinstance(v, Tensor) and v.is_floating_point()]
         found = [(k, v) for k, v in floats if v.dim() == 4]
         return next((pair for pair in found if pair[0] == "pixel_values"), found[0])
+
+    def with_pixels(self, pixels: Tensor) -> dict[str, Any]:
+        """The arguments with other pixels [B,C,H,W]."""
+        name, _ = self.pixels
+        return {**self.call, name: pixels if self.cut is None else self.cut.patches(pixels, self.call[name])}
 
     def black(self, pixels: Tensor) -> Tensor:
         """A black image, as the model's normalisation writes black.
@@ -152,8 +162,10 @@ class Inputs:
         if self.texts is not None:
             return None
         seen = self.seen
-        if seen is not None and seen.prefix + seen.rows * seen.columns == tokens:
+        if seen is not None and seen.tokens == tokens:
             return seen
+        if self.cut is not None:
+            return Grid(1, tokens, 0)
         return patches.grid(self.pixels[1], encoder, tokens, self.convolution)
 
 
@@ -182,6 +194,8 @@ def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inp
     else:
         made = pictures.arguments(inputs, model, processor, patches.patch_convolution(model, encoder))
         call = dict(usable(made, model))
+    if are_patches(call):
+        return _cut_images(call, model, encoder, processor)
     pictures.refuse_videos(call)
     return _images(call, inputs, model, encoder, processor)
 
@@ -193,7 +207,7 @@ def _images(arguments: dict[str, Any], given: Any, model: nn.Module, encoder: En
     empty = torch.zeros(len(pixels), 0, dtype=torch.bool, device=pixels.device)
     normalisation = pictures.normalisation(processor, pixels, encoder)
     pictures.warn_unnormalised(given, pixels, normalisation)
-    return Inputs(
+    found = Inputs(
         call=call,
         vocabulary=None,
         ids=None,
@@ -206,5 +220,36 @@ def _images(arguments: dict[str, Any], given: Any, model: nn.Module, encoder: En
         tokenizer=None,
         padding=None,
         convolution=convolution,
-        seen=seen_grid(model, encoder, call, name, convolution),
     )
+    return placed(found, model, encoder)
+
+
+def _cut_images(call: dict[str, Any], model: nn.Module, encoder: Encoder, processor: Any) -> Inputs:
+    cut = cut_of(call, channels_read(model))
+    pixels = cut.pictures(call[PIXELS])
+    empty = torch.zeros(len(pixels), 0, dtype=torch.bool, device=pixels.device)
+    normalisation = pictures.normalisation(processor, pixels, encoder)
+    found = Inputs(
+        call=call,
+        vocabulary=None,
+        ids=None,
+        embeds=None,
+        mask=empty,
+        special=empty,
+        texts=None,
+        shown=pictures.shown(pixels, normalisation),
+        normalisation=normalisation,
+        tokenizer=None,
+        padding=None,
+        cut=cut,
+    )
+    return placed(found, model, encoder)
+
+
+def placed(batch: Inputs, model: nn.Module, encoder: Encoder) -> Inputs:
+    """The inputs with the places of the patches that the first block is seen to receive; texts are left as they are."""
+    if batch.texts is not None or not encoder.blocks:
+        return batch
+    if batch.cut is not None:
+        return replace(batch, seen=seen_in_order(model, encoder, batch.call, PIXELS, batch.cut.grid))
+    return replace(batch, seen=seen_grid(model, encoder, batch.call, batch.pixels[0], batch.convolution))

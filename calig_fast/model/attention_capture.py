@@ -7,6 +7,7 @@ attention's gradient needs no map from the kernel.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,14 +30,24 @@ class Attention:
     """One attention call: its output (fused) or its map (eager), and what the map is made of.
 
     Args:
-        watched: the tensor of the graph whose gradient is wanted: O [N,H,T,Dh] or A [N,H,T,U], or [N*H,T,U].
+        watched: the tensor of the graph whose gradient is wanted: O [...,T,Dh] or A [...,T,U], [N,H,T,U] or [N*H,T,U]
+            where it is of all tokens.
         parts: (q, k, v, additive or boolean mask or None, scale) of a fused call; None where `watched` is A itself.
-        rows: N.
+        logits: gives tensors of the shape of A that depend on the tokens as its logits do; None where nothing can.
+        kept: the first column of A that is a token, and the first after them.
     """
 
     watched: Tensor
     parts: tuple[Tensor, Tensor, Tensor, Tensor | None, float] | None = None
-    rows: int = 1
+    logits: Callable[[], Tensor] | None = None
+    kept: tuple[int, int | None] = (0, None)
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of A [...,T,U]."""
+        if self.parts is None:
+            return self.watched.shape
+        return torch.Size((*self.watched.shape[:-1], self.parts[1].shape[-2]))
 
     def of_tokens(self, hidden: Tensor) -> bool:
         """Return True if the map relates every token of a block to every other.
@@ -48,68 +59,84 @@ class Attention:
             hidden: [N,T,D], what the block received.
         """
         rows, tokens, width = hidden.shape
-        if self.parts is None:
-            first, size = self.watched.shape[0], self.watched.shape[-2:]
-            heads_apart = first == rows if self.watched.dim() == 4 else first % rows == 0
-        else:
-            query, key = self.parts[:2]
-            size, heads_apart = torch.Size((query.shape[-2], key.shape[-2])), query.dim() == 4 and len(query) == rows
-        if size != (tokens, tokens) or not heads_apart:
+        lead, size = self.shape[:-2], self.shape[-2:]
+        by_rows = lead[0] == rows if len(lead) == 2 else len(lead) == 1 and lead[0] % rows == 0 and self.parts is None
+        if size != (tokens, tokens) or not by_rows:
+            return False
+        if (len(lead) == 1 or lead[1] == rows) and not self.rows_apart(hidden):
             return False
         return width % tokens != 0 or tokens < 5 or not self._reads_all(hidden)
 
     def _reads_all(self, hidden: Tensor) -> bool:
         """Return True where the logits of two keys, as one query has them, depend on every token."""
-        if not self.watched.requires_grad or not hidden.requires_grad:
-            return False
-        if self.parts is None:
-            pair = self.watched.flatten(0, -3)[0, -1, :2].clamp_min(torch.finfo(self.watched.dtype).tiny).log()
-            value = pair[0] - pair[1]
-        else:
-            query, key = self.parts[:2]
-            value = (query[0, 0, -1] * (key[0, 0, 0] - key[0, 0, 1])).sum()
-        found = torch.autograd.grad(value, hidden, retain_graph=True, allow_unused=True)[0]
+        found = self._read(hidden, 0)
         if found is None:
             return False
         sizes = found[0].norm(dim=-1)
         return bool((sizes > 100 * torch.finfo(sizes.dtype).eps * sizes.max()).all())
 
-    def map(self, row: int, gradient: Tensor | None, kind: MapKind) -> Tensor:
-        """One input's map, reduced over the heads.
+    def rows_apart(self, hidden: Tensor) -> bool:
+        """Return True if the first map reads the first input alone, and the last the last.
+
+        Heads may be as many as inputs, and a map of positions [H,T,T] reads none.
+        """
+        if not hidden.requires_grad or not torch.is_grad_enabled() or self.shape[-1] < 2:
+            return True
+        first, last = self._read(hidden, 0), self._read(hidden, -1)
+        return first is not None and last is not None and not bool(first[1:].any()) and not bool(last[:-1].any())
+
+    def _read(self, hidden: Tensor, which: int) -> Tensor | None:
+        """The gradient of two logits' difference, of one query in the map `which` of all, to the tokens."""
+        if not self.watched.requires_grad or not hidden.requires_grad:
+            return None
+        if self.parts is None:
+            pair = self.watched.flatten(0, -3)[which, -1, :2].clamp_min(torch.finfo(self.watched.dtype).tiny).log()
+            value = pair[0] - pair[1]
+        else:
+            query, key = (part.flatten(0, -3)[which] for part in self.parts[:2])
+            value = (query[-1] * (key[0] - key[1])).sum()
+        return torch.autograd.grad(value, hidden, retain_graph=True, allow_unused=True)[0]
+
+    def products(self, which: Tensor | slice, gradient: Tensor | None, kind: MapKind) -> Tensor:
+        """What a map is made of, before its heads are reduced.
 
         Args:
-            row: which row of the batch.
+            which: of the M maps, all axes but the last two flattened.
             gradient: dF/d watched, or None for kind "attention".
-            kind: "gradient" mean_h A (.) dF/dA; "positive_gradient" mean_h max(0, A (.) dF/dA); "attention" mean_h A.
+            kind: "gradient" A (.) dF/dA; "positive_gradient" max(0, A (.) dF/dA); "attention" A.
 
         Returns:
-            [T,U] float32 (float64 where the model runs in float64).
+            [m,T,U] float32 (float64 where the model runs in float64).
         """
         wide = torch.float64 if self.watched.dtype == torch.float64 else torch.float32
-        attention = self._probabilities(row, wide)
+        attention = self._probabilities(which, wide)
         if kind == "attention":
-            return attention.mean(0)
+            return attention[..., slice(*self.kept)]
         if gradient is None:
             raise RuntimeError("a gradient map was asked for without the gradient")
-        slope = self._row(gradient, row).to(wide)
+        slope = gradient.flatten(0, -3)[which].to(wide)
         if self.parts is not None:
-            slope = slope @ self.parts[2][row].detach().to(wide).transpose(-1, -2)
-        return over_heads(attention * slope, kind)
+            slope = slope @ self._part(2, which).to(wide).transpose(-1, -2)
+        product = (attention * slope)[..., slice(*self.kept)]
+        return product.clamp_min(0) if kind == "positive_gradient" else product
 
-    def _row(self, maps: Tensor, row: int) -> Tensor:
-        """One input's share [H,T,.] of the maps or of their gradient."""
-        if maps.dim() == 4:
-            return maps[row]
-        heads = len(maps) // self.rows
-        return maps[row * heads : (row + 1) * heads]
+    def unread(self, gradient: Tensor) -> Tensor:
+        """[U] bool, the columns of A that the output depends on in no way, as a gradient of it to `watched` tells."""
+        slope = gradient if self.parts is None else gradient @ self.parts[2].transpose(-1, -2)
+        return (slope == 0).flatten(0, -2).all(0)
 
-    def _probabilities(self, row: int, wide: torch.dtype) -> Tensor:
+    def _part(self, index: int, which: Tensor | slice) -> Tensor:
+        """q, k or v of some of the maps."""
+        part = self.watched if self.parts is None else self.parts[:3][index]
+        return part.detach().flatten(0, -3)[which]
+
+    def _probabilities(self, which: Tensor | slice, wide: torch.dtype) -> Tensor:
         if self.parts is None:
-            return self._row(self.watched, row).detach().to(wide)
-        q, k, _, mask, scale = self.parts
-        logits = (q[row].detach().to(wide) * scale) @ k[row].detach().to(wide).transpose(-1, -2)
+            return self._part(0, which).to(wide)
+        mask, scale = self.parts[3:]
+        logits = (self._part(0, which).to(wide) * scale) @ self._part(1, which).to(wide).transpose(-1, -2)
         if mask is not None:
-            m = mask.expand(q.shape[0], *mask.shape[1:])[row] if mask.dim() == 4 else mask
+            m = mask.expand(self.shape).flatten(0, -3)[which]
             logits = logits.masked_fill(~m, -torch.inf) if m.dtype == torch.bool else logits + m.to(wide)
         return torch.softmax(logits, -1).nan_to_num(0.0)
 
@@ -124,12 +151,11 @@ class Reader(TorchFunctionMode):
 
     Args:
         seen: called with every `Attention`, in order.
-        rows: N.
     """
 
-    def __init__(self, seen: Callable[[Attention], None], rows: int) -> None:
+    def __init__(self, seen: Callable[[Attention], None]) -> None:
         super().__init__()
-        self._seen, self._rows = seen, rows
+        self._seen = seen
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -138,13 +164,16 @@ class Reader(TorchFunctionMode):
         if func is _MULTI_HEAD:
             out, weights = _with_weights(args, kwargs)
             # what the values are multiplied with; the weights handed out are a view of it, aside from the output
-            self._seen(Attention(weights if weights._base is None else weights._base, rows=self._rows))
+            base = weights if weights._base is None else weights._base
+            self._seen(Attention(base, logits=functools.partial(_alike, args, kwargs)))
             return out, _weights_asked(weights, args, kwargs)
         out = func(*args, **kwargs)
         if func is _SDPA:
-            self._seen(Attention(out, _parts(*args, **kwargs), self._rows))
-        elif func in _SOFTMAX and out.dim() in {3, 4} and _over_keys(out, args, kwargs):
-            self._seen(Attention(out, rows=self._rows))
+            parts = _parts(*args, **kwargs)
+            self._seen(Attention(out, parts, lambda: parts[0] @ parts[1].transpose(-1, -2)))
+        elif func in _SOFTMAX and out.dim() > 2 and _over_keys(out, args, kwargs):
+            logits = args[0] if args else kwargs["input"]
+            self._seen(Attention(out, logits=lambda: logits))
         return out
 
 
@@ -181,6 +210,18 @@ def _with_weights(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor
     if weights is None:
         raise RuntimeError("multi_head_attention_forward gave no weights though they were asked for")
     return out, weights
+
+
+def _alike(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """A product of queries and keys that depends on the tokens as the logits [N*H,T,U] of several heads do."""
+    bound = _MULTI_HEAD_ARGUMENTS.bind(*args, **kwargs).arguments
+    generator = torch.Generator().manual_seed(0)
+    query, key = (
+        bound[name] @ torch.randn(bound[name].shape[-1], generator=generator).to(bound[name])
+        for name in ("query", "key")
+    )
+    product: Tensor = query.transpose(0, -1)[..., None] * key.transpose(0, -1)[..., None, :]
+    return product.repeat_interleave(bound["num_heads"], 0)
 
 
 def _weights_asked(weights: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from .attention_capture import Attention, Reader
+from .block_attention import block_attention
 from .block_state import picked_rows, run_block, state_given, state_in
 from .call import Call, called, concatenated, row_count
 from .clone import share_weights
 from .containers import mapped
 from .encoder import Encoder
-from .recorded import Layout, Record, Seen
+from .recorded import Layout, Record, Seen, check_record
 from .token_axes import AmbiguousAxesError, TokenAxes, token_axes
+from .token_slots import Slots
 from .word_lookup import Lookup, Replacement, WordLookups
 
 __all__ = ["Call", "InstrumentedModel", "Layout", "Record", "Seen"]
@@ -69,6 +71,7 @@ class InstrumentedModel:
         self._running = False
         self._entered: list[tuple[Tensor, Tensor | None, TokenAxes]] = []
         self._record: Record | None = None
+        self._seen: list[tuple[Attention, bool]] = []
         self._tuple: list[tuple[Any, ...] | None] = []
 
     def record(
@@ -111,8 +114,9 @@ class InstrumentedModel:
         """See `record`; the axes of hidden states are those known, where there are any."""
         self._rows = row_count(call)
         self._record, self._tuple, self.order = Record(rows=self._rows), [], []
+        self._slots: list[Slots] = []
         self._changed = changed
-        reader = Reader(self._caught, self._rows) if attention else nullcontext()
+        reader = Reader(self._caught) if attention else nullcontext()
         try:
             with reader:
                 self._record.output = self._run(call, 0, None, replacement)
@@ -120,7 +124,7 @@ class InstrumentedModel:
         finally:
             self._record = None
         self._tokens = record.hidden[0].shape[1] if record.hidden else 0
-        _check(record, attention)
+        check_record(record, attention)
         if replacement is not None and self._words is not None and not self._words.replaced:
             raise ValueError(
                 "baselines: the ids reach no table of word embeddings that can be seen, so no baseline can stand in "
@@ -287,8 +291,8 @@ class InstrumentedModel:
 
     def _caught(self, attention: Attention) -> None:
         record = self._record
-        if record is not None and self._inside and attention.of_tokens(record.hidden[-1]):
-            record.attention.append(attention)
+        if record is not None and self._inside:
+            self._seen.append((attention, attention.of_tokens(record.hidden[-1])))
 
     def _stem(self, forward: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         if self._final is not None and self._stem_shape is not None:
@@ -320,7 +324,7 @@ class InstrumentedModel:
             hidden = axes.write(tokens)
         if hidden is not given:
             self._entered.append((given, self._inject if record is None else record.hidden[index], axes))
-        self._inside = True
+        self._inside, self._seen = True, []
         try:
             out = run_block(forward, given, hidden, args, kwargs)
         finally:
@@ -370,25 +374,11 @@ class InstrumentedModel:
             )
         tokens = axes.read(state)
         record.hidden[index + 1 :] = [tokens]
+        record.attention += block_attention(self._seen, record.hidden[index], tokens, self._slots)
+        self._seen = []
         record.made.append(mapped(lambda v: v.detach() if isinstance(v, Tensor) else v, out))
         if len(self._tuple) == index:
             self.order.append(number)
             self._tuple.append(tuple(None for _ in out[1:]) if isinstance(out, tuple) else None)
         handed_on = tokens if axes.plain else axes.write(tokens)
         return mapped(lambda v: handed_on if v is state else v, out)
-
-
-def _check(record: Record, attention: bool) -> None:
-    if not record.hidden:
-        raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
-    if len(shapes := {tuple(h.shape) for h in record.hidden[:-1]}) > 1:
-        raise ValueError(
-            f"model: expected blocks that all take hidden states of one shape, got {sorted(shapes)}; a model that "
-            "merges patches between its stages is explained a stage at a time: name the blocks of one"
-        )
-    if attention and len(record.attention) != len(record.hidden) - 1:
-        raise ValueError(
-            f"method: {len(record.attention)} attention maps of token by token can be read in {len(record.hidden) - 1} "
-            "blocks, and the method needs one self-attention a block, through scaled_dot_product_attention or softmax "
-            '(not over windows, channels or sinks). Take a method that needs no maps, such as method="layer_ig"'
-        )

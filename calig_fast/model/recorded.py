@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .attention_capture import Attention
+from .block_attention import BlockAttention
 from .token_axes import TokenAxes
 
 
@@ -25,7 +25,7 @@ class Record:
     """
 
     hidden: list[Tensor] = field(default_factory=list)
-    attention: list[Attention] = field(default_factory=list)
+    attention: list[BlockAttention] = field(default_factory=list)
     output: Any = None
     made: list[Any] = field(default_factory=list)
     rows: int = 0
@@ -61,3 +61,25 @@ class Seen:
     first_shape: torch.Size | None
     tokens: int
     stem_shape: torch.Size | None
+
+
+def check_record(record: Record, attention: bool) -> None:
+    """Raise where a record lacks what was asked for.
+
+    Raises:
+        ValueError: no block was run, hidden states of several shapes, or blocks without the one map of token by token.
+    """
+    if not record.hidden:
+        raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
+    if len(shapes := {tuple(h.shape) for h in record.hidden[:-1]}) > 1:
+        raise ValueError(
+            f"model: expected blocks that all take hidden states of one shape, got {sorted(shapes)}; a model that "
+            "merges patches between its stages is explained a stage at a time: name the blocks of one"
+        )
+    if attention and len(record.attention) != len(record.hidden) - 1:
+        raise ValueError(
+            f"method: {len(record.attention)} attention maps of token by token can be read in {len(record.hidden) - 1} "
+            "blocks, and the method needs one self-attention a block, through scaled_dot_product_attention or softmax "
+            "(of windows and with sinks too; not over channels, pooled or learned keys, nor beside other mixing). Take "
+            'a method that needs no maps, such as method="layer_ig"'
+        )

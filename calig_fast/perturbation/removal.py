@@ -140,8 +140,8 @@ class Remover:
                     "and padding counted); pass the scores of these inputs"
                 )
             return (self.batch.mask & ~self.batch.special).cpu()
-        found = torch.ones(len(self.batch), tokens, dtype=torch.bool)
-        found[:, : grid.prefix if grid else 0] = False
+        found = torch.zeros(len(self.batch), tokens, dtype=torch.bool)
+        found[:, grid.patches if grid else slice(None)] = True
         return found
 
     def grid(self, tokens: int) -> Grid | None:
@@ -229,7 +229,9 @@ class Remover:
             made = make_baseline(_each(self.removal, images), _rows(self.batch, images)).call
         if grid is None or made is None:
             raise RuntimeError("images are perturbed patch by patch, which takes a grid and a baseline")
-        patches = removed[:, grid.prefix :].reshape(-1, grid.rows, grid.columns)
+        if rows.cut is not None:
+            return {**rows.call, name: torch.where(removed[..., None], made[name][place], rows.call[name])}
+        patches = removed[:, grid.patches].reshape(-1, grid.rows, grid.columns)
         height, width = grid.height or pixels.shape[2] // grid.rows, grid.width or pixels.shape[3] // grid.columns
         down = (torch.arange(pixels.shape[2], device=pixels.device) // height).clamp_max(grid.rows - 1)
         across = (torch.arange(pixels.shape[3], device=pixels.device) // width).clamp_max(grid.columns - 1)

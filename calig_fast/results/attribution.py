@@ -159,7 +159,7 @@ class Attribution(Exports):
         if self.grid is None:
             raise ValueError("patch_scores: this attribution is of texts; use word_scores instead")
         row = self.scores[index] if layer is None else self.layer_scores[index, layer]
-        return row[self.grid.prefix :].reshape(self.grid.rows, self.grid.columns)
+        return row[self.grid.patches].reshape(self.grid.rows, self.grid.columns)
 
     def block(self, layer: int) -> int:
         """The model's block that row `layer` of `layer_scores` belongs to: another where `layers=` chose some.

@@ -77,7 +77,7 @@ RECORD: Kinds = {
     "single": _FLAG,
 }
 _GRID: Kinds = {
-    **dict.fromkeys(("rows", "columns", "prefix"), _COUNT),
+    **dict.fromkeys(("rows", "columns", "prefix", "suffix"), _COUNT),
     **dict.fromkeys(("height", "width"), (_or_null(_is_count), "an integer or null")),
 }
 _TEXT: Kinds = {
@@ -187,12 +187,13 @@ def _check_grid(grid: Any, texts: Any, tokens: int) -> None:
         return
     if texts is not None:
         raise ValueError("grid: expected null beside texts, which have no patches")
-    _object("grid", {"height": None, "width": None, **grid}, _GRID)
+    grid = {"height": None, "width": None, "suffix": 0, **grid}
+    _object("grid", grid, _GRID)
     if (
         min(value for value in grid.values() if value is not None) < 0
-        or grid["prefix"] + grid["rows"] * grid["columns"] != tokens
+        or grid["prefix"] + grid["rows"] * grid["columns"] + grid["suffix"] != tokens
     ):
-        raise ValueError(f"grid: expected prefix + rows x columns = {tokens} tokens, got {grid}")
+        raise ValueError(f"grid: expected prefix + rows x columns + suffix = {tokens} tokens, got {grid}")
 
 
 def _check_texts(texts: list[Any], mask: Tensor) -> None:

@@ -61,6 +61,7 @@ class Grid:
         prefix: tokens before the first patch (class token, distillation token, registers).
         height: pixels of a patch from top to bottom, None where they are not known; two grids are equal all the same.
         width: the same from left to right.
+        suffix: tokens after the last patch.
     """
 
     rows: int
@@ -68,3 +69,14 @@ class Grid:
     prefix: int = 1
     height: int | None = field(default=None, compare=False)
     width: int | None = field(default=None, compare=False)
+    suffix: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """All tokens of an image."""
+        return self.prefix + self.rows * self.columns + self.suffix
+
+    @property
+    def patches(self) -> slice:
+        """The tokens that are patches."""
+        return slice(self.prefix, self.prefix + self.rows * self.columns)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._utils.arguments import MOST, choice, kind, scalar, shown
 from .._utils.warn import warn
 from .sentences import Span, joined, sentences
-from .tokens import Text, Word
+from .tokens import Grid, Text, Word
 
 if TYPE_CHECKING:
     from .attribution import Attribution
@@ -58,13 +58,18 @@ def token_names(a: Attribution, index: int) -> dict[int, str]:
     """The name of every real token of one input by its position; padding may stand on either side."""
     real = a.mask[index].nonzero().flatten().tolist()
     if a.grid is not None:
-        prefix, columns = a.grid.prefix, max(a.grid.columns, 1)
-        return {
-            t: f"prefix token {t}" if t < prefix else f"row {(t - prefix) // columns}, column {(t - prefix) % columns}"
-            for t in real
-        }
+        return {t: _patch_name(a.grid, t) for t in real}
     known = () if a.texts is None else a.texts[index].tokens
     return {t: known[i] if i < len(known) else f"token {t}" for i, t in enumerate(real)}
+
+
+def _patch_name(grid: Grid, token: int) -> str:
+    if token < grid.patches.start:
+        return f"prefix token {token}"
+    if token >= grid.patches.stop:
+        return f"suffix token {token - grid.patches.stop}"
+    row, column = divmod(token - grid.prefix, max(grid.columns, 1))
+    return f"row {row}, column {column}"
 
 
 def units_of(a: Attribution, by: By | None) -> tuple[str, tuple[tuple[Unit, ...], ...]]:
@@ -122,14 +127,13 @@ def named_units(a: Attribution, index: int, name: str) -> tuple[Unit, ...]:
 def _token_units(a: Attribution, index: int, name: str) -> tuple[Unit, ...]:
     names, special = token_names(a, index), a.special[index].tolist()
     if a.grid is not None:
-        prefix, columns = a.grid.prefix, max(a.grid.columns, 1)
-        first = 0 if name == "token" else prefix
+        patches, columns = a.grid.patches, max(a.grid.columns, 1)
         return tuple(
-            Unit("token", text, (t,), special=True)
-            if t < prefix
-            else Unit("patch", text, (t,), place=divmod(t - prefix, columns), special=special[t])
+            Unit("patch", text, (t,), place=divmod(t - patches.start, columns), special=special[t])
+            if patches.start <= t < patches.stop
+            else Unit("token", text, (t,), special=True)
             for t, text in names.items()
-            if t >= first
+            if name == "token" or patches.start <= t < patches.stop
         )
     words = () if a.texts is None else a.texts[index].words
     of = {t: (n, w) for n, w in enumerate(words) for t in w.tokens}

@@ -8,10 +8,12 @@ from helpers.tiny_models import PICTURE, tiny
 from PIL import Image
 from torch import nn
 
-from calig_fast import Grid, explain
+from calig_fast import Attribution, Grid, explain
 from calig_fast.inputs.image_layout import seen_grid
 from calig_fast.inputs.image_patches import patch_convolution
+from calig_fast.metrics import deletion_auc
 from calig_fast.model import families
+from calig_fast.views.summary import summarise
 
 QUICK = {"method": "layer_ig", "n_steps": 2}
 
@@ -53,9 +55,32 @@ def test_tokens_before_the_patches_are_counted(before):
     assert (found.rows, found.columns, found.prefix, found.height, found.width) == (4, 5, before, 4, 4)
 
 
-def test_tokens_after_the_patches_leave_no_grid():
+@pytest.mark.parametrize(("before", "after"), [(1, 5), (0, 1), (0, 4), (3, 1), (0, 20)])
+def test_tokens_after_the_patches_are_counted(before, after):
     torch.manual_seed(0)
-    assert seen(Net(1, 5), pixels(16, 16), "blocks") == Grid(1, 22, 0)
+    found = seen(Net(before, after), pixels(16, 24), "blocks")
+    assert found == Grid(4, 6, before, suffix=after)
+    assert found.tokens == before + 24 + after
+    assert (found.height, found.width) == (4, 4)
+
+
+def test_patches_in_another_order_before_others_leave_no_grid():
+    torch.manual_seed(0)
+    turned = torch.arange(16).reshape(4, 4).T.flatten()
+    assert seen(Net(1, 3, order=turned), pixels(16, 16), "blocks") == Grid(1, 20, 0)
+
+
+def test_an_explanation_with_tokens_after_the_patches(tmp_path):
+    torch.manual_seed(0)
+    model = Net(1, 2)
+    a = explain(model, pixels(16, 16), layers="blocks", **QUICK)
+    assert a.grid == Grid(4, 4, 1, suffix=2)
+    assert torch.equal(a.patch_scores(0), a.scores[0, 1:17].reshape(4, 4))
+    assert a.special[0].tolist() == [True] + [False] * 16 + [True] * 2
+    assert summarise(a, 0).apart == ("prefix token 0", "suffix token 0", "suffix token 1")
+    a.save(tmp_path / "found")
+    assert Attribution.load(tmp_path / "found").grid == a.grid
+    assert deletion_auc(model, pixels(16, 16), a).values.shape == (2,)
 
 
 def test_patches_in_another_order_leave_no_grid():

@@ -158,7 +158,7 @@ def test_names_that_are_missing_or_unknown():
         ({"texts": (Text(("a",), ()),)}, r"texts\[0\]: expected 4 tokens, as the mask has, got 1"),
         ({"texts": (Text(tuple("abcd"), (Word("a", (4,)),)),)}, r"texts\[0\]: a word has tokens \[4\], outside 0\.\.3"),
         ({"grid": Grid(1, 2, 2)}, "grid: expected null beside texts"),
-        ({"texts": None, "grid": Grid(2, 2, 1)}, r"grid: expected prefix \+ rows x columns = 4 tokens"),
+        ({"texts": None, "grid": Grid(2, 2, 1)}, r"grid: expected prefix \+ rows x columns .* 4 tokens"),
         ({"texts": None, "grid": Grid(-1, -3, 1)}, "grid: expected prefix"),
         ({"settings": {"layers": [0]}}, "settings: expected 2 layers, as layer_scores has, got 1"),
     ],

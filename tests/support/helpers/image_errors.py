@@ -56,6 +56,27 @@ def four_channels():
     return ViTForImageClassification(ViTConfig(**PICTURE, num_channels=4))
 
 
+class Cut(nn.Module):
+    """A model of patches that are cut already."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.head = nn.Linear(12, 8), nn.Linear(8, 2)
+        self.blocks = nn.ModuleList([nn.Linear(8, 8), nn.Linear(8, 8)])
+
+    def forward(self, pixel_values, spatial_shapes, pixel_attention_mask=None):
+        hidden = self.patches(pixel_values)
+        for block in self.blocks:
+            hidden = block(hidden)
+        return self.head(hidden.mean(1))
+
+
+def cut(change=lambda patches: patches, shapes=((2, 3), (2, 3)), mask=None):
+    given = {"pixel_values": change(torch.zeros(2, 6, 12)), "spatial_shapes": torch.tensor(shapes)}
+    given |= {} if mask is None else {"pixel_attention_mask": mask}
+    return call(given, None, Cut, layers="blocks")
+
+
 def call(inputs, process=processor, make=lambda: tiny("vit"), **options):
     return lambda: explain(make(), inputs() if callable(inputs) else inputs, process, **options)
 
@@ -82,4 +103,9 @@ IMAGE_CASES = [
     (ValueError, call(picture, Masking(), PixelsAlone)),
     (ValueError, call(picture, processor, four_channels)),
     (ValueError, call(picture, processor, baselines="mean")),
+    (TypeError, cut(lambda patches: patches.long())),
+    (ValueError, cut(shapes=((2, 3), (3, 2)))),
+    (ValueError, cut(shapes=((3, 3), (3, 3)))),
+    (ValueError, cut(mask=torch.zeros(2, 6))),
+    (ValueError, cut(lambda patches: patches / 0)),
 ]
