@@ -15,6 +15,7 @@ from typing_extensions import Unpack
 from ._options import ExplainOptions, Options
 from ._pipeline import Memory, Pipeline
 from ._utils.warn import renamed_argument
+from ._windows import settings_of_windows
 from .inputs import rows, source
 from .inputs.classes import numbered
 from .inputs.modality import modality_of
@@ -27,6 +28,7 @@ from .model.encoder import Encoder
 from .model.own_answer import check_logits
 from .model.word_lookup import find_embedding
 from .results.attribution import Attribution
+from .results.windows import merged
 
 
 @renamed_argument("tokenizer", "processor")
@@ -84,6 +86,11 @@ def explain(
             no kernel of takes another, and the result's `backend` names both.
         progress: True for a progress bar, or a function of (done, total).
         return_maps: keep the context maps M_l [B,L,T,U].
+        long_texts: a text longer than the model reads is "cut" (the default, with a warning), or explained in sliding
+            "windows". The scalar of a text of W windows is their mean, F = 1/W sum_w F_w. So its r_l is the mean of
+            theirs, each token at its place in the text, and so are its logits. None as target is the class with the
+            largest mean logit. Windows that the tokenizer made (`return_overflowing_tokens=True`) are one text too.
+        stride: tokens that a window shares with the one before it; None for a quarter of what it takes of the text.
 
     Returns:
         the attribution.
@@ -155,7 +162,7 @@ class Explainer:
             inputs = rows.gathered(self._source.inputs(inputs))
             convolves = any(isinstance(m, nn.Conv2d) for m in self._inner.modules())
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))
-            batch = read(inputs, self._inner, self.encoder, self.processor)
+            batch = read(inputs, self._inner, self.encoder, self.processor, settings.long)
             hooks, own = self._memory.own.of(self.model, self._inner, batch.call)
             if batch.ids is not None and self.encoder.embedding is None:
                 self.encoder = replace(self.encoder, embedding=find_embedding(self._inner, batch.call, batch.ids))
@@ -165,6 +172,7 @@ class Explainer:
                 batch = placed(batch, self._inner, self.encoder)
             chosen = replace(settings, target=numbered(settings.target, self._inner))
             chosen = chosen.with_modality_defaults(images=batch.texts is None)
+            chosen = settings_of_windows(chosen, batch, self._inner)
             pipeline = Pipeline(self._inner, self.encoder, chosen, self._memory, hooks=hooks)
             found = pipeline.explain(batch)
             if own is not None:
@@ -172,7 +180,7 @@ class Explainer:
                 if wanted is not None and found.source is not None:
                     wanted = wanted[found.source.to(wanted.device)]
                 check_logits(wanted, found.logits, (next(self._inner.parameters()).dtype, pipeline.engine.dtype))
-            return found
+            return found if batch.windows is None else merged(found, batch.windows, settings.tolerance)
 
 
 def _settings(base: Options, options: Mapping[str, Any]) -> Options:

@@ -17,6 +17,7 @@ from ._utils.progress import Progress
 from ._utils.warn import renamed
 from .engines.layer_paths import Rule
 from .inputs.target import KINDS, Output
+from .inputs.windows import LONG_TEXTS, Long
 from .methods import registry
 from .methods.base import Method
 from .methods.calig import IMAGES
@@ -31,6 +32,7 @@ MOST_STEPS = 10_000
 MOST_GAUSS = 2_000  # eigenvalues of a matrix of n x n are taken: 2 s and 32 MB at 2,000 (one thread of a Zen 5)
 MOST_BYTES = 2**60
 MOST_LAYERS = 100_000
+MOST_STRIDE = 2**31
 
 
 class ExplainOptions(TypedDict, total=False):
@@ -52,6 +54,8 @@ class ExplainOptions(TypedDict, total=False):
     backend: str
     progress: Progress
     return_maps: bool
+    long_texts: str
+    stride: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,8 @@ class Options:
     backend: str = "auto"
     progress: Progress = None
     return_maps: bool = False
+    long_texts: str = "cut"
+    stride: int | None = None
 
     def __post_init__(self) -> None:
         set_ = partial(object.__setattr__, self)
@@ -89,6 +95,8 @@ class Options:
         set_("certify", choice("certify", self.certify, CERTIFY))
         set_("layers", _layers(self.layers))
         set_("return_maps", flag("return_maps", self.return_maps))
+        set_("long_texts", choice("long_texts", self.long_texts, LONG_TEXTS))
+        set_("stride", _stride(self.stride))
         set_("memory_budget", _budget(self.memory_budget))
         _check_output(self.output)
         _check_progress(self.progress)
@@ -110,6 +118,11 @@ class Options:
     def rule(self) -> Rule:
         """The quadrature rule of the paths."""
         return Rule(self.quadrature, self.n_steps, self.tolerance)
+
+    @property
+    def long(self) -> Long:
+        """The treatment of texts longer than the model reads."""
+        return Long(self.long_texts, self.stride)
 
     @property
     def resolved(self) -> Method:
@@ -156,6 +169,12 @@ def _budget(given: Any) -> int | None:
         return None
     mend = "give bytes, as in memory_budget=2**29"
     return integer("memory_budget", given, 2**20, MOST_BYTES, what="None or bytes as an int", mend=mend)
+
+
+def _stride(given: Any) -> int | None:
+    if given is None:
+        return None
+    return integer("stride", given, 0, MOST_STRIDE, what="None or tokens as an int", mend="0 shares no token")
 
 
 def _layers(given: Any) -> int | str | tuple[int | str, ...] | None:

@@ -18,9 +18,9 @@ def document(attribution: Attribution, grouped: Grouped | None = None) -> dict[s
     Returns:
         `method`, `settings`, `labels` and `inputs`; an input has `target` (class numbers) and `label`, `logits`,
         `converged`, `statement`, `score_error`, `layers` (one a block: `sum`, `gap`, `delta`, `error`, `gradients`,
-        `converged`, `scores`), and `scores` of every token; a text also `text`, `tokens` and `words` (`text`, `score`,
-        `start`, `end`), an image `patches`, its scores row by row. With `grouped` there are `by` and `how`, and an
-        input has `units` (`text`, `score`, `start`, `end`, `tokens`).
+        `converged`, `scores`), and `scores` of every token; a text also `text`, `truncated`, `windows`, `tokens` and
+        `words` (`text`, `score`, `start`, `end`), an image `patches`, its scores row by row. With `grouped` there are
+        `by` and `how`, and an input has `units` (`text`, `score`, `start`, `end`, `tokens`).
     """
     a = attribution
     inputs = [_input(a, b) for b in range(a.batch)]
@@ -60,7 +60,7 @@ def _input(a: Attribution, b: int) -> dict[str, Any]:
         found["input"] = int(a.source[b])
     if a.texts is not None:
         text = a.texts[b]
-        found |= {"text": text.text, "truncated": text.truncated, "tokens": list(text.tokens)}
+        found |= {"text": text.text, "truncated": text.truncated, "windows": text.windows, "tokens": list(text.tokens)}
         found["words"] = [
             {"text": word.text, "score": score, "start": word.start, "end": word.end}
             for word, (_, score) in zip(text.words, a.word_scores(b), strict=True)

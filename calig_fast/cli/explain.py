@@ -32,6 +32,12 @@ def explain(
     certify: Annotated[
         str, typer.Option(help="What meets the tolerance: layers, or scores, which is faster.")
     ] = "layers",
+    long_texts: Annotated[
+        str, typer.Option(help="A text longer than the model reads: cut, or windows, which explains all of it.")
+    ] = "cut",
+    stride: Annotated[
+        int | None, typer.Option(help="Tokens that a window shares with the one before it; a quarter when left out.")
+    ] = None,
     device: options.Device = None,
     by: options.By = None,
     html: options.Html = None,
@@ -57,9 +63,17 @@ def explain(
         given = Given(model, text=text, pair=pair, file=file, lines=lines, image=image, target=target, device=device)
         found = load(given)
         explainer = Explainer(
-            found.model, found.processor, method=method, baselines=baselines, tolerance=tolerance, certify=certify
+            found.model,
+            found.processor,
+            method=method,
+            baselines=baselines,
+            tolerance=tolerance,
+            certify=certify,
+            long_texts=long_texts,
+            stride=stride,
         )
-        maps = html is not None and explainer.settings.resolved.fusion is not None  # the page shows them on a click
+        settings = explainer.settings  # the page shows maps on a click; a text in windows has none
+        maps = html is not None and settings.resolved.fusion is not None and not settings.long.slides
         a = explainer(found.inputs, target=found.target, progress=True, return_maps=maps)
         grouped = None if by is None else a.by(by)
         if not silent:

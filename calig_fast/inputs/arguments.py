@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from .._utils.arguments import rare_kind
 
-NOT_FOR_THE_MODEL = {"offset_mapping", "special_tokens_mask", "overflow_to_sample_mapping", "length"}
+NOT_FOR_THE_MODEL = {
+    *("offset_mapping", "special_tokens_mask", "length"),
+    *("overflow_to_sample_mapping", "overflowing_tokens", "num_truncated_tokens"),
+}
 LABELS = {"labels", "label", "label_ids"}
 CONTENT = ("input_ids", "inputs_embeds", "ids", "token_ids", "tokens", "input", "inputs", "x", "src", "text")
 _A_TOKEN = {"token_type_ids", "position_ids", "segment_ids", "langs"}

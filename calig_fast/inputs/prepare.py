@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..model.call import row_count, rows_of
 from ..model.encoder import Encoder
 from ..results.tokens import Grid, Text
+from ..results.windows import Windows
 from . import image as pictures
 from . import image_patches as patches
 from . import rows, sequence
@@ -18,6 +19,7 @@ from .arguments import of_mapping, usable
 from .image_cut import PIXELS, Cut, are_patches, channels_read, cut_of
 from .image_layout import seen_grid, seen_in_order
 from .image_processor import Normalisation
+from .windows import CUT, Long, check_stride
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Inputs:
         seen: where the model was seen to place the patches, or None.
         cut: the places of patches that came cut already, or None.
         content: name of the argument that carries ids or features, None for images.
+        windows: the texts that the rows are windows of, or None where each row is a text.
     """
 
     call: dict[str, Any]
@@ -58,6 +61,7 @@ class Inputs:
     seen: Grid | None = None
     cut: Cut | None = None
     content: str | None = None
+    windows: Windows | None = None
 
     def __len__(self) -> int:
         return row_count(self.call)
@@ -169,7 +173,7 @@ class Inputs:
         return patches.grid(self.pixels[1], encoder, tokens, self.convolution)
 
 
-def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inputs:
+def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any, long: Long = CUT) -> Inputs:
     """Convert the user's inputs to the model's arguments.
 
     Args:
@@ -179,6 +183,7 @@ def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inp
         model: the module that computes.
         encoder: its blocks and its inputs.
         processor: tokenizer or image processor, or None.
+        long: the treatment of texts longer than the model reads.
 
     Raises:
         ValueError: nothing to explain, text too long as ids, ids outside the vocabulary, a mask without real tokens,
@@ -187,10 +192,12 @@ def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inp
     """
     inputs = rows.gathered(inputs)
     if encoder.modality == "text":
-        return Inputs(**vars(sequence.tokens(inputs, model, encoder, processor)), shown=None, normalisation=None)
+        found = sequence.tokens(inputs, model, encoder, processor, long)
+        return Inputs(**vars(found), shown=None, normalisation=None)
+    check_stride(long)
     if rows.is_mapping(inputs):
-        found = of_mapping(inputs, model)
-        call = {**usable(found.tensors, model), **found.fixed}
+        given = of_mapping(inputs, model)
+        call = {**usable(given.tensors, model), **given.fixed}
     else:
         made = pictures.arguments(inputs, model, processor, patches.patch_convolution(model, encoder))
         call = dict(usable(made, model))

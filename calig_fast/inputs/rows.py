@@ -14,6 +14,7 @@ from .._utils.arguments import as_tensor, kind
 from .arguments import dense
 from .image_picture import is_image
 
+OWNERS = "overflow_to_sample_mapping"  # the text of each window that a tokenizer made
 MOST = 100_000  # inputs that are read at once: an iterator without an end must not fill the memory
 
 
@@ -181,7 +182,7 @@ def collated(rows: Sequence[Any], padding: int, named: bool = True) -> Collated:
     names = {frozenset(dict(row)) for row in rows}
     if len(names) > 1:
         raise ValueError(f"inputs: every encoding needs the same names, got {[sorted(n) for n in names]}")
-    tables = [{name: _table(name, value) for name, value in dict(row).items()} for row in rows]
+    tables = [{name: _table(name, value) for name, value in dict(row).items() if name != OWNERS} for row in rows]
     lengths = [max((v.shape[1] for v in t.values() if v is not None and v.dim() > 1), default=0) for t in tables]
     longest = max(lengths)
     out = Collated()
@@ -201,9 +202,34 @@ def collated(rows: Sequence[Any], padding: int, named: bool = True) -> Collated:
         real = [torch.ones(_count(table), length) for table, length in zip(tables, lengths, strict=True)]
         out["attention_mask"] = torch.cat([_filled(mask, longest, 0) for mask in real]).long()
         made.add("attention_mask")
+    if all(OWNERS in dict(row) for row in rows):
+        out[OWNERS] = _owners([torch.as_tensor(dict(row)[OWNERS]) for row in rows])
     out.encodings = [kept for row in rows for kept in getattr(row, "encodings", None) or []]
     out.made = frozenset(made)
     return out
+
+
+def windows_apart(inputs: Any) -> Any:
+    """An encoding of windows with each window as a text of its own; everything else as it is."""
+    if isinstance(inputs, list | tuple):
+        return [windows_apart(row) for row in inputs] if all(map(is_mapping, inputs)) else inputs
+    if not is_mapping(inputs) or OWNERS not in dict(inputs):
+        return inputs
+    out = Collated({name: value for name, value in dict(inputs).items() if name != OWNERS})
+    out.encodings, out.made = getattr(inputs, "encodings", None) or [], frozenset()
+    return out
+
+
+def _owners(mappings: Sequence[Tensor]) -> Tensor:
+    """The text of each window; a number counts over all rows, the numbers of several windows within their encoding."""
+    out, following = [], 0
+    for mapping in mappings:
+        if mapping.dim() == 0:
+            out.append(mapping.reshape(1))
+        else:
+            out.append(mapping.reshape(-1) + following)
+            following = int(out[-1].max()) + 1 if mapping.numel() else following
+    return torch.cat(out)
 
 
 def _text_of(row: Any) -> Any:

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from ..model.encoder import Encoder
 from ..results.tokens import Text
+from ..results.windows import Windows
 from . import mask as masks
-from . import rows
+from . import rows, seams
 from . import text as writing
 from .arguments import Arguments, Forward, dense, of_mapping, usable, with_mask
 from .image_picture import is_image
+from .windows import CUT, Long, check_stride, cut, most_positions, of_windows, whole_texts
 
 _INDICES = {torch.int32, torch.int64}  # dtypes that an embedding takes
 _UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
@@ -36,9 +38,10 @@ class Tokens:
     tokenizer: Any
     padding: int | None
     content: str
+    windows: Windows | None = None
 
 
-def tokens(inputs: Any, model: nn.Module, encoder: Encoder, tokenizer: Any) -> Tokens:
+def tokens(inputs: Any, model: nn.Module, encoder: Encoder, tokenizer: Any, long: Long = CUT) -> Tokens:
     """Turn text, ids, encodings or features into what the model takes.
 
     Args:
@@ -46,18 +49,20 @@ def tokens(inputs: Any, model: nn.Module, encoder: Encoder, tokenizer: Any) -> T
         model: the module that computes.
         encoder: where its blocks are and what it reads.
         tokenizer: tokenizer, or None for the one in the model's folder.
+        long: the treatment of texts longer than the model reads.
 
     Raises:
         ValueError, TypeError: see `read`.
     """
     tokenizer = writing.local_tokenizer(model) if tokenizer is None else tokenizer
-    padding = padding_id(model, encoder)
-    fill = next((i for i in (getattr(tokenizer, "pad_token_id", None), padding) if isinstance(i, int)), 0)
-    given = rows.merged(inputs, fill)
+    if long.slides and encoder.max_length is None:
+        encoder = replace(encoder, max_length=most_positions(model))
+    seams.check_overflow(inputs)
+    given = rows.merged(inputs, _filling(tokenizer, padding_id(model, encoder)))
     if is_image(given) or (isinstance(given, list | tuple) and any(map(is_image, given))):
         raise TypeError("inputs: the model reads integer ids [B,T] or text, got a picture")
     if isinstance(given, str | Sequence):
-        return _written(given, model, encoder, tokenizer)
+        return _written(given, model, encoder, tokenizer, long)
     if isinstance(given, Tensor | np.ndarray):
         arguments = _unnamed(given, model, encoder)
     elif rows.is_mapping(given):
@@ -67,9 +72,21 @@ def tokens(inputs: Any, model: nn.Module, encoder: Encoder, tokenizer: Any) -> T
             "inputs: expected text, a mapping of tensors, a tensor of ids or pixels, or PIL images, got "
             f"{type(given).__name__}"
         )
-    arguments = _checked(arguments, model, encoder)
     source = given if rows.is_mapping(given) else arguments.tensors[arguments.content or ""]
-    return _tokens(arguments, source, model, encoder, tokenizer=tokenizer)
+    if long.slides and _too_long(arguments, encoder):
+        return _windows(arguments, source, model, encoder, tokenizer=tokenizer, long=long)
+    arguments = _checked(arguments, model, encoder)
+    found = _tokens(arguments, source, model, encoder, tokenizer=tokenizer)
+    listed = rows.is_mapping(given) and not Forward(model).needs(rows.OWNERS)
+    mapping = dict(given).get(rows.OWNERS) if listed else None
+    if mapping is None:
+        check_stride(long)
+    of = seams.owners(mapping, len(found.mask))
+    if of is None:
+        return found
+    content = arguments.tensors[found.content]
+    read = seams.read(source, content, found.mask, found.special, [text.tokens for text in found.texts])
+    return replace(found, windows=seams.joined(read, of, tokenizer, long.stride))
 
 
 def padding_id(model: nn.Module, encoder: Encoder) -> int | None:
@@ -96,13 +113,19 @@ def check_ids(ids: Tensor, vocabulary: int | None, name: str) -> None:
         )
 
 
-def _written(given: Any, model: nn.Module, encoder: Encoder, tokenizer: Any) -> Tokens:
+def _written(given: Any, model: nn.Module, encoder: Encoder, tokenizer: Any, long: Long) -> Tokens:
     """Text; padded on the right where the model reads the padding on the tokenizer's side otherwise."""
     device, padding = next(model.parameters()).device, padding_id(model, encoder)
+    check_stride(long)
     for side in (None, "right"):
-        encoded = writing.encode(given, tokenizer, encoder.max_length, padding or 0, side)
+        encoded = writing.encode(given, tokenizer, encoder.max_length, padding or 0, side, whole=long.slides)
         encoding = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in encoded.encoding.items()}
-        arguments = _checked(of_mapping(encoding, model, frozenset(encoding)), model, encoder)
+        arguments = of_mapping(encoding, model, frozenset(encoding))
+        if long.slides and encoded.longest > encoded.limit:
+            return _windows(
+                arguments, encoded.encoding, model, encoder, tokenizer=tokenizer, long=long, encoded=encoded
+            )
+        arguments = _checked(arguments, model, encoder)
         real = encoding.get("attention_mask")
         if (
             side is not None
@@ -114,6 +137,47 @@ def _written(given: Any, model: nn.Module, encoder: Encoder, tokenizer: Any) -> 
         if arguments.aside is None and masks.Effect(model, arguments).ignores(real != 0, "left"):
             break
     return _tokens(arguments, encoded.encoding, model, encoder, tokenizer=tokenizer, encoded=encoded)
+
+
+def _too_long(arguments: Arguments, encoder: Encoder) -> bool:
+    main = None if arguments.content is None else arguments.tensors[arguments.content]
+    return main is not None and main.dim() > 1 and encoder.max_length is not None and main.shape[1] > encoder.max_length
+
+
+def _windows(
+    arguments: Arguments,
+    source: Any,
+    model: nn.Module,
+    encoder: Encoder,
+    *,
+    tokenizer: Any,
+    long: Long,
+    encoded: writing.Encoded | None = None,
+) -> Tokens:
+    """The windows of texts of which one is longer than the model reads."""
+    whole = whole_texts(arguments, source, tokenizer, encoded)
+    _check_content(whole.special, whole.mask)
+    limit = (encoder.max_length or 0) if encoded is None else encoded.limit
+    fill = _filling(tokenizer, padding_id(model, encoder))
+    left = getattr(tokenizer, "truncation_side", "right") == "left"
+    arguments, windows = cut(arguments, whole, limit, long, fill=fill, left=left)
+    return _tokens(_checked(arguments, model, encoder), {}, model, encoder, tokenizer=tokenizer, windows=windows)
+
+
+def _filling(tokenizer: Any, padding: int | None) -> int:
+    """The id that pads."""
+    return next((i for i in (getattr(tokenizer, "pad_token_id", None), padding) if isinstance(i, int)), 0)
+
+
+def _check_content(special: Tensor, mask: Tensor) -> None:
+    """Raise where an input holds no content.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if bool((special | ~mask).all(1).any()):
+        empty = (special | ~mask).all(1).nonzero().flatten().tolist()
+        raise ValueError(f"inputs: input {empty} is empty: it holds special tokens only; pass text with a word in it")
 
 
 def _unnamed(given: Any, model: nn.Module, encoder: Encoder) -> Arguments:
@@ -173,7 +237,8 @@ def _checked(arguments: Arguments, model: nn.Module, encoder: Encoder) -> Argume
     if encoder.max_length is not None and shape[1] > encoder.max_length:
         raise ValueError(
             f"inputs: {shape[1]} tokens, and the model reads {encoder.max_length}; cut them (truncation=True, "
-            f"max_length={encoder.max_length}), or pass the text itself to an Explainer, which cuts it and says so"
+            f'max_length={encoder.max_length}), pass long_texts="windows", which explains all of them, or pass the '
+            "text itself to an Explainer, which cuts it and says so"
         )
     if features:
         if not bool(torch.isfinite(main).all()):
@@ -209,6 +274,7 @@ def _tokens(
     *,
     tokenizer: Any,
     encoded: writing.Encoded | None = None,
+    windows: Windows | None = None,
 ) -> Tokens:
     name = arguments.content or ""
     main = arguments.tensors[name]
@@ -220,10 +286,12 @@ def _tokens(
         mask = masks.real_tokens(model, arguments, main.shape[:2], padding, known=not own)
     if "position_ids" not in arguments.tensors and not bool(mask[:, 0].all()):
         masks.check_alone(masks.Effect(model, arguments), mask)
-    special = writing.special(source, ids, mask, tokenizer)
-    if bool((special | ~mask).all(1).any()):
-        empty = (special | ~mask).all(1).nonzero().flatten().tolist()
-        raise ValueError(f"inputs: input {empty} is empty: it holds special tokens only; pass text with a word in it")
+    if windows is None:
+        special = writing.special(source, ids, mask, tokenizer)
+        texts = writing.texts(source, ids, mask, special, tokenizer=tokenizer, encoded=encoded)
+    else:
+        special, texts = of_windows(windows, mask)
+    _check_content(special, mask)
     return Tokens(
         call={**arguments.tensors, **arguments.fixed},
         vocabulary=_vocabulary(model, encoder) if ids is not None or name == "inputs_embeds" else None,
@@ -231,10 +299,11 @@ def _tokens(
         embeds=name if ids is None else None,
         mask=mask,
         special=special,
-        texts=writing.texts(source, ids, mask, special, tokenizer=tokenizer, encoded=encoded),
+        texts=texts,
         tokenizer=tokenizer,
         padding=padding,
         content=name,
+        windows=windows,
     )
 
 

@@ -134,7 +134,7 @@ class Target:
             ValueError: the caller's function returned another shape.
         """
         if callable(self.kind):
-            found = self.kind(output, rows + self.first) if _arity(self.kind) > 1 else self.kind(output)
+            found = self.kind(output, rows + self.first) if arity(self.kind) > 1 else self.kind(output)
             if not isinstance(found, Tensor) or found.shape != rows.shape or found.is_complex():
                 came = (found.dtype, *found.shape) if isinstance(found, Tensor) else type(found).__name__
                 raise ValueError(
@@ -322,7 +322,8 @@ def _in_range(target: Tensor, classes: int) -> Tensor:
     return target
 
 
-def _arity(function: OutputFunction) -> int:
+def arity(function: OutputFunction) -> int:
+    """The positional arguments that a function needs."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):

@@ -32,11 +32,15 @@ class Encoded:
         encoding: a BatchEncoding of tensors.
         parts: the text of each input, or the two of a pair.
         truncated: tokens cut off each.
+        limit: most tokens that the model and its tokenizer take.
+        longest: tokens of the longest.
     """
 
     encoding: Any
     parts: tuple[tuple[str, ...], ...]
     truncated: tuple[int, ...]
+    limit: int
+    longest: int
 
     def original(self, index: int) -> str | None:
         """The text of one input; None for a pair."""
@@ -44,7 +48,13 @@ class Encoded:
 
 
 def encode(
-    inputs: str | Sequence[Any], tokenizer: Any, longest: int | None, padding: int = 0, side: str | None = None
+    inputs: str | Sequence[Any],
+    tokenizer: Any,
+    longest: int | None,
+    padding: int = 0,
+    side: str | None = None,
+    *,
+    whole: bool = False,
 ) -> Encoded:
     """Tokenise text, a list of texts, a pair (a tuple of two), or a list of pairs.
 
@@ -54,6 +64,7 @@ def encode(
         longest: most tokens the model reads; longer text is cut, with a warning, and the cut is reported.
         padding: id that pads a batch where the tokenizer has no padding token.
         side: side of the padding, None for the tokenizer's.
+        whole: longer text is not cut.
 
     Raises:
         TypeError: no tokenizer, something that is no text, or texts mixed with pairs.
@@ -72,7 +83,7 @@ def encode(
     second = None if len(parts[0]) == 1 else [part[1] for part in parts]
     with _lent(tokenizer), _naming(tokenizer):
         lengths = [len(ids) for ids in tokenizer(first, second, truncation=False, verbose=False)["input_ids"]]
-        cut = tuple(max(0, n - limit) for n in lengths)
+        cut = tuple(0 if whole else max(0, n - limit) for n in lengths)
         options = {"truncation": any(cut), "max_length": limit if any(cut) else None}
         if getattr(tokenizer, "pad_token_id", 0) is None:
             encodings = [
@@ -82,11 +93,14 @@ def encode(
             encoding: Any = collated(encodings, padding)
         else:
             sided = {} if side is None else {"padding_side": side}
-            encoding = tokenizer(first, second, return_tensors="pt", padding=True, **options, **sided)
+            encoding = tokenizer(first, second, return_tensors="pt", padding=True, verbose=False, **options, **sided)
     if any(cut) and side is None:
         which = ", ".join(f"input {i} has {n} tokens" for i, n in enumerate(lengths) if cut[i])
-        warn(f"the model reads {limit} tokens and {which}; the rest is cut")
-    return Encoded(encoding, parts, cut)
+        warn(
+            f'the model reads {limit} tokens and {which}; the rest is cut (long_texts="windows" explains all of it in '
+            "windows)"
+        )
+    return Encoded(encoding, parts, cut, limit, max(lengths))
 
 
 def _check_rows(rows: list[Any]) -> None:
@@ -189,10 +203,10 @@ def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Te
         if found.shape != mask.shape:
             raise ValueError(f"inputs: expected special_tokens_mask {list(mask.shape)}, got {list(found.shape)}")
         return (found != 0) & mask
-    kept = _kept(source, ids, mask)
-    if kept is not None:
+    encodings = kept(source, ids, mask)
+    if encodings is not None:
         out = torch.zeros_like(mask)
-        for b, encoding in enumerate(kept):
+        for b, encoding in enumerate(encodings):
             out[b, : len(encoding.ids)] = torch.tensor(encoding.special_tokens_mask, device=mask.device) != 0
         return out & mask
     if ids is None:
@@ -214,30 +228,30 @@ def texts(
     source: Any, ids: Tensor | None, mask: Tensor, special: Tensor, *, tokenizer: Any, encoded: Encoded | None
 ) -> tuple[Text, ...]:
     """Names of the tokens of every input, and the words they make up."""
-    kept = _kept(source, ids, mask)
+    encodings = kept(source, ids, mask)
     out = []
     for b in range(len(mask)):
         real = mask[b].nonzero().flatten().tolist()
-        if kept is not None:
-            names = [kept[b].tokens[t] for t in real]
-            words = _words_kept(kept[b], real, encoded.parts[b] if encoded else (), tokenizer)
+        if encodings is not None:
+            names = [encodings[b].tokens[t] for t in real]
+            words = words_kept(encodings[b], real, encoded.parts[b] if encoded else (), tokenizer)
         else:
             names = _names(None if ids is None else ids[b], real, tokenizer)
-            words = _words_by_marks(names, real, special[b].tolist(), tokenizer)
+            words = words_by_marks(names, real, special[b].tolist(), tokenizer)
         original, truncated = (encoded.original(b), encoded.truncated[b]) if encoded else (None, 0)
         out.append(Text(tuple(names), words, original, truncated))
     return tuple(out)
 
 
-def _kept(source: Any, ids: Tensor | None, mask: Tensor) -> list[Any] | None:
+def kept(source: Any, ids: Tensor | None, mask: Tensor) -> list[Any] | None:
     """The encodings that a fast tokenizer kept of each input, if they belong to these ids."""
-    kept = getattr(source, "encodings", None)
-    if not kept or ids is None or len(kept) != len(ids):
+    found = getattr(source, "encodings", None)
+    if not found or ids is None or len(found) != len(ids):
         return None
-    for e, row, real in zip(kept, ids.tolist(), mask.tolist(), strict=True):
+    for e, row, real in zip(found, ids.tolist(), mask.tolist(), strict=True):
         if e.ids != row[: len(e.ids)] or any(real[len(e.ids) :]):  # encodings that were padded later end before the row
             return None
-    return list(kept)
+    return list(found)
 
 
 def _names(ids: Tensor | None, real: list[int], tokenizer: Any) -> list[str]:
@@ -251,7 +265,7 @@ def _names(ids: Tensor | None, real: list[int], tokenizer: Any) -> list[str]:
     return [f"#{value}" for value in values]
 
 
-def _words_kept(encoding: Any, real: list[int], parts: tuple[str, ...], tokenizer: Any) -> tuple[Word, ...]:
+def words_kept(encoding: Any, real: list[int], parts: tuple[str, ...], tokenizer: Any) -> tuple[Word, ...]:
     """Words as the tokenizer split them, with their place in the text; the words of a pair have none."""
     groups: list[tuple[tuple[int, int], list[int]]] = []
     for t in real:
@@ -294,7 +308,7 @@ def _places(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return out
 
 
-def _words_by_marks(names: list[str], real: list[int], special: list[bool], tokenizer: Any) -> tuple[Word, ...]:
+def words_by_marks(names: list[str], real: list[int], special: list[bool], tokenizer: Any) -> tuple[Word, ...]:
     """Words put together by the marks that tokenizers put on word pieces; every token a word where there are none."""
     marked = any(n.startswith(_PIECE_STARTS) for n in names)
     groups: list[list[int]] = []

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .. import explain
 from .._utils.arguments import choice, flag, whole_seed
 from .._utils.warn import renamed_argument
-from ..perturbation import explained_classes, model_parts, opened, random_weights, with_weights
+from ..perturbation import explained_classes, model_parts, opened, random_weights, windows_apart, with_weights
 from .agreement import similarity_of
 from .explainers import Explain, call_explainer, check_explainer, scores_of
 from .measure import Measure
@@ -82,6 +82,7 @@ def model_randomisation(
     seed = whole_seed("seed", seed)
     check_explainer(explainer)
     alike = similarity_of(similarity, "similarity")
+    inputs = windows_apart(inputs)  # a row of scores for each
     inner, encoder, batch = opened(model, inputs, processor, layers)
     classes = explained_classes(inner, batch, target)
     original = call_explainer(explainer, with_weights(inner, {}), inputs, classes, processor)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .._utils.arguments import as_tensor, kind, scalar
 from ..inputs.image_picture import is_image
+from ..inputs.rows import OWNERS
 
 MOST = 10_000  # inputs that are watched
 DEEPEST = 8  # lists in lists
@@ -105,7 +106,8 @@ def _rows(inputs: Any, depth: int = 0) -> list[Any]:
         return [row[None].detach().clone() for row in (inputs[None] if alone else inputs)]
     data = getattr(inputs, "data", inputs)  # a tokenizer's BatchEncoding keeps its mapping there
     if isinstance(data, Mapping):
-        tensors = {k: as_tensor("probes", v, "a mapping of tensors") for k, v in data.items() if v is not None}
+        named = {k: v for k, v in data.items() if v is not None and k != OWNERS}  # each window is watched on its own
+        tensors = {k: as_tensor("probes", v, "a mapping of tensors") for k, v in named.items()}
         if numbers := [k for k, v in tensors.items() if not v.dim()]:
             raise TypeError(f"probes: expected a mapping of tensors with a row each, got one number under {numbers}")
         tensors = {k: v[None] if v.dim() == 1 else v for k, v in tensors.items()}

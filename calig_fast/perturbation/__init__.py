@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..inputs.rows import windows_apart
 from ..inputs.target import Output
 from . import rankings
 from .noise import continuous, noise
@@ -21,5 +22,6 @@ __all__ = [
     "perturbation_runner",
     "random_weights",
     "rankings",
+    "windows_apart",
     "with_weights",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-OPTIONAL = ("not_native", "multi_label", "returns")  # there when they say something
+OPTIONAL = ("not_native", "multi_label", "returns", "windows")  # there when they say something
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +28,8 @@ class Provenance(Mapping[str, Any]):
         not_native: the reason why the native engine did not run, "" where it did or was not asked for.
         multi_label: classes are independent of each other.
         returns: "probabilities" or "values" (of a regression) where the model returns these, "" for logits.
+        windows: "tokens" of a window and "stride", the tokens that it shares with the one before it, where texts were
+            explained in windows; None where they were not.
         others: fields of another release that this one does not have.
     """
 
@@ -45,6 +47,7 @@ class Provenance(Mapping[str, Any]):
     not_native: str = ""
     multi_label: bool = False
     returns: str = ""
+    windows: dict[str, int] | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -85,6 +85,7 @@ _TEXT: Kinds = {
     "words": (_is_list(_is_mapping), "a list of objects"),
     "text": _NAME_OR_NULL,
     "truncated": _COUNT,
+    "windows": _COUNT,
 }
 _WORD: Kinds = {
     "text": _NAME,
@@ -99,7 +100,7 @@ _SETTINGS: Kinds = {
     "layers": (_or_null(_is_list(_is_count)), "a list of integers, or null"),
     "n_steps": (_or_null(_is_count), "an integer or null"),
     "tolerance": (_or_null(_is_number), "a number or null"),
-    "fusion": (_or_null(_is_mapping), "an object or null"),
+    **dict.fromkeys(("fusion", "windows"), (_or_null(_is_mapping), "an object or null")),
     "not_native": _NAME,
     "multi_label": _FLAG,
     "returns": _NAME,
@@ -202,7 +203,7 @@ def _check_texts(texts: list[Any], mask: Tensor) -> None:
         raise ValueError(f"texts: expected {rows}, one for each row of the tensors, got {len(texts)}")
     for i, (text, count) in enumerate(zip(texts, mask.sum(1).tolist(), strict=True)):
         where = f"texts[{i}]"
-        _object(where, text, _TEXT)
+        _object(where, {"windows": 1, **text}, _TEXT)
         if len(text["tokens"]) != count:
             raise ValueError(f"{where}: expected {count} tokens, as the mask has, got {len(text['tokens'])}")
         for word in text["words"]:
@@ -249,4 +250,4 @@ def _lists(value: Any) -> Any:
 
 def _text(found: dict[str, Any]) -> Text:
     words = tuple(Word(w["text"], tuple(w["tokens"]), w["start"], w["end"], w.get("part", 0)) for w in found["words"])
-    return Text(tuple(found["tokens"]), words, found["text"], found["truncated"])
+    return Text(tuple(found["tokens"]), words, found["text"], found["truncated"], found.get("windows", 1))

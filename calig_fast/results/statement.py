@@ -31,7 +31,12 @@ def reasons(a: Attribution) -> tuple[tuple[str, ...], ...]:
 
 
 def statement(a: Attribution, index: int) -> str:
-    """The error of one input in one or two plain sentences."""
+    """The error of one input in one to three plain sentences."""
+    windows = 1 if a.texts is None else a.texts[index].windows
+    return _error(a, index) + (f" The scores are the mean of {windows} windows of the text." if windows > 1 else "")
+
+
+def _error(a: Attribution, index: int) -> str:
     tolerance, error = a.settings.tolerance, a.error[index]
     if torch.isnan(error).all():
         return f"{a.method} integrates nothing, so no completeness error applies."

@@ -33,12 +33,14 @@ class Text:
         words: the words the tokens make up; special tokens belong to none.
         text: the text as given, or None (ids were given).
         truncated: tokens cut off because the model reads no more; 0 when the whole text was read.
+        windows: windows that the text was explained in, see `long_texts` of `explain`.
     """
 
     tokens: tuple[str, ...]
     words: tuple[Word, ...]
     text: str | None = None
     truncated: int = 0
+    windows: int = 1
 
     def with_added(self, before: int, after: int) -> Text:
         """The same text in a model that puts tokens of its own before and after it."""

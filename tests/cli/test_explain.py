@@ -305,3 +305,30 @@ def test_units_that_are_not_there_are_told_before_the_work(texts, pictures):
     image = ("--image", pictures / "noise.png")
     fails("explain", "--model", pictures, *image, "--by", "word", say="images have no words")
     fails("explain", "--model", "no/where", *image, "--by", "sentence", say="images have no sentences")
+
+
+def test_a_long_text_is_explained_in_windows(texts, tmp_path):
+    (tmp_path / "long.txt").write_text("a dull evening and " * 40, encoding="utf-8")
+    options = (
+        "--long-texts",
+        "windows",
+        "--stride",
+        8,
+        "--html",
+        tmp_path / "page.html",
+        "--json",
+        tmp_path / "a.json",
+    )
+    call = ("explain", "--model", texts, "--file", tmp_path / "long.txt", "--text", "short", "--save", tmp_path / "a")
+    found = run(*call, *options)
+    assert found.exit_code == 0, found.output
+    a = Attribution.load(tmp_path / "a")
+    assert [t.windows for t in a.texts] == [1, 3]
+    assert a.settings.windows == {"tokens": 64, "stride": 8}
+    told = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["inputs"]
+    assert [one["windows"] for one in told] == [1, 3]
+    assert "the mean of 3 windows" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    call = ("explain", "--model", texts, "--text", "a film")
+    fails(*call, "--long-texts", "all", say="long_texts: expected one of")
+    fails(*call, "--stride", -1, say="stride: expected")
+    fails(*call, "--stride", 3, say="stride: it is the overlap of windows")

@@ -59,6 +59,7 @@ from helpers.refused import (
 )
 from helpers.tiny_models import Linear, ids, tiny
 from helpers.view_errors import VIEW_CASES
+from helpers.window_errors import WINDOW_CASES
 from torch import nn
 
 from calig_fast import Explainer, Fusion, explain, metrics
@@ -246,6 +247,7 @@ CASES = [
     *CAPTUM_CASES,
     *COMMAND_CASES,
     *VIEW_CASES,
+    *WINDOW_CASES,
     *FILE_CASES,
 ]
 

@@ -2,9 +2,12 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from helpers.long_texts import encoded, text
+from helpers.text_models import bert
 from helpers.tiny_models import Linear, ids, pixels, tiny
 
 from calig_fast import explain
@@ -130,3 +133,11 @@ def test_special_tokens_are_left_out():
 
     found = model_randomisation(model, call, explainer)
     assert found.similarities.flatten().tolist() == pytest.approx([1] * 10)
+
+
+def test_windows_of_a_long_text_are_inputs_of_their_own():
+    call = encoded(text(), stride=5)
+    quick = partial(explain, method="gradient_x_input")
+    for given in (call, [call]):
+        assert model_randomisation(bert(), given, explainer=quick).values.shape == (3,)
+    assert "overflow_to_sample_mapping" in call

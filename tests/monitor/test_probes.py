@@ -36,6 +36,7 @@ def test_batches_become_a_probe_a_row():
     assert shapes(pixels(2).numpy()) == [[1, 3, 16, 16]] * 2
     assert shapes([pixels(2), Probe(pixels(1), name="x")]) == [[1, 3, 16, 16]] * 3
     assert [p.name for p in probes(pixels(2))] == ["probe 0", "probe 1"]
+    assert shapes({**ids(9, 6), "overflow_to_sample_mapping": torch.tensor([0, 0])}) == shapes(ids(9, 6))
 
 
 def test_a_tokenizers_output():

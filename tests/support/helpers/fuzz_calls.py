@@ -111,6 +111,8 @@ OPTIONS: Pools = {
     "backend": plain("auto", "torch", "cpu"),
     "progress": {**plain(None, False), "function": lambda: lambda done, total: None},
     "return_maps": plain(False, True),
+    "long_texts": plain("cut", "windows"),
+    "stride": plain(None, 0, 3),
 }
 NEAR: Pools = {
     "target": plain(4, -1, [0], [[0, 1], [2, 3]], [[0, 1], [2]], "sport", (0, 1), [0, 1, 2], ["0"]),
@@ -162,6 +164,8 @@ NEAR: Pools = {
     "backend": plain("opencl", {}, ["torch"], None, "cuda", "triton"),
     "progress": {**plain(1, "yes"), "no argument": lambda: lambda: None, "fails": lambda: fails},
     "return_maps": plain("yes", 2, None, []),
+    "long_texts": plain("slide", "WINDOWS", None, True, ["windows"], 0),
+    "stride": plain(-1, 2.0, "3", True, 10**9, 2**80),
     "inputs": {
         **plain(None, 3.5, "a text", [], [[1, 5, 2]], ["a", 2], {}),
         "labels alone": lambda: {"labels": torch.tensor([1])},
