@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .backend.triton import interpreting
 
+Variant = tuple[str, dict[str, Any], triton.Config]  # the name's first word is its kernel's, where there are several
 AMD = torch.version.hip is not None
 WIDEST = 16384  # columns of a row that a program holds in registers
 _INTERPRETED = {"ROWS": 64, "HELD": 64, "MET": 64}  # the interpreter takes about 2 ms a program, whatever its tile
