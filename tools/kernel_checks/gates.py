@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from typing import Any
 
+from calig_fast import ops
+
 MOST_BYTES, MOST_SECTORS = 1.1, 1.15  # over the least
 HALF = re.compile(r"13__nv_bfloat16|6__half")
 PACKED = re.compile(r"I(?:13__nv_bfloat16|6__half)Li8E|IfLi4E|IdLi2E")  # the instances for rows of whole packs
@@ -42,7 +44,9 @@ def failures(results: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
 
 
 def required(op: str, name: str, default: Any) -> Any:
-    """WIDE_ACCESSES or TENSOR_CORES of an operation's sizes.py."""
+    """WIDE_ACCESSES or TENSOR_CORES of an operation's sizes.py; the default for the kernels of csrc/common."""
+    if op not in ops.operations():
+        return default
     return getattr(importlib.import_module(f"calig_fast.ops.{op}.sizes"), name, default)
 
 
