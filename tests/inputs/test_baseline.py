@@ -59,7 +59,7 @@ def embeddings(kind):
 @pytest.mark.parametrize("kind", TEXT)
 @pytest.mark.parametrize(("name", "token"), [("pad", 0), ("mask", 3), ("unk", 4), (None, 0)])
 def test_named_tokens_stand_for_content_and_special_tokens_stay(kind, name, token):
-    a = explain(tiny(kind), X, target=1, baselines=name, tokenizer=Names(), n_steps=2)
+    a = explain(tiny(kind), X, target=1, baselines=name, processor=Names(), n_steps=2)
     check_gap(a, gap_to(kind, input_ids=torch.where(CONTENT, token, X["input_ids"])))
     assert a.settings["baselines"] == (name or "pad")
     assert (a.layer_scores[:, 0][~CONTENT] == 0).all()
@@ -206,7 +206,7 @@ def test_black_is_what_the_processor_makes_of_a_black_picture():
         size={"height": 16, "width": 16}, image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.25, 0.5]
     )
     dark = processor(images=Image.new("RGB", (16, 16)), return_tensors="pt")["pixel_values"]
-    a = explain(tiny("vit"), P, target=1, baselines="black", tokenizer=processor, n_steps=2)
+    a = explain(tiny("vit"), P, target=1, baselines="black", processor=processor, n_steps=2)
     check_gap(a, image_gap("vit", dark.expand(2, -1, -1, -1)))
 
 
@@ -214,7 +214,7 @@ def test_black_of_a_processor_that_does_not_normalise_is_zero():
     from transformers import ViTImageProcessor
 
     processor = ViTImageProcessor(size={"height": 16, "width": 16}, do_normalize=False)
-    a = explain(tiny("vit"), P, target=1, baselines="black", tokenizer=processor, n_steps=2)
+    a = explain(tiny("vit"), P, target=1, baselines="black", processor=processor, n_steps=2)
     check_gap(a, image_gap("vit", torch.zeros_like(P)))
 
 

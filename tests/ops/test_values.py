@@ -1,4 +1,4 @@
-"""Every operation on every usable backend against its float64 reference; fresh memory is filled with nan first."""
+"""Every operation on every usable backend against its float64 definition; fresh memory is filled with nan first."""
 
 from __future__ import annotations
 
