@@ -156,11 +156,8 @@ class Pipeline:
     def _explain(self, batch: Inputs, settings: Options, first: int) -> Attribution:
         engine = self.engine
         call = engine.tap.cast(batch.call)
-        baseline = (
-            None
-            if settings.resolved.integral == "none"
-            else make_baseline(settings.baselines, replace(batch, call=call))
-        )
+        integrates = settings.resolved.integral != "none"
+        baseline = make_baseline(settings.baselines, replace(batch, call=call)) if integrates else None
         parts: list[Attribution] = []
         while not parts or len(parts) < self._targets:
             run = self._start(call, baseline, batch, settings, first=first, done=len(parts))
