@@ -1,10 +1,11 @@
-"""Every reference is the input it says it is: F(x) - F(x') is what the model itself gives for the two."""
+"""Every baseline is the input it says it is: F(x) - F(x') is what the model itself gives for the two."""
 
 import copy
 
 import pytest
 import torch
 from helpers.slow import hidden_into
+from helpers.slow import logits as logits_of
 from helpers.tiny_models import CLS, PAD, SEP, ids, pixels, tiny
 
 from calig_fast import Explainer, explain
@@ -17,7 +18,7 @@ TEXT = ["bert", "roberta", "distilbert", "electra", "albert"]
 
 
 class Names:
-    """A tokenizer as far as references ask for one."""
+    """A tokenizer as far as baselines ask for one."""
 
     pad_token_id, cls_token_id, sep_token_id, mask_token_id, unk_token_id = 0, 1, 2, 3, 4
     all_special_ids = (0, 1, 2, 3, 4)
@@ -147,8 +148,7 @@ def test_zeros_is_a_zero_hidden_state_at_each_layer(kind):
 
     def run(changed):
         with torch.no_grad():
-            out = changed(call[""]) if "" in call else changed(**call)
-        return (out if isinstance(out, torch.Tensor) else out.logits)[0, 1]
+            return logits_of(changed, call)[0, 1]
 
     for layer, name in enumerate(encoder.blocks):
         changed = copy.deepcopy(model)
