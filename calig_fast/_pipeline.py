@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from ._attributions import Asked, attributions
 from ._integrate import Integration
 from ._options import Options
-from ._tokens import changed_tokens, reads_ids_twice
 from ._utils.progress import ticker
 from .engines.autograd import AutogradEngine
 from .engines.base import Engine, Problem, Run
 from .engines.lease import EngineLease
 from .engines.native.engine import Known, NativeEngine
 from .engines.native.verify import NotTheModelError
+from .engines.tokens import changed_tokens, reads_ids_twice
 from .inputs.baseline import Baseline, make_baseline, take
 from .inputs.prepare import Inputs
 from .inputs.target import Target, is_multi_label, per_input, scalars

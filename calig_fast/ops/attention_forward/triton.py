@@ -9,8 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..backend.triton import interpreting
-from ..triton import AMD, Variant, launch, refusal
+from ..triton import AMD, Variant, interpreting, launch, refusal
 
 LARGEST = 128  # columns of a head
 

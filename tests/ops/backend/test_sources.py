@@ -1,6 +1,6 @@
 """The sources of the compiled module."""
 
-from calig_fast.ops.sources import checkout, digest
+from calig_fast.ops.backend.sources import checkout, digest
 
 
 def tree(root):
