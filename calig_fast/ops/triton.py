@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .backend.triton import interpreting
+from .backend.triton import interpreting as interpreting
 
 Variant = tuple[str, dict[str, Any], triton.Config]  # the name's first word is its kernel's, where there are several
 AMD = torch.version.hip is not None

@@ -1,4 +1,5 @@
-// accumulate_gradients_cuda with its arguments in flat arrays, in the order of `launch` in calig_fast/ops/accumulate_gradients/cuda.py.
+// accumulate_gradients_cuda with its arguments in flat arrays, in the order of `launch` in
+// ops/accumulate_gradients/cuda.py.
 #pragma once
 
 #include "../common/launch_flat.h"

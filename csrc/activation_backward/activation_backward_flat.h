@@ -1,4 +1,5 @@
-// activation_backward_cuda with its arguments in flat arrays, in the order of `launch` in calig_fast/ops/activation_backward/cuda.py.
+// activation_backward_cuda with its arguments in flat arrays, in the order of `launch` in
+// ops/activation_backward/cuda.py.
 #pragma once
 
 #include "../common/launch_flat.h"

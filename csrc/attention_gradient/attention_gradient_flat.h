@@ -1,4 +1,5 @@
-// attention_gradient_cuda with its arguments in flat arrays, in the order of `launch` in calig_fast/ops/attention_gradient/cuda.py.
+// attention_gradient_cuda with its arguments in flat arrays, in the order of `launch` in
+// ops/attention_gradient/cuda.py.
 #pragma once
 
 #include "../common/launch_flat.h"

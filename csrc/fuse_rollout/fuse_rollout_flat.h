@@ -1,4 +1,4 @@
-// fuse_rollout_cuda with its arguments in flat arrays, in the order of `launch` in calig_fast/ops/fuse_rollout/cuda.py.
+// fuse_rollout_cuda with its arguments in flat arrays, in the order of `launch` in ops/fuse_rollout/cuda.py.
 #pragma once
 
 #include "../common/launch_flat.h"

@@ -1,4 +1,4 @@
-// interpolate_path_cuda with its arguments in flat arrays, in the order of `launch` in calig_fast/ops/interpolate_path/cuda.py.
+// interpolate_path_cuda with its arguments in flat arrays, in the order of `launch` in ops/interpolate_path/cuda.py.
 #pragma once
 
 #include "../common/launch_flat.h"

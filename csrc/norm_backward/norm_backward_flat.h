@@ -1,4 +1,4 @@
-// norm_backward_cuda with its arguments in flat arrays, in the order of `launch` in calig_fast/ops/norm_backward/cuda.py.
+// norm_backward_cuda with its arguments in flat arrays, in the order of `launch` in ops/norm_backward/cuda.py.
 #pragma once
 
 #include "../common/launch_flat.h"
