@@ -172,7 +172,7 @@ class Pipeline:
         return replace(concatenate(parts)[order], source=source)
 
     def _asked(self, settings: Options, baseline: Baseline | None) -> Asked:
-        """What the results of a run say of it."""
+        """The settings and names that the results of a run record."""
         return Asked(
             settings=settings,
             engine=self.engine,
