@@ -15,8 +15,8 @@ from ._options import Options
 from ._utils.progress import ticker
 from .engines.autograd import AutogradEngine
 from .engines.base import Engine, Problem, Run
-from .engines.lease import EngineLease
 from .engines.native.engine import Known, NativeEngine
+from .engines.native.lease import EngineLease
 from .engines.native.verify import NotTheModelError
 from .engines.tokens import changed_tokens, reads_ids_twice
 from .inputs.baseline import Baseline, make_baseline, take
