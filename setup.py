@@ -136,7 +136,7 @@ class CMakeBuild(build_ext):
             "pybind11_DIR": pybind11.get_cmake_dir(),
             "CALIG_TORCH_DIR": torch.folder,
             "CALIG_TORCH_VERSION": torch.version,
-            "CALIG_SOURCES": runpy.run_path(str(ROOT / "calig_fast/ops/sources.py"))["digest"](ROOT),
+            "CALIG_SOURCES": runpy.run_path(str(ROOT / "calig_fast/ops/backend/sources.py"))["digest"](ROOT),
             "CALIG_CXX11_ABI": torch.abi,
             "CALIG_CUDA_MISSING": no_cuda,
             **({} if os.environ.get("CXX") else {"CMAKE_CXX_COMPILER": compiler}),

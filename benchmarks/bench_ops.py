@@ -1,7 +1,7 @@
 """Each operation at BERT-base sizes, torch beside cpu: `pytest benchmarks/bench_ops.py`.
 
 8 inputs of 128 tokens (and one of 512), 768 wide, 8 path points each; the MLP's rows 3072 wide, its products, and
-attention of 12 heads of 64, one point each. No time is reported unless the backend's answer agrees with the reference's
+attention of 12 heads of 64, one point each. No time is reported unless the backend's answer agrees with plain PyTorch's
 in float64.
 """
 

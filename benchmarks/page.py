@@ -59,8 +59,8 @@ All run in one process, in alternating rounds. Written by `make bench` from `ben
 - Slower cases are included: (e) is slower on processors without bfloat16 instructions.
 
 No page is written in three cases. The native engine differs from the autograd engine by more than 1e-5 at equal nodes.
-(Where the model magnifies the rounding of float32, the limit is twice the float32 error of the autograd engine.) The
-converged result differs from Captum at 64 nodes by more than 2e-2. Or (d) exceeds twice its tolerance. Where (e)
+(Where the model magnifies the rounding of float32, the limit is twice the float32 error of the autograd engine.)
+The converged result differs from Captum at 64 nodes by more than 2e-2. Or (d) exceeds twice its tolerance. Where (e)
 exceeds twice 4e-2, the page reports it.
 """
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from . import ops
 from ._integrate import Integrated, Integration
 from ._options import Options
-from ._tokens import readout, tokens_seen, with_added_tokens
 from .engines.base import Endpoints, Engine, Run
+from .engines.tokens import readout, tokens_seen, with_added_tokens
 from .inputs.baseline import Baseline
 from .inputs.prepare import Inputs
 from .inputs.target import is_multi_label, returns

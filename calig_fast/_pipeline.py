@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from ._attributions import Asked, attributions
 from ._integrate import Integration
 from ._options import Options
-from ._tokens import changed_tokens, reads_ids_twice
 from ._utils.progress import ticker
 from .engines.autograd import AutogradEngine
 from .engines.base import Engine, Problem, Run
-from .engines.lease import EngineLease
 from .engines.native.engine import Known, NativeEngine
+from .engines.native.lease import EngineLease
 from .engines.native.verify import NotTheModelError
+from .engines.tokens import changed_tokens, reads_ids_twice
 from .inputs.baseline import Baseline, make_baseline, take
 from .inputs.prepare import Inputs
 from .inputs.target import Target, is_multi_label, per_input, scalars
@@ -156,11 +156,8 @@ class Pipeline:
     def _explain(self, batch: Inputs, settings: Options, first: int) -> Attribution:
         engine = self.engine
         call = engine.tap.cast(batch.call)
-        baseline = (
-            None
-            if settings.resolved.integral == "none"
-            else make_baseline(settings.baselines, replace(batch, call=call))
-        )
+        integrates = settings.resolved.integral != "none"
+        baseline = make_baseline(settings.baselines, replace(batch, call=call)) if integrates else None
         parts: list[Attribution] = []
         while not parts or len(parts) < self._targets:
             run = self._start(call, baseline, batch, settings, first=first, done=len(parts))
@@ -175,7 +172,7 @@ class Pipeline:
         return replace(concatenate(parts)[order], source=source)
 
     def _asked(self, settings: Options, baseline: Baseline | None) -> Asked:
-        """What the results of a run say of it."""
+        """The settings and names that the results of a run record."""
         return Asked(
             settings=settings,
             engine=self.engine,

@@ -68,3 +68,23 @@ def test_folders_of_tests_hide_no_package():
 def test_captum_is_captum():
     captum = pytest.importorskip("captum")
     assert captum.__version__
+
+
+def test_rooms_are_few_and_form_no_cycle():
+    """Numbers of rooms and of arrows that no change should raise without need; the layers are in pyproject.toml."""
+    pytest.importorskip("grimp")
+    from helpers.rooms import cycles, plan
+
+    rooms, arrows = plan()
+    assert len(rooms) <= 32
+    assert len(arrows) <= 117
+    assert cycles(rooms, arrows) == set()
+    assert cycles({"a", "b", "c"}, {("a", "b"), ("b", "a"), ("b", "c")}) == {"a", "b"}
+
+
+def test_no_file_is_long():
+    kinds = {".py", ".cpp", ".h", ".cu", ".cuh", ".j2", ".js", ".css"}
+    rooms = ("calig_fast", "csrc", "tools", "benchmarks", "tests")
+    files = [path for room in rooms for path in (ROOT / room).rglob("*") if path.suffix in kinds]
+    assert len(files) > 400
+    assert [path.name for path in files if len(path.read_text().splitlines()) > 400] == []

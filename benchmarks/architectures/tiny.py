@@ -93,6 +93,11 @@ def seeded(model: nn.Module) -> nn.Module:
     return model
 
 
+def output(model: nn.Module, call: Call) -> Any:
+    """The output of a model for a call; a sole unnamed input stands under ""."""
+    return model(call[""]) if "" in call else model(**call)
+
+
 @torch.no_grad()
 def settled(model: nn.Module, call: Call) -> nn.Module:
     """The running statistics of its batch norms are those of noise, so no stage fades."""
@@ -102,7 +107,7 @@ def settled(model: nn.Module, call: Call) -> nn.Module:
         norm.train()
     if norms:
         few = {k: torch.cat([v, *torch.randn(7, *v.shape)]) if v.dim() == 4 else v for k, v in call.items()}
-        model(few[""]) if "" in few else model(**few)
+        output(model, few)
     return model.eval()
 
 

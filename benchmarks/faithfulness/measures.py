@@ -72,7 +72,7 @@ def tried_on_random_sets(task: Task, case: Case, target: int, candidates: dict[s
         case.call,
         any_scores,
         target,
-        tokenizer=task.processor,
+        processor=task.processor,
         removal=removal,
         output="logit",
         batch_size=64,

@@ -38,7 +38,7 @@ def gate(what: str, worst: float, limit: float) -> None:
         raise RedGateError(f"{what}: {worst:.1e} is above {limit:.0e}; no time is reported")
 
 
-def same(answers: Mapping[str, list[Tensor]], oracle: list[Tensor], exact: Callable[[], list[Tensor]]) -> float:
+def same(answers: Mapping[str, list[Tensor]], by_autograd: list[Tensor], exact: Callable[[], list[Tensor]]) -> float:
     """Compare answers at the same nodes with the autograd engine's; return the largest difference.
 
     Where one differs by more than `SAME`, the model itself may magnify the rounding of float32. Then both are compared
@@ -46,16 +46,16 @@ def same(answers: Mapping[str, list[Tensor]], oracle: list[Tensor], exact: Calla
 
     Args:
         answers: name to r_l [L,T] of every input.
-        oracle: the autograd engine's.
+        by_autograd: the autograd engine's.
         exact: makes the autograd engine's in float64, which is only done where it is needed.
 
     Raises:
         RedGateError: an answer is further off.
     """
-    apart = {name: max(errors(found, oracle)) for name, found in answers.items()}
+    apart = {name: max(errors(found, by_autograd)) for name, found in answers.items()}
     if not all(off <= SAME for off in apart.values()):
         truth = exact()
-        limit = ROUNDED * max(errors(oracle, truth))
+        limit = ROUNDED * max(errors(by_autograd, truth))
         for name, found in answers.items():
             gate(f"{name} at equal nodes", max(errors(found, truth)), max(limit, SAME))
     return max(apart.values())

@@ -59,7 +59,7 @@ class Bench:
         rows: of the contenders, ours first, Captum last.
         engine: engine that ours ran on.
         apart: largest difference of the answers from the autograd engine's at equal nodes.
-        truth: estimated error of the converged reference, the worst of layers and inputs.
+        truth: estimated error of the converged result, the worst of layers and inputs.
         without_captum: why Captum is no contender; "" where it is.
         batch_size: internal_batch_size of Captum, the fastest of four; None without it.
     """
@@ -165,12 +165,12 @@ def _checked(work: Work) -> tuple[list[Loop], str, str, float]:
     """
     options = {"quadrature": RULE, "n_steps": EQUAL_NODES}
     native = work.explained(**options)
-    oracle, _ = work.ours(engine="autograd", **options)
+    by_autograd, _ = work.ours(engine="autograd", **options)
     loops, why = _loops(work, native)
     answers = {f"the {native[0].engine} engine": layers(native)}
     if loops:
         answers["Captum"] = [one.relevance(EQUAL_NODES, EQUAL_NODES) for one in loops]
-    apart = same(answers, oracle, lambda: work.ours(engine="autograd", dtype=torch.float64, **options)[0])
+    apart = same(answers, by_autograd, lambda: work.ours(engine="autograd", dtype=torch.float64, **options)[0])
     return loops, why, native[0].engine, apart
 
 

@@ -101,7 +101,7 @@ class GradientAttribution:
             total = torch.stack([_row_sums(a) for a in found]).sum(0)
             return total - (high - low)
 
-    def _either(self, native: Callable[[], Result], reference: Callable[[], Result]) -> Result:
+    def _either(self, native: Callable[[], Result], autograd: Callable[[], Result]) -> Result:
         """Return the result of the native engine if it can run, else of autograd through the caller's modules."""
         if self.allow_native:
             try:
@@ -113,7 +113,7 @@ class GradientAttribution:
         else:
             self.not_native = "allow_native is False"
         self.engine = "autograd"
-        return reference()
+        return autograd()
 
 
 class LayerAttribution(GradientAttribution):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .._utils.warn import warn
+from ..model.call import called
 from ..model.clone import share_weights
 from .arguments import Arguments, is_mask
 from .target import logits_of
@@ -109,7 +110,7 @@ class Effect:
         wide = next(self._clone.parameters()).dtype
         call = {k: v.to(wide) if v.is_floating_point() and v.dim() > 2 else v for k, v in call.items()}
         try:
-            output = self._clone(call[""], **self._fixed) if "" in call else self._clone(**call, **self._fixed)
+            output = called(self._clone, {**call, **self._fixed})
             found = logits_of(output, next(iter(call.values())).shape[0])
         except Exception:  # any of the model's own; where it is no fault of the trial, the call itself raises it
             return None

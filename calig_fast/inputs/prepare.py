@@ -127,7 +127,7 @@ class Inputs:
         if found is None:
             has = "the tokenizer has no such token" if self.tokenizer is not None else "no tokenizer was given"
             raise ValueError(
-                f'baselines: "{name}" needs the id of the {name} token, and {has}; pass tokenizer=, an id, or '
+                f'baselines: "{name}" needs the id of the {name} token, and {has}; pass processor=, an id, or '
                 'baselines="zero_embedding"'
             )
         return int(found)

@@ -75,7 +75,7 @@ def encode(
     _check_rows(rows)
     if tokenizer is None or not callable(tokenizer):
         raise TypeError(
-            'inputs: text needs a tokenizer; pass tokenizer=, or tokenizer(text, return_tensors="pt") instead of text'
+            'inputs: text needs a tokenizer; pass processor=, or tokenizer(text, return_tensors="pt") instead of text'
         )
     limit = min(longest or 10**9, getattr(tokenizer, "model_max_length", None) or 10**9)
     parts = tuple((str(row),) if isinstance(row, str) else tuple(map(str, row)) for row in rows)

@@ -47,7 +47,7 @@ def deletion_auc(
     """
     shares = rankings.fractions_of(fractions, rising=True)
     p = perturbation_runner(
-        model, inputs, scores, target, tokenizer=processor, removal=removal, output=output, batch_size=batch_size
+        model, inputs, scores, target, processor=processor, removal=removal, output=output, batch_size=batch_size
     )
     return _area("deletion AUC", p, p.top(shares), shares, higher=False)
 
@@ -82,7 +82,7 @@ def insertion_auc(
     """
     shares = rankings.fractions_of(fractions, rising=True)
     p = perturbation_runner(
-        model, inputs, scores, target, tokenizer=processor, removal=removal, output=output, batch_size=batch_size
+        model, inputs, scores, target, processor=processor, removal=removal, output=output, batch_size=batch_size
     )
     return _area("insertion AUC", p, p.removable[:, None] & ~p.top(shares), shares, higher=True)
 
@@ -123,7 +123,7 @@ def perturbation_auc(
     order = choice("order", order, ("positive", "negative"))
     shares = rankings.fractions_of(fractions, rising=True)
     p = perturbation_runner(
-        model, inputs, scores, target, tokenizer=processor, removal=removal, output=output, batch_size=batch_size
+        model, inputs, scores, target, processor=processor, removal=removal, output=output, batch_size=batch_size
     )
     positive = order == "positive"
     return _area(f"{order} perturbation AUC", p, p.top(shares, largest=positive), shares, higher=not positive)

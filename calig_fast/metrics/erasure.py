@@ -90,7 +90,7 @@ def erasure(
         inputs,
         scores,
         target,
-        tokenizer=processor,
+        processor=processor,
         removal=removal,
         output="log_prob" if logs else output,
         batch_size=batch_size,

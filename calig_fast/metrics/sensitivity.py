@@ -67,7 +67,7 @@ def infidelity(
     fraction = between("fraction", fraction, "a probability above 0, at most 1", 0, 1, open_low=True)
     normalised = flag("normalised", normalised)
     p = perturbation_runner(
-        model, inputs, scores, target, tokenizer=processor, removal=removal, output=output, batch_size=batch_size
+        model, inputs, scores, target, processor=processor, removal=removal, output=output, batch_size=batch_size
     )
     if removed is None:
         sets = torch.stack([_drawn(row, samples, fraction, seed) for row in p.removable])

@@ -17,8 +17,9 @@ def has_rows(value: Any) -> bool:
 
 
 def called(model: Callable[..., Any], call: Call) -> Any:
-    """The output of a model for a call; a sole unnamed input stands under ""."""
-    return model(call[""]) if "" in call else model(**call)
+    """The output of a model for a call; an unnamed input stands under ""."""
+    unnamed = (call[""],) if "" in call else ()
+    return model(*unnamed, **{name: value for name, value in call.items() if name})
 
 
 def kind_of(call: Call) -> tuple[tuple[str, Any], ...]:

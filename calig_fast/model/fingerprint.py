@@ -56,7 +56,7 @@ def _entries(table: Any) -> Iterator[Any]:
 
 
 def _place(part: Any) -> Any:
-    """Where a tensor lies, since `.data` can be exchanged; None for all else."""
+    """The place of a tensor in memory, since `.data` can be exchanged; None for all else."""
     if not isinstance(part, Tensor):
         return None
     try:

@@ -8,8 +8,8 @@ from .activation_backward import activation_backward
 from .attention_backward import attention_backward
 from .attention_forward import attention_forward
 from .attention_gradient import attention_gradient
+from .backend.extension import extension
 from .dispatch import backends, operations, resolve
-from .extension import extension
 from .fuse_rollout import fuse_rollout
 from .interpolate_path import interpolate_path
 from .linear import linear

@@ -67,10 +67,10 @@ def check_same_device(tensors: dict[str, Tensor]) -> None:
     Raises:
         ValueError: one is elsewhere.
     """
-    (first, reference), *others = tensors.items()
+    (first, one), *others = tensors.items()
     for name, tensor in others:
-        if tensor.device != reference.device:
-            raise ValueError(f"{name}: expected it on {reference.device} as {first}, got {tensor.device}")
+        if tensor.device != one.device:
+            raise ValueError(f"{name}: expected it on {one.device} as {first}, got {tensor.device}")
 
 
 def check_offsets(offsets: object, tokens: int) -> Tensor:

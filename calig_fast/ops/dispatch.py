@@ -134,8 +134,8 @@ class Operation:
     def resolve(self, backend: str, tensors: Sequence[Tensor]) -> str:
         """The backend that runs this operation on these tensors.
 
-        A backend asked for by name is replaced by the one that 'auto' takes where it has no kernel of this operation
-        at all; one whose kernel cannot run is not.
+        Where the requested backend has no kernel of this operation, the one that 'auto' takes replaces it. A backend
+        with a kernel that cannot run is not replaced.
 
         Raises:
             ValueError: no backend has this name.

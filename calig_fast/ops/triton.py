@@ -11,8 +11,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .backend.triton import interpreting
+from .backend.triton import interpreting as interpreting
 
+Variant = tuple[str, dict[str, Any], triton.Config]  # the name's first word is its kernel's, where there are several
 AMD = torch.version.hip is not None
 WIDEST = 16384  # columns of a row that a program holds in registers
 _INTERPRETED = {"ROWS": 64, "HELD": 64, "MET": 64}  # the interpreter takes about 2 ms a program, whatever its tile

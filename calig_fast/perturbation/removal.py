@@ -31,14 +31,14 @@ Answer = Callable[[Any, Tensor], Tensor]
 
 
 def opened(
-    model: nn.Module, inputs: Any, tokenizer: Any, layers: Sequence[str] | None = None
+    model: nn.Module, inputs: Any, processor: Any, layers: Sequence[str] | None = None
 ) -> tuple[nn.Module, Encoder, Inputs]:
     """The module that computes, its encoder, and the inputs as it takes them.
 
     Raises:
         ValueError, TypeError: a model or inputs that `explain` refuses too; a model of no known family is taken.
     """
-    found = source.opened(model, tokenizer)
+    found = source.opened(model, processor)
     checks.model(found.model)
     inner = unwrap(found.model)
     encoder = families.find(inner) or families.named(inner, ())
@@ -101,15 +101,15 @@ class Remover:
     Args:
         model: the model, in any mode.
         inputs: the user's inputs.
-        tokenizer: tokenizer or image processor, or None.
+        processor: tokenizer or image processor, or None.
         removal: the replacement of removed parts.
 
     Raises:
         ValueError, TypeError: see `opened`; a removal that cannot be done.
     """
 
-    def __init__(self, model: nn.Module, inputs: Any, tokenizer: Any, removal: Any) -> None:
-        inner, self.encoder, batch = opened(model, inputs, tokenizer)
+    def __init__(self, model: nn.Module, inputs: Any, processor: Any, removal: Any) -> None:
+        inner, self.encoder, batch = opened(model, inputs, processor)
         self.text = self.encoder.modality == "text"
         self.model, batch = ready(inner, batch)
         self.batch, self.removal = batch, checked(removal, batch, self.text)

@@ -56,7 +56,7 @@ def perturbation_runner(
     scores: Any,
     target: Any,
     *,
-    tokenizer: Any,
+    processor: Any,
     removal: Any,
     output: Output,
     batch_size: int,
@@ -67,7 +67,7 @@ def perturbation_runner(
         ValueError, TypeError: a wrong argument; the message has its name, the expected value and the remedy.
     """
     batch_size = integer("batch_size", batch_size, 1, 2**31)
-    remover = Remover(model, inputs, tokenizer, removal)
+    remover = Remover(model, inputs, processor, removal)
     table = rankings.table(scores)
     rows = scores.source if isinstance(scores, Attribution) else None
     wanted = len(remover.batch) if rows is None else int(rows.max()) + 1

@@ -32,7 +32,7 @@ def test_fusing_what_was_read_once_is_what_explain_does(task):
     case = task.tune[0]
     signals = read(task, case)
     for fusion in (Fusion(), Fusion(lam=0.9, sign="split"), Fusion(residual=0.5, normalise=False)):
-        wanted = explain(task.model, case.call, tokenizer=task.processor, method=fusion, target=signals.target).scores
+        wanted = explain(task.model, case.call, processor=task.processor, method=fusion, target=signals.target).scores
         torch.testing.assert_close(signals.fuse(fusion), wanted, rtol=2e-2, atol=2e-2 * float(wanted.abs().max()))
 
 

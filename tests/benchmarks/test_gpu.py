@@ -18,6 +18,7 @@ from benchmarks import gpu, gpu_times, page, truth
 from calig_fast import ops
 from calig_fast.bench import machine
 from calig_fast.bench import operations as sized
+from calig_fast.ops.model_sizes import WIDTH
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,13 +74,13 @@ def test_a_share_is_of_what_bounds_the_operation() -> None:
     assert peak.seconds(3_350_000, 0, "float32") == pytest.approx(1e-6)
     assert peak.seconds(3_350_000, 67_000_000_000, "float32") == pytest.approx(1e-3)
     assert peak.seconds(3_350_000, 67_000_000_000, "bfloat16") == pytest.approx(67 / 989 * 1e-3)
-    assert sized.products("attention_forward", [2, 3]) == 2 * 2 * sized.WIDTH * 13
+    assert sized.products("attention_forward", [2, 3]) == 2 * 2 * WIDTH * 13
     assert sized.products("norm_backward", [2, 3]) == 0
 
 
 def test_a_wrong_operation_is_not_timed(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sized, "agree", lambda *args: False)
-    with pytest.raises(truth.RedGateError, match=r"interpolate_path float32 small on torch: the answer is wrong"):
+    with pytest.raises(truth.RedGateError, match=f"{sized.OPERATIONS[0]} float32 small on torch: the answer is wrong"):
         gpu_times.operations("H100", later(), "cpu", 1)
 
 

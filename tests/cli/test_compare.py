@@ -30,7 +30,7 @@ def test_numbers(texts, lines):
     assert [m["method"] for m in told["methods"]] == ["calig", "ig", "random order"]
     model, tokenizer = loaded(texts)
     explained = {name: Explainer(model, tokenizer, method=name)(TEXTS) for name in ("calig", "ig")}
-    measured = {n: metrics.erasure(model, TEXTS, a, tokenizer=tokenizer) for n, a in explained.items()}
+    measured = {n: metrics.erasure(model, TEXTS, a, processor=tokenizer) for n, a in explained.items()}
     for row in told["methods"][:2]:
         wanted = measured[row["method"]]
         for name in ("comprehensiveness", "sufficiency", "difference", "log_odds"):

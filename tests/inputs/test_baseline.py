@@ -1,10 +1,11 @@
-"""Every reference is the input it says it is: F(x) - F(x') is what the model itself gives for the two."""
+"""Every baseline is the input it says it is: F(x) - F(x') is what the model itself gives for the two."""
 
 import copy
 
 import pytest
 import torch
 from helpers.slow import hidden_into
+from helpers.slow import logits as logits_of
 from helpers.tiny_models import CLS, PAD, SEP, ids, pixels, tiny
 
 from calig_fast import Explainer, explain
@@ -17,7 +18,7 @@ TEXT = ["bert", "roberta", "distilbert", "electra", "albert"]
 
 
 class Names:
-    """A tokenizer as far as references ask for one."""
+    """A tokenizer as far as baselines ask for one."""
 
     pad_token_id, cls_token_id, sep_token_id, mask_token_id, unk_token_id = 0, 1, 2, 3, 4
     all_special_ids = (0, 1, 2, 3, 4)
@@ -59,7 +60,7 @@ def embeddings(kind):
 @pytest.mark.parametrize("kind", TEXT)
 @pytest.mark.parametrize(("name", "token"), [("pad", 0), ("mask", 3), ("unk", 4), (None, 0)])
 def test_named_tokens_stand_for_content_and_special_tokens_stay(kind, name, token):
-    a = explain(tiny(kind), X, target=1, baselines=name, tokenizer=Names(), n_steps=2)
+    a = explain(tiny(kind), X, target=1, baselines=name, processor=Names(), n_steps=2)
     check_gap(a, gap_to(kind, input_ids=torch.where(CONTENT, token, X["input_ids"])))
     assert a.settings["baselines"] == (name or "pad")
     assert (a.layer_scores[:, 0][~CONTENT] == 0).all()
@@ -147,8 +148,7 @@ def test_zeros_is_a_zero_hidden_state_at_each_layer(kind):
 
     def run(changed):
         with torch.no_grad():
-            out = changed(call[""]) if "" in call else changed(**call)
-        return (out if isinstance(out, torch.Tensor) else out.logits)[0, 1]
+            return logits_of(changed, call)[0, 1]
 
     for layer, name in enumerate(encoder.blocks):
         changed = copy.deepcopy(model)
@@ -206,7 +206,7 @@ def test_black_is_what_the_processor_makes_of_a_black_picture():
         size={"height": 16, "width": 16}, image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.25, 0.5]
     )
     dark = processor(images=Image.new("RGB", (16, 16)), return_tensors="pt")["pixel_values"]
-    a = explain(tiny("vit"), P, target=1, baselines="black", tokenizer=processor, n_steps=2)
+    a = explain(tiny("vit"), P, target=1, baselines="black", processor=processor, n_steps=2)
     check_gap(a, image_gap("vit", dark.expand(2, -1, -1, -1)))
 
 
@@ -214,7 +214,7 @@ def test_black_of_a_processor_that_does_not_normalise_is_zero():
     from transformers import ViTImageProcessor
 
     processor = ViTImageProcessor(size={"height": 16, "width": 16}, do_normalize=False)
-    a = explain(tiny("vit"), P, target=1, baselines="black", tokenizer=processor, n_steps=2)
+    a = explain(tiny("vit"), P, target=1, baselines="black", processor=processor, n_steps=2)
     check_gap(a, image_gap("vit", torch.zeros_like(P)))
 
 

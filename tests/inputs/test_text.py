@@ -111,7 +111,7 @@ def test_every_form_of_the_same_text_gives_the_same_scores():
     kept = tokenizer(text, return_tensors="pt")
     forms = {
         "a list of one": explainer([text]),
-        "tokenizer=": explain(bert(), text, tokenizer=tokenizer, **nodes),
+        "processor=": explain(bert(), text, processor=tokenizer, **nodes),
         "an encoding alone": explain(bert(), kept, **nodes),
         "an encoding of lists": explain(bert(), tokenizer(text), **nodes),
         "a dict of tensors": explainer(dict(kept)),
@@ -282,11 +282,11 @@ def test_an_encoding_whose_ids_were_edited_is_read_by_its_ids():
     call = tokenizer("the dog barked", return_tensors="pt")
     call["input_ids"] = call["input_ids"].clone()
     call["input_ids"][0, 2] = tokenizer.convert_tokens_to_ids("cat")
-    assert words(explain(bert(), call, tokenizer=tokenizer, method=QUICK)) == ["the", "cat", "barked"]
+    assert words(explain(bert(), call, processor=tokenizer, method=QUICK)) == ["the", "cat", "barked"]
     shorter = tokenizer("the dog barked", return_tensors="pt")
     for name in list(shorter):
         shorter[name] = shorter[name][:, :4]
-    a = explain(bert(), shorter, tokenizer=tokenizer, method=QUICK)
+    a = explain(bert(), shorter, processor=tokenizer, method=QUICK)
     assert a.tokens == (("[CLS]", "the", "dog", "barked"),)
     assert a.special.tolist() == [[True, False, False, False]]
 
@@ -341,7 +341,7 @@ def test_a_model_from_a_folder_brings_its_tokenizer(tmp_path):
     minilm_tokenizer().save_pretrained(tmp_path)
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     text = "The café costs 25 euros"
-    same(explain(loaded, text), explain(bert(), text, tokenizer=minilm_tokenizer()))
+    same(explain(loaded, text), explain(bert(), text, processor=minilm_tokenizer()))
 
 
 def test_a_folder_without_a_tokenizer_gives_none(tmp_path):
@@ -357,7 +357,7 @@ def test_a_folder_without_a_tokenizer_gives_none(tmp_path):
 
 def test_a_real_decision_rests_on_words_of_its_topic():
     text = "The striker scored twice and the team won the cup final."
-    a = explain(minilm_topics(), text, tokenizer=minilm_tokenizer())
+    a = explain(minilm_topics(), text, processor=minilm_tokenizer())
     assert a.label() == "sports"
     assert a.converged.all()
     top = sorted(a.word_scores(), key=lambda pair: -pair[1])[:4]

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from calig_fast import ops
-from calig_fast.ops import sources
+from calig_fast.ops.backend import sources
+from calig_fast.ops.backend.extension import ROOT, _built, extension
 from calig_fast.ops.build_info import BuildInfo, build_info
-from calig_fast.ops.extension import ROOT, _built, extension
 
 WORK = """
 import torch

@@ -20,7 +20,7 @@ from calig_fast.ops.dispatch import VARIABLE
 pytest.importorskip("triton")
 
 OPERATIONS = ops.operations("triton")
-MEMORY_BOUND = ("accumulate_gradients", "interpolate_path", "norm_backward", "activation_backward")
+VARIED = [op for op in OPERATIONS if hasattr(import_module(f"calig_fast.ops.{op}.triton"), "variants")]
 HERE = Path(__file__)
 interpreted = pytest.mark.skipif(not interpreting(), reason="run by test_the_interpreter_agrees, in its own process")
 compiled = pytest.mark.skipif(interpreting(), reason="the interpreter compiles nothing")
@@ -43,21 +43,21 @@ def test_importing_the_package_imports_no_triton() -> None:
 
 
 @compiled
-@pytest.mark.parametrize("op", [op for op in OPERATIONS if op != "attention_gradient"])  # its is attention_backward's
+@pytest.mark.parametrize("op", VARIED)
 @pytest.mark.parametrize("arch", ["sm_90", "gfx942"])
 def test_no_kernel_spills(op: str, arch: str) -> None:
+    from tools.kernel_checks.gates import memory_bound
     from tools.kernel_checks.triton_compile import reports
 
     for report in reports((op,), (arch,)):
         assert (report.stack, report.spills) == (0, 0), report
-        if op in MEMORY_BOUND:
-            assert report.loads[0] > 0, report
-        if op in MEMORY_BOUND[1:]:  # the first writes a number a row
-            assert report.stores[0] > 0, report
+        if memory_bound(op):
+            for access in import_module(f"calig_fast.ops.{op}.sizes").WIDE_ACCESSES:
+                assert getattr(report, f"{access}s")[0] > 0, report
 
 
 @compiled
-@pytest.mark.parametrize("op", [op for op in OPERATIONS if op != "attention_gradient"])
+@pytest.mark.parametrize("op", VARIED)
 def test_every_kernel_compiles_where_all_counts_are_one(op: str) -> None:
     """A launch makes a number that is 1 a constant, which cannot do all that a number can; the interpreter does not."""
     from tools.kernel_checks import triton_compile
@@ -65,7 +65,7 @@ def test_every_kernel_compiles_where_all_counts_are_one(op: str) -> None:
     seen = set()
     for variant, constants, config in triton_compile.problems(op, torch.float32, "sm_90"):
         kernel = triton_compile.kernel_of(op, variant)
-        ones = {n: 1 for n in kernel.arg_names if n in triton_compile.COUNTS or n.startswith("width")}
+        ones = {n: 1 for n in kernel.arg_names if triton_compile.argument(op, n) == "i32"}
         if (kernel, "bias" in variant) not in seen:
             counts = {**ones, **constants}
             triton_compile.measure(op, torch.float32, variant, constants=counts, config=config, arch="sm_90")
@@ -117,6 +117,7 @@ def test_small_tiles_give_what_large_ones_give(op: str, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("kind", ["bert", "vit", "dinov2", "dinov2-gated"])
 def test_explain_gives_what_the_reference_gives(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every kind of block, and heads that read the first row alone or all rows, through every operation."""
+    from helpers.large_problems import called
     from helpers.tiny_models import ids, pixels, tiny
 
     ran: list[tuple[str, str]] = []
@@ -131,7 +132,7 @@ def test_explain_gives_what_the_reference_gives(kind: str, monkeypatch: pytest.M
 
     found = run("triton")
     counts = Counter(ran)
-    assert set(counts) == {(op, "triton") for op in OPERATIONS}
+    assert set(counts) == {(op, "triton") for op in called("triton")}
     assert found.backend == "triton"
     # the ends and a wave, up and down, through every block but a pooled one; and the result's record, which asks once
     passed = 2 * (found.layer_scores.shape[1] - (kind in ("bert", "vit")))

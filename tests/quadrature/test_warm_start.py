@@ -13,7 +13,7 @@ from calig_fast.quadrature.warm_start import MEMORY, MENU, STRENGTHS, Calibratio
 
 
 def needed(f, gap, tolerance=2e-2, nodes=33):
-    """What one path needs, [1,strengths]."""
+    """Intervals that one path needs, [1,strengths]."""
     a = torch.linspace(0, 1, nodes, dtype=torch.float64)
     table = Table(paths=np.array([0]), nodes=tuple(a.tolist()), rows=torch.stack([f(x) for x in a])[None])
     return needs(table, np.array([gap]), np.array([1e-12]), np.array([tolerance]))

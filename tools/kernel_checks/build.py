@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 EMULATION = ROOT / "tools" / "cuda_emulator"
 KERNELS = sorted((ROOT / "csrc").glob("*/*_cuda.cu"))
+FLAT = [path for path in sorted((ROOT / "csrc").glob("*/*_flat.h")) if path.parent.name != "common"]
+ENTRY = ROOT / "tools/kernel_checks/emulated.cpp"
 PLANTED = EMULATION / "tests" / "planted.cu"
 
 # Of a kind of build: what the kernels are compiled with, and what tells the scheduler, which is never instrumented.
@@ -58,11 +60,37 @@ def instrumented(sources: list[Path], kind: str, folder: Path, flags: list[str])
     return [_compile(s, folder / kind / f"{s.stem}.o", [*SANITIZERS[kind][0], *flags]) for s in sources]
 
 
+def _launchers(folder: Path) -> Path:
+    """The header that emulated.cpp includes: <op>_flat.h of every operation, and its entry of the table."""
+    entries = (f'{{"{path.parent.name}", calig_fast::{path.parent.name}_flat}}' for path in FLAT)
+    lines = [
+        "// Written by tools/kernel_checks/build.py.",
+        *(f'#include "{path}"' for path in FLAT),
+        f"#define CALIG_LAUNCHERS {', '.join(entries)}",
+        "",
+    ]
+    header, text = folder / "launchers" / "launchers.h", "\n".join(lines)
+    if not header.exists() or header.read_text() != text:
+        header.parent.mkdir(parents=True, exist_ok=True)
+        header.write_text(text)
+    return header
+
+
+def _entry(kind: str, folder: Path, name: str, flags: list[str]) -> Path:
+    """The object of emulated.cpp, through which the launchers are called."""
+    header = _launchers(folder)
+    target = folder / name / kind / f"{ENTRY.stem}.o"
+    if target.exists() and target.stat().st_mtime < header.stat().st_mtime:
+        target.unlink()
+    return _compile(ENTRY, target, [*SANITIZERS[kind][0], f"-I{header.parent}", *flags])
+
+
 def library(folder: Path) -> Path:
     """A shared library of the operations' launchers, for Python."""
     objects = [
         *machinery("plain", folder),
-        *instrumented([*KERNELS, ROOT / "tools/kernel_checks/emulated.cpp"], "plain", folder, []),
+        *instrumented(KERNELS, "plain", folder, []),
+        _entry("plain", folder, "library", []),
     ]
     target = folder / "plain" / "libemulated.so"
     _run([compiler(), "-shared", *map(str, objects), "-o", str(target)])
@@ -94,8 +122,8 @@ def glue(folder: Path, torch: Path) -> Path:
 
 def program(kind: str, folder: Path) -> Path:
     """A program that runs the problems of a file, with the sanitizers of `kind`."""
-    mine = instrumented([ROOT / "tools/kernel_checks/emulated.cpp"], kind, folder / "program", ["-DCALIG_STANDALONE"])
-    objects = [*machinery(kind, folder), *instrumented(KERNELS, kind, folder, []), *mine]
+    mine = _entry(kind, folder, "program", ["-DCALIG_STANDALONE"])
+    objects = [*machinery(kind, folder), *instrumented(KERNELS, kind, folder, []), mine]
     target = folder / kind / "emulated"
     _run([compiler(), *SANITIZERS[kind][0], *map(str, objects), "-o", str(target)])
     return target

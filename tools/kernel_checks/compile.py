@@ -91,6 +91,9 @@ def kernels(source: Path, architecture: str) -> list[Kernel]:
         counts = _instructions(cubin)
         (ptx,) = Path(folder).glob("*.ptx")
         threads = dict(BOUNDS.findall(ptx.read_text()))
+    used = USED.findall(done.stderr)
+    if unbounded := [name for name, *_ in used if name not in threads]:
+        raise RuntimeError(f"{source.name}: no __launch_bounds__ on {', '.join(unbounded)}")
     return [
         Kernel(
             source.parent.name,
@@ -103,7 +106,7 @@ def kernels(source: Path, architecture: str) -> list[Kernel]:
             int(shared or 0),
             *counts.get(name, (None, None)),
         )
-        for name, stack, stores, loads, registers, shared in USED.findall(done.stderr)
+        for name, stack, stores, loads, registers, shared in used
     ]
 
 

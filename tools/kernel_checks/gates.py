@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from typing import Any
 
-MEMORY_BOUND = ("interpolate_path", "accumulate_gradients", "norm_backward", "activation_backward")
+from calig_fast import ops
+
 MOST_BYTES, MOST_SECTORS = 1.1, 1.15  # over the least
 HALF = re.compile(r"13__nv_bfloat16|6__half")
 PACKED = re.compile(r"I(?:13__nv_bfloat16|6__half)Li8E|IfLi4E|IdLi2E")  # the instances for rows of whole packs
@@ -41,18 +43,30 @@ def failures(results: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
     return new, known
 
 
+def required(op: str, name: str, default: Any) -> Any:
+    """WIDE_ACCESSES or TENSOR_CORES of an operation's sizes.py; the default for the kernels of csrc/common."""
+    if op not in ops.operations():
+        return default
+    return getattr(importlib.import_module(f"calig_fast.ops.{op}.sizes"), name, default)
+
+
+def memory_bound(op: str) -> bool:
+    """Return True for an operation whose kernels must access memory by 128 bits, and multiply nothing."""
+    return bool(required(op, "WIDE_ACCESSES", ())) and not required(op, "TENSOR_CORES", False)
+
+
 def _triton(reports: list[dict[str, Any]]) -> Iterator[str]:
     for r in reports:
-        attends = r["op"].startswith("attention")
+        wide, products = required(r["op"], "WIDE_ACCESSES", ()), required(r["op"], "TENSOR_CORES", False)
         name = " ".join(filter(None, ("triton", r["op"], r["variant"], r["dtype"], r["arch"])))
         if r["spills"] or r["stack"]:
             yield f"{name}: {r['spills']} spills, {r['stack']} bytes of local memory"
-        if (attends or r["op"] in MEMORY_BOUND) and not r["loads"][0]:
+        if "load" in wide and not r["loads"][0]:
             short = name.replace(f"{r['dtype']} ", "").replace("queries, ", "").replace("keys, ", "")
             yield f"{short.replace('maps, ', '')}: no 128-bit load"
-        if r["op"] in MEMORY_BOUND and r["op"] != "accumulate_gradients" and not r["stores"][0]:
+        if "store" in wide and not r["stores"][0]:
             yield f"{name}: no 128-bit store"
-        if attends and r["dtype"] == "bfloat16" and r["arch"] in ("sm_80", "sm_90") and not r["tensor"]:
+        if products and r["dtype"] == "bfloat16" and r["arch"] in ("sm_80", "sm_90") and not r["tensor"]:
             yield f"{name}: no tensor-core instruction"
 
 
@@ -61,9 +75,9 @@ def _cuda(kernels: list[dict[str, Any]]) -> Iterator[str]:
         name = f"cuda {k['op']} {k['name']} {k['architecture']}"
         if k["spills"] or k["stack"]:
             yield f"{name}: {k['spills']} bytes spilled, {k['stack']} bytes of local memory"
-        if k["op"] in MEMORY_BOUND and PACKED.search(k["name"]) and k["wide_accesses"] == 0:
+        if memory_bound(k["op"]) and PACKED.search(k["name"]) and k["wide_accesses"] == 0:
             yield f"{name}: no 128-bit access"
-        if k["op"] == "attention_gradient" and HALF.search(k["name"]) and k["tensor_products"] == 0:
+        if required(k["op"], "TENSOR_CORES", False) and HALF.search(k["name"]) and k["tensor_products"] == 0:
             yield f"{name}: no tensor-core instruction"
 
 

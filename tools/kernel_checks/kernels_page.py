@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from calig_fast.bench.markdown import table
+from tools.kernel_checks import gates
 from tools.kernel_checks.occupancy import KINDS, occupancy
 
 INTRODUCTION = """# The GPU kernels, without a GPU
@@ -47,7 +48,7 @@ def _triton(reports: list[dict[str, Any]]) -> str:
         share = [occupancy(arch, r["warps"] * WARPS[arch], r["registers"], r["shared"]) for r in group]
         wide = (f"{sum(r[k][0] for r in group)} of {sum(r[k][1] for r in group)}" for k in ("loads", "stores"))
         numbers = [span([r[k] for r in group]) for k in ("registers", "spills", "stack", "shared")]
-        tensor = span([r["tensor"] for r in group]) if op.startswith("attention") else ""
+        tensor = span([r["tensor"] for r in group]) if gates.required(op, "TENSOR_CORES", False) else ""
         rows.append([op, dtype, arch, len(group), *numbers, span(share, True), " / ".join(wide), tensor])
     head = ("operation", "dtype", "for", "variants", "registers", "spills", "stack", "shared bytes", "occupancy")
     return table((*head, "128-bit loads / stores", "tensor-core instructions"), rows)

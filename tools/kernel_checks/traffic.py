@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tools.kernel_checks import problems
 
@@ -48,48 +47,13 @@ class Traffic:
     over_ideal: float
 
 
-def calls(dtype: torch.dtype) -> list[tuple[str, str, tuple[Any, ...]]]:
-    """Operation, shape in words, arguments: MiniLM's widths, few rows, as the emulator is slow."""
+def calls(dtype: torch.dtype) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+    """Operation, shape in words, arguments; of the operations that are defined for the dtype."""
     torch.manual_seed(0)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape).to(dtype)
-
-    width, tokens, nodes, hidden = 384, 128, 8, 1536
-    offsets, inputs, rows = torch.tensor([0, tokens]), torch.zeros(nodes, dtype=torch.int64), tokens * nodes
-    ends = normal(tokens, width), normal(tokens, width)
-    statistics = torch.randn(rows, 1).to(problems.wide(dtype)), torch.rand(rows, 1).to(problems.wide(dtype)) + 0.5
-    found: list[tuple[str, str, tuple[Any, ...]]] = [
-        ("interpolate_path", "T 128, D 384, S 8", (*ends, offsets, inputs, torch.rand(nodes))),
-        (
-            "accumulate_gradients",
-            "T 128, D 384, S 8",
-            ([normal(rows, width)], [ends[0]], offsets, inputs, torch.rand(nodes)),
-        ),
-        (
-            "norm_backward",
-            "R 1024, D 384",
-            (normal(rows, width), normal(rows, width), *statistics, normal(width), normal(rows, width)),
-        ),
-        ("activation_backward", "R 128, I 1536", (normal(tokens, hidden), normal(tokens, hidden), "gelu")),
-        (
-            "activation_backward",
-            "R 128, I 1536, gated",
-            (normal(tokens, hidden), normal(tokens, 2 * hidden), "gelu", True),
-        ),
-    ]
-    heads, size = 12, width // 12
-    qkv = normal(tokens, 3, heads, size)
-    lse = torch.zeros(heads, tokens, dtype=problems.wide(dtype))
-    maps = normal(tokens, heads, size), qkv, lse, offsets, tokens, size**-0.5
-    found.append(("attention_gradient", "T 128, H 12, E 32", maps))
-    bias = torch.zeros(heads, tokens, tokens, dtype=problems.wide(dtype))
-    found.append(("attention_gradient", "T 128, H 12, E 32, bias", (*maps, False, False, bias)))
-    if dtype in problems.module("fuse_rollout", "spec").DTYPES:
-        for n, said in ((tokens, ""), (256, ", too large to be held")):
-            vectors = normal(n), normal(n**2), torch.tensor([0, n]), normal(n), normal(n)
-            found.append(("fuse_rollout", f"T {n}{said}", (*vectors, 0.5)))
-    return found
+    for op in problems.OPERATIONS:
+        if dtype in problems.module(op, "spec").DTYPES:
+            for case in problems.module(op, "sizes").counted(dtype):
+                yield op, case.name, case.args
 
 
 def measure(library: ctypes.CDLL, ops: Sequence[str] = problems.OPERATIONS) -> list[Traffic]:

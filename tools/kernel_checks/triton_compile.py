@@ -28,8 +28,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from calig_fast import ops
-from calig_fast.ops.activation_backward.spec import KINDS
-from calig_fast.ops.triton import language, whole_rows
+from calig_fast.ops.triton import Variant
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -40,11 +39,7 @@ TARGETS = {
 # What the tensor cores' instructions are called in the machine code: mma.sync, wgmma, tcgen05.mma, mfma.
 TENSOR = {"sm_80": r"\bHMMA\.", "sm_90": r"\bHGMMA\.", "sm_100": r"\bUTC\w*MMA\b", "gfx942": r"\bv_mfma_"}
 TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.float16: "fp16", torch.bfloat16: "bf16"}
-DTYPES = {"interpolate_path": (torch.float32, torch.bfloat16), "fuse_rollout": (torch.float32, torch.float64)}
-WIDTH = 768  # of BERT base and ViT base
-INDICES = ("owner", "offsets", "begins", "firsts", "maps")
-WIDE = ("nodes", "weights", "phi", "relevance", "lig", "lse", "delta", "kept", "bias")
-COUNTS = ("tokens", "rows", "longest", "heads", "side")
+COMPILED = (torch.float32, torch.bfloat16, torch.float64)  # the first two of those that an operation takes
 
 
 @dataclass(frozen=True)
@@ -82,71 +77,45 @@ class Report:
     seconds: float
 
 
-def problems(op: str, dtype: torch.dtype, arch: str) -> Iterator[tuple[str, dict[str, Any], triton.Config]]:
-    """(variant, compile-time constants, configuration) of each case of an operation, at width 768 and heads of 64.
+def dtypes(op: str) -> tuple[torch.dtype, ...]:
+    """The dtypes that an operation's kernels are compiled for."""
+    taken = importlib.import_module(f"calig_fast.ops.{op}.spec").DTYPES
+    return tuple(dtype for dtype in COMPILED if dtype in taken)[:2]
+
+
+def _module(op: str) -> Any:
+    return importlib.import_module(f"calig_fast.ops.{op}.triton")
+
+
+def problems(op: str, dtype: torch.dtype, arch: str) -> Iterator[Variant]:
+    """(variant, compile-time constants, configuration) of each case of an operation, as its triton.py gives them.
 
     A variant belongs to the kernel named by its first word and `_kernel`, if there is one, else to `kernel`.
     """
-    module = importlib.import_module(f"calig_fast.ops.{op}.triton")
-    wide = {"WIDE": language(dtype)}
-    rows, amd = whole_rows(WIDTH)[0], arch.startswith("gfx")
-    if op == "interpolate_path":
-        yield "", wide, module.CONFIGS[0]
-    elif op == "accumulate_gradients":
-        for name, lig in (("one pair", False), ("one pair, lig", True)):
-            yield name, {**wide, "PAIRS": 1, "LIG": lig, "COLUMNS1": 1024}, module.tiles(WIDTH, 0, lig, amd)[0]
-        sizes = {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}
-        yield "residual and qkv", sizes, module.tiles(WIDTH, 3 * WIDTH, False, amd)[0]
-    elif op == "norm_backward":
-        yield "bare", {**wide, "WEIGHT": False, "RESIDUAL": False}, rows
-        yield "weight, residual", {**wide, "WEIGHT": True, "RESIDUAL": True}, rows
-    elif op == "activation_backward":
-        for kind in KINDS:
-            for gated in (False, True):
-                yield (
-                    f"{kind}{', gated' if gated else ''}",
-                    {**wide, "KIND": kind, "GATED": gated},
-                    module.tiles(amd)[0],
-                )
-    elif op in ("attention_forward", "attention_backward"):
-        attention = importlib.import_module("calig_fast.ops.attention_forward.triton")
-        for size, bias in ((24, False), (64, False), (64, True), (80, False), (128, False)):
-            sizes, config = attention.sizes(size, dtype), attention.tiles(dtype, size, amd)[0]
-            sizes |= {} if bias else {"bias": None, "side": None}
-            heads = f"heads of {size}{', bias' if bias else ''}"
-            if op == "attention_forward":
-                yield heads, sizes, config
-                continue
-            yield f"queries, {heads}", sizes, attention.tiles(dtype, size, amd, fewer=True)[0]
-            yield f"keys, {heads}", sizes, config
-            yield f"maps, {heads}", {**sizes, "POSITIVE": False}, config
-    elif op == "fuse_rollout":
-        scales = {"RELEVANCE": "max_t", "ATTENTION": "sum"}
-        terms = {"WITH_RELEVANCE": True, "WITH_ATTENTION": True, "NORMALISE": True}
-        yield "", {**scales, **terms}, whole_rows(512)[-1]
+    yield from _module(op).variants(dtype, arch.startswith("gfx"))
 
 
 def kernel_of(op: str, variant: str) -> Any:
     """The kernel that a variant is of."""
-    module = importlib.import_module(f"calig_fast.ops.{op}.triton")
+    module = _module(op)
     return getattr(module, f"{variant.partition(',')[0]}_kernel", None) or module.kernel
+
+
+def argument(op: str, name: str) -> str:
+    """Type of a kernel's argument: a number's, "*i64", "*sums" or, where its triton.py says nothing, "*data"."""
+    found: str = _module(op).ARGUMENTS.get(name, "*data")
+    return found
 
 
 def source(op: str, variant: str, dtype: torch.dtype, constants: dict[str, Any]) -> ASTSource:
     """The kernel with its argument types, as a launch on aligned tensors would specialise it."""
     kernel = kernel_of(op, variant)
-    data, sums = TYPES[dtype], TYPES[torch.promote_types(dtype, torch.float32)]
+    named = {"*data": f"*{TYPES[dtype]}", "*sums": f"*{TYPES[torch.promote_types(dtype, torch.float32)]}"}
     signature, aligned = {}, {}
     for i, name in enumerate(kernel.arg_names):
-        if name in constants:
-            signature[name] = "constexpr"
-        elif name == "scale":
-            signature[name] = "fp32"
-        elif name in COUNTS or name.startswith("width"):
-            signature[name] = "i32"
-        else:
-            signature[name] = "*i64" if name in INDICES else f"*{sums if name in WIDE else data}"
-        if name not in (*constants, *COUNTS, "scale"):
+        kind = argument(op, name)
+        signature[name] = "constexpr" if name in constants else named.get(kind, kind)
+        if name not in constants and kind != "fp32" and (kind != "i32" or name.startswith("width")):
             aligned[(i,)] = [["tt.divisibility", 16]]
     return ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=aligned)
 
@@ -204,14 +173,14 @@ def measure(op: str, dtype: torch.dtype, variant: str, *, constants: dict[str, A
     )
 
 
-# the kernel of attention_gradient is compiled as the one of maps of attention_backward
-OPERATIONS = tuple(op for op in ops.operations("triton") if op != "attention_gradient")
+# attention_gradient has no variants of its own: its kernel is the one of maps of attention_backward
+OPERATIONS = tuple(op for op in ops.operations("triton") if hasattr(_module(op), "variants"))
 
 
 def reports(ops: tuple[str, ...] = OPERATIONS, archs: tuple[str, ...] = tuple(TARGETS)) -> Iterator[Report]:
     """Every case of some operations in each of its dtypes, on some architectures."""
     for op in ops:
-        for dtype in DTYPES.get(op, (torch.float32, torch.bfloat16)):
+        for dtype in dtypes(op):
             for arch in archs:
                 for variant, constants, config in problems(op, dtype, arch):
                     yield measure(op, dtype, variant, constants=constants, config=config, arch=arch)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..triton import AMD, computed_in, language, launch, padded, plan, refusal, segments_of, whole_rows
+from ..model_sizes import WIDTH
+from ..triton import AMD, Variant, computed_in, language, launch, padded, plan, refusal, segments_of, whole_rows
 
 
 def supports(*tensors: Tensor) -> str | None:
@@ -110,3 +112,20 @@ def accumulate_gradients(
             COLUMNS1=padded(width1),
         )
     return phi, r, lig
+
+
+# types of the kernels' arguments that are no pointers to data; sums are of at least float32
+ARGUMENTS = {
+    **dict.fromkeys(("owner", "offsets", "begins", "firsts"), "*i64"),
+    **dict.fromkeys(("weights", "phi", "relevance", "lig"), "*sums"),
+    **dict.fromkeys(("tokens", "width", "width1"), "i32"),
+}
+
+
+def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
+    """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
+    wide = {"WIDE": language(dtype)}
+    for name, lig in (("one pair", False), ("one pair, lig", True)):
+        yield name, {**wide, "PAIRS": 1, "LIG": lig, "COLUMNS1": 1024}, tiles(WIDTH, 0, lig, amd)[0]
+    sizes = {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}
+    yield "residual and qkv", sizes, tiles(WIDTH, 3 * WIDTH, False, amd)[0]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..triton import AMD, language, launch, refusal
+from ..triton import AMD, Variant, language, launch, refusal
+from .spec import KINDS
 
 
 def tiles(amd: bool = AMD) -> tuple[triton.Config, ...]:
@@ -98,3 +102,15 @@ def activation_backward(gradient: Tensor, inner: Tensor, kind: str, gated: bool 
             WIDE=language(gradient.dtype),
         )
     return out
+
+
+# types of the kernels' arguments that are no pointers to data; sums are of at least float32
+ARGUMENTS = {"rows": "i32", "width": "i32"}
+
+
+def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
+    """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
+    for kind in KINDS:
+        for gated in (False, True):
+            constants = {"WIDE": language(dtype), "KIND": kind, "GATED": gated}
+            yield f"{kind}{', gated' if gated else ''}", constants, tiles(amd)[0]

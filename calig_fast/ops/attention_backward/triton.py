@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..attention_forward.triton import added, bias_of, product, put_rows, rows_of, sizes, supports, tiles
+from ..attention_forward.triton import (
+    ARGUMENTS,
+    added,
+    bias_of,
+    heads_of,
+    product,
+    put_rows,
+    rows_of,
+    sizes,
+    supports,
+    tiles,
+)
 from ..attention_gradient.triton import launch_maps, maps_kernel, segment_of
-from ..triton import launch
+from ..triton import Variant, launch
 
-__all__ = ["attention_backward", "maps_kernel", "supports"]
+__all__ = ["ARGUMENTS", "attention_backward", "maps_kernel", "supports", "variants"]
 
 
 @triton.jit
@@ -137,3 +150,12 @@ def attention_backward(
         launch(keys_kernel, configs, grid, gradient, qkv, lse, offsets, delta, found, *rest, **constants)
     launch_maps(gradient, qkv, lse, offsets, kept, scale, positive, bias)
     return found, kept
+
+
+def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
+    """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
+    for heads, size, constants in heads_of(dtype):
+        config = tiles(dtype, size, amd)[0]
+        yield f"queries, {heads}", constants, tiles(dtype, size, amd, fewer=True)[0]
+        yield f"keys, {heads}", constants, config
+        yield f"maps, {heads}", {**constants, "POSITIVE": False}, config

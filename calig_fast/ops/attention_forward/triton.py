@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..backend.triton import interpreting
-from ..triton import AMD, launch, refusal
+from ..triton import AMD, Variant, interpreting, launch, refusal
 
 LARGEST = 128  # columns of a head
 
@@ -163,3 +164,25 @@ def attention_forward(
             **sizes(size, qkv.dtype),
         )
     return out, lse
+
+
+# types of the kernels' arguments that are no pointers to data; sums are of at least float32
+ARGUMENTS = {
+    "offsets": "*i64",
+    **dict.fromkeys(("lse", "delta", "kept", "bias"), "*sums"),
+    **dict.fromkeys(("rows", "width", "longest", "heads", "side"), "i32"),
+    "scale": "fp32",
+}
+
+
+def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
+    """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
+    for heads, size, constants in heads_of(dtype):
+        yield heads, constants, tiles(dtype, size, amd)[0]
+
+
+def heads_of(dtype: torch.dtype) -> Iterator[tuple[str, int, dict[str, object]]]:
+    """Name, columns and constants of the heads that the attention's kernels are compiled for."""
+    for size, bias in ((24, False), (64, False), (64, True), (80, False), (128, False)):
+        constants = sizes(size, dtype) | ({} if bias else {"bias": None, "side": None})
+        yield f"heads of {size}{', bias' if bias else ''}", size, constants

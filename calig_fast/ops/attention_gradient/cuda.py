@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..compiled import refusal
+from ..launch import SCALARS, Launch
 from .spec import DTYPES
 
 attention_gradient = torch.ops.calig_fast.attention_gradient
@@ -14,3 +15,23 @@ attention_gradient = torch.ops.calig_fast.attention_gradient
 def supports(*tensors: Tensor) -> str | None:
     """CUDA tensors of the operation's dtypes."""
     return refusal("cuda", tensors, DTYPES)
+
+
+def launch(
+    gradient: Tensor,
+    qkv: Tensor,
+    lse: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    positive: bool,
+    tf32: bool,
+    bias: Tensor | None,
+) -> Launch:
+    """The call as its launcher takes it."""
+    if tf32:
+        raise ValueError("tf32: the emulator has no tensor cores")
+    segments = len(offsets) - 1
+    side = 0 if bias is None else bias.shape[1]
+    numbers = [len(qkv), *qkv.shape[2:], segments, longest, SCALARS[qkv.dtype], int(positive), side]
+    return Launch([gradient, qkv, lse, offsets, bias], [lse.new_empty((segments, longest, longest))], numbers, [scale])

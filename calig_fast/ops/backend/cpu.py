@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..extension import extension
 from .base import Backend
+from .extension import extension
 
 
 def available() -> str | None:

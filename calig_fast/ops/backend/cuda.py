@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..extension import extension
 from .base import Backend
+from .extension import extension
 
 
 def available() -> str | None:

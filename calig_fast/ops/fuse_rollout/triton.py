@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..triton import launch, refusal, whole_rows
+from ..triton import Variant, launch, refusal, whole_rows
 
 
 def supports(*tensors: Tensor) -> str | None:
@@ -131,3 +132,14 @@ def fuse_rollout(
             NORMALISE=normalise,
         )
     return rows, identities
+
+
+# types of the kernels' arguments that are no pointers to data; sums are of at least float32
+ARGUMENTS = {"offsets": "*i64", "maps": "*i64", "relevance": "*sums"}
+
+
+def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
+    """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
+    scales = {"RELEVANCE": "max_t", "ATTENTION": "sum"}
+    terms = {"WITH_RELEVANCE": True, "WITH_ATTENTION": True, "NORMALISE": True}
+    yield "", {**scales, **terms}, whole_rows(512)[-1]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..compiled import refusal
+from ..launch import SCALARS, Launch, segment_rows
 from .spec import DTYPES
 
 interpolate_path = torch.ops.calig_fast.interpolate_path
@@ -14,3 +15,12 @@ interpolate_path = torch.ops.calig_fast.interpolate_path
 def supports(*tensors: Tensor) -> str | None:
     """CUDA tensors of the operation's dtypes."""
     return refusal("cuda", tensors, DTYPES)
+
+
+def launch(
+    start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, rows: int | None = None
+) -> Launch:
+    """The call as its launcher takes it."""
+    points = start.new_empty((segment_rows(offsets, inputs), start.shape[1]))
+    numbers = [*start.shape, len(offsets) - 1, len(inputs), SCALARS[start.dtype]]
+    return Launch([start, end, offsets, inputs, nodes.double()], [points], numbers)

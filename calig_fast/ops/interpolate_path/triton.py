@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..triton import computed_in, language, launch, plan, refusal, segments_of
+from ..triton import Variant, computed_in, language, launch, plan, refusal, segments_of
 
 CONFIGS = tuple(triton.Config({"ROWS": rows, "COLUMNS": 128}, num_warps=4) for rows in (16, 8, 32))
 
@@ -75,3 +78,20 @@ def interpolate_path(
             WIDE=language(dtype),
         )
     return points
+
+
+# types of the kernels' arguments that are no pointers to data; sums are of at least float32
+ARGUMENTS = {
+    "owner": "*i64",
+    "offsets": "*i64",
+    "begins": "*i64",
+    "firsts": "*i64",
+    "nodes": "*sums",
+    "tokens": "i32",
+    "width": "i32",
+}
+
+
+def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
+    """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
+    yield "", {"WIDE": language(dtype)}, CONFIGS[0]

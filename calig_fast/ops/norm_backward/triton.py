@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..triton import language, launch, refusal, whole_rows
+from ..model_sizes import WIDTH
+from ..triton import Variant, language, launch, refusal, whole_rows
 
 
 def supports(*tensors: Tensor) -> str | None:
@@ -80,3 +84,14 @@ def norm_backward(
             WIDE=language(gradient.dtype),
         )
     return out
+
+
+# types of the kernels' arguments that are no pointers to data; sums are of at least float32
+ARGUMENTS = {"rows": "i32", "width": "i32"}
+
+
+def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
+    """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
+    wide, rows = {"WIDE": language(dtype)}, whole_rows(WIDTH)[0]
+    yield "bare", {**wide, "WEIGHT": False, "RESIDUAL": False}, rows
+    yield "weight, residual", {**wide, "WEIGHT": True, "RESIDUAL": True}, rows

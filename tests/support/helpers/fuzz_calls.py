@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from calig_fast import Explainer, Fusion, Method, explain
-from calig_fast.methods.registry import register_method
+from calig_fast.methods.registry import methods, register_method
 from calig_fast.monitor import Monitor, Probe
 from helpers.fuzz_values import Values, fails, plain
 from helpers.real_models import seeded
@@ -85,12 +85,11 @@ def found(kind: str = "text") -> Any:
 
 EXPLANATIONS: Values = {kind: functools.partial(found, kind) for kind in ("text", "image", "all", "words", "single")}
 OWN_METHOD = Method("own", "none", None, lambda s: (s.product.sum(1), s.product))
-NAMES = ("calig", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat", "attention_gradient")
 OPTIONS: Pools = {
     "target": {**plain(None, 0, 3, "all", [1, 2]), "tensor": lambda: torch.tensor([1, 0])},
     "baselines": {**plain(None, "zero_embedding", "zeros", 0), "embedding": lambda: torch.zeros(16)},
     "method": {
-        **plain(*NAMES, "gradient_x_input"),
+        **plain(*methods()),
         "Fusion": lambda: Fusion(sign="split"),
         "Method": lambda: OWN_METHOD,
     },

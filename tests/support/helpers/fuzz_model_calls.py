@@ -64,35 +64,6 @@ def _tokenizer() -> Any:
     words = {word: i for i, word in enumerate(("[PAD]", "[CLS]", "[SEP]", "[UNK]", "a", "text", "b"))}
     made = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    )
-
-
-def _read(inputs: Any, kind: str, **options: Any) -> Any:
-    model, processor = (text_model(), _tokenizer()) if kind == "text" else (image_model(), _processor())
-    return explain(model, inputs, **{"processor": processor, "n_steps": 1, **options})
-
-
-def _plain_picture(model: Any, inputs: Any, **options: Any) -> Any:
-    return _explained(model, inputs, **{"method": "layer_ig", "n_steps": 2, **options})
-
-
-@functools.cache
-def _processor() -> Any:
-    from transformers import ViTImageProcessor
-
-    return ViTImageProcessor(size={"height": 16, "width": 16})
-
-
-@functools.cache
-def _tokenizer() -> Any:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    words = {word: i for i, word in enumerate(("[PAD]", "[CLS]", "[SEP]", "[UNK]", "a", "text", "b"))}
-    made = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     return PreTrainedTokenizerFast(tokenizer_object=made, **names)
 

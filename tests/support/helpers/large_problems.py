@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +24,13 @@ def large(op: str, layout: Layout = DEFAULT) -> tuple[Any, ...]:
     torch.manual_seed(0)
     found: tuple[Any, ...] = importlib.import_module(f"calig_fast.ops.{op}.spec").large(layout)
     return found
+
+
+def called(backend: str) -> set[str]:
+    """The operations that have a kernel of `backend` and that the engines or the methods name."""
+    package = Path(ops.__file__).parents[1]
+    text = "".join(path.read_text() for room in ("engines", "methods") for path in (package / room).rglob("*.py"))
+    return set(re.findall(r"\bops\.(\w+)", text)) & set(ops.operations(backend))
 
 
 def longest(op: str) -> tuple[Any, ...]:

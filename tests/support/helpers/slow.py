@@ -35,8 +35,8 @@ def layer_relevance(
     model = copy.deepcopy(model).double()
     call, reference = _double(call), _double(reference)
     module = model.get_submodule(block)
-    high = hidden_into(module, lambda: _logits(model, call))
-    low = hidden_into(module, lambda: _logits(model, reference))
+    high = hidden_into(module, lambda: logits(model, call))
+    low = hidden_into(module, lambda: logits(model, reference))
     total = torch.zeros_like(high[0, :, 0])
     for a, w in zip(nodes, weights, strict=True):
         point = (low + a * (high - low)).requires_grad_()
@@ -47,7 +47,7 @@ def layer_relevance(
             return (point, *args[1:]) if len(calls) == 1 else None
 
         hook = module.register_forward_pre_hook(swap)
-        slope = torch.autograd.grad(_logits(model, call)[0, target], point)[0]
+        slope = torch.autograd.grad(logits(model, call)[0, target], point)[0]
         hook.remove()
         total += w * ((high - low) * slope).sum(-1)[0]
     return total
@@ -66,6 +66,6 @@ def _double(call: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.double() if v.is_floating_point() else v for k, v in call.items()}
 
 
-def _logits(model: nn.Module, call: dict[str, Tensor]) -> Tensor:
+def logits(model: nn.Module, call: dict[str, Tensor]) -> Tensor:
     out = model(call[""]) if "" in call else model(**call)
     return out if isinstance(out, Tensor) else out.logits

@@ -28,64 +28,57 @@ PICTURE = {
     "patch_size": 4,
     "num_labels": 4,
 }
-TEXT = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert")
-IMAGE = ("vit", "deit", "deit-teacher", "dinov2", "dinov2_with_registers", "timm-token", "timm-avg", "timm-registers")
-ENTRY = {"albert": ("encoder.albert_layer_groups.0.albert_layers.0", "encoder.albert_layer_groups.1.albert_layers.0")}
+DISTILBERT = {"dim": 24, "n_layers": 3, "n_heads": 3, "hidden_dim": 40, "max_position_embeddings": 40, "num_labels": 4}
+GROUPS = {**SIZES, "num_hidden_layers": 4, "embedding_size": 16, "num_hidden_groups": 2}
+SHORT = {**PICTURE, "mlp_ratio": 2}
+
+# a line a kind: the name of transformers' classifier without "ForSequenceClassification", and its sizes
+TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert": ("Bert", SIZES),
+    "roberta": ("Roberta", SIZES),
+    "xlm-roberta": ("XLMRoberta", SIZES),
+    "camembert": ("Camembert", SIZES),
+    "distilbert": ("DistilBert", {"vocab_size": VOCABULARY, **DISTILBERT, "pad_token_id": PAD}),
+    "electra": ("Electra", {**SIZES, "embedding_size": 16}),
+    "albert": ("Albert", GROUPS),
+}
+# the same without "ForImageClassification..."; or the arguments of timm's VisionTransformer
+IMAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "vit": ("ViT", PICTURE),
+    "deit": ("DeiT", PICTURE),
+    "deit-teacher": ("DeiT", PICTURE),
+    "dinov2": ("Dinov2", SHORT),
+    "dinov2_with_registers": ("Dinov2WithRegisters", {**SHORT, "num_register_tokens": 2}),
+    "timm-token": ("", {}),
+    "timm-avg": ("", {"global_pool": "avg", "class_token": False}),
+    "timm-registers": ("", {"reg_tokens": 2, "init_values": 0.5}),
+}
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {  # of some tests
+    "dinov2-gated": ("Dinov2", {**SHORT, "use_swiglu_ffn": True}),
+    "timm-map": ("", {"global_pool": "map", "class_token": False}),
+}
+TEXT, IMAGE = tuple(TEXTS), tuple(IMAGES)
 
 
 @cache
 def tiny(kind: str, attention: str = "sdpa") -> Any:
     """A classifier of the family `kind`; the same object each time, not to be changed."""
-    if kind.startswith("timm-"):
-        return _timm(kind.removeprefix("timm-"))
-    import transformers as t
+    name, sizes = {**TEXTS, **IMAGES, **OTHERS}[kind]
+    if not name:
+        return _timm(sizes)
+    import transformers
 
-    makers = {
-        "bert": lambda: t.BertForSequenceClassification(t.BertConfig(**SIZES)),
-        "roberta": lambda: t.RobertaForSequenceClassification(t.RobertaConfig(**SIZES)),
-        "xlm-roberta": lambda: t.XLMRobertaForSequenceClassification(t.XLMRobertaConfig(**SIZES)),
-        "camembert": lambda: t.CamembertForSequenceClassification(t.CamembertConfig(**SIZES)),
-        "electra": lambda: t.ElectraForSequenceClassification(t.ElectraConfig(**SIZES, embedding_size=16)),
-        "albert": lambda: t.AlbertForSequenceClassification(
-            t.AlbertConfig(**{**SIZES, "num_hidden_layers": 4}, embedding_size=16, num_hidden_groups=2)
-        ),
-        "distilbert": lambda: t.DistilBertForSequenceClassification(
-            t.DistilBertConfig(
-                vocab_size=VOCABULARY,
-                dim=24,
-                n_layers=3,
-                n_heads=3,
-                hidden_dim=40,
-                max_position_embeddings=40,
-                num_labels=4,
-                pad_token_id=PAD,
-            )
-        ),
-        "vit": lambda: t.ViTForImageClassification(t.ViTConfig(**PICTURE)),
-        "deit": lambda: t.DeiTForImageClassification(t.DeiTConfig(**PICTURE)),
-        "deit-teacher": lambda: t.DeiTForImageClassificationWithTeacher(t.DeiTConfig(**PICTURE)),
-        "dinov2": lambda: t.Dinov2ForImageClassification(t.Dinov2Config(**{**PICTURE, "mlp_ratio": 2})),
-        "dinov2-gated": lambda: t.Dinov2ForImageClassification(
-            t.Dinov2Config(**{**PICTURE, "mlp_ratio": 2}, use_swiglu_ffn=True)
-        ),
-        "dinov2_with_registers": lambda: t.Dinov2WithRegistersForImageClassification(
-            t.Dinov2WithRegistersConfig(**{**PICTURE, "mlp_ratio": 2}, num_register_tokens=2)
-        ),
-    }
-    model = makers[kind]()
+    form = "SequenceClassification" if kind in TEXTS else "ImageClassification"
+    teacher = "WithTeacher" if kind.endswith("-teacher") else ""
+    config = getattr(transformers, f"{name}Config")(**sizes)
+    model = getattr(transformers, f"{name}For{form}{teacher}")(config)
     model.set_attn_implementation(attention)
     return seeded(model, seed=3)
 
 
-def _timm(variant: str) -> Any:
+def _timm(more: dict[str, Any]) -> Any:
     from timm.models.vision_transformer import VisionTransformer
 
-    more: dict[str, Any] = {
-        "token": {},
-        "avg": {"global_pool": "avg", "class_token": False},
-        "registers": {"reg_tokens": 2, "init_values": 0.5},
-        "map": {"global_pool": "map", "class_token": False},
-    }[variant]
     return seeded(
         VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=3, num_heads=3, num_classes=4, **more), seed=3
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ._utils.arguments import as_tensor
-from .engines.base import EndpointGradients, Endpoints
-from .inputs.baseline import Baseline
-from .inputs.prepare import Inputs
-from .model.encoder import Encoder
-from .model.token_axes import aligned
+from .._utils.arguments import as_tensor
+from ..inputs.baseline import Baseline
+from ..inputs.prepare import Inputs
+from ..model.encoder import Encoder
+from ..model.token_axes import aligned
+from .base import EndpointGradients, Endpoints
 
 
 def changed_tokens(batch: Inputs, baseline: Baseline) -> Tensor:

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from ..model.fingerprint import Fingerprint
-from .base import Engine
-from .native.engine import NativeEngine
-from .native.workspace import Workspace
+from ...model.fingerprint import Fingerprint
+from ..base import Engine
+from .engine import NativeEngine
+from .workspace import Workspace
 
 
 class EngineLease:

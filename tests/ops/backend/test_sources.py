@@ -1,6 +1,6 @@
 """The sources of the compiled module."""
 
-from calig_fast.ops.sources import checkout, digest
+from calig_fast.ops.backend.sources import checkout, digest
 
 
 def tree(root):
@@ -28,3 +28,10 @@ def test_the_digest_differs_where_a_source_a_name_or_the_build_does(tmp_path):
     (root / "CMakeLists.txt").write_text("another build")
     seen.append(digest(root))
     assert len(set(seen)) == len(seen)
+
+
+def test_the_digest_leaves_out_the_emulator_s_headers(tmp_path):
+    root = tree(tmp_path)
+    before = digest(root)
+    (root / "csrc" / "op" / "op_flat.h").write_text("flat")
+    assert digest(root) == before

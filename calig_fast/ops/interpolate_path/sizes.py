@@ -1,0 +1,34 @@
+"""Calls of interpolate_path at the sizes of models: wider than the sample cases, counted by the emulator, timed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from ..model_sizes import HIDDEN, INPUTS, NODES, OFFSETS, TOKENS, WIDTH, Batch, normal
+from ..samples import Case
+
+WIDE_ACCESSES = ("load", "store")  # its kernels are bound by memory
+
+
+def wider(dtype: torch.dtype) -> Iterator[Case]:
+    """Packs of 16 bytes, several pieces a row."""
+    for width in (8, 264, 768):
+        yield Case(f"D {width}", (*(normal(dtype, 8, width) for _ in range(2)), OFFSETS, INPUTS, torch.rand(3)))
+
+
+def counted(dtype: torch.dtype) -> Iterator[Case]:
+    """One input of MiniLM's width."""
+    ends = normal(dtype, TOKENS, HIDDEN), normal(dtype, TOKENS, HIDDEN)
+    where = torch.tensor([0, TOKENS]), torch.zeros(NODES, dtype=torch.int64)
+    yield Case(f"T {TOKENS}, D {HIDDEN}, S {NODES}", (*ends, *where, torch.rand(NODES)))
+
+
+def _timed(batch: Batch) -> tuple[Any, ...]:
+    ends = batch.draw(batch.tokens, WIDTH), batch.draw(batch.tokens, WIDTH)
+    return (*ends, batch.offsets, batch.inputs, batch.nodes())
+
+
+TIMED = {"": _timed}
