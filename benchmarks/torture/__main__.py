@@ -1,0 +1,111 @@
+"""Hard integrals, and the claimed errors that are wrong.
+
+    python -m benchmarks.torture cases                     every hard case: our claim, Captum's, and the true errors
+    python -m benchmarks.torture lies [--pairs N] [--data FILE] [--group NAME ...] [--tolerance X ...]
+    python -m benchmarks.torture replay FILE [--path MODULE:CLASS]
+
+`cases` and `lies` write benchmarks/results/torture.json, each its own part, and print the table in Markdown.
+`lies --data` also writes the recorded paths, on which `replay` tries other estimates without a model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.torture import lies, replay, report
+from benchmarks.torture.groups import GROUPS
+from calig_fast._utils import files
+from calig_fast.bench import machine
+from calig_fast.quadrature.adaptive import AdaptiveIntegral
+
+RESULT = Path(__file__).parents[1] / "results" / "torture.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tasks = parser.add_subparsers(dest="task", required=True)
+    tasks.add_parser("cases").set_defaults(run=run_cases)
+    counter = tasks.add_parser("lies")
+    counter.add_argument("--pairs", type=int, default=10_000, help="marked claims with a truth, after which it stops")
+    counter.add_argument("--seconds", type=float, default=1200, help="the most that it takes")
+    counter.add_argument("--group", nargs="+", choices=GROUPS, default=list(GROUPS))
+    counter.add_argument("--tolerance", nargs="+", type=float, default=list(lies.TOLERANCES))
+    counter.add_argument("--data", type=Path, help="where the recorded paths are written")
+    counter.add_argument("--record-only", action="store_true", help="no explanations: `replay` makes the claims")
+    counter.set_defaults(run=run_lies)
+    again = tasks.add_parser("replay")
+    again.add_argument("file", type=Path, nargs="+")
+    again.add_argument("--path", default="", help="module:class of the paths, for another estimate")
+    again.add_argument("--tolerance", nargs="+", type=float, default=list(lies.TOLERANCES))
+    again.set_defaults(run=run_replay)
+    for task in (counter, again):
+        task.add_argument("--out", type=Path, default=RESULT if task is counter else None)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.run(options)
+
+
+def run_cases(options: argparse.Namespace) -> None:
+    """Measure the hard cases."""
+    from benchmarks.torture import cases
+
+    found = cases.measure()
+    add(RESULT, "cases", {"rows": found})
+    print(cases.markdown(found))
+
+
+def run_lies(options: argparse.Namespace) -> None:
+    """Count."""
+
+    def save(entries: list[lies.Entry]) -> None:
+        if options.data is not None:
+            content = io.BytesIO()
+            torch.save([asdict(entry) for entry in entries], content)
+            files.write(options.data, content.getvalue())
+
+    explain = not options.record_only
+    entries = lies.count(options.group, options.pairs, options.seconds, save, options.tolerance, explain=explain)
+    if explain:
+        publish([claim for entry in entries for claim in entry.claims], options.out)
+
+
+def run_replay(options: argparse.Namespace) -> None:
+    """Try a rule on recorded paths."""
+    module, _, name = options.path.partition(":")
+    path: Any = getattr(importlib.import_module(module), name) if name else AdaptiveIntegral
+    entries = [entry for file in options.file for entry in replay.load(file)]
+    publish(list(replay.replay(entries, path, options.tolerance)), options.out)
+
+
+def publish(claims: list[lies.Claim], out: Path | None) -> None:
+    """Print the tables, and write them where there is a file."""
+    if out is not None:
+        groups = report.by(claims, lambda c: (c.group, c.baseline, c.kind, c.tolerance))
+        found = {
+            "all": report.counted(claims),
+            "groups": [{**dict(zip(NAMES, name, strict=True)), **figures} for name, figures in groups.items()],
+            "worst": [asdict(claim) for claim in report.worst(claims)],
+        }
+        add(out, "lies", found)
+    print(report.page(claims))
+
+
+NAMES = ("inputs", "baseline", "claims", "tolerance")
+
+
+def add(out: Path, part: str, found: dict[str, Any]) -> None:
+    """Write one part beside what the file holds already."""
+    known = json.loads(out.read_text()) if out.exists() else {}
+    files.write(out, json.dumps({**known, part: {"machine": machine.describe(), **found}}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
