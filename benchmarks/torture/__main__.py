@@ -4,7 +4,7 @@
     python -m benchmarks.torture lies [--pairs N] [--data FILE] [--group NAME ...] [--tolerance X ...]
     python -m benchmarks.torture replay FILE [--path MODULE:CLASS]
 
-`cases` and `lies` write benchmarks/results/torture.json, each its own part, and print the table in Markdown.
+`cases` and `lies` write benchmarks/results/torture.json, each its own part, and docs/torture.md; they print the tables.
 `lies --data` also writes the recorded paths, on which `replay` tries other estimates without a model.
 """
 
@@ -20,19 +20,24 @@ from typing import Any
 
 import torch
 
-from benchmarks.torture import lies, replay, report
+from benchmarks.torture import cases, lies, page, replay, report
 from benchmarks.torture.groups import GROUPS
 from calig_fast._utils import files
 from calig_fast.bench import machine
 from calig_fast.quadrature.adaptive import AdaptiveIntegral
 
-RESULT = Path(__file__).parents[1] / "results" / "torture.json"
+ROOT = Path(__file__).parents[2]
+RESULT = ROOT / "benchmarks/results/torture.json"
+PAGE = ROOT / "docs/torture.md"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tasks = parser.add_subparsers(dest="task", required=True)
-    tasks.add_parser("cases").set_defaults(run=run_cases)
+    hard = tasks.add_parser("cases")
+    hard.add_argument("words", nargs="*", help="of the cases' names; none for all")
+    hard.add_argument("--out", type=Path, default=RESULT)
+    hard.set_defaults(run=run_cases)
     counter = tasks.add_parser("lies")
     counter.add_argument("--pairs", type=int, default=10_000, help="marked claims with a truth, after which it stops")
     counter.add_argument("--seconds", type=float, default=1200, help="the most that it takes")
@@ -45,21 +50,23 @@ def main() -> None:
     again.add_argument("file", type=Path, nargs="+")
     again.add_argument("--path", default="", help="module:class of the paths, for another estimate")
     again.add_argument("--tolerance", nargs="+", type=float, default=list(lies.TOLERANCES))
+    again.add_argument("--out", type=Path, help="a JSON file for the figures")
     again.set_defaults(run=run_replay)
-    for task in (counter, again):
-        task.add_argument("--out", type=Path, default=RESULT if task is counter else None)
+    counter.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.run(options)
 
 
 def run_cases(options: argparse.Namespace) -> None:
-    """Measure the hard cases."""
-    from benchmarks.torture import cases
-
-    found = cases.measure()
-    add(RESULT, "cases", {"rows": found})
-    print(cases.markdown(found))
+    """Measure the hard cases; rows of cases that are left out stay as they were."""
+    known = json.loads(options.out.read_text()).get("cases", {}).get("rows", []) if options.out.exists() else []
+    rows = {(row["case"], row["tolerance"]): row for row in known}
+    for found in cases.measure(options.words):
+        rows.update({(row["case"], row["tolerance"]): row for row in found})
+        add(options.out, "cases", {"rows": list(rows.values())})
+        print(cases.markdown(found), flush=True)
+    print(cases.markdown(list(rows.values())))
 
 
 def run_lies(options: argparse.Namespace) -> None:
@@ -88,23 +95,29 @@ def run_replay(options: argparse.Namespace) -> None:
 def publish(claims: list[lies.Claim], out: Path | None) -> None:
     """Print the tables, and write them where there is a file."""
     if out is not None:
-        groups = report.by(claims, lambda c: (c.group, c.baseline, c.kind, c.tolerance))
         found = {
             "all": report.counted(claims),
-            "groups": [{**dict(zip(NAMES, name, strict=True)), **figures} for name, figures in groups.items()],
+            "kinds": table(claims, claims="kind", tolerance="tolerance"),
+            "groups": table(claims, inputs="group", baseline="baseline", claims="kind"),
             "worst": [asdict(claim) for claim in report.worst(claims)],
         }
         add(out, "lies", found)
     print(report.page(claims))
 
 
-NAMES = ("inputs", "baseline", "claims", "tolerance")
+def table(claims: list[lies.Claim], /, **keys: str) -> list[dict[str, Any]]:
+    """The figures of the claims by some of their fields: the name of each column, and the field."""
+    found = report.by(claims, lambda c: tuple(getattr(c, field) for field in keys.values()))
+    return [{**dict(zip(keys, name, strict=True)), **figures} for name, figures in found.items()]
 
 
 def add(out: Path, part: str, found: dict[str, Any]) -> None:
     """Write one part beside what the file holds already."""
     known = json.loads(out.read_text()) if out.exists() else {}
-    files.write(out, json.dumps({**known, part: {"machine": machine.describe(), **found}}, indent=1) + "\n")
+    whole = {**known, part: {"machine": machine.describe(), **found}}
+    files.write(out, json.dumps(whole, indent=1) + "\n")
+    if out == RESULT:
+        files.write(PAGE, page.written(whole))
 
 
 if __name__ == "__main__":

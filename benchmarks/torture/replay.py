@@ -25,7 +25,7 @@ from calig_fast._options import Options
 from calig_fast._pipeline import Memory, Pipeline
 from calig_fast.engines import layer_paths
 from calig_fast.engines.base import EndpointGradients, Endpoints, PathPoint
-from calig_fast.methods.base import Signals
+from calig_fast.methods.base import Method, Signals
 from calig_fast.methods.score_error import LayerErrors, combined
 from calig_fast.quadrature.adaptive import AdaptiveIntegral
 
@@ -129,9 +129,10 @@ class Replayer:
         if setting.certify == "scores":
             claimed = float(combined(harms)[0]) + self._eps
             scores = method.scores(signals_of(relevance.r[0], one["signals"]))[0][0]
-            true = method.scores(signals_of(exact["layer_scores"], exact["signals"]))[0][0]
-            off, own = relative(scores, true), max(exact["own"])
-            return [Claim(*where, -1, claimed, claimed <= setting.tolerance, off, own, int(nodes.sum()))]
+            off, own = relative(scores, _scores(method, exact)), max(exact["own"])
+            same = one if one is not exact else None
+            beside = None if same is None else relative(scores, _scores(method, same))
+            return [Claim(*where, -1, claimed, claimed <= setting.tolerance, off, own, int(nodes.sum()), beside)]
         return [
             Claim(
                 *where,
@@ -141,9 +142,15 @@ class Replayer:
                 true=relative(relevance.r[0, i], path["r"]),
                 own=path["own"],
                 nodes=int(nodes[0, i]),
+                rounded=None if one is exact else relative(relevance.r[0, i], one["paths"][i]["r"]),
             )
             for i, path in enumerate(exact["paths"])
         ]
+
+
+def _scores(method: Method, one: dict[str, Any]) -> Tensor:
+    """[T], from the integrals of a record."""
+    return method.scores(signals_of(one["layer_scores"], one["signals"]))[0][0]
 
 
 def _nothing(method: Any, now: Signals, errors: LayerErrors) -> Tensor:
