@@ -2,7 +2,7 @@
 
     python -m benchmarks.torture cases                     every hard case: our claim, Captum's, and the true errors
     python -m benchmarks.torture lies [--pairs N] [--data FILE] [--group NAME ...] [--tolerance X ...]
-    python -m benchmarks.torture replay FILE [--path MODULE:CLASS]
+    python -m benchmarks.torture replay FILE [--integrals MODULE:CLASS]
 
 `cases` and `lies` write benchmarks/results/torture.json, each its own part, and docs/torture.md; they print the tables.
 `lies --data` also writes the recorded paths, on which `replay` tries other estimates without a model.
@@ -24,7 +24,7 @@ from benchmarks.torture import cases, lies, page, replay, report
 from benchmarks.torture.groups import GROUPS
 from calig_fast._utils import files
 from calig_fast.bench import machine
-from calig_fast.quadrature.adaptive import AdaptiveIntegral
+from calig_fast.quadrature.adaptive import AdaptiveIntegrals
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks/results/torture.json"
@@ -48,7 +48,7 @@ def main() -> None:
     counter.set_defaults(run=run_lies)
     again = tasks.add_parser("replay")
     again.add_argument("file", type=Path, nargs="+")
-    again.add_argument("--path", default="", help="module:class of the paths, for another estimate")
+    again.add_argument("--integrals", default="", help="module:class in the place of AdaptiveIntegrals")
     again.add_argument("--tolerance", nargs="+", type=float, default=list(lies.TOLERANCES))
     again.add_argument("--out", type=Path, help="a JSON file for the figures")
     again.set_defaults(run=run_replay)
@@ -81,21 +81,22 @@ def run_lies(options: argparse.Namespace) -> None:
     explain = not options.record_only
     entries = lies.count(options.group, options.pairs, options.seconds, save, options.tolerance, explain=explain)
     if explain:
-        publish([claim for entry in entries for claim in entry.claims], options.out)
+        publish([claim for entry in entries for claim in entry.claims], options.out, "explanations")
 
 
 def run_replay(options: argparse.Namespace) -> None:
     """Try a rule on recorded paths."""
-    module, _, name = options.path.partition(":")
-    path: Any = getattr(importlib.import_module(module), name) if name else AdaptiveIntegral
+    module, _, name = options.integrals.partition(":")
+    kind: Any = getattr(importlib.import_module(module), name) if name else AdaptiveIntegrals
     entries = [entry for file in options.file for entry in replay.load(file)]
-    publish(list(replay.replay(entries, path, options.tolerance)), options.out)
+    publish(list(replay.replay(entries, kind, options.tolerance)), options.out, "recorded paths")
 
 
-def publish(claims: list[lies.Claim], out: Path | None) -> None:
+def publish(claims: list[lies.Claim], out: Path | None, judged: str) -> None:
     """Print the tables, and write them where there is a file."""
     if out is not None:
         found = {
+            "judged": judged,
             "all": report.counted(claims),
             "kinds": table(claims, claims="kind", tolerance="tolerance"),
             "groups": table(claims, inputs="group", baseline="baseline", claims="kind"),

@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.torture.groups import Group
 from calig_fast import Explainer
 from calig_fast.bench.captum_loop import modules_before
-from calig_fast.inputs.baseline import reference
+from calig_fast.inputs.baseline import make_baseline
 from calig_fast.inputs.prepare import Inputs, read
 from calig_fast.inputs.target import logits_of
 
@@ -69,7 +69,7 @@ def layers(group: Group, given: Any, baseline: Any, dtype: torch.dtype, target: 
 
 def _ends(model: Any, embedding: str | None, one: Inputs, baseline: Any) -> tuple[str, Tensor, Tensor]:
     """The endpoints of Captum's path: the argument's name, the input and its baseline."""
-    told = reference(baseline, one)
+    told = make_baseline(baseline, one)
     if one.ids is None:
         key, x = one.pixels
         if told.call is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.torture.dense import integrate
 from benchmarks.torture.integrands import TOKENS, Integrand, Separable
 from benchmarks.torture.lies import relative
-from calig_fast.quadrature.adaptive import AdaptiveIntegral
+from calig_fast.quadrature.adaptive import AdaptiveIntegrals, Paths, Start
 
 STEPS = (50, 100, 200, 400, 800)  # Captum's default, doubled until its delta is within the tolerance
 BUDGET = 128  # intervals, as in `explain`
@@ -36,11 +37,14 @@ class Found:
 
 def ours(case: Integrand, tolerance: float, r: Tensor) -> Found:
     """The package's rule on an integrand, its budget that of `explain`."""
-    path = AdaptiveIntegral(tolerance, BUDGET, float(r.sum()), 0.0, kinked=case.kinked)
-    while nodes := path.pending():
-        path.add(nodes, case(nodes))
-    found = path.estimate
-    return Found(found.error, found.converged, relative(found.r, r), found.nodes)
+    ends = case([0.0, 1.0])[:, None]
+    paths = Paths(ends=ends, gap=np.array([float(r.sum())]), noise=np.zeros(1), kinked=case.kinked)
+    integrals = AdaptiveIntegrals(paths, [Start()], tolerance=tolerance, budget=BUDGET)
+    while wanted := integrals.pending():
+        integrals.add(case(wanted.node.tolist()))
+    found = integrals.estimates
+    claimed = float(found.errors.error[0])
+    return Found(claimed, claimed <= tolerance, relative(found.r[0], r), int(found.nodes[0]))
 
 
 def captum(case: Integrand, tolerance: float, r: Tensor) -> Found:

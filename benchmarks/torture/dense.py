@@ -70,7 +70,7 @@ class Panel:
         fine, half, quarter = (RULES[n] @ self.rows[:: ORDER // n] for n in (ORDER, ORDER // 2, ORDER // 4))
         near, far = float((fine - half).norm()), float((half - quarter).norm())
         decrease = near * min(1.0, near / far) if far else near
-        return width * max(decrease, float((TAIL @ self.rows).norm(dim=1).sum()) / (ORDER / 2))
+        return 2 * width * max(decrease, float((TAIL @ self.rows).norm(dim=1).sum()) / ORDER)
 
     def at(self, a: float) -> Tensor:
         """phi at a node of the panel [T], by its polynomial in barycentric form."""

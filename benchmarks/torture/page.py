@@ -55,6 +55,9 @@ Mechanisms of our lies:
 LIES = """
 ## The counter of lies
 
+Judged are {judged}. Explanations run the models. Recorded paths are integrated again as one call of `explain` would do,
+without the rounding of float32.
+
 {marked} claims are marked, and {known} of them have a truth. {lies} of these are off by more than twice the tolerance,
 and {gross} by more than four times.
 """
@@ -70,7 +73,13 @@ def written(found: dict[str, Any]) -> str:
         told = found["lies"]
         whole = told["all"]
         parts += [
-            LIES.format(marked=whole["marked"], known=whole["with truth"], lies=whole["> 2x"], gross=whole["> 4x"]),
+            LIES.format(
+                judged=told["judged"],
+                marked=whole["marked"],
+                known=whole["with truth"],
+                lies=whole["> 2x"],
+                gross=whole["> 4x"],
+            ),
             measured(told["machine"]),
         ]
         for name, keys in (("kinds", ["claims", "tolerance"]), ("groups", ["inputs", "baseline", "claims"])):

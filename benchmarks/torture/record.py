@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.torture.dense import GOAL, MOST, Dense
-from calig_fast import Attribution, Explainer, _pipeline
+from calig_fast import Attribution, Explainer, _integrate
 from calig_fast.engines import layer_paths
 from calig_fast.methods.base import Method, Signals
-from calig_fast.quadrature.adaptive import Estimate
-from calig_fast.quadrature.fixed import FixedIntegral
+from calig_fast.quadrature.adaptive import Estimates, Paths
+from calig_fast.quadrature.estimate import Bools, Floats, Ints, Judgement
+from calig_fast.quadrature.values import Wanted
 
 
 @dataclass
@@ -77,70 +79,84 @@ class Record:
     target: int | None
 
 
-class Truth(Dense):
-    """The dense rule with the interface of the package's paths.
+class Truths:
+    """The dense rule on P paths, with the interface of the package's integrals.
 
     Args:
-        gap: the exact sum of the integral.
-        noise: rounding of the gap.
-        kinked: the integrand may jump.
+        paths: their ends and known properties.
         goal: relative error asked for.
-        most: the most values to take.
+        most: the most values of a path.
     """
 
-    more = 1
+    def __init__(self, paths: Paths, goal: float, most: int) -> None:
+        self.paths = paths
+        self.each = [Dense(goal, most) for _ in paths.gap]
+        for path, ends in zip(self.each, paths.ends.transpose(0, 1), strict=True):
+            path.add([0.0, 1.0], ends)
 
-    def __init__(self, gap: float, noise: float, kinked: bool, *, goal: float, most: int) -> None:
-        super().__init__(goal, most)
-        self.gap, self.noise, self.kinked = gap, noise, kinked
-        self.ends: list[Tensor] = []
-        self._plain = FixedIntegral("riemann_trapezoid", 2, 1.0, gap, noise)
+    def pending(self) -> Wanted:
+        """The next evaluations."""
+        wanted = [(i, a) for i, path in enumerate(self.each) for a in path.pending()]
+        return Wanted(np.array([i for i, _ in wanted], dtype=np.int64), np.array([a for _, a in wanted]))
 
-    def add(self, nodes: list[float], rows: Tensor) -> None:
-        """Take values of phi; those of the two ends come first."""
-        if not self.ends:
-            self.ends = [rows[nodes.index(a)].double() for a in (0.0, 1.0)]
-            self._plain.add(nodes, rows)
-        super().add(nodes, rows)
+    def add(self, rows: Tensor) -> None:
+        """Take the values of phi at all pending nodes, [n,T] float64."""
+        first = 0
+        for path in self.each:
+            if nodes := path.pending():
+                path.add(nodes, rows[first : first + len(nodes)])
+                first += len(nodes)
 
-    def refine(self) -> bool:
+    def refine(self, which: Bools) -> Bools:
         """False: the dense rule decides by itself."""
-        return False
+        return np.zeros_like(which)
 
     @property
-    def estimate(self) -> Estimate:
-        """The answer in the package's form."""
-        r = self.r
-        return replace(self._plain.estimate, r=r, coarse=r, error=self.error, nodes=self.count, converged=True)
+    def more(self) -> Ints:
+        """One: there is nothing to refine."""
+        return np.ones(len(self.each), dtype=np.int64)
+
+    @property
+    def estimates(self) -> Estimates:
+        """The answers in the package's form."""
+        r = torch.stack([path.r for path in self.each])
+        own, nothing = np.array([path.error for path in self.each]), np.zeros(len(self.each))
+        errors = Judgement(
+            error=own, rule=own, disagreement=nothing, delta=nothing, unbalanced=nothing, missing=nothing
+        )
+        return Estimates(r=r, coarse=r, errors=errors, nodes=np.array([path.count for path in self.each]))
+
+
+Group = tuple[Truths, list[int]]
 
 
 @contextlib.contextmanager
-def dense_paths(goal: float = GOAL, most: int = MOST) -> Iterator[tuple[list[Any], list[Signals]]]:
+def dense_paths(goal: float = GOAL, most: int = MOST) -> Iterator[tuple[list[Group], list[Signals]]]:
     """In this context every explanation integrates by the dense rule.
 
     Yields:
-        of each group of inputs its paths by (scalar, input, layer), with the relevance, and its signals.
+        of each group of inputs its integrals in the order [input, layer], with the layers, and its signals.
     """
-    groups: list[Any] = []
+    groups: list[Group] = []
     signals: list[Signals] = []
-    integrate, weigh = _pipeline.layer_paths, _pipeline.score_errors
+    integrate, weigh = _integrate.layer_paths, _integrate.score_errors
 
-    def path(rule: Any, gap: float, noise: float, start: Any, **options: Any) -> Truth:
-        return Truth(gap, noise, bool(options.get("kinked")), goal=goal, most=most)
+    def truths(rule: Any, paths: Paths, starts: Any, **options: Any) -> Truths:
+        return Truths(paths, goal, most)
 
-    def layers(*args: Any, **options: Any) -> Any:
-        found = integrate(*args, **options)
-        groups.append(found[1])
+    def layers(run: Any, chosen: Any, *args: Any, **options: Any) -> Any:
+        found = integrate(run, chosen, *args, **options)
+        groups.append((found[1], list(chosen)))  # type: ignore[arg-type]
         return found
 
-    def harm(method: Method, now: Signals, errors: Any) -> Tensor:
+    def effect(method: Method, now: Signals, errors: Any) -> Floats:
         signals.append(now)
         return weigh(method, now, errors)
 
     with (
-        patch.object(layer_paths.Rule, "path", path),
-        patch.object(_pipeline, "layer_paths", layers),
-        patch.object(_pipeline, "score_errors", harm),
+        patch.object(layer_paths.Rule, "integrals", truths),
+        patch.object(_integrate, "layer_paths", layers),
+        patch.object(_integrate, "score_errors", effect),
     ):
         yield groups, signals
 
@@ -157,30 +173,38 @@ def record(explainer: Explainer, inputs: Any, *, goal: float = GOAL, most: int =
     """
     with dense_paths(goal, most) as (groups, signals):
         a = explainer(inputs, **options)
-    rows = [(paths, now, b) for paths, now in _zipped(groups, signals) for b in range(len(now.mask))]
+    if groups and len(groups) != len(signals):
+        raise RuntimeError(f"recorded {len(groups)} groups of paths and {len(signals)} of signals")
+    rows = [(groups[i] if groups else None, now, b) for i, now in enumerate(signals) for b in range(len(now.mask))]
     if len(rows) != len(a.scores):
         raise RuntimeError(f"recorded {len(rows)} inputs of {len(a.scores)}")
     return [_record(a, i, *row) for i, row in enumerate(rows)]
 
 
-def _zipped(groups: list[Any], signals: list[Signals]) -> list[tuple[Any, Signals]]:
-    """The paths of each group beside its signals; no paths where the integral is in the space of the input."""
-    return list(zip(groups, signals, strict=True)) if groups else [({}, now) for now in signals]
-
-
-def _record(a: Attribution, i: int, paths: Any, now: Signals, b: int) -> Record:
+def _record(a: Attribution, i: int, group: Group | None, now: Signals, b: int) -> Record:
     here = now.mask[b]
     found = []
-    for (_, row, layer), path in paths.items():
-        if row == b:
-            r = path.r[here]
+    if group is not None:
+        truths, layers = group
+        for k, layer in enumerate(layers):
+            at = b * len(layers) + k
+            path, gap = truths.each[at], float(truths.paths.gap[at])
             panels = sorted(path.panels, key=lambda panel: panel.low)
-            edges = torch.tensor([[p.low, p.high] for p in panels], dtype=torch.float64)
-            values = torch.stack([p.rows[:, here] for p in panels])
-            missed = abs(float(path.r.sum()) - path.gap) / (abs(path.gap) or 1.0)
-            low, high = (end[here].clone() for end in path.ends)
+            low, high = (end[here].clone() for end in truths.paths.ends[:, at])
             found.append(
-                Path(layer, edges, values, low, high, path.gap, path.noise, path.kinked, r.clone(), path.error, missed)
+                Path(
+                    layer=layer,
+                    edges=torch.tensor([[p.low, p.high] for p in panels], dtype=torch.float64),
+                    rows=torch.stack([p.rows[:, here] for p in panels]),
+                    low=low,
+                    high=high,
+                    gap=gap,
+                    noise=float(truths.paths.noise[at]),
+                    kinked=truths.paths.kinked,
+                    r=path.r[here].clone(),
+                    own=path.error,
+                    missed=abs(float(path.r.sum()) - gap) / (abs(gap) or 1.0),
+                )
             )
     scores, layer_scores = _truth(a, i, now, b)
     kept = {
@@ -189,7 +213,7 @@ def _record(a: Attribution, i: int, paths: Any, now: Signals, b: int) -> Record:
         "readout": now.readout[b][here].clone(),
     }
     return Record(
-        paths=sorted(found, key=lambda path: path.layer),
+        paths=found,
         scores=scores[here],
         layer_scores=layer_scores[:, here],
         own=a.error[i].tolist(),

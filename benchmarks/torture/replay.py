@@ -1,8 +1,8 @@
 """Other rules and estimates, tried on recorded paths: the package's own integration without the model.
 
-    python -m benchmarks.torture replay FILE [--path MODULE:CLASS]
+    python -m benchmarks.torture replay FILE [--integrals MODULE:CLASS]
 
-CLASS stands in the place of `AdaptiveIntegral`: a subclass with another estimate, for example.
+CLASS stands in the place of `AdaptiveIntegrals`: a subclass with another estimate, for example.
 """
 
 from __future__ import annotations
@@ -11,28 +11,30 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as File
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.torture.dense import Interpolant
 from benchmarks.torture.lies import SIZE, TOLERANCES, Claim, Setting, method_of, relative, settings, signals_of
-from calig_fast import _pipeline
+from calig_fast import _integrate
+from calig_fast._integrate import Integration
 from calig_fast._options import Options
-from calig_fast._pipeline import Memory, Pipeline
 from calig_fast.engines import layer_paths
-from calig_fast.engines.base import EndpointGradients, Endpoints, PathPoint
+from calig_fast.engines.base import EndpointGradients, Endpoints, PathPoints
 from calig_fast.methods.base import Method, Signals
 from calig_fast.methods.score_error import LayerErrors, combined
-from calig_fast.quadrature.adaptive import AdaptiveIntegral
+from calig_fast.quadrature.adaptive import AdaptiveIntegrals
+from calig_fast.quadrature.estimate import Floats
+from calig_fast.quadrature.warm_start import Calibration
 
 
 @dataclass
 class Recorded:
-    """An engine that answers from a recorded input.
+    """A run that answers from a recorded input.
 
     Args:
         one: the record, as a dict of `record.Record`.
@@ -51,8 +53,14 @@ class Recorded:
         """Layers."""
         return len(self.one["paths"])
 
-    def ends(self) -> Endpoints:
-        """The endpoints of the paths; F at h'_l is asked of `phi`, as where no baseline was propagated."""
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row; of no meaning here."""
+        return 1
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The endpoints of the paths; F at h'_l is asked of `integrand`, as where no baseline was propagated."""
         paths = self.one["paths"]
         tokens = len(paths[0]["r"])
         high = torch.stack([path["high"] for path in paths])[:, None]
@@ -65,19 +73,24 @@ class Recorded:
             maps=None,
             readout=torch.ones(1, tokens, dtype=torch.bool),
         )
-        hidden = [torch.zeros(1, tokens, 1, dtype=self.dtype)] * self.depth
-        kinked = any(path["kinked"] for path in paths)
-        return Endpoints(hidden, None, None, [None], [slopes], kinked)  # type: ignore[list-item]
+        return Endpoints(
+            hidden=[torch.zeros(1, tokens, 1, dtype=self.dtype)] * self.depth,
+            baseline_hidden=None,
+            logits=None,
+            scalars=[],
+            slopes=[slopes],
+            order=tuple(range(self.depth)),
+            kinked=any(path["kinked"] for path in paths),
+        )
 
-    def phi(self, call: Any, ends: Any, points: Sequence[PathPoint]) -> tuple[Tensor, Tensor]:
+    def integrand(self, points: PathPoints) -> tuple[Tensor, Tensor]:
         """phi [1,n,T] and F [1,n]; F is known at the low end alone."""
-        paths = self.one["paths"]
-        for p in points:
-            if (p.layer, p.node) not in self._known:
-                self._known[p.layer, p.node] = self._at[p.layer]([p.node])[0]
-        rows = [self._known[p.layer, p.node] for p in points]
-        values = [self.one["value"] - paths[p.layer]["gap"] for p in points]
-        return torch.stack(rows)[None], torch.tensor([values], dtype=torch.float64)
+        wanted = list(zip(points.layer.tolist(), points.node.tolist(), strict=True))
+        for layer, node in wanted:
+            if (layer, node) not in self._known:
+                self._known[layer, node] = self._at[layer]([node])[0]
+        values = [self.one["value"] - self.one["paths"][layer]["gap"] for layer, _ in wanted]
+        return torch.stack([self._known[one] for one in wanted])[None], torch.tensor([values], dtype=torch.float64)
 
 
 class Replayer:
@@ -85,63 +98,64 @@ class Replayer:
 
     Args:
         setting: the way to call.
-        path: the class of the paths.
-        most: intervals of a path, None for the package's.
+        integrals: the class of the integrals.
     """
 
-    def __init__(self, setting: Setting, path: type[AdaptiveIntegral] = AdaptiveIntegral, most: int | None = None):
-        self._setting, self._path = setting, path
-        options = Options(method=setting.method, tolerance=setting.tolerance, certify=setting.certify, n_steps=most)
+    def __init__(self, setting: Setting, integrals: type[AdaptiveIntegrals] = AdaptiveIntegrals) -> None:
+        self._setting, self._class = setting, integrals
+        self._options = Options(method=setting.method, tolerance=setting.tolerance, certify=setting.certify)
         self._eps = torch.finfo(setting.dtype).eps
-        self._options = options
-        rule = replace(options.rule, tolerance=max(setting.tolerance - self._eps, self._eps))
-        self._pipeline: Any = SimpleNamespace(_rule=rule, memory=Memory(), _traces=[], _kind="", engine=None)
+        self._integration = Integration(Calibration())
 
     def learn(self) -> None:
         """Let later inputs start where those so far have shown, as an `Explainer` does after each call."""
-        self._pipeline.memory.calibration.learn(self._pipeline._kind, self._pipeline._traces)
-        self._pipeline._traces = []
+        self._integration.learn()
 
-    def claims(self, entry: dict[str, Any], engine: Recorded) -> list[Claim]:
+    def claims(self, entry: dict[str, Any], run: Recorded) -> list[Claim]:
         """The claims for one entry of the file.
 
         Args:
             entry: as `Entry`.
-            engine: of its record in the setting's dtype.
+            run: of its record in the setting's dtype.
         """
-        setting, exact, one = self._setting, entry["record"], engine.one
+        setting, exact, one = self._setting, entry["record"], run.one
         method = method_of(setting.method, entry["images"])
-        self._pipeline.engine = engine
         signals = [signals_of(torch.zeros_like(one["layer_scores"]), one["signals"])]
         options = replace(self._options, method=method)
-        unread = [] if setting.certify == "scores" else [patch.object(_pipeline, "score_errors", _nothing)]
         with contextlib.ExitStack() as changed:
-            for one_patch in (patch.object(layer_paths, "AdaptiveIntegral", self._path), *unread):
-                changed.enter_context(one_patch)
-            found = Pipeline._integrate(
-                self._pipeline, {}, engine.ends(), list(range(engine.depth)), signals, settings=options, kind="replay"
-            )[0]
+            changed.enter_context(patch.object(layer_paths, "AdaptiveIntegrals", self._class))
+            if setting.certify != "scores":
+                changed.enter_context(patch.object(_integrate, "score_errors", _nothing))
+            found = self._integration.run(run, range(run.depth), signals, settings=options, kind="replay")[0]
         if found is None:
             raise ValueError(f'method: "{setting.method}" integrates nothing')
-        relevance, harms = found
-        errors, nodes = relevance.column("error", torch.float64)[0] + self._eps, relevance.column("nodes", torch.int64)
+        relevance = found.relevance
+        errors, nodes = relevance.errors.error[0] + self._eps, relevance.nodes[0]
         where = (entry["group"], entry["baseline"], setting.kind, setting.tolerance, entry["index"])
         if setting.certify == "scores":
-            claimed = float(combined(harms)[0]) + self._eps
+            claimed = float(combined(found.effects)[0]) + self._eps
             scores = method.scores(signals_of(relevance.r[0], one["signals"]))[0][0]
-            off, own = relative(scores, _scores(method, exact)), max(exact["own"])
-            same = one if one is not exact else None
-            beside = None if same is None else relative(scores, _scores(method, same))
-            return [Claim(*where, -1, claimed, claimed <= setting.tolerance, off, own, int(nodes.sum()), beside)]
+            return [
+                Claim(
+                    *where,
+                    layer=-1,
+                    claimed=claimed,
+                    marked=claimed <= setting.tolerance,
+                    true=relative(scores, _scores(method, exact)),
+                    own=max(exact["own"]),
+                    nodes=int(nodes.sum()),
+                    rounded=None if one is exact else relative(scores, _scores(method, one)),
+                )
+            ]
         return [
             Claim(
                 *where,
                 layer=path["layer"],
                 claimed=float(errors[i]),
-                marked=float(errors[i]) <= setting.tolerance,
+                marked=bool(errors[i] <= setting.tolerance),
                 true=relative(relevance.r[0, i], path["r"]),
                 own=path["own"],
-                nodes=int(nodes[0, i]),
+                nodes=int(nodes[i]),
                 rounded=None if one is exact else relative(relevance.r[0, i], one["paths"][i]["r"]),
             )
             for i, path in enumerate(exact["paths"])
@@ -153,9 +167,9 @@ def _scores(method: Method, one: dict[str, Any]) -> Tensor:
     return method.scores(signals_of(one["layer_scores"], one["signals"]))[0][0]
 
 
-def _nothing(method: Any, now: Signals, errors: LayerErrors) -> Tensor:
+def _nothing(method: Any, now: Signals, errors: LayerErrors) -> Floats:
     """No effect on the scores, where they are not looked at: to find it takes most of the time."""
-    return torch.zeros_like(errors.rule)
+    return np.zeros_like(errors.rule)
 
 
 def load(file: File) -> list[dict[str, Any]]:
@@ -166,7 +180,7 @@ def load(file: File) -> list[dict[str, Any]]:
 
 def replay(
     entries: Sequence[dict[str, Any]],
-    path: type[AdaptiveIntegral] = AdaptiveIntegral,
+    integrals: type[AdaptiveIntegrals] = AdaptiveIntegrals,
     tolerances: Sequence[float] = TOLERANCES,
     *,
     warm: bool = True,
@@ -175,7 +189,7 @@ def replay(
 
     Args:
         entries: of a file.
-        path: the class of the paths.
+        integrals: the class of the integrals.
         tolerances: relative errors asked for.
         warm: start as an `Explainer` does that was called with a few inputs at a time; else as `explain` does.
     """
@@ -192,7 +206,7 @@ def replay(
         for setting in known:
             if setting.dtype in engines:
                 key = (entry["group"], entry["baseline"], setting)
-                one = replayers.setdefault(key, Replayer(setting, path))
+                one = replayers.setdefault(key, Replayer(setting, integrals))
                 yield from one.claims(entry, engines[setting.dtype])
                 if warm and last:
                     one.learn()
