@@ -17,7 +17,7 @@ PY := $(wildcard calig_fast tests benchmarks docs examples tools setup.py)
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz captum-tests docs bench faithfulness architectures kernels gpu lint format clean
+.PHONY: help setup demo test fuzz captum-tests docs bench faithfulness architectures torture kernels gpu lint format clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -73,6 +73,10 @@ faithfulness: setup ## the faithfulness tasks, their ablation and the page docs/
 
 architectures: setup ## small models of every architecture of transformers and families of timm against plain hooks
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.architectures
+
+torture: setup ## hard integrals, beside Captum, and the counter of claimed errors that are wrong (25 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.torture cases
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.torture lies
 
 kernels: setup ## what is proven of the GPU kernels without a GPU, in docs/kernels.md, docs/roofline.md (CHECK=1 writes nothing)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.kernel_checks.check $(if $(CHECK),--check)
