@@ -55,7 +55,7 @@ def call(ready: Explainer, work: Work, switches: dict[str, bool]) -> Attribution
     own = options.pop("own_product", True) and product._mkl_is_narrow()
     native = functools.partial(NativeEngine, **options)
     narrow = mock.patch.object(product, "_mkl_is_narrow", return_value=own)
-    with mock.patch("calig_fast._pipeline.NativeEngine", native), narrow:
+    with mock.patch("calig_fast.pipeline.one_call.NativeEngine", native), narrow:
         return ready(work.calls[0], target=work.targets[0])
 
 

@@ -6,8 +6,6 @@ from importlib import import_module
 from typing import Any
 
 from . import views  # registers how results are shown
-from ._explain import Explainer, explain
-from ._options import ExplainOptions
 from ._utils.version import __version__ as __version__
 from .methods.base import Method, Signals
 from .methods.fusion import Fusion
@@ -17,6 +15,8 @@ from .model.families import Family, register_family
 from .ops.backend import register_backend
 from .ops.backend.base import Backend
 from .ops.build_info import build_info
+from .pipeline.explain import Explainer, explain
+from .pipeline.options import ExplainOptions
 from .results.attribution import Attribution
 from .results.comparison import Comparison, compare
 from .results.grouping import Grouped, Ranked

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.torture.dense import GOAL, MOST, Dense
-from calig_fast import Attribution, Explainer, _integrate
+from calig_fast import Attribution, Explainer
 from calig_fast.engines import layer_paths
 from calig_fast.methods.base import Method, Signals
+from calig_fast.pipeline import integrate as integration
 from calig_fast.quadrature.adaptive import Estimates, Paths
 from calig_fast.quadrature.estimate import Bools, Floats, Ints, Judgement
 from calig_fast.quadrature.values import Wanted
@@ -139,7 +140,7 @@ def dense_paths(goal: float = GOAL, most: int = MOST) -> Iterator[tuple[list[Gro
     """
     groups: list[Group] = []
     signals: list[Signals] = []
-    integrate, weigh = _integrate.layer_paths, _integrate.score_errors
+    integrate, weigh = integration.layer_paths, integration.score_errors
 
     def truths(rule: Any, paths: Paths, starts: Any, **options: Any) -> Truths:
         return Truths(paths, goal, most)
@@ -155,8 +156,8 @@ def dense_paths(goal: float = GOAL, most: int = MOST) -> Iterator[tuple[list[Gro
 
     with (
         patch.object(layer_paths.Rule, "integrals", truths),
-        patch.object(_integrate, "layer_paths", layers),
-        patch.object(_integrate, "score_errors", effect),
+        patch.object(integration, "layer_paths", layers),
+        patch.object(integration, "score_errors", effect),
     ):
         yield groups, signals
 

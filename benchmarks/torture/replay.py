@@ -20,13 +20,13 @@ from torch import Tensor
 
 from benchmarks.torture.dense import Interpolant
 from benchmarks.torture.lies import SIZE, TOLERANCES, Claim, Setting, method_of, relative, settings, signals_of
-from calig_fast import _integrate
-from calig_fast._integrate import Integration
-from calig_fast._options import Options
 from calig_fast.engines import layer_paths
 from calig_fast.engines.base import EndpointGradients, Endpoints, PathPoints
 from calig_fast.methods.base import Method, Signals
 from calig_fast.methods.score_error import LayerErrors, combined
+from calig_fast.pipeline import integrate as integration
+from calig_fast.pipeline.integrate import Integration
+from calig_fast.pipeline.options import Options
 from calig_fast.quadrature.adaptive import AdaptiveIntegrals
 from calig_fast.quadrature.estimate import Floats
 from calig_fast.quadrature.warm_start import Calibration
@@ -125,7 +125,7 @@ class Replayer:
         with contextlib.ExitStack() as changed:
             changed.enter_context(patch.object(layer_paths, "AdaptiveIntegrals", self._class))
             if setting.certify != "scores":
-                changed.enter_context(patch.object(_integrate, "score_errors", _nothing))
+                changed.enter_context(patch.object(integration, "score_errors", _nothing))
             found = self._integration.run(run, range(run.depth), signals, settings=options, kind="replay")[0]
         if found is None:
             raise ValueError(f'method: "{setting.method}" integrates nothing')

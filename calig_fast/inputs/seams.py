@@ -224,7 +224,7 @@ class _Chains:
 
 
 def _keys(read: Read) -> list[list[Any]]:
-    """What tokens of two windows have in common where they are the same token of the text."""
+    """The trait that tokens of two windows share where they are the same token of the text."""
     out = []
     for w, mask in enumerate(read.mask):
         real = mask.nonzero().flatten().tolist()

@@ -98,7 +98,7 @@ class Attention:
         return torch.autograd.grad(value, hidden, retain_graph=True, allow_unused=True)[0]
 
     def products(self, which: Tensor | slice, gradient: Tensor | None, kind: MapKind) -> Tensor:
-        """What a map is made of, before its heads are reduced.
+        """The parts of a map, before its heads are reduced.
 
         Args:
             which: of the M maps, all axes but the last two flattened.

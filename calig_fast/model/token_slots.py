@@ -53,7 +53,7 @@ class _Moved:
 
     @property
     def device(self) -> torch.device:
-        """Where the logits are."""
+        """The place of the logits."""
         return self._dummy.device
 
     def by(self, chosen: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from helpers.real_models import seeded
 from helpers.tiny_models import SIZES, Linear, ids, pixels, tiny
 
 from calig_fast import Attribution, explain, metrics
-from calig_fast._pipeline import SEVERAL
 from calig_fast.engines.autograd import AutogradEngine
 from calig_fast.engines.native.engine import NativeEngine
+from calig_fast.pipeline.one_call import SEVERAL
 from calig_fast.views.summary import summarise
 
 NODES = {"quadrature": "corrected_trapezoid", "n_steps": 6}

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ._options import Options
-from .engines.autograd_run import AutogradRun
-from .engines.base import Run
-from .engines.layer_paths import Relevance, ScoreErrors, input_paths, layer_paths
-from .methods.base import Signals
-from .methods.score_error import LayerErrors, allowed, combined, score_errors
-from .quadrature.adaptive import AdaptiveIntegrals, Integrals
-from .quadrature.estimate import Floats, Ints
-from .quadrature.warm_start import Calibration, needs
+from ..engines.autograd_run import AutogradRun
+from ..engines.base import Run
+from ..engines.layer_paths import Relevance, ScoreErrors, input_paths, layer_paths
+from ..methods.base import Signals
+from ..methods.score_error import LayerErrors, allowed, combined, score_errors
+from ..quadrature.adaptive import AdaptiveIntegrals, Integrals
+from ..quadrature.estimate import Floats, Ints
+from ..quadrature.warm_start import Calibration, needs
+from .options import Options
 
 
 @dataclass(frozen=True)

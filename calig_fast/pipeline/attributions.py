@@ -10,22 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import ops
-from ._integrate import Integrated, Integration
-from ._options import Options
-from .engines.base import Endpoints, Engine, Run
-from .engines.tokens import readout, tokens_seen, with_added_tokens
-from .inputs.baseline import Baseline
-from .inputs.prepare import Inputs
-from .inputs.target import is_multi_label, returns
-from .methods.base import Signals
-from .methods.fusion import Fusion, context_map
-from .methods.score_error import combined
-from .model.encoder import Encoder
-from .quadrature.estimate import Floats, Ints
-from .results.attribution import Attribution
-from .results.provenance import Provenance
-from .results.statement import incomplete
+from .. import ops
+from ..engines.base import Endpoints, Engine, Run
+from ..engines.tokens import readout, tokens_seen, with_added_tokens
+from ..inputs.baseline import Baseline
+from ..inputs.prepare import Inputs
+from ..inputs.target import is_multi_label, returns
+from ..methods.base import Signals
+from ..methods.fusion import Fusion, context_map
+from ..methods.score_error import combined
+from ..model.encoder import Encoder
+from ..quadrature.estimate import Floats, Ints
+from ..results.attribution import Attribution
+from ..results.provenance import Provenance
+from ..results.statement import incomplete
+from .integrate import Integrated, Integration
+from .options import Options
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,18 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._utils.arguments import choice, flag, integer, is_meta, kind, positive, rare_kind, scalar, shown, takes
-from ._utils.progress import Progress
-from ._utils.warn import renamed
-from .engines.layer_paths import Rule
-from .inputs.target import KINDS, Output
-from .inputs.windows import LONG_TEXTS, Long
-from .methods import registry
-from .methods.base import Method
-from .methods.calig import IMAGES
-from .methods.fusion import Fusion
-from .ops.dispatch import check_backend
-from .quadrature.rules import FIXED
+from .._utils.arguments import choice, flag, integer, is_meta, kind, positive, rare_kind, scalar, shown, takes
+from .._utils.progress import Progress
+from .._utils.warn import renamed
+from ..engines.layer_paths import Rule
+from ..inputs.target import KINDS, Output
+from ..inputs.windows import LONG_TEXTS, Long
+from ..methods import registry
+from ..methods.base import Method
+from ..methods.calig import IMAGES
+from ..methods.fusion import Fusion
+from ..ops.dispatch import check_backend
+from ..quadrature.rules import FIXED
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 ENGINES = ("auto", "native", "autograd")

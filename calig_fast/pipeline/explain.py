@@ -12,23 +12,23 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from ._options import ExplainOptions, Options
-from ._pipeline import Memory, Pipeline
-from ._utils.warn import renamed_argument
-from ._windows import settings_of_windows
-from .inputs import rows, source
-from .inputs.classes import numbered
-from .inputs.modality import modality_of
-from .inputs.prepare import placed, read
-from .inputs.target import check_output, logits_of
-from .model import checks, families
-from .model.block_search import find_blocks
-from .model.clone import kept_state, unwrap
-from .model.encoder import Encoder
-from .model.own_answer import check_logits
-from .model.word_lookup import find_embedding
-from .results.attribution import Attribution
-from .results.windows import merged
+from .._utils.warn import renamed_argument
+from ..inputs import rows, source
+from ..inputs.classes import numbered
+from ..inputs.modality import modality_of
+from ..inputs.prepare import placed, read
+from ..inputs.target import check_output, logits_of
+from ..model import checks, families
+from ..model.block_search import find_blocks
+from ..model.clone import kept_state, unwrap
+from ..model.encoder import Encoder
+from ..model.own_answer import check_logits
+from ..model.word_lookup import find_embedding
+from ..results.attribution import Attribution
+from ..results.windows import merged
+from .one_call import Memory, Pipeline
+from .options import ExplainOptions, Options
+from .windows import settings_of_windows
 
 
 @renamed_argument("tokenizer", "processor")

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._options import Options
-from .inputs.prepare import Inputs
-from .inputs.target import Output, arity, logits_of, per_input
-from .model.call import Call, called, row_count, rows_of
-from .model.checks import compute_dtype
-from .model.clone import share_weights
-from .results.windows import Windows
+from ..inputs.prepare import Inputs
+from ..inputs.target import Output, arity, logits_of, per_input
+from ..model.call import Call, called, row_count, rows_of
+from ..model.checks import compute_dtype
+from ..model.clone import share_weights
+from ..results.windows import Windows
+from .options import Options
 
 ROWS = 32  # windows in a forward pass that looks for the predicted class
 

@@ -6,7 +6,7 @@ import torch
 from helpers.tiny_models import ids, tiny
 
 from calig_fast import Explainer, Fusion, explain
-from calig_fast._options import MOST_GAUSS, MOST_STEPS, Options
+from calig_fast.pipeline.options import MOST_GAUSS, MOST_STEPS, Options
 
 X = ids(7)
 

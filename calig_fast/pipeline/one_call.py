@@ -9,26 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._attributions import Asked, attributions
-from ._integrate import Integration
-from ._options import Options
-from ._utils.progress import ticker
-from .engines.autograd import AutogradEngine
-from .engines.base import Engine, Problem, Run
-from .engines.native.engine import Known, NativeEngine
-from .engines.native.lease import EngineLease
-from .engines.native.verify import NotTheModelError
-from .engines.tokens import changed_tokens, reads_ids_twice
-from .inputs.baseline import Baseline, make_baseline, take
-from .inputs.prepare import Inputs
-from .inputs.target import Target, is_multi_label, per_input, scalars
-from .model.call import Call
-from .model.checks import compute_dtype
-from .model.encoder import Encoder
-from .model.own_answer import OwnAnswers
-from .model.word_reach import WordReach
-from .quadrature.warm_start import Calibration
-from .results.attribution import Attribution, concatenate
+from .._utils.progress import ticker
+from ..engines.autograd import AutogradEngine
+from ..engines.base import Engine, Problem, Run
+from ..engines.native.engine import Known, NativeEngine
+from ..engines.native.lease import EngineLease
+from ..engines.native.verify import NotTheModelError
+from ..engines.tokens import changed_tokens, reads_ids_twice
+from ..inputs.baseline import Baseline, make_baseline, take
+from ..inputs.prepare import Inputs
+from ..inputs.target import Target, is_multi_label, per_input, scalars
+from ..model.call import Call
+from ..model.checks import compute_dtype
+from ..model.encoder import Encoder
+from ..model.own_answer import OwnAnswers
+from ..model.word_reach import WordReach
+from ..quadrature.warm_start import Calibration
+from ..results.attribution import Attribution, concatenate
+from .attributions import Asked, attributions
+from .integrate import Integration
+from .options import Options
 
 SEVERAL = 16  # targets in one pass: the attention maps of each are held until its scores are made
 
