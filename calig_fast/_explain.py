@@ -22,9 +22,11 @@ from .inputs.prepare import read
 from .inputs.target import check_output, logits_of
 from .model import checks, families
 from .model.block_search import find_blocks
-from .model.clone import kept_state, unwrap
+from .model.clone import unwrap
 from .model.encoder import Encoder
+from .model.kept import kept_random_state, kept_state
 from .model.own_answer import check_logits
+from .model.traits import traits_of
 from .model.word_lookup import find_embedding
 from .results.attribution import Attribution
 
@@ -136,7 +138,7 @@ class Explainer:
         else:
             found = families.named(self._inner, names) if names else families.find(self._inner)
         self.encoder = families.unnamed(self._inner) if found is None else found
-        self._memory = Memory()
+        self._memory, self._traits = Memory(), traits_of(self._inner)
 
     def __call__(self, inputs: Any, **options: Unpack[ExplainOptions]) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.
@@ -151,20 +153,25 @@ class Explainer:
             raise ValueError("layers: names of blocks belong to the Explainer's constructor; a call takes indices")
         settings = _settings(self.settings, options)
         check_output(settings.output, self._inner)
-        with _inference_context(self._inner), kept_state(self._inner), self._memory.own.unless_it_fails():
+        if (traits := traits_of(self._inner)) != self._traits:  # what was learned is of another computation
+            self._memory, self._traits = Memory(), traits
+        memory = self._memory
+        with _undisturbed(self._inner), memory.own.unless_it_fails():
             inputs = rows.gathered(self._source.inputs(inputs))
             convolves = any(isinstance(m, nn.Conv2d) for m in self._inner.modules())
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))
             batch = read(inputs, self._inner, self.encoder, self.processor)
-            hooks, own = self._memory.own.of(self.model, self._inner, batch.call)
+            hooks, own = memory.own.of(self.model, self._inner, batch.call)
             if batch.ids is not None and self.encoder.embedding is None:
                 self.encoder = replace(self.encoder, embedding=find_embedding(self._inner, batch.call, batch.ids))
             if not self.encoder.blocks:
                 tokens = None if batch.texts is None else batch.mask.shape[1]
-                self.encoder = replace(self.encoder, blocks=find_blocks(self._inner, batch.call, tokens))
+                self.encoder = replace(
+                    self.encoder, blocks=find_blocks(self._inner, batch.call, tokens, self.encoder.embedding)
+                )
             chosen = replace(settings, target=numbered(settings.target, self._inner))
             chosen = chosen.with_modality_defaults(images=batch.texts is None)
-            pipeline = Pipeline(self._inner, self.encoder, chosen, self._memory, hooks=hooks)
+            pipeline = Pipeline(self._inner, self.encoder, chosen, memory, hooks=hooks)
             found = pipeline.explain(batch)
             if own is not None:
                 wanted = logits_of(own, len(batch))
@@ -190,8 +197,12 @@ def _settings(base: Options, options: Mapping[str, Any]) -> Options:
 
 
 @contextlib.contextmanager
-def _inference_context(model: nn.Module) -> Iterator[None]:
-    """Gradients on, inference mode and autocast off, whatever the caller is in the middle of."""
-    device = next(model.parameters()).device.type
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False):
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Gradients on, inference mode and autocast off, whatever the caller is in the middle of; all is given back."""
+    device = next(model.parameters()).device
+    devices = [device.index or 0] if device.type == "cuda" else []
+    plain = torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False)
+    with contextlib.ExitStack() as stack:
+        for context in (*plain, kept_state(model), kept_random_state(devices)):
+            stack.enter_context(context)
         yield

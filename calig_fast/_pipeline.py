@@ -22,7 +22,7 @@ from .engines.native.verify import NotTheModelError
 from .inputs.baseline import Baseline, make_baseline, take
 from .inputs.prepare import Inputs
 from .inputs.target import Target, is_multi_label, per_input, scalars
-from .model.call import Call
+from .model.call import Call, ModelFailsError
 from .model.checks import compute_dtype
 from .model.encoder import Encoder
 from .model.own_answer import OwnAnswers
@@ -147,8 +147,8 @@ class Pipeline:
         )
         try:
             return self._explain(batch.take(rows), settings, rows.start)
-        except NotTheModelError as error:
-            if settings.engine == "native":
+        except (NotTheModelError, ModelFailsError) as error:
+            if settings.engine == "native" or isinstance(self.engine, AutogradEngine):
                 raise
             self.engine, self.not_native = self._engine("autograd"), str(error)
             return self._explain(batch.take(rows), settings, rows.start)
