@@ -21,8 +21,8 @@ from .call import Call, called_again, concatenated, row_count
 from .clone import share_weights
 from .containers import mapped
 from .encoder import Encoder
-from .recorded import Layout, Record, Seen
 from .recomputation import without_checkpoints
+from .recorded import Layout, Record, Seen
 from .token_axes import AmbiguousAxesError, TokenAxes, token_axes
 from .word_lookup import Lookup, Replacement, WordLookups
 

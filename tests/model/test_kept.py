@@ -2,6 +2,7 @@
 
 import random
 import threading
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_pixels_that_a_model_changes_in_place_are_the_callers():
 @pytest.mark.parametrize("flag", ["output_attentions", "output_hidden_states"])
 @pytest.mark.parametrize("method", ["calig", "conductance"])
 def test_hooks_that_a_library_puts_on_at_its_first_call_are_taken_off(flag, method):
-    model, plain = tiny("bert"), ids(7)
+    model, plain = deepcopy(tiny("bert")), ids(7)
     wanted = explain(model, plain, baselines=0, method=method)
     before = states(model)
     found = explain(model, {**plain, flag: True}, baselines=0, method=method)
@@ -100,7 +101,7 @@ def test_hooks_that_a_library_puts_on_at_its_first_call_are_taken_off(flag, meth
 
 
 def test_threads_that_share_a_model_take_no_hooks_from_each_other():
-    model, call, said = tiny("bert"), {**ids(7), "output_attentions": True}, []
+    model, call, said = deepcopy(tiny("bert")), {**ids(7), "output_attentions": True}, []
 
     def work():
         for _ in range(4):

@@ -1,6 +1,7 @@
 """Re-entrant checkpoints of a model run their blocks once, and with gradients, while it is explained."""
 
 import threading
+from copy import deepcopy
 
 import pytest
 import torch
@@ -48,7 +49,7 @@ def test_a_reentrant_checkpoint_changes_nothing(kind, method):
 def test_a_model_of_transformers_with_checkpoints_is_explained_in_training_mode():
     from helpers.tiny_models import ids, tiny
 
-    model = tiny("bert")
+    model = deepcopy(tiny("bert"))
     wanted = explain(model, ids(7), baselines=0)
     model.train().gradient_checkpointing_enable({"use_reentrant": True})
     torch.testing.assert_close(explain(model, ids(7), baselines=0).scores, wanted.scores)

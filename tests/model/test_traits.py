@@ -1,5 +1,7 @@
 """The plain values of a model, by which a change between two calls is seen."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from helpers.tiny_models import ids, tiny
@@ -21,7 +23,7 @@ def changed(model, way):
 
 @pytest.mark.parametrize("way", ["number", "activation", "eps"])
 def test_an_explainer_sees_what_no_weight_tells(way):
-    model, call = tiny("bert"), ids(7)
+    model, call = deepcopy(tiny("bert")), ids(7)
     explainer = Explainer(model, baselines=0)
     explainer(call)
     changed(model, way)
@@ -32,7 +34,7 @@ def test_an_explainer_sees_what_no_weight_tells(way):
 
 
 def test_weights_and_modes_are_no_traits():
-    model = tiny("bert")
+    model = deepcopy(tiny("bert"))
     before = traits_of(model)
     with torch.no_grad():
         model.classifier.weight.add_(1)

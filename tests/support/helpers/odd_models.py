@@ -305,9 +305,9 @@ class Weighed(Model):
 
     def forward(self, input_ids: Tensor) -> Any:
         h = self.embed(input_ids)
-        weights = torch.ones_like(h[..., 0]), torch.full_like(h[..., :1], 0.9)
+        weights = {"seen": torch.ones_like(h[..., 0]), "gate": torch.full_like(h[..., :1], 0.9)}
         for block in self.blocks:
-            h = block(*weights, h)
+            h = block(**weights, x=h)
         return self.head(h.mean(1))
 
 
