@@ -18,6 +18,7 @@ from ..model.instrumented import InstrumentedModel, Record
 from .autograd_run import AutogradRun, Entered
 from .base import EndpointGradients, Endpoints, Problem, tokenwise_dot
 from .budget import default_budget
+from .entry import check_gradients
 
 DEFAULT_BUDGET = 512 * 2**20
 
@@ -81,6 +82,7 @@ class AutogradEngine:
                 if problem.baseline is None and problem.ids and problem.mask is not None:
                     self.tap.learn_axes(problem.call, problem.ids, problem.mask)
                 record = self.tap.record(both, problem.maps is not None, replacement, problem.changed)
+                check_gradients(record.hidden[-1])
                 z = logits_of(record.output, len(record.hidden[0]))
                 z = None if z is None else z[:batch].detach()
                 scalars = problem.resolve(z)

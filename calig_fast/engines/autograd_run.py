@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import ops
 from ..inputs.target import gradients
 from ..model.attention_capture import Plain
-from ..model.call import Call, rows_of
+from ..model.call import Call, ModelFailsError, rows_of
 from ..model.instrumented import InstrumentedModel, Record, Seen
 from .base import Endpoints, PathPoints
 from .entry import check_entry, differs
@@ -157,7 +157,7 @@ class AutogradRun:
         """Points of one layer; half as many at a time where the model or the device does not take so many rows."""
         try:
             return self._along_layer(layer, points)
-        except RuntimeError:  # a cache of a fixed size, or no memory left
+        except (RuntimeError, ModelFailsError):  # a cache of a fixed size, or no memory left
             if len(points) == 1:
                 raise
         half = len(points) // 2

@@ -1,4 +1,4 @@
-"""The model entered again at a block: is its answer the one of the whole call?"""
+"""The blocks of a model: do they carry gradients, and does the model entered at one give its own answer?"""
 
 from __future__ import annotations
 
@@ -7,6 +7,23 @@ from torch import Tensor
 
 ROUNDINGS = 64  # units in the last place by which two passes may differ: batches of other sizes sum otherwise
 ENTRY = 2e-3  # a small F, left over from large terms, moved by 2e-4 of itself in a Segformer of float32
+
+
+def check_gradients(last: Tensor) -> None:
+    """Raise where a recorded model ran its blocks without gradients.
+
+    Args:
+        last: the last block's output; the first block's input requires grad.
+
+    Raises:
+        ValueError: they were run without.
+    """
+    if not last.requires_grad:
+        raise ValueError(
+            "layers: the model runs these blocks without gradients (under torch.no_grad(), with .detach(), or as "
+            "reversible layers, Reformer's for instance), so their relevance cannot be computed; take a model that "
+            "runs them with gradients, or name other blocks in layers="
+        )
 
 
 def differs(found: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:

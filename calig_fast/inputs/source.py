@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,8 @@ def opened(model: Any, processor: Any = None) -> Source:
         processor: tokenizer or image processor, or None for the one that comes with the model.
 
     Raises:
-        ValueError: a SentenceTransformer, which has no classes, or a zero-shot pipeline, which writes its own pairs.
+        ValueError: a SentenceTransformer, which has no classes, a zero-shot pipeline, which writes its own pairs, or
+            one that calls its tokenizer in a way of its own.
     """
     kinds = {kind.__name__ for kind in type(model).__mro__}
     if "CrossEncoder" in kinds:
@@ -56,5 +58,29 @@ def opened(model: Any, processor: Any = None) -> Source:
             "model: a zero-shot pipeline makes an input of each label; pass its model and tokenizer, and the pairs "
             '("text", "This example is about sport.") yourself'
         )
-    own = (getattr(model, name, None) for name in ("tokenizer", "image_processor", "feature_extractor"))
-    return Source(inner, next((part for part in (processor, *own) if part is not None), None))
+    own = (getattr(model, name, None) for name in ("image_processor", "feature_extractor"))
+    tokenizer = getattr(model, "tokenizer", None)
+    if getattr(model, "task", None) == "text-classification":
+        tokenizer = _as_called(tokenizer, getattr(model, "_preprocess_params", None) or {})
+    return Source(inner, next((part for part in (processor, tokenizer, *own) if part is not None), None))
+
+
+def _as_called(tokenizer: Any, options: Mapping[str, Any]) -> Any:
+    """A pipeline's tokenizer, cutting texts as the pipeline does.
+
+    Raises:
+        ValueError: the pipeline calls it with options that change the tokens in other ways.
+    """
+    strange = sorted(set(options) - {"truncation", "max_length", "padding", "return_tensors"})
+    if tokenizer is None or not options:
+        return tokenizer
+    if strange:
+        raise ValueError(
+            f"model: the pipeline calls its tokenizer with {', '.join(strange)}, which explain does not; pass the "
+            "pipeline's model with what its tokenizer returns for the text"
+        )
+    if options.get("max_length") is None or not options.get("truncation"):
+        return tokenizer
+    shorter = copy.copy(tokenizer)
+    shorter.model_max_length = options["max_length"]
+    return shorter

@@ -73,7 +73,12 @@ def encode(
     one = isinstance(inputs, str) or (isinstance(inputs, tuple) and _is_pair(inputs))
     rows: list[Any] = [inputs] if one else list(inputs)
     _check_rows(rows)
-    if tokenizer is None or not callable(tokenizer):
+    if tokenizer is not None and not callable(tokenizer):
+        raise TypeError(
+            f"processor: a {type(tokenizer).__name__} is no tokenizer of transformers and cannot be called with text; "
+            "wrap it, as in PreTrainedTokenizerFast(tokenizer_object=...)"
+        )
+    if tokenizer is None:
         raise TypeError(
             'inputs: text needs a tokenizer; pass processor=, or tokenizer(text, return_tensors="pt") instead of text'
         )
@@ -191,7 +196,7 @@ def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Te
     """Special tokens [B,T], from the best witness there is.
 
     In order: a special_tokens_mask in the inputs, what a fast tokenizer kept, the tokenizer's list, and, with ids
-    alone, the tokens that stand first and last in their text.
+    alone, the tokens that stand first and last in their text, wherever they stand beside others.
 
     Raises:
         ValueError: a special_tokens_mask of another shape.
@@ -219,8 +224,9 @@ def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Te
     for b in range(len(ids)):
         real = mask[b].nonzero().flatten()
         if len(real) > 2:
-            ends = ids[b, real[[0, -1]]]
-            out[b] = torch.isin(ids[b], ends) & mask[b]
+            ends = real[[0, -1]]
+            alike = torch.isin(ids[b], ids[b, ends]) & mask[b]
+            out[b] = alike if bool((mask[b] & ~alike).any()) else torch.isin(torch.arange(len(alike)), ends.cpu())
     return out
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .block_state import state_given, state_in
-from .call import Call, called, row_count
+from .call import Call, called, copied, row_count
 from .clone import share_weights
-from .dataflow import bypassed_layers
+from .dataflow import bypassed_layers, depends_on
 from .encoder import Encoder, name_of
 from .instrumented import InstrumentedModel
 from .own_answer import output_tensors
@@ -54,7 +54,7 @@ class _List:
         return tuple(dict.fromkeys(child for _, child, _ in self.longest_run()))
 
 
-def find_blocks(model: nn.Module, call: Call, tokens: int | None) -> tuple[str, ...]:
+def find_blocks(model: nn.Module, call: Call, tokens: int | None, embedding: str | None = None) -> tuple[str, ...]:
     """Dotted names of the blocks, in order of execution, told by one call of the model.
 
     Of an encoder-decoder the encoder's are meant.
@@ -63,6 +63,7 @@ def find_blocks(model: nn.Module, call: Call, tokens: int | None) -> tuple[str, 
         model: any model; not touched.
         call: its arguments.
         tokens: T of a text, or None for images.
+        embedding: dotted name of the module that embeds words, or None.
 
     Raises:
         ValueError: no list of like modules passes a hidden state on, naming the model's lists.
@@ -71,9 +72,12 @@ def find_blocks(model: nn.Module, call: Call, tokens: int | None) -> tuple[str, 
     lists = _lists(twin, _encoder_of(twin))
     _watch(twin, lists, call, tokens)
     lists = [one for one in lists if len(one.longest_run()) > (0 if len(one.children) == 1 else 1)]
-    # like modules that are attributes, not a list, are seldom blocks: the four projections of an attention, say
-    lists = [one for one in lists if one.holder] or lists
     lists.sort(key=lambda one: (-len(one.longest_run()), one.name.count("."), one.longest_run()[0][0]))
+    # like modules that are attributes, not a list, are seldom blocks: the four projections of an attention, say
+    holders = [one for one in lists if one.holder]
+    if not holders and (found := _best(model, lists[:TRIED], call, embedding)):
+        return found
+    lists = holders
     if not lists:
         raise ValueError(
             f"model: no family knows {type(model).__name__}, and no list of like modules in it passes the tokens on; "
@@ -82,21 +86,64 @@ def find_blocks(model: nn.Module, call: Call, tokens: int | None) -> tuple[str, 
         )
     # a list that does not carry the whole decision is one part of the blocks: their norms, attentions or projections;
     # one of single layers may be a stem
-    long = [one for one in lists if 3 * len(one.longest_run()) >= len(lists[0].longest_run())][:TRIED]
-    long.sort(key=lambda one: not any(True for _ in twin.get_submodule(one.blocks[0]).children()))
-    best = lists[0] if len(long) == 1 else next((one for one in long if _carries(model, one, call)), lists[0])
-    return best.blocks
+    long = [one for one in lists if 3 * len(one.longest_run()) >= len(lists[0].longest_run())]
+    long.sort(key=lambda one: not _composed(twin, one.blocks))
+    return (len(long) > 1 and _best(model, long[:TRIED], call, embedding)) or lists[0].blocks
 
 
-def _carries(model: nn.Module, one: _List, call: Call) -> bool:
-    """Return True where the output depends on earlier hidden states through the later ones alone."""
+def _best(model: nn.Module, lists: Sequence[_List], call: Call, embedding: str | None) -> tuple[str, ...]:
+    """The first list that carries the whole decision, else the first that hands on all it is given, else none."""
+    chain: tuple[str, ...] = ()
+    for one in lists:
+        whole, handed_on = _carries(model, one, call, embedding)
+        if whole:
+            return one.blocks
+        if handed_on and not chain and one.holder:
+            chain = one.blocks
+    return chain
+
+
+def _composed(model: nn.Module, blocks: Sequence[str]) -> bool:
+    """Return True where every block has modules of its own; a single layer has none."""
+    return all(any(True for _ in model.get_submodule(name).children()) for name in blocks)
+
+
+def _carries(model: nn.Module, one: _List, call: Call, embedding: str | None) -> tuple[bool, bool]:
+    """Return True where the output depends on the input through the blocks alone, and on each through the later ones.
+
+    Args:
+        model: any model.
+        one: the list.
+        call: the model's arguments.
+        embedding: dotted name of the module that embeds words; None for images, and where none was seen.
+    """
     watched = InstrumentedModel(model, Encoder("unknown", "image", one.blocks), hooks=False)
+    roots: list[Tensor] = []
+
+    def root(value: Tensor) -> Tensor:
+        roots.append(value.detach().requires_grad_())
+        return roots[-1].clone()
+
+    if embedding is not None:
+        words = watched.model.get_submodule(embedding)
+        words.forward = functools.partial(_rooted, root, words.forward)
+    call = {
+        k: root(v) if isinstance(v, Tensor) and v.is_floating_point() and v.dim() > 2 else v for k, v in call.items()
+    }
     try:
-        record = watched.record(call, False)
+        record = watched.record(copied(call), False)
     except ValueError:
-        return False
+        return False, False
     answers = [v for v in output_tensors(record.output) if v.requires_grad]
-    return bool(answers) and not bypassed_layers(answers[0], record.hidden[:-1])
+    if not answers:
+        return False, False
+    handed_on = not bypassed_layers(answers[0], record.hidden[:-1])
+    whole = not depends_on(answers[0], roots) if roots else _composed(model, one.blocks)
+    return handed_on and whole, handed_on
+
+
+def _rooted(root: Callable[[Tensor], Tensor], forward: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    return root(forward(*args, **kwargs))
 
 
 def list_names(model: nn.Module) -> list[str]:
@@ -123,10 +170,11 @@ def _lists(model: nn.Module, below: str) -> list[_List]:
         inside = f"{name}.".startswith(f"{below}." if below else "")
         if not inside or not children or (len(children) == 1 and not holder):
             continue
-        for kind, count in Counter(type(m) for _, m in children).items():
-            if count > 1 or holder:
-                like = tuple(f"{name}.{n}" if name else n for n, m in children if type(m) is kind)
-                found.append(_List(name, like, holder))
+        kinds = Counter(type(m) for _, m in children)
+        groups = [[n for n, m in children if type(m) is kind] for kind, count in kinds.items() if count > 1 or holder]
+        if holder and len(kinds) > 1 and _composed(module, [n for n, _ in children]):
+            groups.append([n for n, _ in children])  # layers of two kinds in turn
+        found += [_List(name, tuple(f"{name}.{n}" if name else n for n in names), holder) for names in groups]
     return found
 
 
@@ -155,7 +203,7 @@ def _watch(model: nn.Module, lists: list[_List], call: Call, tokens: int | None)
         if id(module) in of_child:
             module.forward = functools.partial(note, id(module), module.forward)
     with torch.no_grad():
-        called(model, call)
+        called(model, copied(call))
 
 
 def _fits(shape: torch.Size, rows: int, tokens: int | None) -> bool:

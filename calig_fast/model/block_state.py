@@ -46,7 +46,7 @@ def run_block(
 def state_given(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
     """The hidden state that a block is given: the first floating tensor of two axes or more.
 
-    Masks and biases come last, and keywords in the order in which `forward` declares them.
+    Masks, gates and biases come last, and keywords in the order in which `forward` declares them.
 
     Raises:
         ValueError: none is.
@@ -68,7 +68,14 @@ def state_given(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapp
     places = [*zip(names, args, strict=True), *kwargs.items()]
     places = [part for name, value in places for part in parts(name, value)]
     places.sort(key=lambda p: (bool(_BESIDE.search(p[0])), order.index(p[0]) if p[0] in order else len(order)))
-    return next(states(value)[0] for _, value in places if states(value))
+    ranked = [v for _, value in places for v in states(value)]
+    return next((v for v in ranked if not any(_weighs(v, other) for other in ranked)), ranked[0])
+
+
+def _weighs(value: Tensor, state: Tensor) -> bool:
+    """Return True for one number a token of a state: a mask or a gate, whatever its name."""
+    numbers = state.shape[:-1]
+    return state.shape[-1] > 1 and len(numbers) > 1 and value.shape in {numbers, (*numbers, 1)}
 
 
 def _parameters(forward: Callable[..., Any]) -> list[str]:

@@ -11,6 +11,10 @@ from torch import Tensor
 Call = Mapping[str, Any]
 
 
+class ModelFailsError(ValueError):
+    """A model fails on rows beside those of the caller."""
+
+
 def has_rows(value: Any) -> bool:
     """Return True for a tensor with a row for each input; numbers, flags and scalars are options of the model."""
     return isinstance(value, Tensor) and value.dim() > 0
@@ -20,6 +24,34 @@ def called(model: Callable[..., Any], call: Call) -> Any:
     """The output of a model for a call; an unnamed input stands under ""."""
     unnamed = (call[""],) if "" in call else ()
     return model(*unnamed, **{name: value for name, value in call.items() if name})
+
+
+def called_again(model: Callable[..., Any], call: Call) -> Any:
+    """The output of a model that has answered the call itself, for other rows.
+
+    Raises:
+        ModelFailsError: it answers no such rows.
+    """
+    try:
+        return called(model, call)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        if _is_ours(error):
+            raise
+        raise ModelFailsError(
+            f"model: it answers the call itself, but fails on {row_count(call)} rows of inputs, baselines and points "
+            f"between them, with {type(error).__name__}: {error}; it has to take any number of rows"
+        ) from error
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return True for an error that this package raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    package = __name__.partition(".")[0]
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == package
 
 
 def kind_of(call: Call) -> tuple[tuple[str, Any], ...]:
@@ -33,10 +65,15 @@ def row_count(call: Call) -> int:
     return int(next(v for v in call.values() if has_rows(v)).shape[0])
 
 
+def copied(call: Call) -> dict[str, Any]:
+    """The arguments in tensors of their own, which a model may change in place."""
+    return {k: v.clone() if isinstance(v, Tensor) else v for k, v in call.items()}
+
+
 def concatenated(call: Call, baseline: Call | None) -> dict[str, Any]:
-    """The arguments of the inputs with those of their baselines after them."""
+    """The arguments of the inputs with those of their baselines after them, in tensors of their own."""
     if baseline is None:
-        return dict(call)
+        return copied(call)
     return {k: torch.cat([v, baseline[k]]) if has_rows(v) else v for k, v in call.items()}
 
 

@@ -6,11 +6,10 @@ gradients, hooks and configuration, also when something raises.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import types
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -65,19 +64,24 @@ def _learned_prompt(model: Any) -> bool:
 
 
 def user_hooks(model: nn.Module) -> tuple[int, ...]:
-    """The forward hooks that a user put on the modules of a model, by their ids; torch's own are left out."""
+    """The forward hooks that a user put on the modules of a model, by their ids; a library's own are left out."""
     return tuple(
         id(hook)
         for module in model.modules()
         for name in _HOOKS_KEPT
         for hook in getattr(module, name).values()
-        if not _of_torch(hook)
+        if not _of_library(hook)
     )
 
 
-def _of_torch(hook: Any) -> bool:
-    """Return True for the hooks by which torch computes weights (weight norm, spectral norm, pruning)."""
-    return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils")
+def _of_library(hook: Any) -> bool:
+    """Return True for hooks that no user put there.
+
+    By them torch computes weights (weight norm, spectral norm, pruning), and transformers collects hidden states.
+    """
+    return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils") or (
+        getattr(hook, "__module__", "") == "transformers.utils.output_capturing"
+    )
 
 
 def share_weights(model: nn.Module, dtype: torch.dtype | None = None, *, hooks: bool = True) -> nn.Module:
@@ -113,7 +117,8 @@ def share_weights(model: nn.Module, dtype: torch.dtype | None = None, *, hooks: 
     def follow(module: nn.Module) -> nn.Module:
         if id(module) in modules:
             return modules[id(module)]
-        new: nn.Module = module.__class__.__new__(module.__class__)
+        kind = _Uncompiled if type(module).__name__ == "OptimizedModule" else module.__class__
+        new: nn.Module = kind.__new__(kind)
         modules[id(module)] = new
         state = dict(module.__dict__)
         state["_parameters"] = {k: share(v) for k, v in module._parameters.items()}
@@ -125,8 +130,7 @@ def share_weights(model: nn.Module, dtype: torch.dtype | None = None, *, hooks: 
         state["training"] = False
         state["_compiled_call_impl"] = None
         state.update({name: False for name in _RECOMPUTES if state.get(name) is True})
-        if "forward" in state:
-            state["forward"] = _rebind(state["forward"], module, new)
+        _rebind(state, module, new)
         if isinstance(module, nn.TransformerEncoder):
             state.update(enable_nested_tensor=False, use_nested_tensor=False)  # its layers keep [N,T,D]
         if hasattr(state.get("config"), "_attn_implementation"):
@@ -146,27 +150,6 @@ def shares_all(model: nn.Module, twin: nn.Module) -> bool:
     return all(a.data_ptr() == b.data_ptr() for mine, theirs in pairs for a, b in zip(mine, theirs, strict=True))
 
 
-@contextlib.contextmanager
-def kept_state(model: nn.Module) -> Iterator[None]:
-    """A context that gives a model back the buffers and the plain tensors that its own forward writes into.
-
-    Tables that renorm the rows they look up are among them.
-    """
-    held: dict[int, Tensor] = {}
-    for module in model.modules():
-        own = [*module._buffers.values(), *vars(module).values()]
-        own += [module.weight] if getattr(module, "max_norm", None) is not None and hasattr(module, "weight") else []
-        held.update({id(v): v for v in own if isinstance(v, Tensor) and not v.is_inference()})
-    before = [(v, v._version, v.detach().clone()) for v in held.values()]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for value, version, copied in before:
-                if value._version != version:
-                    value.copy_(copied)
-
-
 def _replaced(value: Any, modules: Mapping[int, nn.Module]) -> Any:
     """A plain container with the twins of the modules in it; the value itself where it holds none."""
     if isinstance(value, nn.Module):
@@ -182,18 +165,34 @@ def _replaced(value: Any, modules: Mapping[int, nn.Module]) -> Any:
     return value
 
 
-def _rebind(forward: Any, module: nn.Module, new: nn.Module) -> Any:
-    if isinstance(forward, types.MethodType) and forward.__self__ is module:
-        return types.MethodType(forward.__func__, new)
-    raise ValueError(
-        f"model: {type(module).__name__}.forward was replaced on the instance by {forward!r}, which runs the original "
-        "module whatever it is asked; remove the wrapper first (for accelerate: remove_hook_from_module(model, "
-        "recurse=True))"
-    )
+class _Uncompiled(nn.Module):
+    """A module that torch.compile wrapped among others: it runs as it was written, under the same names."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self._orig_mod(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        modules = self.__dict__["_modules"]
+        return modules[name] if name in modules else getattr(modules["_orig_mod"], name)
+
+
+def _rebind(state: dict[str, Any], module: nn.Module, new: nn.Module) -> None:
+    """Bind a `forward` on the instance to the twin."""
+    forward = state.pop("forward", None)
+    if forward is None or isinstance(new, _Uncompiled):
+        return
+    forward = getattr(forward, "_torchdynamo_orig_callable", forward)  # what torch.compile was given
+    if not isinstance(forward, types.MethodType) or forward.__self__ is not module:
+        raise ValueError(
+            f"model: {type(module).__name__}.forward was replaced on the instance by {forward!r}, which runs the "
+            "original module whatever it is asked; remove the wrapper first (for accelerate: "
+            "remove_hook_from_module(model, recurse=True))"
+        )
+    state["forward"] = types.MethodType(forward.__func__, new)
 
 
 def _kept(hooks: Mapping[int, Any], users: bool) -> OrderedDict[int, Any]:
-    return OrderedDict((key, hook) for key, hook in hooks.items() if users or _of_torch(hook))
+    return OrderedDict((key, hook) for key, hook in hooks.items() if users or _of_library(hook))
 
 
 def _readable_config(config: Any, done: dict[int, Any]) -> Any:

@@ -52,6 +52,11 @@ def bypassed_layers(value: Tensor, hidden: Sequence[Tensor]) -> frozenset[int]:
     )
 
 
+def depends_on(value: Tensor, leaves: Sequence[Tensor]) -> bool:
+    """Return True where some leaf is in the graph of a tensor."""
+    return _reaches(value, 0, frozenset(map(id, leaves)))
+
+
 def has_kinks(value: Tensor) -> bool:
     """Return True where a scalar's graph holds a function with kinks, at which its gradient jumps."""
     stack, seen = [value.grad_fn], set()

@@ -15,15 +15,18 @@ _TABLES = (dict, list, tuple)
 
 
 class Fingerprint:
-    """The parts of a model at one time.
+    """The parts of a model at one time. Copied or pickled, it fits no model.
 
     Args:
-        model: the module tree.
+        model: the module tree, or None for none.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._parts = list(_parts(model))
+    def __init__(self, model: nn.Module | None) -> None:
+        self._parts = [] if model is None else list(_parts(model))
         self._places = list(map(_place, self._parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Fingerprint, (None,)
 
     def fits(self, model: nn.Module) -> bool:
         """Return True if a clone of then is one of now."""

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from .attention_capture import Attention, Reader
 from .block_attention import block_attention
 from .block_state import picked_rows, run_block, state_given, state_in
-from .call import Call, called, concatenated, row_count
+from .call import Call, called_again, concatenated, row_count
 from .clone import share_weights
 from .containers import mapped
 from .encoder import Encoder
+from .recomputation import without_checkpoints
 from .recorded import Layout, Record, Seen, check_record
 from .token_axes import AmbiguousAxesError, TokenAxes, token_axes
 from .token_slots import Slots
@@ -284,8 +285,8 @@ class InstrumentedModel:
         self._start, self._inject, self._calls = start, hidden, 0
         self._running, self._entered = True, []
         try:
-            with nullcontext() if self._words is None else self._words.watching(replacement):
-                return called(self.model, call)
+            with nullcontext() if self._words is None else self._words.watching(replacement), without_checkpoints():
+                return called_again(self.model, call)
         finally:
             self._inject, self._running = None, False
 

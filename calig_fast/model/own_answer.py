@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .call import Call, called, has_rows, kind_of
+from .call import Call, called, copied, has_rows, kind_of
 from .clone import share_weights, transparent, user_hooks
+from .kept import kept_attributes, kept_random_state
 
 
 @dataclass
@@ -65,8 +66,8 @@ class OwnAnswers:
 def _answer(model: nn.Module, call: Call) -> Any:
     devices = sorted({v.device.index or 0 for v in call.values() if has_rows(v) and v.device.type == "cuda"})
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices):
-            return called(model, call)
+        with torch.no_grad(), kept_random_state(devices), kept_attributes(model):
+            return called(model, copied(call))
     except torch.OutOfMemoryError:
         raise
     except Exception as error:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .call import Call, called
+from .call import Call, called, copied
 from .clone import share_weights
 from .id_flow import IdFlow
 
@@ -169,9 +169,9 @@ def find_embedding(model: nn.Module, call: Call, ids: Tensor) -> str | None:
     """
     twin, seen = share_weights(model, hooks=False), []
     name = next(k for k, v in call.items() if v is ids)
-    call = {k: v.clone() if isinstance(v, Tensor) and k != name else v for k, v in call.items()}
+    call = copied(call)
     beside = integers_beside(call, name)
-    replacement = Replacement(ids, lambda out, lookup: out, beside=beside)
+    replacement = Replacement(call[name], lambda out, lookup: out, beside=beside)
 
     def note(name: str, forward: Lookup, index: Tensor) -> Tensor:
         if replacement.reads(index):

@@ -115,7 +115,9 @@ class Operation:
         name = self.kernel(backend)
         if name is None:
             raise RuntimeError(f"{self.name}: no {backend} kernel")
-        found = sys.modules.get(name) or importlib.import_module(name)
+        found = sys.modules.get(name)
+        if found is None or getattr(found.__spec__, "_initializing", False):  # another thread is importing it
+            found = importlib.import_module(name)
         lacks = [part for part in (self.name, "supports") if not callable(getattr(found, part, None))]
         if lacks:
             raise ValueError(

@@ -20,9 +20,12 @@ from ..inputs.prepare import placed, read
 from ..inputs.target import check_output, logits_of
 from ..model import checks, families
 from ..model.block_search import find_blocks
-from ..model.clone import kept_state, unwrap
+from ..model.clone import unwrap
 from ..model.encoder import Encoder
+from ..model.fingerprint import Fingerprint
+from ..model.kept import kept_random_state, kept_state
 from ..model.own_answer import check_logits
+from ..model.traits import traits_of
 from ..model.word_lookup import find_embedding
 from ..results.attribution import Attribution
 from ..results.windows import merged
@@ -143,7 +146,7 @@ class Explainer:
         else:
             found = families.named(self._inner, names) if names else families.find(self._inner)
         self.encoder = families.unnamed(self._inner) if found is None else found
-        self._memory = Memory()
+        self._memory, self._traits, self._seen = Memory(), traits_of(self._inner), Fingerprint(self._inner)
 
     def __call__(self, inputs: Any, **options: Unpack[ExplainOptions]) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.
@@ -158,22 +161,25 @@ class Explainer:
             raise ValueError("layers: names of blocks belong to the Explainer's constructor; a call takes indices")
         settings = _settings(self.settings, options)
         check_output(settings.output, self._inner)
-        with _inference_context(self._inner), kept_state(self._inner), self._memory.own.unless_it_fails():
+        memory = self._remembered()
+        with _undisturbed(self._inner), memory.own.unless_it_fails():
             inputs = rows.gathered(self._source.inputs(inputs))
             convolves = any(isinstance(m, nn.Conv2d) for m in self._inner.modules())
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))
             batch = read(inputs, self._inner, self.encoder, self.processor, settings.long)
-            hooks, own = self._memory.own.of(self.model, self._inner, batch.call)
+            hooks, own = memory.own.of(self.model, self._inner, batch.call)
             if batch.ids is not None and self.encoder.embedding is None:
                 self.encoder = replace(self.encoder, embedding=find_embedding(self._inner, batch.call, batch.ids))
             if not self.encoder.blocks:
                 tokens = None if batch.texts is None else batch.mask.shape[1]
-                self.encoder = replace(self.encoder, blocks=find_blocks(self._inner, batch.call, tokens))
+                self.encoder = replace(
+                    self.encoder, blocks=find_blocks(self._inner, batch.call, tokens, self.encoder.embedding)
+                )
                 batch = placed(batch, self._inner, self.encoder)
             chosen = replace(settings, target=numbered(settings.target, self._inner))
             chosen = chosen.with_modality_defaults(images=batch.texts is None)
             chosen = settings_of_windows(chosen, batch, self._inner)
-            pipeline = Pipeline(self._inner, self.encoder, chosen, self._memory, hooks=hooks)
+            pipeline = Pipeline(self._inner, self.encoder, chosen, memory, hooks=hooks)
             found = pipeline.explain(batch)
             if own is not None:
                 wanted = logits_of(own, len(batch))
@@ -181,6 +187,15 @@ class Explainer:
                     wanted = wanted[found.source.to(wanted.device)]
                 check_logits(wanted, found.logits, (next(self._inner.parameters()).dtype, pipeline.engine.dtype))
             return found if batch.windows is None else merged(found, batch.windows, settings.tolerance)
+
+    def _remembered(self) -> Memory:
+        """The memory of earlier calls, as far as the model is still theirs."""
+        if not self._seen.fits(self._inner):
+            self._seen, traits = Fingerprint(self._inner), traits_of(self._inner)
+            self._memory.engines.outdate()
+            if traits != self._traits:  # what was learned is of another computation
+                self._memory, self._traits = Memory(), traits
+        return self._memory
 
 
 def _settings(base: Options, options: Mapping[str, Any]) -> Options:
@@ -199,8 +214,12 @@ def _settings(base: Options, options: Mapping[str, Any]) -> Options:
 
 
 @contextlib.contextmanager
-def _inference_context(model: nn.Module) -> Iterator[None]:
-    """Gradients on, inference mode and autocast off, whatever the caller is in the middle of."""
-    device = next(model.parameters()).device.type
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False):
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Gradients on, inference mode and autocast off, whatever the caller is in the middle of; all is given back."""
+    device = next(model.parameters()).device
+    devices = [device.index or 0] if device.type == "cuda" else []
+    plain = torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False)
+    with contextlib.ExitStack() as stack:
+        for context in (*plain, kept_state(model), kept_random_state(devices)):
+            stack.enter_context(context)
         yield

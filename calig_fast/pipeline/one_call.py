@@ -19,7 +19,7 @@ from ..engines.tokens import changed_tokens, reads_ids_twice
 from ..inputs.baseline import Baseline, make_baseline, take
 from ..inputs.prepare import Inputs
 from ..inputs.target import Target, is_multi_label, per_input, scalars
-from ..model.call import Call
+from ..model.call import Call, ModelFailsError
 from ..model.checks import compute_dtype
 from ..model.encoder import Encoder
 from ..model.own_answer import OwnAnswers
@@ -93,7 +93,7 @@ class Pipeline:
                 first += size
                 size = max(1, min(32, self.engine.budget // (2 * self._row_bytes)))
         self._integration.learn()
-        self.memory.engines.give(self.engine, self.model, self._key(self.engine.name))
+        self.memory.engines.give(self.engine, self._key(self.engine.name))
         # a head that reads padding is found at the first padded group; the record tells of the engine from there on
         return replace(concatenate(parts), engine=parts[-1].engine, settings=parts[-1].settings)
 
@@ -147,8 +147,8 @@ class Pipeline:
         )
         try:
             return self._explain(batch.take(rows), settings, rows.start)
-        except NotTheModelError as error:
-            if settings.engine == "native":
+        except (NotTheModelError, ModelFailsError) as error:
+            if settings.engine == "native" or isinstance(self.engine, AutogradEngine):
                 raise
             self.engine, self.not_native = self._engine("autograd"), str(error)
             return self._explain(batch.take(rows), settings, rows.start)

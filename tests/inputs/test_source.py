@@ -35,6 +35,21 @@ def test_a_text_pipeline(model):
     assert len(explain(pipe, pair, **QUICK)) == len(pipe([pair])) == 1
 
 
+def test_a_text_pipeline_cuts_texts_as_it_was_told_to(model):
+    from transformers import pipeline
+
+    tokenizer = minilm_tokenizer()
+    pipe = pipeline("text-classification", model=model, tokenizer=tokenizer, max_length=6, truncation=True)
+    text = "A fine film with a plot that holds to the very end."
+    with pytest.warns(UserWarning, match="the model reads 6 tokens"):
+        found = explain(pipe, text, **QUICK)
+    call = tokenizer(text, max_length=6, truncation=True, return_tensors="pt")
+    torch.testing.assert_close(found.logits, model(**call).logits.detach())
+    assert tokenizer.model_max_length > 6
+    with pytest.raises(ValueError, match="its tokenizer with add_special_tokens"):
+        explain(pipeline("text-classification", model=model, tokenizer=tokenizer, add_special_tokens=False), TEXTS[0])
+
+
 def test_a_picture_pipeline():
     from PIL import Image
     from transformers import ViTImageProcessor, pipeline

@@ -374,3 +374,10 @@ def test_random_texts_keep_their_places():
         for text, found in zip(texts, a.words, strict=True):
             assert all(text[w.start : w.end] == w.text != "" for w in found)
             assert all(x.end <= y.start for x, y in itertools.pairwise(found))
+
+
+@pytest.mark.parametrize("row", [[7, 7, 7, 7], [5, 9, 9, 5, 5, 9], [0, 0, 0]])
+def test_ids_that_all_equal_the_first_or_the_last_are_content_between_them(row):
+    a = explain(tiny("bert"), torch.tensor([row]), baselines=3, method="layer_ig")
+    assert a.special.tolist() == [[True, *[False] * (len(row) - 2), True]]
+    assert a.converged.all()

@@ -93,3 +93,58 @@ def test_a_model_of_linear_layers_alone_reads_pixels_when_it_is_given_pixels(sha
     a = explain(Patches().eval(), torch.randn(shape), baselines="zeros", method="layer_ig")
     assert a.settings.blocks == ["blocks.0", "blocks.1", "blocks.2"]
     assert a.texts is None
+
+
+class Gated(nn.Module):
+    """A layer of its own kind whose inner sequence is longer than the stack of layers; the residual passes it by."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Sequential(*(nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(4)))
+
+    def forward(self, x):
+        return x + self.inner(x)
+
+
+class Other(Gated):
+    """A second kind."""
+
+
+class Stack(nn.Module):
+    """Layers of the kinds given, in turn."""
+
+    def __init__(self, *kinds):
+        super().__init__()
+        self.word, self.stack = nn.Embedding(60, 8), nn.ModuleList(kind() for kind in kinds)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, input_ids):
+        h = self.word(input_ids)
+        for block in self.stack:
+            h = block(h)
+        return self.head(h.mean(1))
+
+
+def test_a_longer_list_inside_a_layer_does_not_carry_the_decision():
+    call = {"input_ids": IDS}
+    assert find_blocks(Stack(Gated, Gated).eval(), call, 7, "word") == ("stack.0", "stack.1")
+
+
+def test_layers_of_two_kinds_in_turn_are_one_list():
+    call = {"input_ids": IDS}
+    found = find_blocks(Stack(Gated, Other, Gated, Other, Gated).eval(), call, 7, "word")
+    assert found == tuple(f"stack.{i}" for i in range(5))
+
+
+def test_attributes_that_the_decision_passes_by_are_no_blocks():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.word, self.v, self.proj, self.head = nn.Embedding(60, 8), *(nn.Linear(8, 8) for _ in range(3))
+
+        def forward(self, input_ids):
+            h = self.word(input_ids)
+            return self.head((h + self.proj(self.v(h))).mean(1))
+
+    with pytest.raises(ValueError, match="name its blocks"):
+        explain(Two().eval(), IDS, method="layer_ig", baselines=0)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from helpers.odd_models import Model
 from helpers.tiny_models import Linear, ids
 from torch import nn
 
@@ -77,27 +76,12 @@ def test_modules_in_plain_containers_are_the_twins_own():
     assert not twin.order[0].training
 
 
-class Counts(Model):
-    """Writes into a buffer, a plain tensor and a table of words at every call."""
-
-    def __init__(self):
-        super().__init__()
-        self.word.max_norm = 1.0
-        self.register_buffer("steps", torch.zeros(1))
-        self.seen = torch.zeros(1)
-
-    def forward(self, input_ids):
-        self.steps += 1
-        self.seen += 1
-        return super().forward(input_ids)
-
-
-def test_what_a_forward_writes_into_is_given_back():
-    model = Counts().eval()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    explain(model, torch.arange(3, 9)[None], layers="blocks", method="layer_ig", baselines=7)
-    with pytest.raises(ValueError, match="target"):
-        explain(model, torch.arange(3, 9)[None], layers="blocks", method="layer_ig", baselines=7, target=99)
-    assert float(model.seen) == 0
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, before[name]), name
+def test_modules_and_functions_that_were_compiled_run_as_they_were_written():
+    model = Linear()
+    call = ids(5)["input_ids"]
+    wanted = explain(model, call, layers="blocks", method="layer_ig", baselines=0)
+    model.blocks[0], model.forward = torch.compile(model.blocks[0]), torch.compile(model.forward)
+    twin = share_weights(model)
+    assert twin.blocks[0].weight is twin.blocks[0]._orig_mod.weight
+    found = explain(model, call, layers="blocks", method="layer_ig", baselines=0)
+    torch.testing.assert_close(found.layer_scores, wanted.layer_scores)

@@ -73,3 +73,23 @@ def test_the_model_is_asked_once_for_each_kind_of_call():
     explainer(IDS[:, :5])
     assert explainer._memory.reach.known == known
     assert list(known.values()) == [False]
+
+
+def test_a_table_for_each_half_of_the_vocabulary():
+    class Halves(Wide):
+        """The words of either half are picked by a mask, which stays the input's own where the words are others."""
+
+        def forward(self, input_ids):
+            low, out = input_ids < 30, torch.zeros(*input_ids.shape, 8, dtype=torch.double)
+            out[low], out[~low] = self.word(input_ids[low]), self.word.weight[input_ids[~low] - 30] + 1
+            for block in self.blocks:
+                out = block(out)
+            return self.head(out.mean(1))
+
+    torch.manual_seed(1)
+    model = Halves(None).eval().double()
+    a = explain(model, IDS, layers="blocks", method="layer_ig", baselines=7)
+    with torch.no_grad():
+        change = (model(IDS) - model(BASELINE)).gather(1, a.target[:, None])
+    torch.testing.assert_close(a.gap.double(), change.expand(2, 3), rtol=1e-5, atol=1e-7)
+    assert a.converged.all()

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from ...model.fingerprint import Fingerprint
 from ..base import Engine
 from .engine import NativeEngine
 from .workspace import Workspace
@@ -18,16 +17,16 @@ class EngineLease:
     """At most one engine between calls. Concurrent calls make their own. Copied or pickled, it is an empty one."""
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[Engine, Fingerprint, Hashable]] = deque(maxlen=1)
+        self._kept: deque[tuple[Engine, Hashable]] = deque(maxlen=1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return EngineLease, ()
 
     def take(self, model: nn.Module, key: Hashable) -> tuple[Engine | None, Workspace | None]:
-        """The engine of an earlier call, its weights read anew; None where the model or the request changed.
+        """The engine of an earlier call, its weights read anew; None where another was asked for.
 
         Args:
-            model: the model as it is now.
+            model: the model, of which a clone of then is one of now.
             key: all that an engine is made of beside the model.
 
         Returns:
@@ -37,16 +36,20 @@ class EngineLease:
             ValueError: what `Engine.read` raises.
         """
         try:
-            engine, fingerprint, made_of = self._kept.pop()
+            engine, made_of = self._kept.pop()
         except IndexError:
             return None, None
-        if made_of == key and fingerprint.fits(model):
+        if made_of == key:
             engine.read(model)
             return engine, None
         return None, engine.workspace if isinstance(engine, NativeEngine) else None
 
-    def give(self, engine: Engine, model: nn.Module, key: Hashable) -> None:
+    def give(self, engine: Engine, key: Hashable) -> None:
         """Keep an engine for the next call; one whose weights are copies of the model's is let go."""
         engine.tap.forget()
         if engine.shares_weights:
-            self._kept.append((engine, Fingerprint(model), key))
+            self._kept.append((engine, key))
+
+    def outdate(self) -> None:
+        """Of the engine that is kept only the workspace serves from now on: its clone is none of the model's."""
+        self._kept.extend([(engine, None) for engine, _ in self._kept])

@@ -17,7 +17,7 @@ NODES = {"quadrature": "corrected_trapezoid", "n_steps": 5}
 
 
 def kept(explainer: Explainer) -> Any:
-    return [engine for engine, _, _ in explainer._memory.engines._kept]
+    return [engine for engine, _ in explainer._memory.engines._kept]
 
 
 @pytest.mark.parametrize("engine", ["native", "autograd"])

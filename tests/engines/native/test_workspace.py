@@ -33,7 +33,7 @@ def same(a: Attribution, b: Attribution) -> None:
 
 
 def workspaces(explainer: Explainer) -> list[Workspace]:
-    return [engine.workspace for engine, _, _ in explainer._memory.engines._kept]
+    return [engine.workspace for engine, _ in explainer._memory.engines._kept]
 
 
 def qkv_places(explainer: Explainer) -> list[int]:

@@ -32,6 +32,33 @@ class Complex(Linear):
         return super().forward(input_ids) * 1j
 
 
+class Blind(Linear):
+    """A model that is always run without gradients."""
+
+    @torch.no_grad()
+    def forward(self, input_ids):
+        return super().forward(input_ids)
+
+
+class OneRow(Linear):
+    """A model that takes one input at a time."""
+
+    def forward(self, input_ids):
+        if len(input_ids) > 1:
+            raise IndexError("one at a time")
+        return super().forward(input_ids)
+
+
+def of_pipeline():
+    from transformers import pipeline
+
+    from helpers.real_models import minilm_tokenizer
+
+    return pipeline(
+        "text-classification", model=tiny("bert"), tokenizer=minilm_tokenizer(), device="cpu", add_special_tokens=False
+    )
+
+
 OWN_BLOCKS = {"method": "layer_ig", "baselines": 0}
 ODD_CASES = [
     (ValueError, lambda: explain(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), X)),
@@ -42,6 +69,10 @@ ODD_CASES = [
     (TypeError, lambda: explain(tiny("bert"), {1: X["input_ids"]})),
     (ValueError, lambda: explain(tiny("bert"), (1 // 0 for _ in range(2)))),
     (ValueError, lambda: explain(tiny("bert"), "two words", fails)),
+    (ValueError, lambda: explain(Blind(), X["input_ids"], layers="blocks", **OWN_BLOCKS)),
+    (ValueError, lambda: explain(OneRow(), X["input_ids"], layers="blocks", **OWN_BLOCKS)),
+    (ValueError, lambda: explain(of_pipeline(), "two words")),
+    (TypeError, lambda: explain(tiny("bert"), "two words", object())),
     (TypeError, of_encoder(read=lambda module: module)),
     (ValueError, of_encoder(stem="nowhere")),
     (TypeError, of_method(lambda signals: None)),

@@ -293,6 +293,24 @@ class Recomputed(Model):
         return self.head(h.mean(1))
 
 
+class Weighed(Model):
+    """Blocks that are given a mask and a gate, one number a token under names of their own, before the state."""
+
+    class Block(Block):
+        def forward(self, seen: Tensor, gate: Tensor, x: Tensor) -> Any:  # type: ignore[override]
+            return super().forward(x * seen[..., None]) * gate
+
+    def __init__(self) -> None:
+        super().__init__(Weighed.Block)
+
+    def forward(self, input_ids: Tensor) -> Any:
+        h = self.embed(input_ids)
+        weights = {"seen": torch.ones_like(h[..., 0]), "gate": torch.full_like(h[..., :1], 0.9)}
+        for block in self.blocks:
+            h = block(**weights, x=h)
+        return self.head(h.mean(1))
+
+
 class PlainList(Model):
     """Blocks that are run from a plain list beside their own."""
 
@@ -320,6 +338,7 @@ PLAIN: dict[str, Callable[[], nn.Module]] = {
     "given_thrice": GivenThrice,
     "in_state": InState,
     "bias_first": BiasFirst,
+    "weighed": Weighed,
     "plain_list": PlainList,
 }
 BYPASSED: dict[str, Callable[[], nn.Module]] = {
