@@ -14,6 +14,10 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+# Over 2,064 recorded paths and tolerances of 1e-1 to 1e-4, the first rule accepted was off by more than twice the
+# tolerance 0 times of 13,012, and took 1.21 times the nodes of the fewest. The sum of both parts took 1.35 times, their
+# maximum without the factor 1.17 times, and was off that far once.
+GAP_SAFETY = 1.3
 CANCELLED = 8  # a gap of fewer roundings than this is a difference that cancelled, and no measure of anything
 
 
@@ -94,7 +98,7 @@ def _judged(sizes: Sizes, rule: Floats, gap: Floats, noise: Floats) -> Judgement
     unbalanced = over(missed, scale) + over(rounding, sizes.magnitude)
     missing = np.where(sizes.norm == 0, (missed > 0).astype(np.float64), over(missed, sizes.norm))
     return Judgement(
-        error=rule + unbalanced,
+        error=np.maximum(rule, GAP_SAFETY * unbalanced),
         rule=rule,
         disagreement=over(sizes.difference, sizes.norm),
         delta=delta,
@@ -104,12 +108,12 @@ def _judged(sizes: Sizes, rule: Floats, gap: Floats, noise: Floats) -> Judgement
 
 
 def rule_error(e1: Floats) -> Floats:
-    """The finer rule's error, from its difference e1 to the coarser one: max(e1^2, e1 / 15), where that is a gain.
+    """The finer rule's error, from its difference e1 to the coarser one: max(e1^2, e1 / 7), where that is a gain.
 
     Convergence is close to geometric at first, which squares the error. In the end the corrected trapezoid is of order
-    4, which leaves a sixteenth: e1^2 alone was too small at tolerances of 1e-3.
+    3, as its ends are corrected by first differences alone. Halving leaves an eighth: a seventh of the difference.
     """
-    return np.where(e1 < 1, np.maximum(e1 * e1, e1 / 15), e1)
+    return np.where(e1 < 1, np.maximum(e1 * e1, e1 / 7), e1)
 
 
 def over(part: Floats, whole: Floats) -> Floats:
