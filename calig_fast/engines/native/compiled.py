@@ -44,7 +44,8 @@ def takes(rows: Tensor) -> bool:
 def stack_of(runner: BlockRunner) -> torch.ScriptObject | None:
     """The blocks as the passes in C++ take them, or None where an operation has no compiled kernel for their rows."""
     weight, backend = runner.stack[0].qkv.weight, runner.backend
-    if extension().module is None or weight.dtype != runner.dtype:
+    tensors = [tensor for block in runner.stack for tensor in _tensors(block)]
+    if extension().module is None or weight.dtype != runner.dtype or not all(map(_is_plain, tensors)):
         return None
     rows = weight.new_empty(0, 3, 1, len(weight) // (3 * runner.stack[0].heads))
     if not _is_compiled(rows, backend):
@@ -54,7 +55,7 @@ def stack_of(runner: BlockRunner) -> torch.ScriptObject | None:
     choices = [PRODUCTS.index(product), int(runner.first_only), int(runner.linear), int(apart)]
     integers = [n for b in runner.stack for n in (b.heads, b.pre_norm, b.gated, blocks.is_one_pass(b, rows, backend))]
     found: torch.ScriptObject = torch.classes.calig_fast.Stack(
-        [tensor for block in runner.stack for tensor in _tensors(block)],
+        tensors,
         [int(n) for n in integers],
         [float(x) for b in runner.stack for x in (b.scale, b.norm1.eps, b.norm2.eps)],
         [block.activation for block in runner.stack],
@@ -108,13 +109,13 @@ def _is_compiled(rows: Tensor, backend: str) -> bool:
         chosen = {op: op.resolve(backend, [sample]) for op, sample in pairs}
     except RuntimeError:  # a backend asked for that cannot run: the passes in Python say so, or have another for it
         return False
-    compiled = {op for op, name in chosen.items() if name == rows.device.type}
-    others = {op: name for op, name in chosen.items() if op not in compiled}
-    if not compiled or not set(others) <= {ATTENTION_FORWARD, ATTENTION_BACKWARD}:
+    others = {op: name for op, name in chosen.items() if name != rows.device.type}
+    if not others:
+        return True
+    # CUDA has no kernel of the attention: Triton's is called from C++
+    if rows.device.type != "cuda" or not set(others.items()) <= {(op, "triton") for op in narrow[:2]}:
         return False
-    if rows.device.type != "cuda" or set(others.values()) - {"triton"}:
-        return not others
-    for op in others:  # CUDA has no kernel of the attention: Triton's is called from C++
+    for op in others:
         _register(op)
     return True
 
@@ -122,6 +123,11 @@ def _is_compiled(rows: Tensor, backend: str) -> bool:
 @cache
 def _register(operation: Operation) -> None:
     operation.register("triton", "CUDA")
+
+
+def _is_plain(tensor: Tensor | None) -> bool:
+    """Return False for a subclass, whose operations are its own (quantized or distributed weights)."""
+    return tensor is None or type(tensor) in (Tensor, torch.nn.Parameter)
 
 
 def _tensors(block: Block) -> list[Tensor | None]:

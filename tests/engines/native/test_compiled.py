@@ -257,6 +257,18 @@ def test_where_gradients_are_recorded_the_passes_run_in_python() -> None:
         assert not compiled.takes(torch.nn.Parameter(x))
 
 
+def test_weights_of_a_subclass_keep_their_own_operations() -> None:
+    class Scaled(Tensor):
+        pass
+
+    one = runner("post-norm", torch.float32, False)
+    first = one.stack[0]
+    theirs = replace(first, up=replace(first.up, weight=first.up.weight.as_subclass(Scaled)))
+    assert replace(one, stack=(theirs, *one.stack[1:]))._stack is None
+    mine = replace(first, up=replace(first.up, weight=torch.nn.Parameter(first.up.weight)))
+    assert replace(one, stack=(mine, *one.stack[1:]))._stack is not None
+
+
 def test_freed_tensors_are_not_read_again() -> None:
     one, packed = runner("pre-norm", torch.float32, False), Packed.of(torch.ones(2, 5, dtype=torch.bool))
     with torch.no_grad():

@@ -85,9 +85,12 @@ def in_python(one: BlockRunner) -> InPython:
     return InPython(one.stack, one.first_only, one.linear, one.backend, one.dtype)
 
 
-def points_of(batch: int) -> PathPoints:
-    """Points of every layer but one, not in equal numbers, of every input."""
-    nodes = {0: (0.25, 0.75), 2: (0.5,)}
+# nodes of the points at some layers: not at every layer, from a later one on, and at the last alone
+NODES: list[dict[int, tuple[float, ...]]] = [{0: (0.25, 0.75), 2: (0.5,)}, {1: (0.0,), 2: (1.0,)}, {2: (0.5, 0.75)}]
+
+
+def points_of(batch: int, nodes: dict[int, tuple[float, ...]] = NODES[0]) -> PathPoints:
+    """Points of every input."""
     every = [(layer, row, node) for layer, at in nodes.items() for row in range(batch) for node in at]
     layer, row, node = (np.array(column) for column in zip(*every, strict=True))
     return PathPoints(layer=layer, row=row, node=node)
@@ -109,12 +112,13 @@ def passes(one: BlockRunner, packed: Packed, maps: Any, downs: int = 2) -> list[
     for k in range(downs):
         slope = rand(*out.shape)
         found.append(tuple(whole.derivatives(saved, slope, ends, maps=maps, free=k == downs - 1)))
-    points = points_of(packed.shape[0])
-    shape = BatchKey.of(points, packed)
-    rows, state = one.up(shape, to_device(points, shape, x.device), ends)
-    found.extend((rows, state.inputs))
-    for k in range(downs):
-        found.append(one.down(rand(*rows.shape), state, free=k == downs - 1))
+    for nodes in NODES:
+        points = points_of(packed.shape[0], nodes)
+        shape = BatchKey.of(points, packed)
+        rows, state = one.up(shape, to_device(points, shape, x.device), ends)
+        found.extend((rows, state.inputs))
+        for k in range(downs):
+            found.append(one.down(rand(*rows.shape), state, free=k == downs - 1))
     assert x.is_meta or torch.equal(x, before)
     return found
 
