@@ -126,6 +126,10 @@ class Operation:
             )
         return found
 
+    def register(self, backend: str, key: str) -> None:
+        """Make a backend's kernel PyTorch's own for a dispatch key, for callers in C++; to be called once."""
+        _library.impl(self.name, self._module(backend).__dict__[self.name], key)  # type: ignore[no-untyped-call]
+
     def refusal(self, backend: str, tensors: Sequence[Tensor]) -> str | None:
         """The reason why `backend` cannot run this operation on these tensors, or None."""
         if self.kernel(backend) is None:

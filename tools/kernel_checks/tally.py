@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from calig_fast.bench.products import ATTENTION
+from calig_fast.engines.native import compiled
 from calig_fast.engines.native import linear as product
 
 BANDWIDTH = 3.35e12
@@ -103,9 +104,10 @@ class Tally(TorchDispatchMode):
 
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
-    """Let the engine use PyTorch's products, which can be counted, in place of ours or oneDNN's."""
+    """Let the engine use PyTorch's products, in place of ours or oneDNN's, and call them from Python: to be counted."""
     narrow = mock.patch.object(product, "_mkl_is_narrow", return_value=False)
-    with torch.backends.mkldnn.flags(enabled=False), narrow:
+    in_python = mock.patch.object(compiled, "takes", return_value=False)
+    with torch.backends.mkldnn.flags(enabled=False), narrow, in_python:
         yield
 
 

@@ -19,21 +19,21 @@ TILE = 128
 
 def affine(a: Affine, x: Tensor, residual: Tensor | None = None, backend: str = "auto") -> Tensor:
     """x W^T + b + residual of rows x [R,in]."""
-    if _by_ours(x, backend):
+    if by_ours(x, backend):
         return ops.linear(x, a.weight, a.bias, residual, backend="cpu")
-    found = _in_tiles(x, a.weight.T, a.bias) if _by_onednn(x) else torch.nn.functional.linear(x, a.weight, a.bias)
+    found = _in_tiles(x, a.weight.T, a.bias) if by_onednn(x) else torch.nn.functional.linear(x, a.weight, a.bias)
     return found if residual is None else found.add_(residual)
 
 
 def linear_backward(a: Affine, g: Tensor, residual: Tensor | None = None, backend: str = "auto") -> Tensor:
     """The gradient of `affine`'s rows, g W + residual, of g [R,out]."""
-    if _by_ours(g, backend):
+    if by_ours(g, backend):
         return ops.linear(g, a.weight, None, residual, backward=True, backend="cpu")
-    found = _in_tiles(g, a.weight, None) if _by_onednn(g) else g @ a.weight
+    found = _in_tiles(g, a.weight, None) if by_onednn(g) else g @ a.weight
     return found if residual is None else found.add_(residual)
 
 
-def _by_ours(x: Tensor, backend: str) -> bool:
+def by_ours(x: Tensor, backend: str) -> bool:
     """Return True if our own product is the fastest available, or the requested one."""
     if x.device.type != "cpu" or x.dtype not in DTYPES or torch.is_grad_enabled():
         return False
@@ -49,7 +49,7 @@ def _mkl_is_narrow() -> bool:
     return built.get("isa") == "avx512" and not built["intel"] and torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 
 
-def _by_onednn(x: Tensor) -> bool:
+def by_onednn(x: Tensor) -> bool:
     """Return True if PyTorch uses oneDNN, which compiles and keeps code for every new number of rows."""
     return x.dtype in (torch.bfloat16, torch.float16) and x.device.type == "cpu" and not torch.is_grad_enabled()
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,8 +26,12 @@ from ...model.encoder import Block
 from ...ops.packing import Packed, Segments
 from ..base import PathPoints
 from . import block as blocks
+from . import compiled
 from . import first_token_block as first_row
 from .attention import attention_backward_rows
+
+# saved tensors of each block, or the state of the passes in C++
+SavedBlocks = list[blocks.Saved] | torch.ScriptObject
 
 
 class BatchKey(NamedTuple):
@@ -116,13 +121,14 @@ class ForwardState:
         shape: of the batch.
         inputs: [n] int64, the input of each point.
         lines: the endpoints of the paths.
-        saved: the saved tensors of each block, from the first on; the backward pass may free them.
+        saved: the saved tensors of each block, from the first on, or the state of the passes in C++; the backward pass
+            may free them.
     """
 
     shape: BatchKey
     inputs: Tensor
     lines: PathEndpoints
-    saved: list[blocks.Saved]
+    saved: SavedBlocks
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,17 @@ class BlockRunner:
         """Return True if block `layer` computes only first rows."""
         return self.first_only and layer == len(self.stack) - 1
 
+    def compiled_stack(self, rows: Tensor) -> torch.ScriptObject | None:
+        """The blocks as the passes in C++ take them, or None where such rows pass through them in Python."""
+        return self._stack if compiled.takes(rows) else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_stack"}  # C++ keeps it to itself
+
+    @cached_property
+    def _stack(self) -> torch.ScriptObject | None:
+        return compiled.stack_of(self)
+
     def up(self, shape: BatchKey, table: Tensor, lines: PathEndpoints) -> tuple[Tensor, ForwardState]:
         """The last hidden rows of all points [rows,D], or their first rows [n,D], and the state for the backward pass.
 
@@ -155,6 +172,10 @@ class BlockRunner:
             table: from `to_device`.
             lines: the endpoints of the paths.
         """
+        stack = self.compiled_stack(table)
+        if stack is not None:
+            out, inputs, kept = compiled.path_forward(stack, table, shape, lines)
+            return out, ForwardState(shape, inputs, lines, kept)
         inputs, nodes = table[0, :-1].long(), table[1, :-1]
         segments = Segments(table[2].long(), shape.lengths)
         x, saved = None, list[blocks.Saved]()
@@ -176,6 +197,8 @@ class BlockRunner:
             free: free the saved tensors of each block after their use.
         """
         shape, saved, found = state.shape, state.saved, list[Tensor]()
+        if not isinstance(saved, list):
+            return compiled.path_backward(saved, g, free)
         for layer in range(len(self.stack) - 1, shape.layers[0] - 1, -1):
             saved_block = saved.pop() if free else saved[layer - shape.layers[0]]
             g, phi = self._backward_block(layer, g, saved_block, state)

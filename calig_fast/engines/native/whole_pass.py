@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,9 +12,26 @@ from ...model.attention_capture import MapKind
 from ...ops.packing import Packed
 from ..base import EndpointGradients
 from . import block as blocks
+from . import compiled
 from . import first_token_block as first_row
 from .attention import attention_map
-from .path_batch import BlockRunner, PathEndpoints
+from .path_batch import BlockRunner, PathEndpoints, SavedBlocks
+
+
+class Derivatives(NamedTuple):
+    """Directional derivatives of F at the rows of every block's input, and attention maps.
+
+    Args:
+        high: <dF/dh, h - h'>, [L,tokens] float64.
+        low: the same at the baselines; no rows of it are read where there are none.
+        product: <dF/dh, h>, [L,tokens] float64.
+        maps: per layer [B,T,U]; none where none were asked for.
+    """
+
+    high: Tensor
+    low: Tensor
+    product: Tensor
+    maps: list[Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +53,13 @@ class WholePass:
         """Tokens of the inputs."""
         return len(self.packed.positions)
 
-    def up(self, first: Tensor) -> tuple[list[Tensor], list[Tensor], list[blocks.Saved], Tensor]:
+    def up(self, first: Tensor) -> tuple[list[Tensor], list[Tensor], SavedBlocks, Tensor]:
         """Block inputs, projections, saved tensors, and the output, of the input of block 0 [N,T,D]."""
         segments, x = self.everything.segments, self.everything.pack(first)
-        hidden, qkvs, saved = [], [], []
+        stack = self.runner.compiled_stack(x)
+        if stack is not None:
+            return compiled.whole_forward(stack, x, segments)
+        hidden, qkvs, saved = list[Tensor](), list[Tensor](), list[blocks.Saved]()
         for layer, block in enumerate(self.runner.stack):
             hidden.append(x)
             if self.runner.is_pooled(layer):
@@ -52,7 +73,7 @@ class WholePass:
 
     def down(
         self,
-        saved: list[blocks.Saved],
+        saved: SavedBlocks,
         value: Tensor,
         g: Tensor,
         ends: PathEndpoints,
@@ -76,9 +97,27 @@ class WholePass:
             marks = reads.new_zeros(len(self.everything.positions))
             marks[self.everything.segments.firsts] = reads
             reads = marks
-        found: dict[str, list[Tensor]] = {"high": [], "low": [], "product": [], "maps": []}
-        slopes = 0 if maps is None or maps == "attention" else batch  # maps that fall off on the way back
+        found = self.derivatives(saved, g, ends, maps=maps, free=free)
         propagated = len(value) > batch
+        return EndpointGradients(
+            value=value[:batch],
+            baseline_value=value[batch:] if propagated else None,
+            high=self._by_layer(found.high),
+            low=self._by_layer(found.low) if propagated else None,
+            product=self._by_layer(found.product),
+            maps=None if maps is None else found.maps,
+            readout=unpack(reads[:tokens]),
+        )
+
+    def derivatives(
+        self, saved: SavedBlocks, g: Tensor, ends: PathEndpoints, *, maps: MapKind | None, free: bool
+    ) -> Derivatives:
+        """The part of `down` that passes through the blocks; the arguments are its own."""
+        if not isinstance(saved, list):
+            return Derivatives(*compiled.whole_backward(saved, g, ends, self.packed, maps=maps, free=free))
+        found: dict[str, list[Tensor]] = {"high": [], "low": [], "product": [], "maps": []}
+        # maps that fall off on the way back
+        slopes, tokens = 0 if maps is None or maps == "attention" else self.packed.shape[0], self.tokens
         for layer in range(len(self.runner.stack) - 1, -1, -1):
             saved_block = saved.pop() if free else saved[layer]
             g, dmixed, gradient_maps = self.runner.back(layer, g, saved_block, slopes, maps or "gradient")
@@ -88,18 +127,9 @@ class WholePass:
             direction = high_end - ends.low[layer]
             found["high"].append(_along(g[:tokens], direction))
             found["product"].append(_along(g[:tokens], high_end))
-            if propagated:
-                found["low"].append(_along(g[tokens:], direction))
-        high, product = (self._by_layer(found[name]) for name in ("high", "product"))
-        return EndpointGradients(
-            value=value[:batch],
-            baseline_value=value[batch:] if propagated else None,
-            high=high,
-            low=self._by_layer(found["low"]) if propagated else None,
-            product=product,
-            maps=None if maps is None else found["maps"][::-1],
-            readout=unpack(reads[:tokens]),
-        )
+            found["low"].append(_along(g[tokens:], direction if len(g) > tokens else direction[:0]))
+        high, low, product = (torch.stack(found[name][::-1]) for name in ("high", "low", "product"))
+        return Derivatives(high, low, product, found["maps"][::-1])
 
     def ends(self, hidden: list[Tensor], qkvs: list[Tensor]) -> PathEndpoints:
         """Both ends of all paths, from `up`; a zero hidden state where there are no baselines."""
@@ -117,9 +147,9 @@ class WholePass:
             tuple(q[:tokens].to(wide) for q in qkvs),
         )
 
-    def _by_layer(self, rows: list[Tensor]) -> Tensor:
-        """Numbers of the inputs' tokens, from the last layer to the first, as [L,B,T]."""
-        return self.packed.unpack(torch.stack(rows[::-1], 1)).movedim(2, 0)
+    def _by_layer(self, values: Tensor) -> Tensor:
+        """Numbers of the inputs' tokens [L,tokens] as [L,B,T]."""
+        return self.packed.unpack(values.T).movedim(2, 0)
 
     def _maps(self, layer: int, saved: blocks.Saved, dmixed: Tensor, found: Tensor | None, kind: MapKind) -> Tensor:
         """[B,T,U], zeros at padding."""
