@@ -74,8 +74,8 @@ class Recorded:
             readout=torch.ones(1, tokens, dtype=torch.bool),
         )
         return Endpoints(
-            hidden=[torch.zeros(1, tokens, 1, dtype=self.dtype)] * self.depth,
-            baseline_hidden=None,
+            first=torch.zeros(1, tokens, 1, dtype=self.dtype),
+            baseline_first=None,
             logits=None,
             scalars=[],
             slopes=[slopes],
