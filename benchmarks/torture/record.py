@@ -112,6 +112,10 @@ class Truths:
         """False: the dense rule decides by itself."""
         return np.zeros_like(which)
 
+    def stop(self) -> bool:
+        """False: it takes what it needs."""
+        return False
+
     @property
     def more(self) -> Ints:
         """One: there is nothing to refine."""
@@ -125,7 +129,8 @@ class Truths:
         errors = Judgement(
             error=own, rule=own, disagreement=nothing, delta=nothing, unbalanced=nothing, missing=nothing
         )
-        return Estimates(r=r, coarse=r, errors=errors, nodes=np.array([path.count for path in self.each]))
+        counts = np.array([path.count for path in self.each])
+        return Estimates(r=r, coarse=r, errors=errors, nodes=counts, ends=np.zeros_like(counts))
 
 
 Group = tuple[Truths, list[int]]

@@ -57,7 +57,7 @@ class AutogradEngine:
             t.untyped_storage().data_ptr() for t in (*self.tap.model.parameters(), *self.tap.model.buffers())
         }
 
-    def read(self, model: nn.Module) -> None:
+    def read(self) -> None:
         """Nothing: the twin's weights are the model's."""
 
     def start(self, problem: Problem) -> AutogradRun:

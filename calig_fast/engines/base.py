@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..inputs.target import Target
 from ..model.attention_capture import MapKind
@@ -174,7 +174,7 @@ class Engine(Protocol):
     @property
     def dtype(self) -> torch.dtype: ...
 
-    def read(self, model: nn.Module) -> None:
+    def read(self) -> None:
         """Read the model's weights anew, at the beginning of a call."""
 
     def start(self, problem: Problem) -> Run:

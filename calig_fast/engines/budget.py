@@ -22,3 +22,8 @@ def default_budget(device: torch.device, least: int) -> int:
     if device.type != "cuda":
         return least
     return max(least, torch.cuda.get_device_properties(device).total_memory // SHARE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True for an error by which a device, or the system, refuses memory."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -15,6 +15,7 @@ from ..quadrature.estimate import Bools, Floats, Ints, Judgement
 from ..quadrature.fixed import FixedIntegrals
 from .autograd_run import AutogradRun
 from .base import EndpointGradients, PathPoints, Run
+from .budget import is_out_of_memory
 from .entry import ROUNDINGS
 
 DEFAULT_INTERVALS = 128
@@ -43,19 +44,20 @@ class Rule:
         quadrature: "auto" (to a tolerance) or a fixed rule, see `rules.FIXED`.
         n_steps: the fixed rule's steps (None for 50); with "auto", the most intervals a path may use (None for 128),
             1 meaning the two endpoints alone.
-        tolerance: relative error at which a path is converged.
+        tolerances: relative error at which a layer's path is converged, one for all layers or [L].
     """
 
     quadrature: str = "auto"
     n_steps: int | None = None
-    tolerance: float = 2e-2
+    tolerances: float | Floats = 2e-2
 
     def integrals(self, paths: Paths, starts: Sequence[Start], *, defer: bool = False) -> Integrals:
         """Integrals under this rule; with "auto" they begin at `starts`, and with `defer` wait to be refined."""
         if self.quadrature != "auto":
             return FixedIntegrals(paths, self.quadrature, self.n_steps or DEFAULT_STEPS)
         budget = self.n_steps or DEFAULT_INTERVALS
-        return AdaptiveIntegrals(paths, starts, tolerance=self.tolerance, budget=budget, defer=defer)
+        tolerance = np.resize(self.tolerances, len(paths.gap))  # the layers of each input, again and again
+        return AdaptiveIntegrals(paths, starts, tolerance=tolerance, budget=budget, defer=defer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,7 @@ class Relevance:
         coarse: the coarser answers, [B,L,T] float64.
         errors: of r_l, [B,L] each.
         nodes: evaluations used, endpoints included, [B,L].
+        ends: why each is not refined any more, numbers of `ENDS`, [B,L].
         gap: [B,L], F(x) - F(x').
         carried: [B,L], F(x) less what F is when block l receives h'_l; the gap, where nothing passes the block.
         noise: [B,L], rounding of a difference of two values of F.
@@ -76,6 +79,7 @@ class Relevance:
     coarse: Tensor
     errors: Judgement
     nodes: Ints
+    ends: Ints
     gap: Floats
     carried: Floats
     noise: Floats
@@ -144,6 +148,7 @@ def layer_paths(
                 coarse=coarse,
                 errors=Judgement(**{name: column[k] for name, column in columns.items()}),
                 nodes=now.nodes.reshape(shape)[k],
+                ends=now.ends.reshape(shape)[k],
                 gap=gap[k],
                 carried=carried[k],
                 noise=noise[k],
@@ -165,15 +170,18 @@ def _evaluate(run: Run, integrals: Integrals, blocks: Ints, shape: tuple[int, ..
     """Give the integrals all the values that they wait for, round by round."""
     while wanted := integrals.pending():
         scalar, row, layer = np.unravel_index(wanted.path, shape)
-        if shape[0] == 1:
-            points = PathPoints(layer=blocks[layer], row=row, node=wanted.node)
-            integrals.add(run.integrand(points)[0][0])
-            continue
-        # what one scalar asks for serves the others too
-        keys, back = np.unique(np.stack([blocks[layer], row, wanted.node]), axis=1, return_inverse=True)
-        points = PathPoints(layer=keys[0].astype(np.int64), row=keys[1].astype(np.int64), node=keys[2])
-        phi = run.integrand(points)[0]
-        integrals.add(phi[torch.from_numpy(scalar), torch.from_numpy(back.ravel())])
+        back = np.arange(len(row))
+        points = PathPoints(layer=blocks[layer], row=row, node=wanted.node)
+        if shape[0] > 1:  # what one scalar asks for serves the others too
+            keys, back = np.unique(np.stack([blocks[layer], row, wanted.node]), axis=1, return_inverse=True)
+            points = PathPoints(layer=keys[0].astype(np.int64), row=keys[1].astype(np.int64), node=keys[2])
+        try:
+            phi = run.integrand(points)[0]
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or not integrals.stop():
+                raise
+            return
+        integrals.add(phi[0] if shape[0] == 1 else phi[torch.from_numpy(scalar), torch.from_numpy(back.ravel())])
 
 
 def _finer(k: int, effect: ScoreErrors, errors: Floats, cost: Floats, integrals: Integrals) -> bool:
@@ -292,6 +300,7 @@ def _along_input(run: AutogradRun, k: int, layers: Sequence[int], rule: Rule) ->
         coarse=now.coarse.view(batch, depth, -1),
         errors=Judgement(**{name: column.reshape(batch, depth) for name, column in vars(now.errors).items()}),
         nodes=now.nodes.reshape(batch, depth),
+        ends=now.ends.reshape(batch, depth),
         gap=gap,
         carried=carried,
         noise=noise,

@@ -15,9 +15,6 @@ from .base import Method, Signals
 # times and above 1.25 of it 4 times, at most 1.6 times the root.
 SAFETY = 1.25
 ALLOWED = 0.5  # larger errors are past what the estimates can tell
-# Over 90 texts on a MiniLM at 2 to 8 intervals, e1^2 was in the median 2 to 3 times the true error: right for a bound.
-# Where errors of several layers add up as independent ones do, what counts is the size to be expected.
-LIKELY = 0.5
 NEGLIGIBLE = 1e-4  # completeness errors, over |r_l|, that rounding alone makes in float32
 SPREAD = 2.0  # intervals come in steps, so a layer has less error than allowed: articles cost 4 per cent less than at 1
 
@@ -60,7 +57,7 @@ def score_errors(method: Method, signals: Signals, errors: LayerErrors) -> Float
     Returns:
         [B,L]; nan where nothing was integrated.
     """
-    rule, disagreement, missing = LIKELY * errors.rule, errors.disagreement, errors.missing
+    rule, disagreement, missing = errors.rule, errors.disagreement, errors.missing
     if method.integral == "none":
         return np.full(rule.shape, np.nan)
     known = disagreement > 0

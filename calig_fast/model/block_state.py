@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -52,6 +53,10 @@ def state_given(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapp
         ValueError: none is.
     """
 
+    if _is_plain(forward, args, kwargs):
+        plain: Tensor = args[0]
+        return plain
+
     def states(value: Any) -> list[Tensor]:
         return [v for v in tensors_in(value) if v.is_floating_point() and v.dim() > 1]
 
@@ -70,6 +75,25 @@ def state_given(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapp
     places.sort(key=lambda p: (bool(_BESIDE.search(p[0])), order.index(p[0]) if p[0] in order else len(order)))
     ranked = [v for _, value in places for v in states(value)]
     return next((v for v in ranked if not any(_weighs(v, other) for other in ranked)), ranked[0])
+
+
+def _is_plain(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Return True for one state [N,T,D] by place, and by name only masks, flags and nothing else that is one."""
+    state = args[0] if args and all(value is None for value in args[1:]) else None
+    if type(state) is not Tensor or not state.is_floating_point() or state.dim() != 3:
+        return False
+    for name, value in kwargs.items():
+        beside = isinstance(value, Tensor) and (not value.is_floating_point() or _BESIDE.search(name))
+        if not (value is None or isinstance(value, bool | int | str) or beside):
+            return False
+    return state.shape[1] > 1 and not _BESIDE.search(_first_name(getattr(forward, "__func__", forward)))
+
+
+@lru_cache(maxsize=256)
+def _first_name(function: Callable[..., Any]) -> str:
+    """The name of a function's first argument after `self`, "mask" where it is not told."""
+    names = [name for name in _parameters(function) if name != "self"]
+    return names[0] if names else "mask"
 
 
 def _weighs(value: Tensor, state: Tensor) -> bool:

@@ -6,12 +6,13 @@ hooks and configuration. Every one of them is held here and compared by identity
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from itertools import chain
 from typing import Any
 
 from torch import Tensor, nn
 
-_TABLES = (dict, list, tuple)
+_TABLES = {dict, OrderedDict, list, tuple}
 
 
 class Fingerprint:
@@ -19,50 +20,56 @@ class Fingerprint:
 
     Args:
         model: the module tree, or None for none.
+
+    Attributes:
+        modules: of the tree.
     """
 
     def __init__(self, model: nn.Module | None) -> None:
-        self._parts = [] if model is None else list(_parts(model))
-        self._places = list(map(_place, self._parts))
+        self._model = model
+        self.modules = [] if model is None else list(model.modules())
+        self._classes = list(map(type, self.modules))
+        # held, so that no other object gets the place of one of them
+        self._held = [list(_parts(module)) for module in self.modules]
+        self._seen = list(map(_seen, self.modules))
+        self._tensors = [part for parts in self._held for part in parts if isinstance(part, Tensor)]
+        self._places = list(map(_place, self._tensors))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Fingerprint, (None,)
 
     def fits(self, model: nn.Module) -> bool:
         """Return True if a clone of then is one of now."""
-        now = list(_parts(model))
-        if len(now) != len(self._parts):
-            return False
-        same = all(a is b for a, b in zip(now, self._parts, strict=True))
-        return same and list(map(_place, now)) == self._places
+        # the tree is that of its modules' own tables, so there is no need to walk it again
+        return (
+            model is self._model
+            and list(map(type, self.modules)) == self._classes
+            and list(map(_seen, self.modules)) == self._seen
+            and list(map(_place, self._tensors)) == self._places
+        )
 
 
-def _parts(model: nn.Module) -> Iterator[Any]:
-    """Every module, attribute, weight, hook and setting of a module tree, one after another."""
-    for module in model.modules():
-        yield from (module, type(module))
-        for name, value in vars(module).items():
-            yield name
-            if isinstance(value, _TABLES):
-                yield from _entries(value)
-            else:
-                yield value
-            if hasattr(value, "_attn_implementation"):
-                yield from vars(value).values()
+def _parts(module: nn.Module) -> chain[Any]:
+    """Every attribute, weight, hook and setting of a module."""
+    own = vars(module)
+    tables = [_entries(value) for value in own.values() if type(value) in _TABLES and value]
+    config = own.get("config")
+    settings = vars(config).values() if hasattr(config, "__dict__") else ()
+    return chain(own.values(), settings, *tables)
 
 
-def _entries(table: Any) -> Iterator[Any]:
-    if isinstance(table, dict):
-        yield from table.keys()
-        table = table.values()
-    yield from table
+def _entries(table: Any) -> Any:
+    return chain(table.keys(), table.values()) if isinstance(table, dict) else table
 
 
-def _place(part: Any) -> Any:
-    """The place of a tensor in memory, since `.data` can be exchanged; None for all else."""
-    if not isinstance(part, Tensor):
-        return None
+def _seen(module: nn.Module) -> list[Any]:
+    """The names of a module's attributes, and the identities of its parts."""
+    return [*vars(module), *map(id, _parts(module))]
+
+
+def _place(tensor: Tensor) -> Any:
+    """The memory of a tensor, since `.data` can be exchanged."""
     try:
-        return part.data_ptr(), part.dtype, part.shape, part.device
+        return tensor.data_ptr(), tensor.shape
     except RuntimeError:  # a tensor without memory of its own is never the same
         return object()

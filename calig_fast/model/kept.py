@@ -7,7 +7,7 @@ import copy
 import random
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,14 @@ _ITEMS = 1000  # containers in longer ones, tables of words for instance, are no
 
 
 @contextlib.contextmanager
-def kept_state(model: nn.Module) -> Iterator[None]:
-    """A context that gives a model back the tensors and the containers that its own forward writes into.
+def kept_state(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """A context that gives modules back the tensors and the containers that their own forward writes into.
 
     Buffers, plain tensors, and tables that renorm the rows they look up are among the tensors.
     """
     held: dict[int, Tensor] = {}
     containers: dict[int, tuple[Any, Any]] = {}
-    for module in model.modules():
+    for module in modules:
         own = [*module._buffers.values(), *(v for k, v in vars(module).items() if k not in _OF_TORCH)]
         own += [module.weight] if getattr(module, "max_norm", None) is not None and hasattr(module, "weight") else []
         held.update({id(v): v for v in own if isinstance(v, Tensor) and not v.is_inference()})

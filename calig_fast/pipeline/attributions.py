@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import ops
+from .._utils.ends import ENDS
 from ..engines.base import Endpoints, Engine, Run
 from ..engines.tokens import readout, tokens_seen, with_added_tokens
 from ..inputs.baseline import Baseline
@@ -39,6 +40,7 @@ class Asked:
         model: the module that computes.
         baseline: x', or None where the method integrates nothing.
         not_native: the reason why the native engine did not run, or "".
+        rounding: of every layer's integrand [L], None where the method integrates nothing.
     """
 
     settings: Options
@@ -47,6 +49,7 @@ class Asked:
     model: nn.Module
     baseline: Baseline | None
     not_native: str
+    rounding: Floats | None
 
 
 def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration) -> list[Attribution]:
@@ -70,7 +73,8 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
         for slopes in ends.slopes
     ]
     kind = "|".join(str(getattr(described, name)) for name in ("baselines", "output", "tolerance", "dtype"))
-    found = integration.run(run, layers, signals, settings=settings, kind=kind)
+    rounding = np.zeros(len(layers)) if asked.rounding is None else asked.rounding[layers]
+    found = integration.run(run, layers, signals, settings=settings, kind=kind, rounding=rounding)
     common: dict[str, Any] = {
         "logits": torch.zeros(len(batch), 0)
         if ends.logits is None or ends.logits.dim() != 2
@@ -88,7 +92,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     }
     return [
         Attribution(
-            **_scores(one, integrated, settings, rounding=torch.finfo(asked.engine.dtype).eps),
+            **_scores(one, integrated, settings, rounding=rounding),
             target=None if scalar.target is None else scalar.target.cpu(),
             **common,
         )
@@ -96,7 +100,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     ]
 
 
-def _scores(signals: Signals, integrated: Integrated | None, settings: Options, *, rounding: float) -> dict[str, Any]:
+def _scores(signals: Signals, integrated: Integrated | None, settings: Options, *, rounding: Floats) -> dict[str, Any]:
     """The fields of an attribution that come from the signals of one scalar."""
     method, shape = settings.resolved, signals.product.shape[:2]
     if integrated is not None:
@@ -107,15 +111,18 @@ def _scores(signals: Signals, integrated: Integrated | None, settings: Options, 
     columns: dict[str, Floats] = dict.fromkeys(("gap", "convergence_delta"), unknown)
     nodes: Ints = np.ones(shape, dtype=np.int64)
     score_error = np.full(shape[0], np.nan)
-    converged = np.ones(shape, dtype=bool)
+    converged, ends = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
     if integrated is not None:
         found = integrated.relevance
         error = found.errors.error + rounding
         bypass = found.bypass + found.share(~signals.mask)
         columns = {"gap": found.gap, "convergence_delta": found.errors.delta}
-        score_error, nodes = combined(integrated.effects) + rounding, found.nodes
+        score_error, nodes = combined(integrated.effects) + rounding.max(initial=0.0), found.nodes
         within = ~incomplete(torch.from_numpy(bypass), settings.tolerance).numpy()
         converged = (error <= settings.tolerance) & within
+        # the integral met what rounding leaves of the tolerance, or rounding leaves nothing
+        ends = np.where((found.ends == 0) & (error > settings.tolerance), ENDS.index("rounding"), found.ends)
+        ends = np.where(error <= settings.tolerance, 0, ends)
     maps = _context_maps(signals, method.fusion) if settings.return_maps and method.fusion else None
     return {
         "scores": scores.float().cpu(),
@@ -126,6 +133,7 @@ def _scores(signals: Signals, integrated: Integrated | None, settings: Options, 
         "score_error": _tensor(score_error),
         "n_steps": torch.from_numpy(nodes.copy()),
         "layer_converged": torch.from_numpy(converged),
+        "ends": torch.from_numpy(ends),
         "maps": maps,
     }
 

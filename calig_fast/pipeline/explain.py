@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any
@@ -162,9 +162,9 @@ class Explainer:
         settings = _settings(self.settings, options)
         check_output(settings.output, self._inner)
         memory = self._remembered()
-        with _undisturbed(self._inner), memory.own.unless_it_fails():
+        with _undisturbed(self._seen.modules), memory.own.unless_it_fails():
             inputs = rows.gathered(self._source.inputs(inputs))
-            convolves = any(isinstance(m, nn.Conv2d) for m in self._inner.modules())
+            convolves = any(isinstance(m, nn.Conv2d) for m in self._seen.modules)
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))
             batch = read(inputs, self._inner, self.encoder, self.processor, settings.long)
             hooks, own = memory.own.of(self.model, self._inner, batch.call)
@@ -214,12 +214,12 @@ def _settings(base: Options, options: Mapping[str, Any]) -> Options:
 
 
 @contextlib.contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
+def _undisturbed(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Gradients on, inference mode and autocast off, whatever the caller is in the middle of; all is given back."""
-    device = next(model.parameters()).device
+    device = next(modules[0].parameters()).device
     devices = [device.index or 0] if device.type == "cuda" else []
     plain = torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False)
     with contextlib.ExitStack() as stack:
-        for context in (*plain, kept_state(model), kept_random_state(devices)):
+        for context in (*plain, kept_state(modules), kept_random_state(devices)):
             stack.enter_context(context)
         yield

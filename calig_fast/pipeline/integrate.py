@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from ..engines.autograd_run import AutogradRun
 from ..engines.base import Run
@@ -50,7 +49,14 @@ class Integration:
         self._learned = []
 
     def run(
-        self, run: Run, layers: Sequence[int], signals: Sequence[Signals], *, settings: Options, kind: str
+        self,
+        run: Run,
+        layers: Sequence[int],
+        signals: Sequence[Signals],
+        *,
+        settings: Options,
+        kind: str,
+        rounding: Floats,
     ) -> list[Integrated | None]:
         """Integrate at some layers for each scalar; None where the method integrates nothing.
 
@@ -60,13 +66,13 @@ class Integration:
             signals: of each scalar, without relevance.
             settings: the options.
             kind: the common properties of similar paths.
+            rounding: of each layer's integrand [L]; what is left of the tolerance is the rule's.
         """
         method = settings.resolved
         if method.integral == "none":
             return [None] * len(signals)
-        # every product rounds, so an answer is no better than the dtype; what is left of the tolerance is the rule's
-        rounding = torch.finfo(run.endpoints.first.dtype).eps
-        rule = replace(settings.rule, tolerance=max(settings.tolerance - rounding, rounding))
+        rule = replace(settings.rule, tolerances=np.maximum(settings.tolerance - rounding, rounding))
+        of_scores = max(settings.tolerance - rounding.max(), rounding.max())
         effects: dict[int, Floats] = {}
 
         def effect(k: int, found: Relevance) -> Floats:
@@ -79,7 +85,7 @@ class Integration:
             return effects[k]
 
         def weigh(k: int, found: Relevance) -> ScoreErrors:
-            return ScoreErrors(effect(k, found), lambda left: combined(left) > rule.tolerance)
+            return ScoreErrors(effect(k, found), lambda left: combined(left) > of_scores)
 
         if method.integral == "input":
             if not isinstance(run, AutogradRun):
@@ -88,11 +94,11 @@ class Integration:
         kind, scores = f"{kind}|{settings.certify}", settings.certify == "scores"
         starts = [self._calibration.start(kind, layer) for layer in layers]
         relevance, integrals = layer_paths(run, layers, rule, starts=starts, weigh=weigh if scores else None)
-        tolerances = np.full((len(relevance), *relevance[0].gap.shape), rule.tolerance)
+        tolerances = np.broadcast_to(rule.tolerances, (len(relevance), *relevance[0].gap.shape)).copy()
         costs = np.array([run.endpoints.layers - layer - 0.5 for layer in layers])
         for k, found in enumerate(relevance):
             if scores:  # the last that was weighed
-                tolerances[k] = allowed(effects[k], found.errors.error, rule.tolerance, costs)
+                tolerances[k] = allowed(effects[k], found.errors.error, of_scores, costs)
             else:
                 effect(k, found)
         self._note(kind, integrals, relevance, np.array(layers), tolerances)

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from ..engines.base import Engine, Problem, Run
 from ..engines.native.engine import Known, NativeEngine
 from ..engines.native.lease import EngineLease
 from ..engines.native.verify import NotTheModelError
+from ..engines.native.workspace import Workspace
 from ..engines.tokens import changed_tokens, reads_ids_twice
 from ..inputs.baseline import Baseline, make_baseline, take
 from ..inputs.prepare import Inputs
@@ -24,8 +26,10 @@ from ..model.checks import compute_dtype
 from ..model.encoder import Encoder
 from ..model.own_answer import OwnAnswers
 from ..model.word_reach import WordReach
+from ..quadrature.estimate import Floats
 from ..quadrature.warm_start import Calibration
 from ..results.attribution import Attribution, concatenate
+from . import rounding
 from .attributions import Asked, attributions
 from .integrate import Integration
 from .options import Options
@@ -43,6 +47,7 @@ class Memory:
         engines: the engine that the previous call left.
         own: calls of the caller's own object.
         reach: kinds of calls whose ids reach the output past their lookups.
+        rounding: times it was measured, and that of the integrands in 16 bits [L], by engine, dtype and layers.
     """
 
     calibration: Calibration = field(default_factory=Calibration)
@@ -50,6 +55,7 @@ class Memory:
     own: OwnAnswers = field(default_factory=OwnAnswers)
     reach: WordReach = field(default_factory=WordReach)
     engines: EngineLease = field(default_factory=EngineLease, repr=False)
+    rounding: dict[Hashable, tuple[int, Floats]] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -114,10 +120,12 @@ class Pipeline:
 
     def _engine(self, name: str) -> Engine:
         """The engine that the previous call left, if it serves this one too, or else a new one."""
-        kept, workspace = self.memory.engines.take(self.model, self._key(name))
+        kept, workspace = self.memory.engines.take(self._key(name))
         if kept is not None:
             return kept
-        dtype = compute_dtype(self.settings.dtype, self.model)
+        return self._new_engine(name, compute_dtype(self.settings.dtype, self.model), workspace)
+
+    def _new_engine(self, name: str, dtype: torch.dtype | None, workspace: Workspace | None) -> Engine:
         budget, backend = self.settings.memory_budget, self.settings.backend
         if name == "autograd":
             return AutogradEngine(
@@ -160,9 +168,11 @@ class Pipeline:
         baseline = make_baseline(settings.baselines, replace(batch, call=call)) if integrates else None
         parts: list[Attribution] = []
         while not parts or len(parts) < self._targets:
-            run = self._start(call, baseline, batch, settings, first=first, done=len(parts))
+            problem = self._problem(call, baseline, batch, settings, first=first, done=len(parts))
+            run = engine.start(problem)
             self._row_bytes = run.row_bytes
-            parts += attributions(run, batch, self._asked(settings, baseline), self._integration)
+            asked = self._asked(settings, baseline, self._rounding(run, problem) if integrates else None)
+            parts += attributions(run, batch, asked, self._integration)
         if len(parts) == 1:
             return parts[0]
         # the targets of one input side by side
@@ -171,7 +181,7 @@ class Pipeline:
         source = torch.arange(first, first + n).repeat_interleave(len(parts))
         return replace(concatenate(parts)[order], source=source)
 
-    def _asked(self, settings: Options, baseline: Baseline | None) -> Asked:
+    def _asked(self, settings: Options, baseline: Baseline | None, rounding: Floats | None) -> Asked:
         """The settings and names that the results of a run record."""
         return Asked(
             settings=settings,
@@ -180,9 +190,35 @@ class Pipeline:
             model=self.model,
             baseline=baseline,
             not_native=self.not_native,
+            rounding=rounding,
         )
 
-    def _start(
+    def _rounding(self, run: Run, problem: Problem) -> Floats:
+        """The rounding of every layer's integrand [L]; in 16 bits the largest that the first calls show."""
+        dtype, layers = run.endpoints.first.dtype, run.endpoints.layers
+        if dtype not in rounding.NARROW:
+            return rounding.of_dtype(dtype, layers)
+        key = self.engine.name, dtype, layers
+        count, known = self.memory.rounding.get(key, (0, rounding.of_dtype(dtype, layers)))
+        if count < rounding.MEASURED:
+            try:
+                wide = self._new_engine(self.engine.name, torch.float32, None)
+                scalars_of = run.endpoints.scalars
+                again = replace(
+                    problem,
+                    call=wide.tap.cast(problem.call),
+                    baseline=None if problem.baseline is None else wide.tap.cast(problem.baseline),
+                    resolve=lambda z: scalars_of,
+                    maps=None,
+                )
+                found = rounding.measured(run, wide.start(again))
+            except (ValueError, RuntimeError):  # a model that runs in 16 bits alone, or no memory for the wide weights
+                found = rounding.unknown(dtype, layers)
+            known = np.maximum(known, found)
+            self.memory.rounding[key] = count + 1, known
+        return known
+
+    def _problem(
         self,
         call: dict[str, Tensor],
         baseline: Baseline | None,
@@ -191,8 +227,8 @@ class Pipeline:
         *,
         first: int,
         done: int,
-    ) -> Run:
-        """A run for the scalars after the first `done`, as many as one pass takes."""
+    ) -> Problem:
+        """The problem of the scalars after the first `done`, as many as one pass takes."""
         engine = self.engine
         several = is_multi_label(engine.tap.model)
         other = None if baseline is None else baseline.call
@@ -218,19 +254,17 @@ class Pipeline:
             self._targets = len(found)
             return found[done : done + SEVERAL]
 
-        return engine.start(
-            Problem(
-                call=call,
-                baseline=other,
-                ids="" if batch.ids is None else batch.ids_name,
-                words=words,
-                word_ids=None if words is None or baseline is None else baseline.ids,
-                changed=changed,
-                resolve=resolve,
-                maps=settings.resolved.maps,
-                mask=batch.mask if batch.texts is not None else None,
-                scalar=settings.output if isinstance(settings.output, str) else None,
-            )
+        return Problem(
+            call=call,
+            baseline=other,
+            ids="" if batch.ids is None else batch.ids_name,
+            words=words,
+            word_ids=None if words is None or baseline is None else baseline.ids,
+            changed=changed,
+            resolve=resolve,
+            maps=settings.resolved.maps,
+            mask=batch.mask if batch.texts is not None else None,
+            scalar=settings.output if isinstance(settings.output, str) else None,
         )
 
     def _past_lookups(self, call: Call, batch: Inputs) -> bool:

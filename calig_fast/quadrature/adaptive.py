@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._utils.ends import ENDS
 from .estimate import Bools, Floats, Ints, Judgement, Sizes, judged
 from .panels import Panels
 from .uniform import Uniform
@@ -51,12 +52,14 @@ class Estimates:
         coarse: [P,T] float64, the coarser answers that they are judged by.
         errors: of each.
         nodes: evaluations used, endpoints included, [P].
+        ends: why each is not refined any more, numbers of `ENDS`, [P].
     """
 
     r: Tensor
     coarse: Tensor
     errors: Judgement
     nodes: Ints
+    ends: Ints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,9 @@ class Integrals(Protocol):
     def refine(self, which: Bools) -> Bools:
         """Request finer nodes of some paths at any tolerance; True where there are such, [P]."""
 
+    def stop(self) -> bool:
+        """Leave the pending nodes out, for lack of memory; False where there is no answer without them."""
+
     @property
     def more(self) -> Ints:
         """Evaluations that refining takes, as far as is known beforehand, [P]."""
@@ -120,13 +126,13 @@ class AdaptiveIntegrals:
     Args:
         paths: their ends and known properties.
         starts: how each begins, P of them.
-        tolerance: relative error asked for.
+        tolerance: relative error asked for, one for all paths or [P].
         budget: largest number of intervals; at 1 only the endpoints are used.
         defer: evaluate the first rule and wait for `refine`, at any tolerance.
     """
 
     def __init__(
-        self, paths: Paths, starts: Sequence[Start], *, tolerance: float, budget: int, defer: bool = False
+        self, paths: Paths, starts: Sequence[Start], *, tolerance: float | Floats, budget: int, defer: bool = False
     ) -> None:
         count = len(paths.gap)
         self._paths, self._tolerance, self._budget, self._defer = paths, tolerance, budget, defer
@@ -139,6 +145,7 @@ class AdaptiveIntegrals:
         self._r, self._coarse = torch.zeros_like(paths.ends[0]), torch.zeros_like(paths.ends[0])
         self._columns = np.zeros((6, count))
         self._coarse_total = np.zeros(count)
+        self._stopped, self._judged = np.zeros(count, dtype=bool), False
         self._path, self._u = self._uniform.inner(self._values.count)
         if not len(self._path):
             self._judge(np.arange(count))
@@ -167,6 +174,14 @@ class AdaptiveIntegrals:
         found[self._path[before:]] = True
         return found
 
+    def stop(self) -> bool:
+        """Leave the pending nodes out, for lack of memory; False where there is no answer without them."""
+        if not self._judged:
+            return False
+        self._stopped[self._path] = True
+        self._path, self._u = self._path[:0], self._u[:0]
+        return True
+
     @property
     def errors(self) -> Judgement:
         """The errors of the answers so far."""
@@ -177,7 +192,17 @@ class AdaptiveIntegrals:
     @property
     def estimates(self) -> Estimates:
         """The answers so far."""
-        return Estimates(r=self._r, coarse=self._coarse, errors=self.errors, nodes=self._nodes)
+        return Estimates(r=self._r, coarse=self._coarse, errors=self.errors, nodes=self._nodes, ends=self._ends)
+
+    @property
+    def _ends(self) -> Ints:
+        rough = self._panels.of(np.arange(len(self._nodes)))
+        found = np.where(rough, ENDS.index("spike"), ENDS.index("limit"))
+        found[self.stalled] = ENDS.index("rounding")
+        found[self._stopped] = ENDS.index("memory")
+        found[~np.isfinite(self.errors.error)] = ENDS.index("nonfinite")
+        found[self.converged] = 0
+        return found
 
     @property
     def converged(self) -> Bools:
@@ -217,6 +242,7 @@ class AdaptiveIntegrals:
 
     def _judge(self, which: Ints) -> None:
         """Judge some paths, all of whose nodes were evaluated; one transfer from the device."""
+        self._judged = True
         rough = self._panels.of(which)
         groups = self._uniform.groups(which[~rough])
         made = [self._uniform.answers(m, paths, self._values) for m, paths in groups]
@@ -245,7 +271,7 @@ class AdaptiveIntegrals:
 
     def _request(self, paths: Ints) -> None:
         """The next nodes of some paths; none for those that stalled, are not finite, or have used their budget."""
-        paths = paths[np.isfinite(self.errors.delta[paths]) & ~self.stalled[paths]]
+        paths = paths[np.isfinite(self.errors.delta[paths]) & ~self.stalled[paths] & ~self._stopped[paths]]
         rough = self._panels.of(paths)
         rough[~rough] = self._uniform.is_rough(paths[~rough])
         fresh = paths[rough]

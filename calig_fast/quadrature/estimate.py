@@ -60,7 +60,8 @@ class Judgement:
         disagreement: |r - coarse| / |r|, the unsquared difference.
         delta: sum of r minus the gap.
         unbalanced: the part of `error` from the gap.
-        missing: the completeness error over |r|, as far as rounding does not explain it.
+        missing: the part of r that both answers may miss: the completeness error over |r| as far as rounding does not
+            explain it, or what `error` says of the gap if that is more.
     """
 
     error: Floats
@@ -96,7 +97,8 @@ def _judged(sizes: Sizes, rule: Floats, gap: Floats, noise: Floats) -> Judgement
     rounding = np.minimum(np.abs(delta), noise)
     missed, scale = np.abs(delta) - rounding, np.maximum(np.abs(gap), CANCELLED * noise)
     unbalanced = over(missed, scale) + over(rounding, sizes.magnitude)
-    missing = np.where(sizes.norm == 0, (missed > 0).astype(np.float64), over(missed, sizes.norm))
+    nothing = (sizes.norm == 0) & (missed > 0)
+    missing = np.maximum(np.where(nothing, 1.0, over(missed, sizes.norm)), GAP_SAFETY * unbalanced)
     return Judgement(
         error=np.maximum(rule, GAP_SAFETY * unbalanced),
         rule=rule,

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._utils.ends import ENDS
 from .adaptive import Estimates, Paths
 from .estimate import Bools, Ints, Sizes, judged, measured, on_host, over, rule_error
 from .rules import corrected_trapezoid, nodes_and_weights
@@ -50,6 +51,10 @@ class FixedIntegrals:
         table[:, torch.from_numpy(self._inner).to(low.device)] = rows.view(len(low), len(self._inner), -1)
         self._rows = table
 
+    def stop(self) -> bool:
+        """False: a fixed rule has no answer without all of its nodes."""
+        return False
+
     @property
     def more(self) -> Ints:
         """One: there is nothing to refine."""
@@ -69,9 +74,11 @@ class FixedIntegrals:
             coarse = corrected_trapezoid(self._nested).to(r.device) @ self._rows[:, ::2]
         sizes = Sizes.of(on_host(measured(r, coarse)))
         rule = rule_error(over(sizes.difference, sizes.norm))
+        errors = judged(sizes, rule, self._paths.gap, self._paths.noise)
         return Estimates(
             r=r,
             coarse=coarse,
-            errors=judged(sizes, rule, self._paths.gap, self._paths.noise),
+            errors=errors,
             nodes=np.full(len(r), len(self._nodes)),
+            ends=np.where(np.isfinite(errors.error), ENDS.index("limit"), ENDS.index("nonfinite")),
         )

@@ -62,6 +62,8 @@ class Attribution(Exports):
             None where row b explains input b.
         bypass: [B,L] float32, share of `gap` that reaches the output past the hidden state of block l (another tower,
             a head that reads earlier layers, a decoder); 0 for a plain encoder, nan where nothing was integrated.
+        ends: [B,L] int64, why the integral of a layer did not meet the tolerance, see `reasons`; None in a file of an
+            earlier release.
         single: True for one input taken out of several by its index, which has no length and no index itself.
     """
 
@@ -88,6 +90,7 @@ class Attribution(Exports):
     maps: Tensor | None = None
     source: Tensor | None = None
     bypass: Tensor | None = None
+    ends: Tensor | None = None
     single: bool = False
 
     def __post_init__(self) -> None:
@@ -196,7 +199,12 @@ class Attribution(Exports):
 
     @property
     def reasons(self) -> tuple[tuple[str, ...], ...]:
-        """[B][L] why a layer did not converge: "" (it did), "incomplete" (see `bypass`), or "limit" of the budget."""
+        """[B][L] why a layer did not converge, "" where it did.
+
+        "incomplete": something passes the layer by (`bypass`); "limit": the nodes allowed were used up; "spike": so
+        they were, on a path too rough for equal steps; "rounding": the dtype rounds by more than is asked for;
+        "memory": it was short; "nonfinite": infinite or not a number.
+        """
         return reasons(self)
 
     @property

@@ -29,8 +29,9 @@ TENSORS = {
     "maps": (torch.float32, "B L T U"),
     "source": (torch.int64, "B"),
     "bypass": (torch.float32, "B L"),
+    "ends": (torch.int64, "B L"),
 }
-OPTIONAL = ("target", "images", "maps", "source", "bypass")
+OPTIONAL = ("target", "images", "maps", "source", "bypass", "ends")
 PAIR = "B 2"  # the target of a contrast
 
 

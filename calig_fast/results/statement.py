@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .._utils.ends import ENDS
+
 if TYPE_CHECKING:
     from .attribution import Attribution
 
 INCOMPLETE = "incomplete"
-LIMIT = "limit"
+LIMIT, NONFINITE = "limit", "nonfinite"
+ADVICE = {
+    "limit": "Raise n_steps or tolerance.",
+    "spike": "The integrand has a spike: raise n_steps, or take another baseline.",
+    "rounding": "Rounding is more than the tolerance: raise it, or take a wider dtype.",
+    "memory": "The memory was short: free some, or lower memory_budget.",
+    "nonfinite": "The model's numbers overflow or are not numbers: take a wider dtype or another baseline.",
+}
 
 
 def incomplete(bypass: Tensor, tolerance: float | None) -> Tensor:
@@ -22,11 +31,17 @@ def incomplete(bypass: Tensor, tolerance: float | None) -> Tensor:
 
 
 def reasons(a: Attribution) -> tuple[tuple[str, ...], ...]:
-    """For every input and layer the reason why it did not converge: "" (it did), "incomplete" or "limit"."""
+    """For every input and layer the reason why it did not converge, "" where it did; see `Attribution.reasons`."""
     past = incomplete(a.bypass_or_zero, a.settings.tolerance).tolist()
+    ends = torch.full_like(a.n_steps, ENDS.index(LIMIT)) if a.ends is None else a.ends
+
+    def one(ok: bool, passes: bool, end: int) -> str:
+        why = ENDS[end] if 0 <= end < len(ENDS) else LIMIT
+        return "" if ok else why if why == NONFINITE else INCOMPLETE if passes else why or LIMIT
+
     return tuple(
-        tuple("" if ok else INCOMPLETE if p else LIMIT for ok, p in zip(row, marks, strict=True))
-        for row, marks in zip(a.layer_converged.tolist(), past, strict=True)
+        tuple(one(*each) for each in zip(*row, strict=True))
+        for row in zip(a.layer_converged.tolist(), past, ends.tolist(), strict=True)
     )
 
 
@@ -51,15 +66,14 @@ def _error(a: Attribution, index: int) -> str:
     past = _missing(a, index)
     if bool(a.converged[index]):
         return f"Converged: {text}{within}."
-    late = [str(a.block(i)) for i, why in enumerate(reasons(a)[index]) if why == LIMIT]
+    whys = reasons(a)[index]
+    late = [i for i, why in enumerate(whys) if why and why != INCOMPLETE]
     if by_scores:
         late = [] if float(a.score_error[index]) <= (tolerance or 0.0) else late
-        where = ""
-    else:
-        where = f" at layer {', '.join(late)}" if late else ""
     if not late and past:
         return f"NOT converged: {past} The integral itself: {text}{within}."
-    advice = "Raise n_steps or tolerance."
+    advice = " ".join(ADVICE[why] for why in ADVICE if why in {whys[i] for i in late}) or ADVICE[LIMIT]
+    where = "" if by_scores or not late else f" at layer {', '.join(str(a.block(i)) for i in late)}"
     return f"NOT converged{where}: {text}{within}. {advice}{f' {past}' if past else ''}"
 
 

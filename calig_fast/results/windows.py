@@ -169,6 +169,8 @@ def _row(
         "layer_converged": fine,
         "logits": found.logits[rows].double().mean(0).float(),
     }
+    if found.ends is not None:
+        out["ends"] = torch.where(fine, 0, found.ends[rows].amax(0))
     if found.target is not None:
         out["target"] = found.target[rows[0]]
     return out if share is None else {**out, "bypass": share.float()}

@@ -99,7 +99,7 @@ def test_the_truth_is_that_of_a_fine_fixed_rule_and_leaves_the_package_as_it_was
         within = 1e-3 if name == "bert2relu" else 1e-6
         for layer in range(one.depth):
             assert lies.relative(fixed.layer_scores[b, layer, here], one.layer_scores[layer]) < within
-            assert one.own[layer] < within
+            assert one.own[layer] < 2 * within
         assert lies.relative(fixed.scores[b, here], one.scores) < 10 * within
     assert Rule.integrals is before
     assert int(Explainer(group.model, baselines=3)(group.inputs[0]).n_steps.max()) < 200

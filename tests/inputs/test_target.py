@@ -84,8 +84,8 @@ def test_other_scalars(kind):
 
 @pytest.mark.parametrize("engine", [NativeEngine, AutogradEngine])
 def test_the_way_up_is_shared(engine, monkeypatch):
-    heads, head = [], engine.ends
-    monkeypatch.setattr(engine, "ends", lambda self, *a, **k: heads.append(1) or head(self, *a, **k))
+    heads, head = [], engine.start
+    monkeypatch.setattr(engine, "start", lambda self, *a, **k: heads.append(1) or head(self, *a, **k))
     name = "native" if engine is NativeEngine else "autograd"
     explain(tiny("bert"), ids(5), target=[[0, 1, 2]], engine=name, **NODES)
     assert len(heads) == 1

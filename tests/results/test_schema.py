@@ -45,7 +45,7 @@ def test_numbers_of_numpy_and_tuples_become_plain():
     assert schema.plain(values(settings=settings))["settings"] == {"tolerance": 0.5, "n_steps": 4, "layers": [0, 1]}
 
 
-@pytest.mark.parametrize("name", [n for n in schema.TENSORS if n not in ("images", "maps", "source", "bypass")])
+@pytest.mark.parametrize("name", [n for n in schema.TENSORS if n not in ("images", "maps", "source", "bypass", "ends")])
 def test_a_tensor_of_another_dtype_or_shape_or_none(name):
     tensors, record = parts()
     tensor = tensors[name]

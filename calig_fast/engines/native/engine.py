@@ -33,7 +33,7 @@ from .head import Head, first_logits, reader
 from .path_batch import BlockRunner
 from .run import NativeRun
 from .whole_pass import WholePass
-from .workspace import Workspace
+from .workspace import Workspace, storages
 
 # Bytes a wave takes on a CPU. A ViT-S/14 of 65 tokens takes 10 % more time at 32 MiB than at 64, as each wave reads all
 # weights again, and 3 % less at 96 (Zen 5, 1 thread).
@@ -97,18 +97,16 @@ class NativeEngine:
         self.backend, self._encoder, self._asked = backend, encoder, memory_budget
         self._known = {} if known is None else known
         self._prune, self._linear = prune, linear
-        self.read(model)
+        self._theirs = storages(model)
+        self.read()
 
-    def read(self, model: nn.Module) -> None:
+    def read(self) -> None:
         """Read the blocks' weights, at the beginning of a call.
-
-        Args:
-            model: the model of the weights, for which the engine was made.
 
         Raises:
             ValueError: the family cannot read them; the message says why.
         """
-        self._distinct = self.workspace.blocks(map(self._encoder.block, self.tap.blocks), self.dtype, model)
+        self._distinct = self.workspace.blocks(map(self._encoder.block, self.tap.blocks), self.dtype, self._theirs)
         one = self._distinct[0]
         device, head = one.qkv.weight.device, len(one.qkv.weight) // (3 * one.heads)
         self.budget = default_budget(device, DEFAULT_BUDGET) if self._asked is None else self._asked

@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
-from torch import nn
-
 from ..base import Engine
 from .engine import NativeEngine
 from .workspace import Workspace
@@ -22,11 +20,10 @@ class EngineLease:
     def __reduce__(self) -> tuple[Any, ...]:
         return EngineLease, ()
 
-    def take(self, model: nn.Module, key: Hashable) -> tuple[Engine | None, Workspace | None]:
-        """The engine of an earlier call, its weights read anew; None where another was asked for.
+    def take(self, key: Hashable) -> tuple[Engine | None, Workspace | None]:
+        """The engine of an earlier call on the same model, its weights read anew; None where another was asked for.
 
         Args:
-            model: the model, of which a clone of then is one of now.
             key: all that an engine is made of beside the model.
 
         Returns:
@@ -40,7 +37,7 @@ class EngineLease:
         except IndexError:
             return None, None
         if made_of == key:
-            engine.read(model)
+            engine.read()
             return engine, None
         return None, engine.workspace if isinstance(engine, NativeEngine) else None
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...inputs.target import gradients
 from ...ops.packing import Packed, Segments
 from ..base import Endpoints, PathPoints
+from ..budget import is_out_of_memory
 from . import block as blocks
 from .head import Head
 from .path_batch import BatchKey, BlockRunner, ForwardState, to_device
@@ -94,9 +95,8 @@ class NativeRun:
         """One batch; if the device lacks the memory, its two halves, and the budget is halved for later batches."""
         try:
             return self._wave(points)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            short = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-            if not short or len(points) == 1:
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or len(points) == 1:
                 raise
         self._engine.budget = max(1, self._engine.budget // 2)
         self._engine.workspace.clear()

@@ -48,24 +48,24 @@ class Workspace:
     def __reduce__(self) -> tuple[Any, ...]:
         return Workspace, ()
 
-    def blocks(self, read: Iterable[Block], dtype: torch.dtype, model: nn.Module) -> tuple[Block, ...]:
+    def blocks(self, read: Iterable[Block], dtype: torch.dtype, theirs: frozenset[int]) -> tuple[Block, ...]:
         """The blocks that were read, with copied weights in the memory of the previous copies.
 
         Args:
             read: blocks, read one at a time.
             dtype: of the weights; weights of this dtype are not copied.
-            model: the model of the weights; its own tensors are never written to.
+            theirs: from `storages`, of the model of the weights; its own tensors are never written to.
         """
-        theirs, found = _storages(model), list[Block]()
+        found, own = list[Block](), set[int]()
         for block in read:
             old = self._blocks[len(found)] if len(found) < len(self._blocks) else None
-            found.append(self._placed(block, old, dtype, theirs))
+            found.append(self._placed(block, old, dtype, theirs=theirs, own=own))
             del block  # so that the next is read into the memory of this one
-        before, now = ([leaf for block in blocks for leaf in _leaves(block)] for blocks in (self._blocks, found))
-        if self.forward_graphs.withins and list(map(_place, before)) != list(map(_place, now)):
-            self.clear()
-        self._blocks = tuple(found)
-        self._own = {t.untyped_storage().data_ptr() for t in now if isinstance(t, Tensor)} - theirs
+        if self.forward_graphs.withins:
+            before, now = ([leaf for block in blocks for leaf in _leaves(block)] for blocks in (self._blocks, found))
+            if list(map(_place, before)) != list(map(_place, now)):
+                self.clear()
+        self._blocks, self._own = tuple(found), own
         return self._blocks
 
     def begin(self, kind: Hashable, recorder: Recorder | None) -> None:
@@ -98,20 +98,27 @@ class Workspace:
         self.forward_graphs.clear()
         self.backward_graphs.clear()
 
-    def _placed(self, new: Any, before: Any, dtype: torch.dtype, theirs: set[int]) -> Any:
-        """The same in `dtype`, copies written to where those before lie."""
+    def _placed(self, new: Any, before: Any, dtype: torch.dtype, *, theirs: frozenset[int], own: set[int]) -> Any:
+        """The same in `dtype`, copies written to where those before lie; their storages are added to `own`."""
         if is_dataclass(new) and not isinstance(new, type):
             pairs = ((f.name, getattr(new, f.name), getattr(before, f.name, None)) for f in fields(new))
-            return replace(new, **{name: self._placed(value, old, dtype, theirs) for name, value, old in pairs})
+            made = {
+                name: (value, self._placed(value, old, dtype, theirs=theirs, own=own)) for name, value, old in pairs
+            }
+            changed = {name: after for name, (value, after) in made.items() if after is not value}
+            return replace(new, **changed) if changed else new
         if not isinstance(new, Tensor) or (new.dtype == dtype and new.untyped_storage().data_ptr() in theirs):
             return new
         mine = isinstance(before, Tensor) and before.untyped_storage().data_ptr() in self._own
         if mine and (before.shape, before.dtype, before.device) == (new.shape, dtype, new.device):
-            return before.copy_(new)
-        return new.to(dtype)
+            placed: Tensor = before.copy_(new)
+        else:
+            placed = new.to(dtype)
+        own.add(placed.untyped_storage().data_ptr())
+        return placed
 
 
-def _storages(model: nn.Module) -> set[int]:
+def storages(model: nn.Module) -> frozenset[int]:
     """The storages of all tensors in the modules, also of tensors that are neither parameters nor buffers."""
     held = (
         value
@@ -120,7 +127,7 @@ def _storages(model: nn.Module) -> set[int]:
         for value in values.values()
         if isinstance(value, Tensor)
     )
-    return {t.untyped_storage().data_ptr() for t in held}
+    return frozenset(t.untyped_storage().data_ptr() for t in held)
 
 
 def _leaves(value: Any) -> list[Any]:
