@@ -53,7 +53,7 @@ def main() -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     model = AutoModelForSequenceClassification.from_pretrained(options.model)
-    explainer = Explainer(model, AutoTokenizer.from_pretrained(options.model), certify="scores")
+    explainer = Explainer(model, AutoTokenizer.from_pretrained(options.model), guarantee="scores")
     source, done, writer = texts(options.lines), 0, None
     while batch := list(islice(source, options.batch)):
         a = explainer([text for _, text in batch], progress=True)

@@ -48,7 +48,7 @@ def main() -> None:
     if number is None or len(texts) < 2:
         known = ", ".join(map(str, model.config.id2label.values()))
         raise SystemExit(f"--target {options.target}: the model knows {known}; the data has {len(texts)} such posts")
-    a = Explainer(model, tokenizer, certify="scores")(texts, target=number, progress=True)
+    a = Explainer(model, tokenizer, guarantee="scores")(texts, target=number, progress=True)
     words = Counter(max(a.word_scores(i), key=lambda pair: pair[1])[0].lower() for i in range(len(a)))
     print(f"the word that speaks most for {options.target}, over {len(texts)} posts:")
     for word, count in words.most_common(10):

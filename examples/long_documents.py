@@ -49,8 +49,8 @@ def main() -> None:
     options = parser.parse_args()
     model, tokenizer, text = load(options.model, options.file)
     pieces = passages(text, options.words)[: options.most]
-    explainer = Explainer(model, tokenizer, certify="scores")
-    votes = explainer(pieces, method="rollout", certify="layers").logits.softmax(1).mean(0)  # rollout is one pass
+    explainer = Explainer(model, tokenizer, guarantee="scores")
+    votes = explainer(pieces, method="rollout", guarantee="layers").logits.softmax(1).mean(0)  # rollout is one pass
     a = explainer(pieces, target=int(votes.argmax()), progress=True)
     print(f"{len(pieces)} passages, class {a.label()}, mean probability {float(votes.max()):.2f}")
     for i in a.gap[:, 0].argsort(descending=True).tolist():

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--html", type=Path, default=Path("sentiment.html"))
     options = parser.parse_args()
     model, tokenizer, texts = load(options.model, options.lines, options.count)
-    a = Explainer(model, tokenizer, certify="scores")(texts, progress=True)
+    a = Explainer(model, tokenizer, guarantee="scores")(texts, progress=True)
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for i in range(len(a)):
         for word, score in a.word_scores(i):

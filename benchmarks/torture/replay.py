@@ -27,6 +27,7 @@ from calig_fast.methods.score_error import LayerErrors, combined
 from calig_fast.pipeline import integrate as integration
 from calig_fast.pipeline.integrate import Integration
 from calig_fast.pipeline.options import Options
+from calig_fast.pipeline.rounding import of_dtype
 from calig_fast.quadrature.adaptive import AdaptiveIntegrals
 from calig_fast.quadrature.estimate import Floats
 from calig_fast.quadrature.warm_start import Calibration
@@ -126,7 +127,14 @@ class Replayer:
             changed.enter_context(patch.object(layer_paths, "AdaptiveIntegrals", self._class))
             if setting.certify != "scores":
                 changed.enter_context(patch.object(integration, "score_errors", _nothing))
-            found = self._integration.run(run, range(run.depth), signals, settings=options, kind="replay")[0]
+            found = self._integration.run(
+                run,
+                range(run.depth),
+                signals,
+                settings=options,
+                kind="replay",
+                rounding=of_dtype(run.endpoints.first.dtype, run.depth),
+            )[0]
         if found is None:
             raise ValueError(f'method: "{setting.method}" integrates nothing')
         relevance = found.relevance

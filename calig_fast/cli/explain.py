@@ -30,7 +30,10 @@ def explain(
     baselines: options.Baselines = None,
     tolerance: Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")] = 2e-2,
     certify: Annotated[
-        str, typer.Option(help="What meets the tolerance: layers, or scores, which is faster.")
+        str,
+        typer.Option(
+            "--guarantee", "--certify", help="What meets the tolerance: layers; scores, which is faster; top-k."
+        ),
     ] = "layers",
     long_texts: Annotated[
         str, typer.Option(help="A text longer than the model reads: cut, or windows, which explains all of it.")

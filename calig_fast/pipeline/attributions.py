@@ -74,7 +74,9 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     ]
     kind = "|".join(str(getattr(described, name)) for name in ("baselines", "output", "tolerance", "dtype"))
     rounding = np.zeros(len(layers)) if asked.rounding is None else asked.rounding[layers]
-    found = integration.run(run, layers, signals, settings=settings, kind=kind, rounding=rounding)
+    found = integration.run(
+        run, layers, signals, settings=settings, kind=kind, rounding=rounding, content=(mask & ~special).to(device)
+    )
     common: dict[str, Any] = {
         "logits": torch.zeros(len(batch), 0)
         if ends.logits is None or ends.logits.dim() != 2
@@ -176,6 +178,7 @@ def _described(asked: Asked, layers: list[int], ends: Endpoints) -> Provenance:
         n_steps=settings.n_steps,
         tolerance=settings.tolerance,
         certify=settings.certify,
+        k=settings.k,
         fusion=None if fusion is None else asdict(fusion),
         dtype=str(asked.engine.dtype).removeprefix("torch."),
         not_native=asked.not_native,

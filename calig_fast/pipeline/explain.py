@@ -77,8 +77,11 @@ def explain(
         quadrature: "auto" (to `tolerance`), "corrected_trapezoid", "gausslegendre", "riemann_left", "riemann_right",
             "riemann_middle", "riemann_trapezoid".
         tolerance: relative error of r_l (norm over tokens) that counts as converged.
-        certify: the target of the tolerance: "layers", every r_l; or "scores", the final scores, for which the layers
-            with the largest effect are refined first. The layers' own errors are reported in both cases.
+        guarantee: the target of the tolerance: "layers", every r_l; "scores", the final scores, for which the layers
+            with the largest effect are refined first; or "top-k", the same until the k scores of the largest magnitude
+            and their signs are decided, if that comes before the tolerance (`undecided` names the pairs that are not).
+            The layers' own errors are reported in each case. `certify` is an older name.
+        k: scores that "top-k" ranks, None for 5.
         lam: weight of the relevance in the fusion, 0 to 1; None for 0.8 with text and 0.97 with images.
         dtype: dtype to compute in; None for the model's own (float32 for half precision that the processor lacks).
         memory_budget: bytes a batch of path points may hold; None for 56 MiB (512 MiB by autograd),
@@ -210,6 +213,8 @@ def _settings(base: Options, options: Mapping[str, Any]) -> Options:
         close = get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"expected some of {sorted(known)}"
         raise TypeError(f"{name}: unknown option of explain; {hint}")
+    if {"certify", "guarantee"} & set(options):  # the number that is ranked belongs to the guarantee
+        options = {"k": None, **options}
     return replace(base, **options)
 
 

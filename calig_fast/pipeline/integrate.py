@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import Tensor
 
 from ..engines.autograd_run import AutogradRun
 from ..engines.base import Run
 from ..engines.layer_paths import Relevance, ScoreErrors, input_paths, layer_paths
 from ..methods.base import Signals
+from ..methods.ranking import deciding_error
 from ..methods.score_error import LayerErrors, allowed, combined, score_errors
 from ..quadrature.adaptive import AdaptiveIntegrals, Integrals
 from ..quadrature.estimate import Floats, Ints
 from ..quadrature.warm_start import Calibration, needs
 from .options import Options
+
+DECIDED = 0.99  # of the error that decides a ranking, so that rounding of its two sides does not undo it
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Integration:
         settings: Options,
         kind: str,
         rounding: Floats,
+        content: Tensor | None = None,
     ) -> list[Integrated | None]:
         """Integrate at some layers for each scalar; None where the method integrates nothing.
 
@@ -67,6 +72,7 @@ class Integration:
             settings: the options.
             kind: the common properties of similar paths.
             rounding: of each layer's integrand [L]; what is left of the tolerance is the rule's.
+            content: [B,T] bool, tokens that a guarantee of the ranking ranks.
         """
         method = settings.resolved
         if method.integral == "none":
@@ -85,13 +91,18 @@ class Integration:
             return effects[k]
 
         def weigh(k: int, found: Relevance) -> ScoreErrors:
-            return ScoreErrors(effect(k, found), lambda left: combined(left) > of_scores)
+            enough = np.full(len(found.gap), of_scores)
+            if settings.k is not None and content is not None:
+                now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
+                decided = deciding_error(method.scores(now)[0], content, settings.k).cpu().numpy()
+                enough = np.maximum(enough, DECIDED * decided - rounding.max())
+            return ScoreErrors(effect(k, found), lambda left: combined(left) > enough)
 
         if method.integral == "input":
             if not isinstance(run, AutogradRun):
                 raise RuntimeError("a path in input space runs on the autograd engine")
             return [Integrated(found, effect(k, found)) for k, found in enumerate(input_paths(run, layers, rule))]
-        kind, scores = f"{kind}|{settings.certify}", settings.certify == "scores"
+        kind, scores = f"{kind}|{settings.certify}", settings.certify != "layers"
         starts = [self._calibration.start(kind, layer) for layer in layers]
         relevance, integrals = layer_paths(run, layers, rule, starts=starts, weigh=weigh if scores else None)
         tolerances = np.broadcast_to(rule.tolerances, (len(relevance), *relevance[0].gap.shape)).copy()

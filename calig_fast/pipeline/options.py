@@ -27,7 +27,8 @@ from ..quadrature.rules import FIXED
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 ENGINES = ("auto", "native", "autograd")
-CERTIFY = ("layers", "scores")
+CERTIFY = ("layers", "scores", "top-k")
+MOST_RANKED = 1_000_000
 MOST_STEPS = 10_000
 MOST_GAUSS = 2_000  # eigenvalues of a matrix of n x n are taken: 2 s and 32 MB at 2,000 (one thread of a Zen 5)
 MOST_BYTES = 2**60
@@ -47,6 +48,8 @@ class ExplainOptions(TypedDict, total=False):
     quadrature: str
     tolerance: float
     certify: str
+    guarantee: str
+    k: int | None
     lam: float | None
     dtype: torch.dtype | None
     memory_budget: int | None
@@ -76,6 +79,8 @@ class Options:
     quadrature: str = "auto"
     tolerance: float = 2e-2
     certify: str = "layers"
+    guarantee: str | None = None
+    k: int | None = None
     lam: float | None = None
     dtype: torch.dtype | None = None
     memory_budget: int | None = None
@@ -92,7 +97,9 @@ class Options:
         set_("quadrature", choice("quadrature", self.quadrature, ("auto", *FIXED)))
         set_("n_steps", _steps(self.n_steps, self.quadrature))
         set_("tolerance", positive("tolerance", self.tolerance))
-        set_("certify", choice("certify", self.certify, CERTIFY))
+        set_("certify", _guarantee(self.certify, self.guarantee))
+        set_("guarantee", None)
+        set_("k", _ranked(self.k, self.certify))
         set_("layers", _layers(self.layers))
         set_("return_maps", flag("return_maps", self.return_maps))
         set_("long_texts", choice("long_texts", self.long_texts, LONG_TEXTS))
@@ -106,10 +113,10 @@ class Options:
             kind_of = ValueError if isinstance(self.dtype, torch.dtype) else TypeError
             raise kind_of(f"dtype: expected None or one of {names}, got {shown(self.dtype)}")
         method = self.resolved
-        if self.certify == "scores" and (self.quadrature != "auto" or method.integral != "layer"):
+        if self.certify != "layers" and (self.quadrature != "auto" or method.integral != "layer"):
             raise ValueError(
-                f'certify: "scores" decides which layers are refined, which needs quadrature="auto" and a method that '
-                f'integrates into the layers; got {self.quadrature!r} and "{method.name}"'
+                f'guarantee: "{self.certify}" decides which layers are refined, which needs quadrature="auto" and a '
+                f'method that integrates into the layers; got {self.quadrature!r} and "{method.name}"'
             )
         if self.return_maps and method.fusion is None:
             raise ValueError(f'return_maps: method "{method.name}" has no context maps; use method="calig"')
@@ -162,6 +169,22 @@ def _steps(given: Any, quadrature: str) -> int | None:
         return None
     most = MOST_GAUSS if quadrature == "gausslegendre" else MOST_STEPS
     return integer("n_steps", given, 1, most, what="None or an int", mend="leave it at None for the default")
+
+
+def _guarantee(certify: Any, given: Any) -> str:
+    """The target of the tolerance; `guarantee` is the newer name of `certify`."""
+    return choice("certify", certify, CERTIFY) if given is None else choice("guarantee", given, CERTIFY)
+
+
+def _ranked(given: Any, certify: str) -> int | None:
+    """The number of scores that are ranked, None where the ranking is not asked for."""
+    if certify != "top-k":
+        if given is not None:
+            raise ValueError(
+                f'k: it counts what guarantee="top-k" ranks, and the guarantee is "{certify}"; leave it out'
+            )
+        return None
+    return integer("k", 5 if given is None else given, 1, MOST_RANKED, what="an int", mend="leave it out for 5")
 
 
 def _budget(given: Any) -> int | None:

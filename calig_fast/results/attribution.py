@@ -20,6 +20,7 @@ from .provenance import Provenance
 from .rendering import render
 from .statement import incomplete, reasons, statement
 from .tokens import Grid, Text, Word
+from .undecided import undecided
 from .units import By
 
 if TYPE_CHECKING:
@@ -98,13 +99,18 @@ class Attribution(Exports):
 
     @property
     def converged(self) -> Tensor:
-        """[B] bool: every layer of the input met the tolerance; with certify="scores", its scores did.
+        """[B] bool: every layer of the input met the tolerance.
+
+        With guarantee="scores" its scores did; with "top-k" they did, or their ranking is decided.
 
         In either case nothing of the decision may pass the layers by (`bypass`).
         """
         tolerance = self.settings.tolerance
-        if self.settings.certify == "scores" and tolerance is not None:
-            return (self.score_error <= tolerance) & ~incomplete(self.bypass_or_zero, tolerance).any(dim=1)
+        if self.settings.certify in {"scores", "top-k"} and tolerance is not None:
+            within = self.score_error <= tolerance
+            if self.settings.certify == "top-k":
+                within = within | torch.tensor([not pairs for pairs in self.undecided], dtype=torch.bool)
+            return within & ~incomplete(self.bypass_or_zero, tolerance).any(dim=1)
         return self.layer_converged.all(dim=1)
 
     @property
@@ -206,6 +212,14 @@ class Attribution(Exports):
         "memory": it was short; "nonfinite": infinite or not a number.
         """
         return reasons(self)
+
+    @property
+    def undecided(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """[B] pairs of tokens by position, one of the k largest and one not, that `score_error` may exchange.
+
+        (t, t) is a token of the k largest with an undecided sign. k is that of guarantee="top-k", else 5.
+        """
+        return tuple(undecided(self, b, self.settings.k or 5) for b in range(self.batch))
 
     @property
     def bypass_or_zero(self) -> Tensor:

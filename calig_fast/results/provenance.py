@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-OPTIONAL = ("not_native", "multi_label", "returns", "windows")  # there when they say something
+OPTIONAL = ("not_native", "multi_label", "returns", "windows", "k")  # there when they say something
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,7 +22,8 @@ class Provenance(Mapping[str, Any]):
         quadrature: the rule.
         n_steps: its steps, or the most intervals of a path; None for the default.
         tolerance: relative error that counts as converged, None where nothing is integrated.
-        certify: "layers" or "scores".
+        certify: "layers", "scores" or "top-k", the `guarantee` that was asked for.
+        k: scores that "top-k" ranks, None otherwise.
         fusion: options of CA-LIG, None for other methods.
         dtype: of the computation.
         not_native: the reason why the native engine did not run, "" where it did or was not asked for.
@@ -42,6 +43,7 @@ class Provenance(Mapping[str, Any]):
     n_steps: int | None = None
     tolerance: float | None = None
     certify: str | None = None
+    k: int | None = None
     fusion: dict[str, Any] | None = None
     dtype: str | None = None
     not_native: str = ""

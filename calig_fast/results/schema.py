@@ -99,7 +99,7 @@ _SETTINGS: Kinds = {
     **dict.fromkeys(("family", "baselines", "output", "quadrature", "certify", "dtype"), _NAME_OR_NULL),
     "blocks": (_or_null(_is_list(_is_name)), "a list of strings, or null"),
     "layers": (_or_null(_is_list(_is_count)), "a list of integers, or null"),
-    "n_steps": (_or_null(_is_count), "an integer or null"),
+    **dict.fromkeys(("n_steps", "k"), (_or_null(_is_count), "an integer or null")),
     "tolerance": (_or_null(_is_number), "a number or null"),
     **dict.fromkeys(("fusion", "windows"), (_or_null(_is_mapping), "an object or null")),
     "not_native": _NAME,

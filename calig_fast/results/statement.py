@@ -60,7 +60,7 @@ def _error(a: Attribution, index: int) -> str:
     used = int(a.n_steps[index].sum())
     text = f"estimated error of the layer scores at most {float(error[worst]):.1e} (layer {a.block(worst)})"
     text = f"{text}, {used} gradients"
-    by_scores = a.settings.certify == "scores"
+    by_scores = a.settings.certify in {"scores", "top-k"}
     if by_scores:
         text = f"estimated error of the scores {float(a.score_error[index]):.1e}; {text}"
     past = _missing(a, index)
