@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from ..encoder import Block, Encoder, children
+from ..encoder import Affine, Block, Encoder, children
 from ._huggingface import join
-from ._weights import UnreadableError, activation, affine, layer_scale, norm, unhooked
+from ._weights import UnreadableError, activation, affine, fused, layer_scale, norm, unhooked
 
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
@@ -35,30 +35,55 @@ def encoder(module: nn.Module, prefix: str) -> Encoder | None:
 def _block(module: nn.Module) -> Block:
     m: Any = module
     unhooked(module)
-    if type(module).__name__ != "Block" or type(m.attn).__name__ != "Attention" or type(m.mlp).__name__ != "Mlp":
-        kinds = ", ".join(type(part).__name__ for part in (m, getattr(m, "attn", None), getattr(m, "mlp", None)))
+    if type(module).__name__ != "Block" or type(m.attn).__name__ != "Attention":
+        kinds = ", ".join(type(part).__name__ for part in (m, getattr(m, "attn", None)))
         raise UnreadableError(f"its blocks are of another kind ({kinds})")
     extras = {
         "attn.q_norm": m.attn.q_norm,
         "attn.k_norm": m.attn.k_norm,
         "attn.norm": getattr(m.attn, "norm", None),
         "attn.gate": getattr(m.attn, "gate", None),
-        "mlp.norm": m.mlp.norm,
+        "mlp.norm": getattr(m.mlp, "norm", None),
     }
     for name, part in extras.items():
         if part is not None and not isinstance(part, nn.Identity):
             raise UnreadableError(f"its blocks have {name}")
+    up, gated = _up(m.mlp)
     return Block(
         qkv=affine(m.attn.qkv),
         out=affine(m.attn.proj),
         norm1=norm(m.norm1),
         norm2=norm(m.norm2),
-        up=affine(m.mlp.fc1),
+        up=up,
         down=affine(m.mlp.fc2),
         activation=activation(m.mlp.act),
         heads=m.attn.num_heads,
         scale=float(m.attn.scale),
         pre_norm=True,
+        gated=gated,
         scale1=layer_scale(m.ls1, "gamma"),
         scale2=layer_scale(m.ls2, "gamma"),
     )
+
+
+def _up(mlp: Any) -> tuple[Affine, bool]:
+    """The first projection of an MLP, and whether it is gated: then gate and value are side by side.
+
+    Raises:
+        UnreadableError: another kind of MLP.
+    """
+    kind = type(mlp).__name__
+    if kind == "Mlp":
+        return affine(mlp.fc1), False
+    if kind == "SwiGLU":
+        return fused([affine(mlp.fc1_g), affine(mlp.fc1_x)]), True
+    if kind == "GluMlp":
+        both = affine(mlp.fc1)
+        return (_swapped(both) if mlp.gate_last else both), True
+    raise UnreadableError(f"its blocks are of another kind (an MLP of kind {kind})")
+
+
+def _swapped(both: Affine) -> Affine:
+    """The second half of a projection before the first, a copy."""
+    half = len(both.weight) // 2
+    return Affine(both.weight.roll(half, 0), None if both.bias is None else both.bias.roll(half, 0))

@@ -13,6 +13,18 @@ from calig_fast.model import families
 from calig_fast.quadrature.rules import nodes_and_weights
 
 REPEATED = {"albert": 4}
+FAMILIES = {
+    "bert": ["ernie", "layoutlm", "rembert", "roc_bert", "tapas"],
+    "clip": ["metaclip_2", "siglip"],
+    "deit": ["deit-teacher"],
+    "dinov2": ["dinov2_with_registers"],
+    "megatron_bert": ["megatron-bert"],
+    "roberta": ["camembert", "data2vec-text", "luke", "markuplm", "xlm-roberta"],
+    "roberta_prelayernorm": ["roberta-prelayernorm", "xlm-roberta-xl"],
+    "timm_vit": [kind for kind in IMAGE if kind.startswith("timm-")],
+    "vit": ["vit_msn"],
+}
+OFFSET = {"roberta", *FAMILIES["roberta"], *FAMILIES["roberta_prelayernorm"], "esm"}  # count from padding_idx + 1
 
 
 def logits(model, call):
@@ -26,7 +38,7 @@ def reference_call(kind, call):
     out = dict(call)
     real = call["input_ids"]
     out["input_ids"] = torch.where((real == CLS) | (real == SEP) | (call["attention_mask"] == 0), real, PAD)
-    if kind in {"roberta", "xlm-roberta", "camembert"}:
+    if kind in OFFSET:
         out["position_ids"] = torch.where(real != PAD, (real != PAD).cumsum(1), 0) + PAD
     return out
 
@@ -37,9 +49,8 @@ def test_logits_are_the_models_own_and_every_layer_is_complete(kind):
     a = explain(model, call)
     torch.testing.assert_close(a.logits, logits(model, call), rtol=1e-5, atol=1e-5)
     assert a.layer_scores.shape[1] == REPEATED.get(kind, 3)
-    assert a.settings["family"] == kind.split("-")[0].replace("xlm", "roberta").replace("camembert", "roberta").replace(
-        "timm", "timm_vit"
-    ).replace("dinov2_with_registers", "dinov2")
+    assert a.engine == "native"
+    assert a.settings["family"] == next((name for name, kinds in FAMILIES.items() if kind in kinds), kind)
     assert a.converged[0], "the second input of some kinds has a gap near 0, which a ReLU's kinks do not let it meet"
     torch.testing.assert_close(a.layer_scores.sum(2) - a.convergence_delta, a.gap, rtol=1e-3, atol=1e-5)
     assert (a.convergence_delta.abs() <= 2e-2 * a.gap.abs() + 1e-6)[a.layer_converged].all()
@@ -90,7 +101,7 @@ def test_attention_gradients_equal_eager_autograd(kind, attention):
         torch.testing.assert_close(found, gradient / gradient.abs().sum(), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "albert", "distilbert", "electra"])
+@pytest.mark.parametrize("kind", TEXT)
 def test_a_batch_of_mixed_lengths_gives_what_single_calls_give(kind):
     model, call = tiny(kind), ids(9, 4, 6)
     together = explain(model, call)
