@@ -13,6 +13,7 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from torch import nn
 
@@ -97,7 +98,7 @@ def find(model: nn.Module) -> Encoder | None:
     for prefix, module in model.named_modules():
         for family in families:
             found = family.encoder(module, prefix)
-            if found is not None:
+            if found is not None and not _beside_text(found, model, family):
                 return _of_family(found, model, family)
             refusal = family.refusal(module)
             if refusal is not None and not isinstance(refusal, str):
@@ -107,6 +108,12 @@ def find(model: nn.Module) -> Encoder | None:
             if refusal:
                 raise ValueError(f"model: {refusal}")
     return None
+
+
+def _beside_text(found: Any, model: nn.Module, family: Family) -> bool:
+    """Return True for the vision tower of a model that reads text first, as a language model that is shown images."""
+    text_first = getattr(model, "main_input_name", "") == "input_ids"
+    return text_first and family is _shipped().get(family.name) and bool(found.modality == "image")
 
 
 def _of_family(found: Encoder, model: nn.Module, family: Family) -> Encoder:

@@ -1,7 +1,7 @@
 """RoBERTa, XLM-RoBERTa (AfroLM is one), CamemBERT, data2vec's text model, MarkupLM and LUKE.
 
-They have BERT's blocks, and count positions from padding_idx + 1. MarkupLM adds places in the page's tree. LUKE's blocks
-are these as long as it is given no entities.
+They have BERT's blocks, and count positions from padding_idx + 1. MarkupLM adds places in the page's tree. LUKE has
+these blocks where it is given no entities.
 """
 
 from __future__ import annotations
@@ -16,6 +16,4 @@ TYPES = {"camembert", "data2vec-text", "luke", "markuplm", "roberta", "xlm-rober
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
     """The encoder, if `module` is a RobertaModel or one that counts positions as it does."""
-    return text(
-        module, prefix, "roberta", TYPES, "encoder.layer", offset=padding_offset(module), read=bert_block
-    )
+    return text(module, prefix, "roberta", TYPES, "encoder.layer", offset=padding_offset(module), read=bert_block)

@@ -1,4 +1,7 @@
-"""timm's VisionTransformer: ViT, DeiT, DINOv2 and MAE checkpoints, class token or pooled patches, with registers."""
+"""timm's VisionTransformer: ViT, DeiT, DINOv2, CLIP and MAE checkpoints, with registers, and any pooling.
+
+NaFlexVit, for pictures of any shape, has the same blocks where it does not rotate queries and keys.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,20 @@ from ..encoder import Affine, Block, Encoder, children
 from ._huggingface import join
 from ._weights import UnreadableError, activation, affine, fused, layer_scale, norm, unhooked
 
+STEMS = {  # the module that makes patches, by the class of the model
+    "timm.models.vision_transformer.VisionTransformer": "patch_embed",
+    "timm.models.naflexvit.NaFlexVit": "embeds",
+}
+
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
-    """The encoder, if `module` is a timm VisionTransformer or a class made from it."""
+    """The encoder, if `module` is a timm VisionTransformer, a NaFlexVit or a class made from one."""
     made_of = {f"{c.__module__}.{c.__name__}" for c in type(module).__mro__}
-    if "timm.models.vision_transformer.VisionTransformer" not in made_of:
+    stem = next((name for kind, name in STEMS.items() if kind in made_of), None)
+    if stem is None:
         return None
     model: Any = module
-    rows, columns = model.patch_embed.patch_size
+    rows, columns = getattr(model, stem).patch_size
     told = getattr(model, "pretrained_cfg", None) or {}
     known = "mean" in told and "std" in told
     return Encoder(
@@ -28,15 +37,15 @@ def encoder(module: nn.Module, prefix: str) -> Encoder | None:
         patch=(int(rows), int(columns)),
         normalisation=(tuple(told["mean"]), tuple(told["std"])) if known else None,
         read=_block,
-        stem=join(prefix, "patch_embed"),
+        stem=join(prefix, stem) if stem == "patch_embed" else None,
     )
 
 
 def _block(module: nn.Module) -> Block:
     m: Any = module
     unhooked(module)
-    if type(module).__name__ != "Block" or type(m.attn).__name__ != "Attention":
-        kinds = ", ".join(type(part).__name__ for part in (m, getattr(m, "attn", None)))
+    if type(module).__name__ != "Block" or type(getattr(m, "attn", None)).__name__ != "Attention":
+        kinds = ", ".join(type(part).__name__ for part in (m, getattr(m, "attn", None)) if part is not None)
         raise UnreadableError(f"its blocks are of another kind ({kinds})")
     extras = {
         "attn.q_norm": m.attn.q_norm,

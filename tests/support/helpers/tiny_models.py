@@ -43,6 +43,7 @@ TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "distilbert": ("DistilBert", {"vocab_size": VOCABULARY, **DISTILBERT, "pad_token_id": PAD}),
     "electra": ("Electra", {**SIZES, "embedding_size": 16}),
     "albert": ("Albert", GROUPS),
+    "big_bird": ("BigBird", {**SIZES, "attention_type": "original_full"}),
     "ernie": ("Ernie", {**SIZES, "use_task_id": True}),
     "layoutlm": ("LayoutLM", SIZES),
     "rembert": ("RemBert", {**SIZES, "input_embedding_size": 16}),
