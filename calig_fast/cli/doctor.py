@@ -25,8 +25,8 @@ def doctor(model: Saved = None, json: options.Json = None, debug: options.Debug 
 
         from .. import build_info
         from ..model import families
-        from ..model.recognised import recognised
         from .loading import classifier
+        from .recognised import recognised
 
         folders_exist(json)
         found, versions = build_info(), {name: _version(name) for name in PACKAGES}

@@ -21,6 +21,7 @@ from ..._utils.arguments import function, kind, text
 from ..._utils.entry_points import load_entry_points
 from ..block_search import list_names
 from ..encoder import Encoder, Modality, children, name_of
+from ._unread import Unread, others
 
 ENTRY_POINTS = "calig_fast.families"
 Reader = Callable[[nn.Module, str], Encoder | None]
@@ -184,7 +185,8 @@ def unnamed(model: nn.Module) -> Encoder:
     """The encoder of a model that no family knows, its blocks still to be found."""
     pictures = _takes_pixels(model)
     word = None if pictures else _embedding(model)
-    return Encoder(family="unknown", modality="image" if pictures else "text", blocks=(), embedding=word)
+    modality: Modality = "image" if pictures else "text"
+    return Encoder(family="unknown", modality=modality, blocks=(), embedding=word, read=Unread(others(model)))
 
 
 def of_modality(encoder: Encoder, model: nn.Module, modality: Modality | None) -> Encoder:

@@ -1,15 +1,15 @@
-"""The engine that a model's family has for it, and the reason where this is not the native engine."""
+"""The reason why no family reads a model: the parts that it has and our blocks have not."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
-from . import families
+from ..encoder import Block
+from ._weights import UnreadableError
 
 # The parts of a block that ours has not, by the names of modules and weights: all that are found are told.
 _OTHERS = {
@@ -26,37 +26,21 @@ _NO_ATTENTION = "no attention"
 
 
 @dataclass(frozen=True)
-class Recognised:
-    """The knowledge of a model before any call.
+class Unread:
+    """The `read` of an encoder whose blocks are known by their place alone.
 
     Args:
-        family: the family that knows it, or None.
-        engine: "native", "autograd", or "none" where the model cannot be explained.
-        why: reason of an engine other than "native"; empty with "native".
+        parts: what the model has and our blocks have not.
     """
 
-    family: str | None
-    engine: Literal["native", "autograd", "none"]
-    why: str = ""
+    parts: tuple[str, ...]
+
+    def __call__(self, module: nn.Module) -> Block:
+        """Raise UnreadableError, naming the parts."""
+        raise UnreadableError(f"no family reads it; it has {', '.join(self.parts)}")
 
 
-def recognised(model: nn.Module) -> Recognised:
-    """The engine for a model, from its modules alone; a call may still find that its head needs autograd."""
-    try:
-        encoder = families.find(model)
-    except ValueError as error:
-        return Recognised(None, "none", str(error).removeprefix("model: "))
-    if encoder is None:
-        return Recognised(None, "autograd", f"no family reads it; it has {', '.join(others(model))}")
-    try:
-        for name in encoder.blocks:
-            encoder.block(model.get_submodule(name))
-    except ValueError as error:
-        return Recognised(encoder.family, "autograd", str(error))
-    return Recognised(encoder.family, "native")
-
-
-def others(model: nn.Module) -> list[str]:
+def others(model: nn.Module) -> tuple[str, ...]:
     """The parts of a model that our blocks have not, as the names of its modules and weights tell them."""
     names = "\n".join(_names(model)).lower()
     found = [what for what, pattern in _OTHERS.items() if re.search(pattern, names)]
@@ -68,7 +52,7 @@ def others(model: nn.Module) -> list[str]:
         found.append("a decoder beside its encoder")
     elif any(getattr(m, name, False) is True for m in model.modules() for name in ("is_causal", "is_decoder")):
         found.append("attention to the past alone")
-    return found or ["blocks of its own kind"]
+    return tuple(found) or ("blocks of its own kind",)
 
 
 def _names(model: nn.Module) -> Iterator[str]:

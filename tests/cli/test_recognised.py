@@ -6,7 +6,8 @@ from helpers.tiny_models import IMAGE, SIZES, TEXT, Linear, inputs, tiny
 from torch import nn
 
 from calig_fast import explain
-from calig_fast.model.recognised import Recognised, others, recognised
+from calig_fast.cli.recognised import Recognised, recognised
+from calig_fast.model.families._unread import others
 
 SMALL = {name: size for name, size in SIZES.items() if name != "num_labels"}
 
@@ -69,6 +70,6 @@ def test_words_inside_other_words_are_no_parts():
             super().__init__()
             self.attention_norm = nn.LayerNorm(4)
 
-    assert others(GptOssMlp()) == ["blocks of its own kind"]
-    assert others(Linear()) == ["no attention"]
+    assert others(GptOssMlp()) == ("blocks of its own kind",)
+    assert others(Linear()) == ("no attention",)
     assert torch.is_grad_enabled()
