@@ -21,31 +21,23 @@ class ZeroShot(nn.Module):
 
     Raises:
         TypeError: no module; texts that are no mapping of tensors; names that are no texts.
-        ValueError: texts of different numbers, or other numbers of names.
+        ValueError: texts of different numbers, none, or beside pixels; another number of names.
     """
 
     def __init__(self, model: nn.Module, texts: Mapping[str, Tensor], names: Sequence[str] | None = None) -> None:
         super().__init__()
         if not isinstance(model, nn.Module):
             raise TypeError(f"model: expected a model of images and texts, got {kind(model)}")
-        values = dict(texts) if hasattr(texts, "keys") else {}
-        if not values or not all(isinstance(v, Tensor) and v.dim() > 0 for v in values.values()):
-            raise TypeError(
-                "texts: expected a mapping of names to tensors [C,U], as "
-                f'processor(text=[...], padding=True, return_tensors="pt") gives, got {kind(texts)}'
-            )
-        counts = {name: len(value) for name, value in values.items()}
-        if len(set(counts.values())) > 1:
-            raise ValueError(f"texts: every tensor needs a row for each text, got {counts}")
+        values = _texts(texts)
         self.model = model
         self._arguments = tuple(values)
-        for name, value in values.items():
-            self.register_buffer(f"texts_{name}", value, persistent=False)
-        self.config = _config(model, _names(names, next(iter(counts.values()))))
+        for number, value in enumerate(values.values()):
+            self.register_buffer(f"_text_{number}", value, persistent=False)
+        self.config = _config(model, _names(names, len(next(iter(values.values())))))
 
     def forward(self, pixel_values: Tensor, **options: Any) -> Tensor:
         """Scores [B,C] of images [B,3,height,width]."""
-        texts = {name: getattr(self, f"texts_{name}") for name in self._arguments}
+        texts = {name: getattr(self, f"_text_{number}") for number, name in enumerate(self._arguments)}
         output = self.model(pixel_values=pixel_values, **texts, **options)
         scores: Tensor | None = getattr(output, "logits_per_image", None)
         if scores is None:
@@ -53,6 +45,22 @@ class ZeroShot(nn.Module):
                 f"model: {type(self.model).__name__} returns no logits_per_image; pass CLIPModel or its like"
             )
         return scores
+
+
+def _texts(given: Any) -> dict[str, Tensor]:
+    values = dict(given) if hasattr(given, "keys") else {}
+    tensors = all(isinstance(k, str) and isinstance(v, Tensor) and v.dim() > 0 for k, v in values.items())
+    if not values or not tensors:
+        raise TypeError(
+            "texts: expected a mapping of names to tensors [C,U], as "
+            f'processor(text=[...], padding=True, return_tensors="pt") gives, got {kind(given)}'
+        )
+    if "pixel_values" in values:
+        raise ValueError("texts: they hold pixel_values, which are the inputs of explain; leave them out")
+    counts = {name: len(value) for name, value in values.items()}
+    if len(set(counts.values())) > 1 or not all(counts.values()):
+        raise ValueError(f"texts: every tensor needs a row for each text, and there must be one, got {counts}")
+    return values
 
 
 def _names(given: Sequence[str] | None, count: int) -> list[str] | None:

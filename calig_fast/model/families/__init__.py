@@ -21,7 +21,7 @@ from ..._utils.arguments import function, kind, text
 from ..._utils.entry_points import load_entry_points
 from ..block_search import list_names
 from ..encoder import Encoder, Modality, children, name_of
-from ._unread import Unread, others
+from ._unread import unread
 
 ENTRY_POINTS = "calig_fast.families"
 Reader = Callable[[nn.Module, str], Encoder | None]
@@ -186,7 +186,7 @@ def unnamed(model: nn.Module) -> Encoder:
     pictures = _takes_pixels(model)
     word = None if pictures else _embedding(model)
     modality: Modality = "image" if pictures else "text"
-    return Encoder(family="unknown", modality=modality, blocks=(), embedding=word, read=Unread(others(model)))
+    return Encoder(family="unknown", modality=modality, blocks=(), embedding=word, read=unread(model))
 
 
 def of_modality(encoder: Encoder, model: nn.Module, modality: Modality | None) -> Encoder:

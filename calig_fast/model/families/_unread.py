@@ -30,14 +30,19 @@ class Unread:
     """The `read` of an encoder whose blocks are known by their place alone.
 
     Args:
-        parts: what the model has and our blocks have not.
+        why: the reason, in words.
     """
 
-    parts: tuple[str, ...]
+    why: str
 
     def __call__(self, module: nn.Module) -> Block:
-        """Raise UnreadableError, naming the parts."""
-        raise UnreadableError(f"no family reads it; it has {', '.join(self.parts)}")
+        """Raise UnreadableError with the reason."""
+        raise UnreadableError(self.why)
+
+
+def unread(model: nn.Module) -> Unread:
+    """The `read` for a model that no family knows, with its parts as the reason."""
+    return Unread(f"no family reads it; it has {', '.join(others(model))}")
 
 
 def others(model: nn.Module) -> tuple[str, ...]:

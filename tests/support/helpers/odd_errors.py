@@ -84,6 +84,7 @@ ODD_CASES = [
     (ValueError, lambda: explain(ZeroShot(tiny("vit"), {"interpolate_pos_encoding": torch.ones(1)}), pixels(1))),
     (TypeError, lambda: ZeroShot(tiny("vit"), X["input_ids"])),
     (ValueError, lambda: ZeroShot(tiny("vit"), {**X, "more": torch.ones(2, 2)})),
+    (ValueError, lambda: ZeroShot(tiny("vit"), {**X, "pixel_values": pixels(1)})),
     (ValueError, lambda: ZeroShot(tiny("vit"), X, ["a cat", "a dog"])),
     (TypeError, of_encoder(read=lambda module: module)),
     (ValueError, of_encoder(stem="nowhere")),
