@@ -71,8 +71,9 @@ bench: setup ## times beside Captum, and memory, in benchmarks/results/ and docs
 faithfulness: setup ## the faithfulness tasks, their ablation and the page docs/faithfulness.md; goes on where it stopped
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faithfulness
 
-architectures: setup ## small models of every architecture of transformers and families of timm against plain hooks
+architectures: setup ## small models of every architecture against plain hooks, and their engines, in docs/models.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.architectures
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.architectures.models
 
 torture: setup ## hard integrals, beside Captum, and the counter of claimed errors that are wrong (25 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.torture cases

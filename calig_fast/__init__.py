@@ -12,6 +12,7 @@ from .methods.fusion import Fusion
 from .methods.registry import register_method
 from .model.encoder import Encoder
 from .model.families import Family, register_family
+from .model.zero_shot import ZeroShot
 from .ops.backend import register_backend
 from .ops.backend.base import Backend
 from .ops.build_info import build_info
@@ -43,6 +44,7 @@ __all__ = [
     "Text",
     "Unit",
     "Word",
+    "ZeroShot",
     "bench",
     "build_info",
     "captum",

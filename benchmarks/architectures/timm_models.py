@@ -50,10 +50,12 @@ MVIT = MultiScaleVitCfg(
 MODELS: dict[str, tuple[dict[str, Any], int]] = {
     "vit_tiny_patch16_224": (VIT, SIDE),
     "vit_base_patch16_clip_224": (VIT, SIDE),
+    "vit_base_patch16_clip_quickgelu_224": (VIT, SIDE),
     "vit_base_patch16_siglip_224": (VIT, SIDE),
     "vit_base_patch16_siglip_gap_224": (VIT, SIDE),
     "vit_medium_patch16_reg4_gap_256": (VIT, SIDE),
     "vit_small_patch14_reg4_dinov2": (VIT, SIDE),
+    "vit_giant_patch14_dinov2": (VIT, SIDE),
     "vit_base_patch16_rope_reg1_gap_256": (VIT, SIDE),
     "vit_base_patch16_rope_ape_224": (VIT, SIDE),
     "vit_small_patch16_dinov3": (VIT, SIDE),

@@ -33,6 +33,7 @@ class Verdict:
         blocks: the blocks, in the order they were run.
         layers: for each layer what was found.
         said: warnings.
+        not_native: why the native engine did not run.
     """
 
     verdict: str
@@ -42,6 +43,7 @@ class Verdict:
     blocks: list[str] = field(default_factory=list)
     layers: list[dict[str, Any]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    not_native: str = ""
 
     def plain(self) -> dict[str, Any]:
         """As plain values."""
@@ -84,6 +86,7 @@ def judge(model: nn.Module, call: Call, low: Call, key: str | None, memory: Memo
     said = [str(w.message)[:300] for w in caught if "calig" in str(w.filename) or "Calig" in w.category.__name__]
     blocks = list(explainer.encoder.blocks)
     found = Verdict(RIGHT, engine=a.engine, family=str(a.settings.family), blocks=blocks, said=said)
+    found.not_native = str(a.settings.not_native)
     with torch.no_grad():
         z, z_low = oracle.logits(model, call), oracle.logits(model, low)
     size = float(max(z.abs().max(), z_low.abs().max()))

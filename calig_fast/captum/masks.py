@@ -11,7 +11,7 @@ from torch import Tensor
 from .watch import NotNativeError
 
 MASKED = -1e4  # exp() of a logit that this was added to is 0, in float64 too
-_IGNORED = {"position_ids", "cache_position"}  # the blocks of the families have no positions of their own
+_IGNORED = {"position_ids", "cache_position", "use_cache"}  # the blocks of the families have no positions, no cache
 
 
 def key_mask(args: Sequence[Any], kwargs: Mapping[str, Any], hidden: Tensor) -> Tensor:

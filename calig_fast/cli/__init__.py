@@ -13,6 +13,7 @@ from .demo import demo
 from .doctor import doctor
 from .errors import OneLine
 from .explain import explain
+from .models import models
 from .options import Command
 
 app = typer.Typer(
@@ -40,5 +41,5 @@ def calig(
     """Explain decisions of a transformer classifier, with an error bound."""
 
 
-for command in (explain, compare, bench, demo, doctor):
+for command in (explain, compare, bench, demo, models, doctor):
     app.command(cls=Command)(command)

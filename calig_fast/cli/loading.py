@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,20 @@ def _need(package: str) -> None:
         raise ImportError(f'loading this model needs {package}: pip install "calig_fast[models]"')
 
 
+def classifier(folder: Path) -> Any:
+    """The classifier of a folder alone, of texts or of images as its configuration says.
+
+    Raises:
+        ValueError: no such folder, or no classifier that can be loaded; the message names the folder.
+        ImportError: the package that it needs is not installed.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"--model {folder}: no such folder; it must hold a saved classifier")
+    if _is_timm(folder):
+        return _told(folder, lambda: _timm(folder))[0]
+    return _told(folder, lambda: _transformers_model(folder, _of_images(folder)))
+
+
 def _loaded(folder: Path, image: bool) -> tuple[Any, Any]:
     """A classifier and what prepares its inputs.
 
@@ -148,6 +162,12 @@ def _loaded(folder: Path, image: bool) -> tuple[Any, Any]:
         ValueError: it cannot be loaded; the message names the folder.
         ImportError: the package that it needs is not installed.
     """
+    model, processor = _told(folder, lambda: _timm(folder) if _is_timm(folder) else _transformers(folder, image))
+    return model, processor
+
+
+def _told(folder: Path, load: Callable[[], Any]) -> Any:
+    """The loaded parts of a folder; every error names it."""
     if _config(folder).get("auto_map"):
         code = ", ".join(sorted(map(str, _config(folder)["auto_map"].values())))
         raise ValueError(
@@ -155,7 +175,7 @@ def _loaded(folder: Path, image: bool) -> tuple[Any, Any]:
             "(trust_remote_code=False); load it in Python and pass the model to calig_fast.explain"
         )
     try:
-        return _timm(folder) if _is_timm(folder) else _transformers(folder, image)
+        return load()
     except (ImportError, OSError, ValueError) as error:
         named = isinstance(error, ImportError) or str(folder) in str(error)
         if named:
@@ -192,8 +212,38 @@ def _timm(folder: Path) -> tuple[Any, Any]:
     return model, data.create_transform(**data.resolve_model_data_config(model), is_training=False)
 
 
+def _of_images(folder: Path) -> bool:
+    """Return True if a Hugging Face configuration names a classifier of images, or a kind of model that is no other."""
+    _need("transformers")
+    from transformers.models.auto import modeling_auto as auto
+
+    config = _config(folder)
+    classes = " ".join(map(str, config.get("architectures") or ()))
+    if "ImageClassification" in classes or "SequenceClassification" in classes:
+        return "ImageClassification" in classes
+    kind = config.get("model_type")
+    texts = auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+    return kind in auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES and kind not in texts
+
+
 def _transformers(folder: Path, image: bool) -> tuple[Any, Any]:
     """A Hugging Face classifier and its tokenizer or image processor, from disk alone."""
+    model = _transformers_model(folder, image)
+    import transformers
+
+    try:
+        processor = getattr(transformers, "AutoImageProcessor" if image else "AutoTokenizer").from_pretrained(
+            folder, trust_remote_code=False
+        )
+    except RuntimeError as error:
+        raise ValueError(f"--model {folder}: its processor cannot be read ({error})") from error
+    if not image and not has_vocabulary(processor):
+        raise ValueError(f"--model {folder}: it holds no tokenizer; save the model's own there with save_pretrained")
+    return model, processor
+
+
+def _transformers_model(folder: Path, image: bool) -> Any:
+    """A Hugging Face classifier, from disk alone."""
     _need("transformers")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import transformers
@@ -202,14 +252,11 @@ def _transformers(folder: Path, image: bool) -> tuple[Any, Any]:
     reports: Any = transformers.logging  # its report is checked below, and shown in one line
     reports.set_verbosity_error()
     reports.disable_progress_bar()
-    kinds = ("AutoModelForImageClassification", "AutoImageProcessor")
-    if not image:
-        kinds = ("AutoModelForSequenceClassification", "AutoTokenizer")
+    kind = "AutoModelForImageClassification" if image else "AutoModelForSequenceClassification"
     try:
-        model, told = getattr(transformers, kinds[0]).from_pretrained(
+        model, told = getattr(transformers, kind).from_pretrained(
             folder, output_loading_info=True, trust_remote_code=False
         )
-        processor = getattr(transformers, kinds[1]).from_pretrained(folder, trust_remote_code=False)
     except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"--model {folder}: its weights cannot be read ({error})") from error
     if told["missing_keys"]:
@@ -217,6 +264,4 @@ def _transformers(folder: Path, image: bool) -> tuple[Any, Any]:
             f"--model {folder}: its weights lack {', '.join(sorted(told['missing_keys']))}, so it is no trained "
             f"{type(model).__name__}; save the classifier itself"
         )
-    if not image and not has_vocabulary(processor):
-        raise ValueError(f"--model {folder}: it holds no tokenizer; save the model's own there with save_pretrained")
-    return model, processor
+    return model

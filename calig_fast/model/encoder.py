@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .._utils.arguments import choice, function, integer, kind, text
 
 Modality = Literal["text", "image"]
-Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
 MOST_SIZE = 2**20  # tokens, and pixels of a side of a patch: more are a mistake
 
 

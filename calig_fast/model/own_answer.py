@@ -115,6 +115,22 @@ def _dtype(model: nn.Module) -> torch.dtype:
     return next(model.parameters()).dtype
 
 
+def check_rows(own: Any) -> None:
+    """Raise where a model compares every row of a call with every other, so that no score belongs to one row.
+
+    Args:
+        own: the output of the object the caller passed, None where it was not called.
+
+    Raises:
+        ValueError: it holds `logits_per_image`.
+    """
+    if isinstance(getattr(own, "logits_per_image", None), Tensor):
+        raise ValueError(
+            "model: it scores each image with each text of a call, so its scores change with the rows beside them; "
+            "pass calig_fast.ZeroShot(model, texts), a classifier of images whose classes are the texts"
+        )
+
+
 def check_logits(own: Tensor | None, found: Tensor, dtypes: tuple[torch.dtype, torch.dtype]) -> None:
     """Raise where an explanation's logits are not the model's own.
 

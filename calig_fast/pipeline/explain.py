@@ -24,7 +24,7 @@ from ..model.clone import unwrap
 from ..model.encoder import Encoder
 from ..model.fingerprint import Fingerprint
 from ..model.kept import kept_random_state, kept_state
-from ..model.own_answer import check_logits
+from ..model.own_answer import check_logits, check_rows
 from ..model.traits import traits_of
 from ..model.word_lookup import find_embedding
 from ..results.attribution import Attribution
@@ -171,6 +171,7 @@ class Explainer:
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))
             batch = read(inputs, self._inner, self.encoder, self.processor, settings.long)
             hooks, own = memory.own.of(self.model, self._inner, batch.call)
+            check_rows(own)
             if batch.ids is not None and self.encoder.embedding is None:
                 self.encoder = replace(self.encoder, embedding=find_embedding(self._inner, batch.call, batch.ids))
             if not self.encoder.blocks:

@@ -8,7 +8,7 @@
 
 namespace calig_fast {
 
-enum class Activation { gelu, gelu_tanh, relu, silu };
+enum class Activation { gelu, gelu_tanh, relu, silu, quick_gelu };
 
 struct ActivationBackward {
   Scalar scalar;

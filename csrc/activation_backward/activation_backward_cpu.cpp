@@ -63,6 +63,22 @@ struct Silu {
   }
 };
 
+// u logistic(c u)
+struct QuickGelu {
+  static constexpr double kFactor = 1.702;
+  template <typename A>
+  [[gnu::always_inline]] static A value(A u) {
+    A other;
+    return u * logistic(A(kFactor) * u, &other);
+  }
+  template <typename A>
+  [[gnu::always_inline]] static A back(A g, A u) {
+    A other;
+    const A scaled = A(kFactor) * u, s = logistic(scaled, &other);
+    return g * s * (1 + scaled * other);
+  }
+};
+
 template <typename T, typename F>
 void plain(const T* __restrict gradient, const T* __restrict inner, T* __restrict out, int64_t count) {
 #pragma omp simd
@@ -103,6 +119,8 @@ void rows(const ActivationBackward& p, int64_t begin, int64_t end) {
       return rows<T, Relu>(p, begin, end);
     case Activation::silu:
       return rows<T, Silu>(p, begin, end);
+    case Activation::quick_gelu:
+      return rows<T, QuickGelu>(p, begin, end);
   }
 }
 

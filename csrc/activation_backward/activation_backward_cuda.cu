@@ -32,10 +32,11 @@ __device__ __forceinline__ Slope<A> slope(A u) {
   } else if constexpr (kKind == Activation::relu) {
     const bool off = u <= A(0);  // not so a nan
     return {off ? A(0) : u, off ? A(0) : A(1)};
-  } else {
+  } else {  // u logistic(c u)
+    constexpr A kFactor = kKind == Activation::quick_gelu ? A(1.702) : A(1);
     A other;
-    const A s = logistic(u, &other);
-    return {u * s, s + u * s * other};
+    const A s = logistic(kFactor * u, &other);
+    return {u * s, s + u * s * other * kFactor};
   }
 }
 
@@ -116,6 +117,8 @@ cudaError_t activation_backward_cuda(const ActivationBackward& p, int64_t rows, 
         return run<T, Activation::relu>(p, rows, stream);
       case Activation::silu:
         return run<T, Activation::silu>(p, rows, stream);
+      case Activation::quick_gelu:
+        return run<T, Activation::quick_gelu>(p, rows, stream);
     }
     return cudaErrorInvalidValue;
   });

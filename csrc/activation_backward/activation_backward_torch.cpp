@@ -24,6 +24,7 @@ Activation parsed(c10::string_view kind) {
   if (text == "gelu_tanh") return Activation::gelu_tanh;
   if (text == "relu") return Activation::relu;
   if (text == "silu") return Activation::silu;
+  if (text == "quick_gelu") return Activation::quick_gelu;
   TORCH_CHECK(false, "kind: unknown activation '", std::string(text), "'");
 }
 

@@ -2,6 +2,7 @@
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/relu.h>
+#include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/threshold_backward.h>
 
@@ -17,6 +18,7 @@ namespace {
 at::Tensor activated(const Block& block, const at::Tensor& u) {
   if (block.activation == "gelu") return at::gelu(u);
   if (block.activation == "gelu_tanh") return at::gelu(u, "tanh");
+  if (block.activation == "quick_gelu") return u * at::sigmoid(u * 1.702);
   return block.activation == "relu" ? at::relu(u) : at::silu(u);
 }
 

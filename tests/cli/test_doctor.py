@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import torch
-from helpers.typed import run
+from helpers.typed import fails, run
 
 import calig_fast
 from calig_fast.cli.doctor import PACKAGES
@@ -24,7 +24,7 @@ def test_doctor_says_what_is_installed_and_what_runs():
 def test_as_a_module():
     found = subprocess.run([sys.executable, "-m", "calig_fast", "--help"], capture_output=True, text=True, timeout=120)
     assert found.returncode == 0, found.stderr
-    for command in ("explain", "demo", "doctor"):
+    for command in ("explain", "demo", "models", "doctor"):
         assert command in found.stdout
     wrong = subprocess.run(
         [sys.executable, "-m", "calig_fast", "explain", "--model", "/nowhere", "--text", "a"],
@@ -48,7 +48,7 @@ def test_doctor_as_json():
 def test_help_names_the_exit_codes_and_every_command():
     found = run("--help")
     assert found.exit_code == 0
-    for word in ("explain", "compare", "bench", "demo", "doctor", "Exit codes"):
+    for word in ("explain", "compare", "bench", "demo", "models", "doctor", "Exit codes"):
         assert word in found.stdout
 
 
@@ -56,3 +56,38 @@ def test_the_version():
     found = run("--version")
     assert found.exit_code == 0
     assert found.stdout == f"calig_fast {calig_fast.__version__}\n"
+
+
+def test_doctor_tells_the_engine_of_a_saved_model(texts, pictures):
+    for folder, family in ((texts, "bert"), (pictures, "vit")):
+        found = run("doctor", "--model", folder)
+        assert found.exit_code == 0, found.output
+        assert found.stdout.splitlines()[-1] == f"model {folder}: family {family}, engine native"
+        told = json.loads(run("doctor", "--model", folder, "--json", "-").stdout)
+        assert told["model"] == {"family": family, "engine": "native", "why": ""}
+
+
+def test_doctor_tells_why_a_model_runs_by_autograd(tmp_path):
+    """No tokenizer is needed."""
+    from transformers import MPNetConfig, MPNetForSequenceClassification
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    MPNetForSequenceClassification(MPNetConfig(**sizes, vocab_size=60)).save_pretrained(tmp_path)
+    found = run("doctor", "--model", tmp_path)
+    assert found.exit_code == 0, found.output
+    last = found.stdout.splitlines()[-1]
+    assert last == f"model {tmp_path}: engine autograd, because no family reads it; it has a bias of relative positions"
+
+
+def test_doctor_of_a_timm_model(tmp_path):
+    import timm
+    from timm.models import save_for_hf
+
+    save_for_hf(timm.create_model("test_vit", num_classes=3), tmp_path, model_config={"num_classes": 3})
+    last = run("doctor", "--model", tmp_path).stdout.splitlines()[-1]
+    assert last == f"model {tmp_path}: family timm_vit, engine native"
+
+
+def test_doctor_of_no_model(tmp_path):
+    fails("doctor", "--model", tmp_path / "nowhere", say="no such folder")
+    fails("doctor", "--model", tmp_path, say=str(tmp_path))

@@ -13,6 +13,7 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from torch import nn
 
@@ -20,6 +21,7 @@ from ..._utils.arguments import function, kind, text
 from ..._utils.entry_points import load_entry_points
 from ..block_search import list_names
 from ..encoder import Encoder, Modality, children, name_of
+from ._unread import unread
 
 ENTRY_POINTS = "calig_fast.families"
 Reader = Callable[[nn.Module, str], Encoder | None]
@@ -97,7 +99,7 @@ def find(model: nn.Module) -> Encoder | None:
     for prefix, module in model.named_modules():
         for family in families:
             found = family.encoder(module, prefix)
-            if found is not None:
+            if found is not None and not _beside_text(found, model, family):
                 return _of_family(found, model, family)
             refusal = family.refusal(module)
             if refusal is not None and not isinstance(refusal, str):
@@ -107,6 +109,12 @@ def find(model: nn.Module) -> Encoder | None:
             if refusal:
                 raise ValueError(f"model: {refusal}")
     return None
+
+
+def _beside_text(found: Any, model: nn.Module, family: Family) -> bool:
+    """Return True for the vision tower of a model that reads text first, as a language model that is shown images."""
+    text_first = getattr(model, "main_input_name", "") == "input_ids"
+    return text_first and family is _shipped().get(family.name) and bool(found.modality == "image")
 
 
 def _of_family(found: Encoder, model: nn.Module, family: Family) -> Encoder:
@@ -177,7 +185,8 @@ def unnamed(model: nn.Module) -> Encoder:
     """The encoder of a model that no family knows, its blocks still to be found."""
     pictures = _takes_pixels(model)
     word = None if pictures else _embedding(model)
-    return Encoder(family="unknown", modality="image" if pictures else "text", blocks=(), embedding=word)
+    modality: Modality = "image" if pictures else "text"
+    return Encoder(family="unknown", modality=modality, blocks=(), embedding=word, read=unread(model))
 
 
 def of_modality(encoder: Encoder, model: nn.Module, modality: Modality | None) -> Encoder:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..encoder import Block, Encoder, children
+from ..encoder import Activation, Block, Encoder, children
 from ._weights import activation, affine, encoder_only, fused, norm, unhooked
 
 
@@ -32,6 +32,12 @@ def blocks(module: nn.Module, prefix: str, types: set[str], *paths: str) -> tupl
         if found:
             return tuple(join(prefix, name) for name in found)
     return ()
+
+
+def padding_offset(module: nn.Module) -> int:
+    """The positions that a model never uses for tokens where it counts them from padding_idx + 1."""
+    padding = getattr(getattr(module, "config", None), "pad_token_id", None)
+    return (padding if isinstance(padding, int) else 0) + 1
 
 
 def text(
@@ -93,22 +99,38 @@ def image(
     )
 
 
-def bert_block(module: nn.Module) -> Block:
-    """The weights of a block of BERT, RoBERTa or ELECTRA."""
+POST_NORMS = ("attention.output.LayerNorm", "output.LayerNorm")
+
+
+def bert_block(
+    module: nn.Module,
+    norms: tuple[str, str] = POST_NORMS,
+    pre_norm: bool = False,
+    function: Activation | None = None,
+) -> Block:
+    """The weights of a block whose projections are named as BERT's.
+
+    Args:
+        module: the block.
+        norms: dotted names of norm 1 and norm 2 inside it.
+        pre_norm: see `Block`.
+        function: the activation, None to read it off the block.
+    """
     m: Any = module
     attention = m.attention.self
     unhooked(module)
-    encoder_only(attention.config)
+    encoder_only(getattr(attention, "config", attention))
     return Block(
         qkv=fused([affine(attention.query), affine(attention.key), affine(attention.value)]),
         out=affine(m.attention.output.dense),
-        norm1=norm(m.attention.output.LayerNorm),
-        norm2=norm(m.output.LayerNorm),
+        norm1=norm(module.get_submodule(norms[0])),
+        norm2=norm(module.get_submodule(norms[1])),
         up=affine(m.intermediate.dense),
         down=affine(m.output.dense),
-        activation=activation(m.intermediate.intermediate_act_fn),
+        activation=function or activation(m.intermediate.intermediate_act_fn),
         heads=attention.num_attention_heads,
         scale=attention.attention_head_size**-0.5,
+        pre_norm=pre_norm,
     )
 
 

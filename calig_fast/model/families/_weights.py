@@ -20,6 +20,8 @@ _ACTIVATIONS: dict[str, Activation] = {
     "GELUActivation": "gelu",
     "NewGELUActivation": "gelu_tanh",
     "GELUTanh": "gelu_tanh",
+    "QuickGELU": "quick_gelu",
+    "QuickGELUActivation": "quick_gelu",
     "ReLU": "relu",
     "SiLU": "silu",
     "SiLUActivation": "silu",

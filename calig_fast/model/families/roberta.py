@@ -1,19 +1,19 @@
-"""RoBERTa, XLM-RoBERTa (AfroLM is one) and CamemBERT: BERT's blocks, positions counted from padding_idx + 1."""
+"""RoBERTa, XLM-RoBERTa (AfroLM is one), CamemBERT, data2vec's text model, MarkupLM and LUKE.
+
+They have BERT's blocks, and count positions from padding_idx + 1. MarkupLM adds places in the page's tree. LUKE has
+these blocks where it is given no entities.
+"""
 
 from __future__ import annotations
-
-from typing import Any
 
 from torch import nn
 
 from ..encoder import Encoder
-from ._huggingface import bert_block, text
+from ._huggingface import bert_block, padding_offset, text
+
+TYPES = {"camembert", "data2vec-text", "luke", "markuplm", "roberta", "xlm-roberta"}
 
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
-    """The encoder, if `module` is a RobertaModel, XLMRobertaModel or CamembertModel."""
-    config: Any = getattr(module, "config", None)
-    padding = getattr(config, "pad_token_id", None)
-    unused = (padding if isinstance(padding, int) else 0) + 1
-    types = {"roberta", "xlm-roberta", "camembert"}
-    return text(module, prefix, "roberta", types, "encoder.layer", offset=unused, read=bert_block)
+    """The encoder, if `module` is a RobertaModel or one that counts positions as it does."""
+    return text(module, prefix, "roberta", TYPES, "encoder.layer", offset=padding_offset(module), read=bert_block)

@@ -1,4 +1,4 @@
-"""ViT, and with it a fine-tuned masked autoencoder (`ViTForImageClassification`)."""
+"""ViT, with it a fine-tuned masked autoencoder (`ViTForImageClassification`), and ViT-MSN."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from ._huggingface import image, vit_block
 
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
-    """The encoder, if `module` is a ViTModel."""
-    return image(module, prefix, "vit", {"vit"}, "layers", "encoder.layer", read=vit_block)
+    """The encoder, if `module` is a ViTModel or a ViTMSNModel."""
+    return image(module, prefix, "vit", {"vit", "vit_msn"}, "layers", "encoder.layer", read=vit_block)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .spec import QUICK
+
 _aten = torch.ops.aten
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -14,12 +16,15 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": lambda u: torch.nn.functional.gelu(u, approximate="tanh"),
     "relu": torch.relu,
     "silu": torch.nn.functional.silu,
+    "quick_gelu": lambda u: u * torch.sigmoid(QUICK * u),
 }
 _GRADIENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "gelu": _aten.gelu_backward,
     "gelu_tanh": lambda g, u: _aten.gelu_backward(g, u, approximate="tanh"),
     "relu": lambda g, u: _aten.threshold_backward(g, u, 0),
     "silu": _aten.silu_backward,
+    # u sigmoid(c u) is silu(c u) / c, whose slope is that of silu at c u
+    "quick_gelu": lambda g, u: _aten.silu_backward(g, QUICK * u),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = "(Tensor gradient, Tensor inner, str kind, bool gated=False) -> Tensor"
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-KINDS = ("gelu", "gelu_tanh", "relu", "silu")
+KINDS = ("gelu", "gelu_tanh", "relu", "silu", "quick_gelu")  # in the order of the enum in csrc
+QUICK = 1.702  # the factor of quick_gelu's sigmoid
 
 
 def check(gradient: Tensor, inner: Tensor, kind: str, gated: bool) -> None:
@@ -47,9 +49,9 @@ def _relu(u: Tensor) -> tuple[Tensor, Tensor]:
     return u.clamp(min=0), (u > 0).double()
 
 
-def _silu(u: Tensor) -> tuple[Tensor, Tensor]:
-    s = torch.sigmoid(u)
-    return u * s, s + u * s * torch.sigmoid(-u)
+def _silu(u: Tensor, factor: float = 1.0) -> tuple[Tensor, Tensor]:
+    s = torch.sigmoid(factor * u)
+    return u * s, s + factor * u * s * torch.sigmoid(-factor * u)
 
 
 _EXACT: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
@@ -57,6 +59,7 @@ _EXACT: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "gelu_tanh": _gelu_tanh,
     "relu": _relu,
     "silu": _silu,
+    "quick_gelu": partial(_silu, factor=QUICK),
 }
 
 

@@ -47,6 +47,10 @@ def _value_and_slope(u, KIND: tl.constexpr):
         s, other = _sigmoids(1.5957691216057308 * (u + 0.044715 * u * u * u))
         value = u * s
         slope = s + u * (s * other) * (1.5957691216057308 * (1 + 0.134145 * u * u))
+    elif KIND == "quick_gelu":
+        s, other = _sigmoids(1.702 * u)
+        value = u * s
+        slope = s * (1 + 1.702 * u * other)
     else:
         s, other = _sigmoids(u)
         value = u * s

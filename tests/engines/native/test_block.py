@@ -83,6 +83,8 @@ KINDS = [
     (True, "gelu", False, False, True),
     (True, "silu", True, True, True),
     (True, "gelu_tanh", True, True, False),
+    (True, "quick_gelu", True, False, False),
+    (False, "quick_gelu", True, True, False),
 ]
 
 

@@ -310,7 +310,7 @@ def test_a_runner_is_copied_without_its_state(copied: Any) -> None:
     assert copied(one)._stack is not None
 
 
-@pytest.mark.parametrize("kind", ["bert", "vit", "dinov2-gated", "albert"])
+@pytest.mark.parametrize("kind", ["bert", "vit", "dinov2-gated", "albert", "clip"])
 def test_explain_gives_the_same_bits(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = explain(tiny(kind), inputs(kind), engine="native")
     monkeypatch.setattr(compiled, "takes", lambda rows: False)

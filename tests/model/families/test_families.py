@@ -1,18 +1,31 @@
 """Every family: its blocks are found, its logits kept, its relevance is what hooks on a copy give."""
 
 import copy
+import functools
 
 import pytest
 import torch
-from helpers.real_models import small_timm_mae
+from helpers.real_models import seeded, small_timm_mae
 from helpers.slow import attention_maps, layer_relevance
-from helpers.tiny_models import CLS, IMAGE, PAD, SEP, TEXT, Linear, ids, inputs, pixels, tiny
+from helpers.tiny_models import CLS, IMAGE, PAD, PICTURE, SEP, SIZES, TEXT, Linear, ids, inputs, pixels, tiny
 
 from calig_fast import Explainer, explain
 from calig_fast.model import families
 from calig_fast.quadrature.rules import nodes_and_weights
 
 REPEATED = {"albert": 4}
+FAMILIES = {
+    "bert": ["ernie", "layoutlm", "rembert", "roc_bert", "tapas"],
+    "clip": ["metaclip_2", "siglip"],
+    "deit": ["deit-teacher"],
+    "dinov2": ["dinov2_with_registers"],
+    "megatron_bert": ["megatron-bert"],
+    "roberta": ["camembert", "data2vec-text", "luke", "markuplm", "xlm-roberta"],
+    "roberta_prelayernorm": ["roberta-prelayernorm", "xlm-roberta-xl"],
+    "timm_vit": [kind for kind in IMAGE if kind.startswith("timm-")],
+    "vit": ["vit_msn"],
+}
+OFFSET = {"roberta", *FAMILIES["roberta"], *FAMILIES["roberta_prelayernorm"], "esm"}  # count from padding_idx + 1
 
 
 def logits(model, call):
@@ -26,7 +39,7 @@ def reference_call(kind, call):
     out = dict(call)
     real = call["input_ids"]
     out["input_ids"] = torch.where((real == CLS) | (real == SEP) | (call["attention_mask"] == 0), real, PAD)
-    if kind in {"roberta", "xlm-roberta", "camembert"}:
+    if kind in OFFSET:
         out["position_ids"] = torch.where(real != PAD, (real != PAD).cumsum(1), 0) + PAD
     return out
 
@@ -37,9 +50,8 @@ def test_logits_are_the_models_own_and_every_layer_is_complete(kind):
     a = explain(model, call)
     torch.testing.assert_close(a.logits, logits(model, call), rtol=1e-5, atol=1e-5)
     assert a.layer_scores.shape[1] == REPEATED.get(kind, 3)
-    assert a.settings["family"] == kind.split("-")[0].replace("xlm", "roberta").replace("camembert", "roberta").replace(
-        "timm", "timm_vit"
-    ).replace("dinov2_with_registers", "dinov2")
+    assert a.engine == "native"
+    assert a.settings["family"] == next((name for name, kinds in FAMILIES.items() if kind in kinds), kind)
     assert a.converged[0], "the second input of some kinds has a gap near 0, which a ReLU's kinks do not let it meet"
     torch.testing.assert_close(a.layer_scores.sum(2) - a.convergence_delta, a.gap, rtol=1e-3, atol=1e-5)
     assert (a.convergence_delta.abs() <= 2e-2 * a.gap.abs() + 1e-6)[a.layer_converged].all()
@@ -90,7 +102,7 @@ def test_attention_gradients_equal_eager_autograd(kind, attention):
         torch.testing.assert_close(found, gradient / gradient.abs().sum(), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "albert", "distilbert", "electra"])
+@pytest.mark.parametrize("kind", TEXT)
 def test_a_batch_of_mixed_lengths_gives_what_single_calls_give(kind):
     model, call = tiny(kind), ids(9, 4, 6)
     together = explain(model, call)
@@ -166,7 +178,7 @@ def test_timms_masked_autoencoder_with_pooled_patches():
 
 def test_families_are_found_by_file():
     assert set(families.names()) >= {"albert", "bert", "deit", "dinov2", "distilbert", "electra", "roberta", "timm_vit"}
-    assert {"vit", "vit_mae"} <= set(families.names())
+    assert {"vit", "vit_mae", "clip", "esm", "ijepa", "megatron_bert"} <= set(families.names())
 
 
 def test_a_pretraining_autoencoder_says_where_its_classifier_is():
@@ -201,3 +213,156 @@ def test_blocks_named_in_an_image_model_with_embedded_positions():
     assert a.texts is None
     torch.testing.assert_close(a.logits, logits(model, pictures), rtol=1e-5, atol=1e-5)
     assert bool((a.convergence_delta.abs() <= 2e-2 * a.gap.abs()).all())
+
+
+def drawn(most, *shape):
+    return torch.randint(0, most, shape, generator=torch.Generator().manual_seed(1))
+
+
+MORE = {  # arguments beside the ids, of two texts of 9 tokens
+    "ernie": {"task_type_ids": drawn(3, 2, 9)},
+    "layoutlm": {"bbox": drawn(400, 2, 9, 4) + torch.tensor([0, 0, 400, 400])},
+    "markuplm": {"xpath_tags_seq": drawn(200, 2, 9, 4), "xpath_subs_seq": drawn(900, 2, 9, 4)},
+    "roc_bert": {"input_shape_ids": drawn(9, 2, 9), "input_pronunciation_ids": drawn(9, 2, 9)},
+    "tapas": {"token_type_ids": drawn(2, 2, 9, 7)},
+}
+NODES = {"method": "layer_ig", "quadrature": "gausslegendre", "n_steps": 5}
+
+
+@pytest.mark.parametrize("kind", MORE)
+def test_arguments_beside_the_ids_stay_the_inputs_own(kind):
+    call = {**ids(9, 6), **MORE[kind]}
+    a, b = (explain(tiny(kind), call, engine=engine, **NODES) for engine in ("native", "autograd"))
+    torch.testing.assert_close(a.logits, logits(tiny(kind), call), rtol=1e-5, atol=1e-5)
+    assert float((a.layer_scores - b.layer_scores).norm() / b.layer_scores.norm()) < 1e-5
+    plain = explain(tiny(kind), ids(9, 6), **NODES)
+    assert not torch.allclose(plain.logits, a.logits, atol=1e-4), "they change the answer"
+    alone = explain(tiny(kind), {name: value[1:, :6] for name, value in call.items()}, **NODES)
+    torch.testing.assert_close(alone.layer_scores[0], a.layer_scores[1, :, :6], rtol=1e-4, atol=1e-6)
+
+
+def test_entities_beside_the_words_are_left_to_autograd():
+    places = torch.tensor([[[1, 2, -1], [3, -1, -1]], [[1, -1, -1], [2, 3, -1]]])
+    more = {"entity_ids": torch.tensor([[1, 2], [3, 4]]), "entity_position_ids": places}
+    a = explain(tiny("luke"), {**ids(9, 6), **more, "entity_attention_mask": torch.ones(2, 2).long()}, **NODES)
+    assert a.engine == "autograd"
+    assert (a.bypass > 0.05).any(), "the entities carry a part of the answer past the words"
+
+
+@pytest.mark.parametrize("kind", [*TEXT, *IMAGE])
+def test_bfloat16_stays_near(kind):
+    exact = explain(tiny(kind), inputs(kind, 1), target=1, **NODES)
+    found = explain(tiny(kind), inputs(kind, 1), target=1, dtype=torch.bfloat16, engine="native", **NODES)
+    assert float((found.layer_scores - exact.layer_scores).norm() / exact.layer_scores.norm()) < 0.3
+
+
+GATED = [("GluMlp", {}), ("GluMlp", {"gate_last": False}), ("SwiGLU", {})]
+
+
+@pytest.mark.parametrize(("name", "more"), GATED)
+def test_gated_mlps_of_timm(name, more):
+    import timm.layers
+
+    mlp = functools.partial(getattr(timm.layers, name), **more)
+    model = vision_transformer(mlp_layer=mlp, act_layer="silu")
+    a, b = (explain(model, pixels(2), engine=engine, **NODES) for engine in ("native", "autograd"))
+    assert float((a.layer_scores - b.layer_scores).norm() / b.layer_scores.norm()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"qk_norm": True}, "attn.q_norm"),
+        ({"scale_attn_norm": True}, "attn.norm"),
+        ({"scale_mlp_norm": True}, "mlp.norm"),
+        ({"block_fn": "ResPostBlock"}, "another kind (ResPostBlock, Attention)"),
+        ({"block_fn": "ParallelThingsBlock"}, "another kind (ParallelThingsBlock)"),
+        ({"act_layer": "hard_swish"}, "the activation is"),
+        ({"mlp_layer": "GatedMlp"}, "an MLP of kind GatedMlp"),
+    ],
+)
+def test_options_of_timm_that_the_blocks_have_not_run_by_autograd(options, why):
+    import timm.layers
+    from timm.models import vision_transformer as timms
+
+    rooms = {"block_fn": timms, "mlp_layer": timm.layers}
+    parts = {name: getattr(rooms[name], option) for name, option in options.items() if name in rooms}
+    model = vision_transformer(**{**options, **parts})
+    a = explain(model, pixels(1), **NODES)
+    assert a.engine == "autograd"
+    assert why in a.settings.not_native
+    torch.testing.assert_close(a.logits, logits(model, pixels(1)), rtol=1e-5, atol=1e-5)
+
+
+def vision_transformer(**options):
+    from timm.models.vision_transformer import VisionTransformer
+
+    return seeded(
+        VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=3, num_heads=3, num_classes=4, **options)
+    )
+
+
+EVA = [{}, {"qkv_fused": False}, {"qkv_bias": False}, {"swiglu_mlp": True}, {"init_values": 0.5, "num_reg_tokens": 2}]
+
+
+def eva(**options):
+    from timm.models.eva import Eva
+
+    model = seeded(Eva(img_size=16, patch_size=4, embed_dim=24, depth=3, num_heads=3, num_classes=4, **options))
+    for block in model.blocks:
+        if block.attn.k_bias is not None:
+            block.attn.k_bias.fill_(0.1)
+    return model
+
+
+@pytest.mark.parametrize("options", EVA, ids=str)
+def test_timms_eva(options):
+    a, b = (explain(eva(**options), pixels(2), engine=engine, **NODES) for engine in ("native", "autograd"))
+    assert a.settings.family == "timm_eva"
+    assert float((a.layer_scores - b.layer_scores).norm() / b.layer_scores.norm()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"use_rot_pos_emb": True}, "its positions rotate queries and keys"),
+        ({"use_post_norm": True}, "another kind (EvaBlockPostNorm, EvaAttention)"),
+        ({"scale_mlp": True, "swiglu_mlp": True}, "mlp.norm"),
+        ({"qk_norm": True}, "attn.q_norm"),
+    ],
+    ids=str,
+)
+def test_options_of_eva_that_the_blocks_have_not_run_by_autograd(options, why):
+    a = explain(eva(**options), pixels(1), **NODES)
+    assert (a.engine, a.settings.family) == ("autograd", "timm_eva")
+    assert why in a.settings.not_native
+
+
+def test_timms_vit_of_any_picture():
+    import timm
+
+    model = seeded(timm.create_model("naflexvit_base_patch16_gap", embed_dim=24, depth=2, num_heads=3, num_classes=4))
+    x = torch.randn(1, 3, 64, 48, generator=torch.Generator().manual_seed(0))
+    a, b = (explain(model, x, engine=engine, **NODES) for engine in ("native", "autograd"))
+    assert (a.settings.family, a.grid.rows, a.grid.columns, a.grid.prefix) == ("timm_vit", 4, 3, 4)
+    assert float((a.layer_scores - b.layer_scores).norm() / b.layer_scores.norm()) < 1e-5
+
+
+def test_sparse_attention_is_left_to_autograd():
+    from transformers import BigBirdConfig, BigBirdForSequenceClassification
+
+    model = seeded(BigBirdForSequenceClassification(BigBirdConfig(**SIZES)))
+    a = explain(model, ids(9), **NODES)
+    assert (a.engine, a.settings.not_native) == ("autograd", "its attention is sparse")
+
+
+def test_the_vision_tower_of_a_language_model_is_not_what_reads_its_text():
+    from transformers import Gemma3Config, Gemma3ForSequenceClassification
+
+    text = {**SIZES, "head_dim": 8, "num_key_value_heads": 1, "num_hidden_layers": 2}
+    text = {name: size for name, size in text.items() if name != "num_labels"}
+    config = Gemma3Config(text_config=text, vision_config=PICTURE, mm_tokens_per_image=4, num_labels=3)
+    model = seeded(Gemma3ForSequenceClassification(config))
+    a = explain(model, {"input_ids": ids(7)["input_ids"]}, baselines=0, **NODES)
+    assert a.settings.family == "unknown"
+    assert all("language_model" in name for name in a.settings.blocks)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
-from calig_fast import Backend, Encoder, Family, Fusion, Method, explain, register_backend, register_family
+from calig_fast import Backend, Encoder, Family, Fusion, Method, ZeroShot, explain, register_backend, register_family
 from calig_fast.methods import registry as methods
 from calig_fast.model import families
 from calig_fast.ops import backend as backends
@@ -15,7 +16,7 @@ from helpers.fuzz_calls import Surface, image_model, linear_model, text_model
 from helpers.fuzz_models import Small
 from helpers.fuzz_values import fails, plain
 from helpers.real_models import seeded
-from helpers.tiny_models import ids, pixels
+from helpers.tiny_models import PICTURE, SIZES, ids, pixels
 
 
 @contextmanager
@@ -70,6 +71,18 @@ def _backend(name: Any, priority: Any, available: Any, module: Any = None, chose
         register_backend(Backend(name, priority, available, module, **more))
         explain(text_model(), ids(5), n_steps=1)
         return explain(text_model(), ids(5), n_steps=1, backend=name)
+
+
+@cache
+def _images_and_texts() -> Any:
+    from transformers import CLIPConfig, CLIPModel
+
+    words = {name: size for name, size in SIZES.items() if name != "num_labels"} | {"eos_token_id": 2}
+    return seeded(CLIPModel(CLIPConfig(text_config=words, vision_config=PICTURE)))
+
+
+def _zero_shot(texts: Any, names: Any = None, target: Any = 0) -> Any:
+    return explain(ZeroShot(_images_and_texts(), texts, names), pixels(1), target=target, n_steps=2)
 
 
 def _blocks(module: nn.Module, prefix: str) -> Encoder | None:
@@ -139,6 +152,31 @@ EXTENSIONS = [
             "stem": plain("classifier", "nowhere"),
         },
         weight=5,
+    ),
+    Surface(
+        "ZeroShot",
+        _zero_shot,
+        {
+            "texts": {"a call": lambda: ids(5, 4), "ids alone": lambda: {"input_ids": ids(5, 4)["input_ids"]}},
+            "names": plain(None, ["a cat", "a dog"], ("a cat", "a dog")),
+            "target": plain(None, 0, 1, "a dog"),
+        },
+        {
+            "texts": {
+                "none": dict,
+                "no rows": lambda: {"input_ids": ids(5)["input_ids"][:0]},
+                "numbers": lambda: {"input_ids": ids(5, 4)["input_ids"].float()},
+                "uneven": lambda: {**ids(5, 4), "attention_mask": ids(5)["attention_mask"]},
+                "pixels": lambda: {**ids(5, 4), "pixel_values": pixels(2)},
+                "a tensor": _ids,
+                "beyond the words": lambda: {"input_ids": ids(5, 4)["input_ids"] + 10**6},
+                **plain(3, "a cat", None),
+            },
+            "names": plain("ab", ["a cat"], [1, 2], 3),
+            "target": plain(2, -1, "a car", 0.5),
+        },
+        ("texts",),
+        5,
     ),
     Surface(
         "register_family(Family)",

@@ -25,6 +25,8 @@ KINDS: dict[str, tuple[bool, Any, bool, bool, bool, bool]] = {
     "pre-norm, silu, bare": (True, "silu", False, False, False, False),
     "pre-norm, gated, scaled": (True, "silu", True, True, True, True),
     "pre-norm, gated relu": (True, "relu", True, True, False, True),
+    "pre-norm, quick": (True, "quick_gelu", True, False, False, True),
+    "pre-norm, gated quick": (True, "quick_gelu", False, True, True, True),
     "pre-norm, gated tanh": (True, "gelu_tanh", False, True, True, True),
 }
 DTYPES = [torch.float32, torch.float64, torch.bfloat16]

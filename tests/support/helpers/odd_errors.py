@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from calig_fast import Encoder, Method, explain
-from helpers.tiny_models import Linear, ids, tiny
+from calig_fast import Encoder, Method, ZeroShot, explain
+from helpers.tiny_models import PICTURE, SIZES, Linear, ids, pixels, tiny
 
 X = ids(7)
 
@@ -49,6 +49,13 @@ class OneRow(Linear):
         return super().forward(input_ids)
 
 
+def images_and_texts():
+    from transformers import CLIPConfig, CLIPModel
+
+    words = {name: size for name, size in SIZES.items() if name != "num_labels"}
+    return CLIPModel(CLIPConfig(text_config={**words, "eos_token_id": 2}, vision_config=PICTURE))
+
+
 def of_pipeline():
     from transformers import pipeline
 
@@ -73,6 +80,12 @@ ODD_CASES = [
     (ValueError, lambda: explain(OneRow(), X["input_ids"], layers="blocks", **OWN_BLOCKS)),
     (ValueError, lambda: explain(of_pipeline(), "two words")),
     (TypeError, lambda: explain(tiny("bert"), "two words", object())),
+    (ValueError, lambda: explain(images_and_texts(), {"pixel_values": pixels(1), "input_ids": X["input_ids"]})),
+    (ValueError, lambda: explain(ZeroShot(tiny("vit"), {"interpolate_pos_encoding": torch.ones(1)}), pixels(1))),
+    (TypeError, lambda: ZeroShot(tiny("vit"), X["input_ids"])),
+    (ValueError, lambda: ZeroShot(tiny("vit"), {**X, "more": torch.ones(2, 2)})),
+    (ValueError, lambda: ZeroShot(tiny("vit"), {**X, "pixel_values": pixels(1)})),
+    (ValueError, lambda: ZeroShot(tiny("vit"), X, ["a cat", "a dog"])),
     (TypeError, of_encoder(read=lambda module: module)),
     (ValueError, of_encoder(stem="nowhere")),
     (TypeError, of_method(lambda signals: None)),

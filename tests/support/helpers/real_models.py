@@ -51,7 +51,8 @@ def seeded(model: nn.Module, seed: int = 0) -> Any:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             draw = torch.randn(parameter.shape, generator=generator)
-            if "norm" in name.lower() or "gamma" in name or "ls" in name.split("."):
+            own = ".".join(name.split(".")[-2:])  # without the names of models, some of which hold "norm"
+            if "norm" in own.lower() or "gamma" in name or "ls" in name.split("."):
                 parameter.copy_(0.1 * draw + (0.0 if name.endswith("bias") else 1.0))
             elif parameter.dim() < 2:
                 parameter.copy_(0.1 * draw)

@@ -31,6 +31,8 @@ PICTURE = {
 DISTILBERT = {"dim": 24, "n_layers": 3, "n_heads": 3, "hidden_dim": 40, "max_position_embeddings": 40, "num_labels": 4}
 GROUPS = {**SIZES, "num_hidden_layers": 4, "embedding_size": 16, "num_hidden_groups": 2}
 SHORT = {**PICTURE, "mlp_ratio": 2}
+TOWERS = {"vision_config": PICTURE, "num_labels": 4}
+CHARACTERS = {"pronunciation_vocab_size": 9, "pronunciation_embed_dim": 8, "shape_vocab_size": 9, "shape_embed_dim": 8}
 
 # a line a kind: the name of transformers' classifier without "ForSequenceClassification", and its sizes
 TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -41,6 +43,19 @@ TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "distilbert": ("DistilBert", {"vocab_size": VOCABULARY, **DISTILBERT, "pad_token_id": PAD}),
     "electra": ("Electra", {**SIZES, "embedding_size": 16}),
     "albert": ("Albert", GROUPS),
+    "big_bird": ("BigBird", {**SIZES, "attention_type": "original_full"}),
+    "ernie": ("Ernie", {**SIZES, "use_task_id": True}),
+    "layoutlm": ("LayoutLM", SIZES),
+    "rembert": ("RemBert", {**SIZES, "input_embedding_size": 16}),
+    "roc_bert": ("RoCBert", {**SIZES, **CHARACTERS}),
+    "tapas": ("Tapas", SIZES),
+    "data2vec-text": ("Data2VecText", SIZES),
+    "luke": ("Luke", {**SIZES, "entity_vocab_size": 8, "entity_emb_size": 8}),
+    "markuplm": ("MarkupLM", {**SIZES, "max_depth": 4, "xpath_unit_hidden_size": 4}),
+    "megatron-bert": ("MegatronBert", SIZES),
+    "roberta-prelayernorm": ("RobertaPreLayerNorm", SIZES),
+    "xlm-roberta-xl": ("XLMRobertaXL", SIZES),
+    "esm": ("Esm", {**SIZES, "token_dropout": True, "mask_token_id": 4, "position_embedding_type": "absolute"}),
 }
 # the same without "ForImageClassification..."; or the arguments of timm's VisionTransformer
 IMAGES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -49,20 +64,28 @@ IMAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "deit-teacher": ("DeiT", PICTURE),
     "dinov2": ("Dinov2", SHORT),
     "dinov2_with_registers": ("Dinov2WithRegisters", {**SHORT, "num_register_tokens": 2}),
+    "vit_msn": ("ViTMSN", PICTURE),
+    "ijepa": ("IJepa", PICTURE),
+    "clip": ("CLIP", TOWERS),
+    "metaclip_2": ("MetaClip2", TOWERS),
+    "siglip": ("Siglip", TOWERS),
     "timm-token": ("", {}),
     "timm-avg": ("", {"global_pool": "avg", "class_token": False}),
     "timm-registers": ("", {"reg_tokens": 2, "init_values": 0.5}),
+    "timm-clip": ("", {"pre_norm": True, "act_layer": "quick_gelu"}),
 }
 OTHERS: dict[str, tuple[str, dict[str, Any]]] = {  # of some tests
     "dinov2-gated": ("Dinov2", {**SHORT, "use_swiglu_ffn": True}),
     "timm-map": ("", {"global_pool": "map", "class_token": False}),
+    "timm-prr": ("", {"global_pool": "prr"}),
+    "timm-max": ("", {"global_pool": "avgmax", "no_embed_class": True, "qkv_bias": False, "proj_bias": False}),
 }
 TEXT, IMAGE = tuple(TEXTS), tuple(IMAGES)
 
 
 @cache
-def tiny(kind: str, attention: str = "sdpa") -> Any:
-    """A classifier of the family `kind`; the same object each time, not to be changed."""
+def tiny(kind: str, attention: str = "") -> Any:
+    """A classifier of the family `kind`, of its own attention if none is named; the same object each time."""
     name, sizes = {**TEXTS, **IMAGES, **OTHERS}[kind]
     if not name:
         return _timm(sizes)
@@ -72,7 +95,8 @@ def tiny(kind: str, attention: str = "sdpa") -> Any:
     teacher = "WithTeacher" if kind.endswith("-teacher") else ""
     config = getattr(transformers, f"{name}Config")(**sizes)
     model = getattr(transformers, f"{name}For{form}{teacher}")(config)
-    model.set_attn_implementation(attention)
+    if attention:
+        model.set_attn_implementation(attention)
     return seeded(model, seed=3)
 
 
