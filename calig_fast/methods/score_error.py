@@ -41,6 +41,7 @@ class LayerErrors:
     error: Floats
 
 
+@torch.no_grad()
 def score_errors(method: Method, signals: Signals, errors: LayerErrors) -> Floats:
     """Estimated relative error of the scores that each layer's error makes; `combined` makes the whole of it.
 

@@ -93,7 +93,9 @@ class Attention:
             pair = self.watched.flatten(0, -3)[which, -1, :2].clamp_min(torch.finfo(self.watched.dtype).tiny).log()
             value = pair[0] - pair[1]
         else:
-            query, key = (part.flatten(0, -3)[which] for part in self.parts[:2])
+            query, key = (
+                part.expand(*self.shape[:-2], *part.shape[-2:]).flatten(0, -3)[which] for part in self.parts[:2]
+            )
             value = (query[-1] * (key[0] - key[1])).sum()
         return torch.autograd.grad(value, hidden, retain_graph=True, allow_unused=True)[0]
 
@@ -128,7 +130,8 @@ class Attention:
     def _part(self, index: int, which: Tensor | slice) -> Tensor:
         """q, k or v of some of the maps."""
         part = self.watched if self.parts is None else self.parts[:3][index]
-        return part.detach().flatten(0, -3)[which]
+        # one head of keys may serve all heads of queries
+        return part.detach().expand(*self.shape[:-2], *part.shape[-2:]).flatten(0, -3)[which]
 
     def _probabilities(self, which: Tensor | slice, wide: torch.dtype) -> Tensor:
         if self.parts is None:

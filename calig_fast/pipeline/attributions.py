@@ -64,7 +64,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     signals = [
         Signals(
             relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64, device=device),
-            maps=None if slopes.maps is None else torch.stack([slopes.maps[i] for i in layers], 1),
+            maps=None if slopes.maps is None else torch.stack([slopes.maps[i].detach() for i in layers], 1),
             product=slopes.product[layers].transpose(0, 1) * there[:, None],
             mask=there,
             readout=readout(encoder, slopes, mask).to(device),
