@@ -97,6 +97,7 @@ class Options:
         set_("quadrature", choice("quadrature", self.quadrature, ("auto", *FIXED)))
         set_("n_steps", _steps(self.n_steps, self.quadrature))
         set_("tolerance", positive("tolerance", self.tolerance))
+        named = "certify" if self.guarantee is None else "guarantee"
         set_("certify", _guarantee(self.certify, self.guarantee))
         set_("guarantee", None)
         set_("k", _ranked(self.k, self.certify))
@@ -115,7 +116,7 @@ class Options:
         method = self.resolved
         if self.certify != "layers" and (self.quadrature != "auto" or method.integral != "layer"):
             raise ValueError(
-                f'guarantee: "{self.certify}" decides which layers are refined, which needs quadrature="auto" and a '
+                f'{named}: "{self.certify}" decides which layers are refined, which needs quadrature="auto" and a '
                 f'method that integrates into the layers; got {self.quadrature!r} and "{method.name}"'
             )
         if self.return_maps and method.fusion is None:

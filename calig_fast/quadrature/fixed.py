@@ -48,7 +48,7 @@ class FixedIntegrals:
         for place, node in enumerate(self._nodes):
             if node in {0.0, 1.0}:
                 table[:, place] = high if node else low
-        table[:, torch.from_numpy(self._inner).to(low.device)] = rows.view(len(low), len(self._inner), -1)
+        table[:, torch.from_numpy(self._inner).to(low.device)] = rows.view(len(low), len(self._inner), low.shape[1])
         self._rows = table
 
     def stop(self) -> bool:

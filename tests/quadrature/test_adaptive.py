@@ -282,3 +282,10 @@ def test_what_memory_cannot_hold_is_left_out():
     assert ENDS[path.estimates.ends[0]] == "memory"
     assert not path.refine(np.array([True])).any()
     assert Answer(path).error == before.error
+
+
+def test_a_fixed_rule_of_the_ends_alone_needs_nothing():
+    f, _ = sigmoid_path(3.0, 0.4)
+    path = FixedIntegrals(paths_of(f, 1.0), "corrected_trapezoid", 1)
+    assert not path.pending()
+    torch.testing.assert_close(Answer(path).r, (f(0.0) + f(1.0)) / 2)
