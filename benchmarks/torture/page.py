@@ -45,10 +45,9 @@ Mechanisms of our lies:
 - **A jump.** Two rules of the same order agree by chance when a jump lies near the middle of an interval.
 - **A root at an end.** After the path is cut into panels, the difference of the two panel rules decreases more slowly
   than the estimate assumes.
-- **The order of the rule.** The corrected trapezoid has order 3: the error left is e1 / 7. An estimate of e1 / 15
-  states half of the error at small tolerances.
 - **Slow start.** Where e1 is still large, e1 squared can be several times too small.
-- **Rounding.** In bfloat16 the estimate adds one rounding unit. Deep models magnify it, and all nodes share it.
+- **Rounding.** Deep models magnify the rounding of 16 bits, and all nodes share it. An explanation measures it at its
+  first calls. A recorded path adds one unit alone, so its claims in bfloat16 are lower than those of `explain`.
 - **Scores that cancel.** The rollout normalises its rows. Where a row nearly cancels, a small error of r_l makes a
   large error of the scores.
 """
