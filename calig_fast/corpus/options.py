@@ -1,0 +1,43 @@
+"""Options of `explain` by their names, and as the record of a work keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from .._options import DTYPES, ExplainOptions
+from .._utils.arguments import choice
+
+NAMES = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES}
+
+
+def dtype_of(name: str | None) -> torch.dtype | None:
+    """The dtype of a name, such as "bfloat16".
+
+    Raises:
+        ValueError: no such dtype.
+    """
+    return None if name is None else NAMES[choice("dtype", name.removeprefix("torch."), tuple(NAMES))]
+
+
+def _holds_objects(value: Any) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and any(map(_holds_objects, value)))
+
+
+def recorded(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `explain` that a work was done with.
+
+    Args:
+        record: of the work.
+
+    Raises:
+        ValueError: an option is no plain value, such as a function; it names the option.
+    """
+    settings = {name: value for name, value in record["settings"].items() if name in ExplainOptions.__optional_keys__}
+    for name, value in settings.items():
+        if _holds_objects(value):
+            raise ValueError(f"{name}: it was an object that the tables do not keep; pass {name}= as it was")
+    settings["dtype"] = dtype_of(settings["dtype"])
+    return settings
