@@ -36,7 +36,7 @@ def main() -> None:
         options.out,
         tokenizer,
         by="word",
-        certify="scores",
+        guarantee="scores",
         workers=options.workers,
         progress=True,
     )

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from . import options
 from .errors import FAILED, plain_errors, tell
-from .loading import class_of, classifier
+from .loading import class_of, loaded_from
 from .writing import write_html
 
 if TYPE_CHECKING:
@@ -75,7 +75,12 @@ def explain(
     n_steps: Annotated[int | None, typer.Option(help="Steps, or the most intervals of a path.")] = None,
     quadrature: Annotated[str, typer.Option(help="auto, or the name of a fixed rule.")] = "auto",
     tolerance: Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")] = 2e-2,
-    certify: Annotated[str, typer.Option(help="What meets the tolerance: layers, or scores.")] = "layers",
+    certify: Annotated[
+        str, typer.Option("--guarantee", "--certify", help="What meets the tolerance: layers, scores or top-k.")
+    ] = "layers",
+    k: Annotated[int | None, typer.Option(help="Number of strongest tokens that top-k is about.")] = None,
+    long_texts: Annotated[str, typer.Option(help="A text longer than the model reads: cut, or windows.")] = "cut",
+    stride: Annotated[int | None, typer.Option(help="Tokens that a window shares with the one before it.")] = None,
     lam: Annotated[float | None, typer.Option(help="Weight of the relevance in the fusion, 0 to 1.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, float64, bfloat16, float16.")] = None,
     memory_budget: Annotated[int | None, typer.Option(help="Bytes of a batch of path points.")] = None,
@@ -92,7 +97,7 @@ def explain(
         from ..corpus import explain_corpus
         from ..corpus.options import dtype_of
 
-        found, processor = classifier(model, device=device)
+        found, processor = loaded_from(model, device=device)
         given: dict[str, Any] = {
             "target": class_of(target, found),
             "method": method,
@@ -103,6 +108,9 @@ def explain(
             "quadrature": quadrature,
             "tolerance": tolerance,
             "certify": certify,
+            "k": k,
+            "long_texts": long_texts,
+            "stride": stride,
             "lam": lam,
             "dtype": dtype_of(dtype),
             "memory_budget": memory_budget,

@@ -9,7 +9,7 @@ import typer
 
 from . import options
 from .errors import plain_errors
-from .loading import class_of, classifier
+from .loading import class_of, loaded_from
 
 
 def estimate(
@@ -25,7 +25,9 @@ def estimate(
     ] = "calig",
     baselines: options.Baselines = None,
     tolerance: Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")] = 2e-2,
-    certify: Annotated[str, typer.Option(help="What meets the tolerance: layers, or scores.")] = "layers",
+    certify: Annotated[
+        str, typer.Option("--guarantee", "--certify", help="What meets the tolerance: layers, scores or top-k.")
+    ] = "layers",
     device: options.Device = None,
     debug: options.Debug = False,
 ) -> None:
@@ -34,7 +36,7 @@ def estimate(
         from ..corpus import Columns
         from ..corpus.estimate import estimate as of
 
-        found, processor = classifier(Path(model), device=device)
+        found, processor = loaded_from(Path(model), device=device)
         told = of(
             found,
             inputs,

@@ -81,7 +81,7 @@ def load(given: Given) -> Loaded:
     inputs: list[Any] = [*(given.text or ()), *map(reading.whole, given.file or ()), *map(tuple, given.pair or ())]
     listed, bad = ([], 0) if given.lines is None else reading.lines(given.lines)
     inputs += reading.pictures(given.image or ())
-    found, processor = classifier(given.model, bool(given.image), given.device)
+    found, processor = loaded_from(given.model, bool(given.image), given.device)
     fit = [line for line in listed if _fits(line, found, processor)]
     if listed and not fit and not inputs:
         raise ValueError(f"--lines {given.lines}: none of its lines can be explained")
@@ -89,7 +89,7 @@ def load(given: Given) -> Loaded:
     return Loaded(found, processor, inputs, class_of(given.target, found), bad + len(listed) - len(fit))
 
 
-def classifier(folder: Path, image: bool | None = None, device: str | None = None) -> tuple[Any, Any]:
+def loaded_from(folder: Path, image: bool | None = None, device: str | None = None) -> tuple[Any, Any]:
     """The classifier of a folder, in eval mode, and its tokenizer, image processor or transform.
 
     Args:

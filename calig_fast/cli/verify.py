@@ -9,7 +9,7 @@ import typer
 
 from . import options
 from .errors import FAILED, plain_errors, tell
-from .loading import classifier
+from .loading import loaded_from
 
 
 def verify(
@@ -32,7 +32,7 @@ def verify(
         place = model or origin(folder)["model"]
         if place is None:
             raise ValueError("--model: the corpus does not name the folder of its model; give it")
-        found, processor = classifier(Path(place), device=device)
+        found, processor = loaded_from(Path(place), device=device)
         checked = check(folder, found, processor, inputs, sample=sample, seed=seed)
         for one in checked:
             how = one.note or f"differs by {one.difference:.1e}, {one.allowed:.1e} allowed"

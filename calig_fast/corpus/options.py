@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from .._options import DTYPES, ExplainOptions
 from .._utils.arguments import choice
+from ..pipeline.options import DTYPES, ExplainOptions
 
 NAMES = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES}
 

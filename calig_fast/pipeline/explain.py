@@ -153,8 +153,9 @@ class Explainer:
         self._memory, self._traits, self._seen = Memory(), traits_of(self._inner), Fingerprint(self._inner)
 
     def forget(self) -> None:
-        """Forget the numbers of nodes that earlier calls taught: the next call gives the numbers of a first call."""
+        """Forget nodes and rounding that earlier calls taught: the next call gives the numbers of a first call."""
         self._memory.calibration = Calibration()
+        self._memory.rounding = {}
 
     def __call__(self, inputs: Any, **options: Unpack[ExplainOptions]) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.
