@@ -104,7 +104,7 @@ def loaded_from(folder: Path, image: bool | None = None, device: str | None = No
     if not folder.is_dir():
         raise ValueError(f"--model {folder}: no such folder; it must hold a saved classifier")
     if image is None:
-        image = any("ImageClassification" in str(name) for name in _config(folder).get("architectures") or ())
+        image = _of_images(folder)
     with Console(stderr=True).status("reading the model"):
         found, processor = _loaded(folder, image)
         if device:

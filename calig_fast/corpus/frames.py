@@ -7,8 +7,7 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from .. import Explainer, ExplainOptions
-from ..model.encoder import Encoder
+from .. import Encoder, Explainer, ExplainOptions
 from ..results.tables import needed
 from .columns import Columns
 from .explaining import Maker, Tables

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from .. import ExplainOptions
 from .._utils.arguments import choice
-from ..pipeline.options import DTYPES, ExplainOptions
 
-NAMES = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES}
+DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
 def dtype_of(name: str | None) -> torch.dtype | None:
@@ -19,7 +19,10 @@ def dtype_of(name: str | None) -> torch.dtype | None:
     Raises:
         ValueError: no such dtype.
     """
-    return None if name is None else NAMES[choice("dtype", name.removeprefix("torch."), tuple(NAMES))]
+    if name is None:
+        return None
+    found: torch.dtype = getattr(torch, choice("dtype", name.removeprefix("torch."), DTYPES))
+    return found
 
 
 def _holds_objects(value: Any) -> bool:

@@ -12,10 +12,9 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from .. import Explainer, ExplainOptions
+from .. import Encoder, Explainer, ExplainOptions
 from .._utils import files
 from .._utils.arguments import choice, flag, integer
-from ..model.encoder import Encoder
 from ..results.units import NAMES, listed
 from . import manifest
 from .columns import Columns
