@@ -25,6 +25,7 @@ from .items import Item
 from .sources import Source, opened
 
 KEPT = 2048  # inputs whose lengths stand for all
+PICTURES = 64  # the same of pictures, which take more memory
 PROBES = 12  # inputs that are timed, of all lengths
 TOGETHER = 4  # inputs of a call of the probe
 LARGEST = 33  # inputs of the call whose memory is measured: one, and the most that Explainer takes at once
@@ -131,9 +132,10 @@ def _sample(source: Source) -> tuple[int, list[Item]]:
     kept: list[Item] = []
     for item in source.items():
         count += 1
-        if len(kept) < KEPT:
+        most = KEPT if isinstance(item.value, str | tuple) else PICTURES
+        if len(kept) < most:
             kept.append(item)
-        elif (place := draw.randrange(count)) < KEPT:
+        elif (place := draw.randrange(count)) < most:
             kept[place] = item
     return count, kept
 

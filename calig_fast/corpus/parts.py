@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,7 @@ class Folder:
         self.path = path
         self.there: dict[str, About] = {}
         self.aside: dict[str, About] = {}
+        self._records: dict[str, Mapping[str, Any]] = {}  # once for all parts of a work
 
     def look(self) -> None:
         """Read what parts there are, and change nothing."""
@@ -119,7 +120,7 @@ class Folder:
         for file in _files(folder / INPUTS):
             about = read_about(file)
             if about is not None and about.name == file.stem and _is_whole(folder, about):
-                found[about.name] = about
+                found[about.name] = self._with_one_record(about)
         return found
 
     def write(self, content: Content, about: About) -> None:
@@ -132,7 +133,10 @@ class Folder:
             if kind in content.files:
                 folder = files.make_folder(self.path / kind, "out")
                 files.write(folder / f"{content.name}{SUFFIXES[kind]}", content.files[kind])
-        self.there[content.name] = about
+        self.there[content.name] = self._with_one_record(about)
+
+    def _with_one_record(self, about: About) -> About:
+        return replace(about, record=self._records.setdefault(about.work, about.record))
 
     def set_aside(self, name: str) -> None:
         """Move a part out of the tables; `restore` brings it back."""

@@ -90,7 +90,7 @@ CORPUS_CASES = [
     (ValueError, ran(HERE / "nowhere.txt")),
     (ValueError, ran(Path(__file__))),
     (ValueError, with_folder(lambda folder: opened(folder, Columns()))),
-    (ValueError, ran(failing())),
+    (ValueError, lambda: ran(failing())()),
     (ValueError, read("a.txt", b"a", Columns(id="key"))),
     (ValueError, read("a.txt", b"\xff\xfea\x00")),
     (ValueError, read("a.csv", b"a,b\n1,2\n")),
