@@ -42,7 +42,7 @@ class Content:
 
 @dataclass(frozen=True)
 class About:
-    """What a part says of itself, in the metadata of its inputs file.
+    """The statement of a part about itself, in the metadata of its inputs file.
 
     Args:
         name: of the part.
@@ -167,7 +167,7 @@ class Folder:
 
 
 def read_about(file: Path) -> About | None:
-    """What an inputs file says of its part; None where it cannot be read."""
+    """The statement of an inputs file about its part; None where it cannot be read."""
     parquet = needed("pyarrow.parquet", "corpus", "a corpus")
     try:
         metadata = parquet.read_metadata(file).metadata or {}

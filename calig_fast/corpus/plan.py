@@ -113,7 +113,7 @@ class _Index:
 
 
 class Plan:
-    """Which parts are done, and which are to be made.
+    """The parts that are done, and those that are to be made.
 
     Parts that the corpus does not need are set aside before a part with their inputs is made, so that no input is in
     the tables twice. Rows are copied from parts that are aside alone.
