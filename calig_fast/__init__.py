@@ -25,7 +25,7 @@ from .results.provenance import Provenance
 from .results.tokens import Grid, Text, Word
 from .results.units import Unit
 
-_ROOMS = ("bench", "captum", "demo", "metrics", "monitor", "ops")  # loaded at their first use
+_ROOMS = ("bench", "captum", "corpus", "demo", "metrics", "monitor", "ops")  # loaded at their first use
 __all__ = [
     "Attribution",
     "Backend",
@@ -49,6 +49,7 @@ __all__ = [
     "build_info",
     "captum",
     "compare",
+    "corpus",
     "demo",
     "explain",
     "metrics",

@@ -8,7 +8,7 @@ import pytest
 
 import calig_fast
 
-ROOMS = ("bench", "captum", "demo", "metrics", "monitor", "ops", "views")
+ROOMS = ("bench", "captum", "corpus", "demo", "metrics", "monitor", "ops", "views")
 
 
 def test_dir_lists_what_is_public():

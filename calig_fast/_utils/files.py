@@ -1,4 +1,4 @@
-"""The only module that writes files: a kill or a full disk leaves the old file or the new file."""
+"""The only module that writes, moves and removes files: a kill or a full disk leaves the old file or the new file."""
 
 from __future__ import annotations
 
@@ -139,6 +139,62 @@ def append(path: str | os.PathLike[str], line: str, torn: Callable[[bytes], bool
                 os.ftruncate(handle, size - dropped)
                 raise
     return dropped
+
+
+def make_folder(path: str | os.PathLike[str], argument: str = "path") -> Path:
+    """Make a folder and those above it; an existing folder is left as it is.
+
+    Raises:
+        TypeError, ValueError: `path` is not the name of a folder.
+        OSError: it cannot be made, or files cannot be written there; it names the folder.
+    """
+    folder = named(os.path.abspath(path) if isinstance(path, str | Path) and str(path) else path, argument)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; name a folder that can be made", str(folder)) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        why = f"{os.strerror(errno.EACCES)}; name a folder that can be written"
+        raise PermissionError(errno.EACCES, why, str(folder))
+    return folder
+
+
+@contextlib.contextmanager
+def held(path: str | os.PathLike[str]) -> Iterator[bool]:
+    """Hold a file's lock, which ends with this process; False where another process holds it.
+
+    A file system without locks counts as held by this process alone.
+    """
+    file = named(path)
+    with _naming(file, "name a file that can be written"), _opened(file, os.O_RDWR | os.O_CREAT) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass
+        yield True
+
+
+def move(old: Path, new: Path) -> None:
+    """Rename a file within a file system, over the file of that name.
+
+    Raises:
+        OSError: it names the file, which is as it was.
+    """
+    with _naming(old, "the file is as it was"):
+        os.replace(old, new)
+
+
+def remove(path: Path) -> None:
+    """Remove a file; one that is missing is removed already.
+
+    Raises:
+        OSError: it names the file.
+    """
+    with _naming(path, "the file is as it was"), contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 @contextlib.contextmanager

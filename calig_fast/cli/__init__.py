@@ -9,12 +9,15 @@ import typer
 from .._utils.version import __version__
 from .bench import bench
 from .compare import compare
+from .corpus import app as corpus
 from .demo import demo
 from .doctor import doctor
 from .errors import OneLine
+from .estimate import estimate
 from .explain import explain
 from .models import models
 from .options import Command
+from .verify import verify
 
 app = typer.Typer(
     cls=OneLine,
@@ -41,5 +44,6 @@ def calig(
     """Explain decisions of a transformer classifier, with an error bound."""
 
 
-for command in (explain, compare, bench, demo, models, doctor):
+for command in (explain, compare, estimate, verify, bench, demo, models, doctor):
     app.command(cls=Command)(command)
+app.add_typer(corpus, name="corpus")

@@ -81,18 +81,36 @@ def load(given: Given) -> Loaded:
     inputs: list[Any] = [*(given.text or ()), *map(reading.whole, given.file or ()), *map(tuple, given.pair or ())]
     listed, bad = ([], 0) if given.lines is None else reading.lines(given.lines)
     inputs += reading.pictures(given.image or ())
-    if not given.model.is_dir():
-        raise ValueError(f"--model {given.model}: no such folder; it must hold a saved classifier")
-    with Console(stderr=True).status("reading the model"):
-        found, processor = _loaded(given.model, bool(given.image))
-        if given.device:
-            found.to(_device(given.device))
-    found.eval()
+    found, processor = loaded_from(given.model, bool(given.image), given.device)
     fit = [line for line in listed if _fits(line, found, processor)]
     if listed and not fit and not inputs:
         raise ValueError(f"--lines {given.lines}: none of its lines can be explained")
     inputs += [line.text for line in fit]
-    return Loaded(found, processor, inputs, _class(given.target, found), bad + len(listed) - len(fit))
+    return Loaded(found, processor, inputs, class_of(given.target, found), bad + len(listed) - len(fit))
+
+
+def loaded_from(folder: Path, image: bool | None = None, device: str | None = None) -> tuple[Any, Any]:
+    """The classifier of a folder, in eval mode, and its tokenizer, image processor or transform.
+
+    Args:
+        folder: of a saved classifier.
+        image: it reads images; None where its configuration says so.
+        device: where it runs.
+
+    Raises:
+        ValueError: no folder, or no such classifier in it; no such device.
+        ImportError: the package that the model needs is not installed.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"--model {folder}: no such folder; it must hold a saved classifier")
+    if image is None:
+        image = _of_images(folder)
+    with Console(stderr=True).status("reading the model"):
+        found, processor = _loaded(folder, image)
+        if device:
+            found.to(_device(device))
+    found.eval()
+    return found, processor
 
 
 def _fits(line: reading.Line, model: Any, processor: Any) -> bool:
@@ -122,7 +140,7 @@ def _device(name: str) -> Any:
     return wanted
 
 
-def _class(target: str | None, model: Any) -> int | str | None:
+def class_of(target: str | None, model: Any) -> int | str | None:
     """A class by its number or by its name in the model's configuration, upper and lower case alike."""
     if target is None or target == "all":
         return target

@@ -27,6 +27,7 @@ from ..model.kept import kept_random_state, kept_state
 from ..model.own_answer import check_logits, check_rows
 from ..model.traits import traits_of
 from ..model.word_lookup import find_embedding
+from ..quadrature.warm_start import Calibration
 from ..results.attribution import Attribution
 from ..results.windows import merged
 from .one_call import Memory, Pipeline
@@ -150,6 +151,11 @@ class Explainer:
             found = families.named(self._inner, names) if names else families.find(self._inner)
         self.encoder = families.unnamed(self._inner) if found is None else found
         self._memory, self._traits, self._seen = Memory(), traits_of(self._inner), Fingerprint(self._inner)
+
+    def forget(self) -> None:
+        """Forget nodes and rounding that earlier calls taught: the next call gives the numbers of a first call."""
+        self._memory.calibration = Calibration()
+        self._memory.rounding = {}
 
     def __call__(self, inputs: Any, **options: Unpack[ExplainOptions]) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.

@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers.captum_errors import CAPTUM_CASES
 from helpers.command_errors import COMMAND_CASES
+from helpers.corpus_errors import CORPUS_CASES
 from helpers.file_errors import FILE_CASES
 from helpers.image_errors import IMAGE_CASES
 from helpers.metric_errors import METRIC_CASES
@@ -249,6 +250,7 @@ CASES = [
     *VIEW_CASES,
     *WINDOW_CASES,
     *FILE_CASES,
+    *CORPUS_CASES,
 ]
 
 

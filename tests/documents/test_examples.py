@@ -116,21 +116,19 @@ def test_images_of_the_demo(call, tmp_path):
 
 
 def test_corpus(call, xlmr, tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    (tmp_path / "lines.txt").write_text("one thing\n\nanother unkind thing\nlast\n", encoding="utf-8")
-    said = call("corpus_to_parquet", "--model", xlmr, "--lines", "lines.txt", "--batch", 2)
-    assert said.splitlines() == ["2 texts", "3 texts"]
-    table = parquet.read_table(tmp_path / "words.parquet").to_pydict()
-    assert table["word"] == ["one", "thing", "another", "unkind", "thing", "last"]
-    assert table["line"] == [0, 0, 2, 2, 2, 3]
-    lines = {0: "one thing", 2: "another unkind thing", 3: "last"}
-    for i, word in enumerate(table["word"]):
-        assert lines[table["line"][i]][table["start"][i] : table["end"][i]] == word
+    pandas = pytest.importorskip("pandas")
+    (tmp_path / "lines.txt").write_text("one thing\nanother unkind thing\nlast\n", encoding="utf-8")
+    arguments = ("corpus_to_parquet", "--model", xlmr, "--lines", "lines.txt", "--workers", 0)
+    for _ in range(2):
+        assert call(*arguments).splitlines()[0] == "3 texts, 0 failed, 6 words"
+    table = pandas.read_parquet(tmp_path / "explained" / "tokens")
+    assert table["word"].tolist() == ["one", "thing", "another", "unkind", "thing", "last"]
+    assert table["id"].tolist() == [0, 0, 1, 1, 1, 2]
 
 
 def test_corpus_without_pyarrow_names_the_extra(call, xlmr, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(SystemExit, match=r"calig_fast\[corpus\]"):
+    with pytest.raises(SystemExit, match=r"calig_fast\[corpus,tables\]"):
         call("corpus_to_parquet", "--model", xlmr, "--lines", "x")
 
 

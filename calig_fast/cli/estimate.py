@@ -1,0 +1,52 @@
+"""`calig estimate`: memory and time of the explanations of a corpus, before they are made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .errors import plain_errors
+from .loading import class_of, loaded_from
+
+
+def estimate(
+    inputs: Annotated[str, typer.Argument(metavar="INPUT", help="A corpus, as calig corpus takes it.")],
+    model: options.Model,
+    *,
+    column: Annotated[str, typer.Option(help="Column of the text or the picture.")] = "text",
+    pair_column: Annotated[str | None, typer.Option(help="Column of the second text of a pair.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that share the work.")] = 1,
+    target: options.Target = None,
+    method: Annotated[
+        str, typer.Option(help="calig, ig, layer_ig, conductance, rollout, chefer, attcat, ...")
+    ] = "calig",
+    baselines: options.Baselines = None,
+    tolerance: Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")] = 2e-2,
+    certify: Annotated[
+        str, typer.Option("--guarantee", "--certify", help="What meets the tolerance: layers, scores or top-k.")
+    ] = "layers",
+    device: options.Device = None,
+    debug: options.Debug = False,
+) -> None:
+    """Say how much memory and time a corpus takes, from a probe of a few of its inputs."""
+    with plain_errors(debug):
+        from ..corpus import Columns
+        from ..corpus.estimate import estimate as of
+
+        found, processor = loaded_from(Path(model), device=device)
+        told = of(
+            found,
+            inputs,
+            processor,
+            columns=Columns(column, pair_column),
+            workers=workers,
+            target=class_of(target, found),
+            method=method,
+            baselines=baselines,
+            tolerance=tolerance,
+            certify=certify,
+        )
+        typer.echo(str(told))

@@ -1,0 +1,5 @@
+"""Tables of Parquet are needed."""
+
+import pytest
+
+pytest.importorskip("pyarrow")

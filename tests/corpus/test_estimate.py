@@ -1,0 +1,38 @@
+"""The estimate counts every input, and fits times that grow with the length."""
+
+from importlib import import_module
+
+from helpers import corpora
+
+from calig_fast import corpus
+
+estimate = import_module("calig_fast.corpus.estimate")  # the function of the room has its name
+
+
+def test_inputs_and_tokens_are_counted(tmp_path, monkeypatch, capsys):
+    model, tokenizer = corpora.text_model()
+    texts = [*corpora.sentences(40), ""]
+    found = corpus.estimate(model, texts, tokenizer)
+    counts = [len(tokenizer(text)["input_ids"]) for text in texts[:-1]]
+    assert found.inputs == 41
+    assert abs(found.tokens - sum(counts)) <= 0.05 * sum(counts) + 2
+    assert found.seconds > 0
+    assert found.peak_bytes >= 0
+    assert found.probed <= estimate.PROBES + estimate.LARGEST
+    monkeypatch.setattr(estimate, "KEPT", 10)
+    assert corpus.estimate(model, iter(texts), tokenizer).inputs == 41
+    done = corpus.explain_corpus(model, texts, tmp_path / "out", tokenizer, workers=0, dry_run=True)
+    assert (done.inputs, done.explained) == (41, 0)
+    assert "41 inputs" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_fit_finds_both_terms_and_none_below_zero():
+    sizes = [[10, 12], [50, 60], [200, 220]]
+    for b, c in ((0.01, 0.0), (0.0, 1e-4), (0.02, 3e-5)):
+        times = [sum(b * n + c * n**2 for n in group) for group in sizes]
+        found = estimate._fitted(sizes, times)
+        assert abs(found[0] - b) < 1e-9
+        assert abs(found[1] - c) < 1e-9
+    assert min(estimate._fitted(sizes, [5.0, 4.0, 3.0])) >= 0
+    assert abs(4 * sum(estimate._fitted([[1, 1, 1, 1]], [2.0])) - 2.0) < 1e-9  # pictures
