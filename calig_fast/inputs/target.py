@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,8 +79,8 @@ def returns(model: Any, logits: Tensor | None) -> str:
 def _sums_to_one(z: Tensor) -> bool:
     """Return True where every row is a distribution: the model holds its own softmax."""
     slack = max(1e-4, 8 * torch.finfo(z.dtype).eps)
-    sums = z.double().sum(1)
-    return z.shape[1] > 1 and bool(((z >= 0).all(1) & ((sums - 1).abs() <= slack)).all())
+    values = z.detach().double().cpu().numpy()
+    return z.shape[1] > 1 and bool((values >= 0).all() and (np.abs(values.sum(1) - 1) <= slack).all())
 
 
 def is_multi_label(model: Any) -> bool:
@@ -215,7 +216,8 @@ def check_finite(z: Tensor, first: int = 0) -> None:
     Raises:
         ValueError: naming the inputs concerned.
     """
-    bad = [first + i for i in (~torch.isfinite(z)).flatten(1).any(1).nonzero().flatten().tolist()]
+    finite = np.isfinite(z.detach().double().flatten(1).cpu().numpy()).all(1)
+    bad = [first + i for i in np.flatnonzero(~finite).tolist()]
     if bad:
         raise ValueError(
             f"model: its logits for input {bad} are NaN or infinite, so there is nothing to explain; look for NaN in "
