@@ -1,6 +1,7 @@
 """The digest of the work changes with all that changes a number, and with nothing else."""
 
 import copy
+import os
 import subprocess
 import sys
 
@@ -107,7 +108,8 @@ def test_another_process_gives_the_same():
         "from helpers import corpora; from calig_fast import Explainer; from calig_fast.corpus import work; "
         "print(work.work_of(Explainer(*corpora.text_model(), method='ig', baselines='mask'), {}).digest)"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    search = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True, env=search).stdout
     assert said.strip() == digest(method="ig", baselines="mask")
 
 
