@@ -82,11 +82,14 @@ def _is_plain(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     state = args[0] if args and all(value is None for value in args[1:]) else None
     if type(state) is not Tensor or not state.is_floating_point() or state.dim() != 3:
         return False
+    alone = True
     for name, value in kwargs.items():
         beside = isinstance(value, Tensor) and (not value.is_floating_point() or _BESIDE.search(name))
         if not (value is None or isinstance(value, bool | int | str) or beside):
             return False
-    return state.shape[1] > 1 and not _BESIDE.search(_first_name(getattr(forward, "__func__", forward)))
+        alone = alone and not (isinstance(value, Tensor) and value.is_floating_point())
+    # beside another number a token, one of a single token could be a mask
+    return (alone or state.shape[1] > 1) and not _BESIDE.search(_first_name(getattr(forward, "__func__", forward)))
 
 
 @lru_cache(maxsize=256)
