@@ -74,10 +74,8 @@ def explain(
     layers: Annotated[list[int] | None, typer.Option(help="Block that is used; all when left out.")] = None,
     n_steps: Annotated[int | None, typer.Option(help="Steps, or the most intervals of a path.")] = None,
     quadrature: Annotated[str, typer.Option(help="auto, or the name of a fixed rule.")] = "auto",
-    tolerance: Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")] = 2e-2,
-    certify: Annotated[
-        str, typer.Option("--guarantee", "--certify", help="What meets the tolerance: layers, scores or top-k.")
-    ] = "layers",
+    tolerance: options.Tolerance = 2e-2,
+    certify: options.Guarantee = "layers",
     k: Annotated[int | None, typer.Option(help="Number of strongest tokens that top-k is about.")] = None,
     long_texts: Annotated[str, typer.Option(help="A text longer than the model reads: cut, or windows.")] = "cut",
     stride: Annotated[int | None, typer.Option(help="Tokens that a window shares with the one before it.")] = None,

@@ -24,10 +24,8 @@ def estimate(
         str, typer.Option(help="calig, ig, layer_ig, conductance, rollout, chefer, attcat, ...")
     ] = "calig",
     baselines: options.Baselines = None,
-    tolerance: Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")] = 2e-2,
-    certify: Annotated[
-        str, typer.Option("--guarantee", "--certify", help="What meets the tolerance: layers, scores or top-k.")
-    ] = "layers",
+    tolerance: options.Tolerance = 2e-2,
+    certify: options.Guarantee = "layers",
     device: options.Device = None,
     debug: options.Debug = False,
 ) -> None:

@@ -28,13 +28,8 @@ def explain(
         str, typer.Option(help="calig, ig, layer_ig, conductance, rollout, chefer, attcat, ...")
     ] = "calig",
     baselines: options.Baselines = None,
-    tolerance: Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")] = 2e-2,
-    certify: Annotated[
-        str,
-        typer.Option(
-            "--guarantee", "--certify", help="What meets the tolerance: layers; scores, which is faster; top-k."
-        ),
-    ] = "layers",
+    tolerance: options.Tolerance = 2e-2,
+    certify: options.Guarantee = "layers",
     long_texts: Annotated[
         str, typer.Option(help="A text longer than the model reads: cut, or windows, which explains all of it.")
     ] = "cut",

@@ -49,6 +49,11 @@ Target = Annotated[
     str | None, typer.Option(help="Class to explain, by number or name, or all; the predicted one when left out.")
 ]
 Baselines = Annotated[str | None, typer.Option(help="Baseline: pad, mask, unk, ... or blur, mean, black.")]
+Tolerance = Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")]
+Guarantee = Annotated[
+    str,
+    typer.Option("--guarantee", "--certify", help="What meets the tolerance: layers; scores, which is faster; top-k."),
+]
 Device = Annotated[str | None, typer.Option(help="Where the model runs, as PyTorch says it: cpu, cuda, cuda:1.")]
 By = Annotated[
     str | None,

@@ -207,7 +207,7 @@ def _portable(error: BaseException) -> bytes:
     try:
         data = pickle.dumps(error)
         pickle.loads(data)
-    except Exception:
+    except Exception:  # of the error's own class
         return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
     return data
 

@@ -210,33 +210,23 @@ def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any, long: 
 def _images(arguments: dict[str, Any], given: Any, model: nn.Module, encoder: Encoder, processor: Any) -> Inputs:
     convolution = patches.patch_convolution(model, encoder)
     name, call = pictures.checked(arguments, model, convolution)
-    pixels: Tensor = call[name]
-    empty = torch.zeros(len(pixels), 0, dtype=torch.bool, device=pixels.device)
-    normalisation = pictures.normalisation(processor, pixels, encoder)
-    pictures.warn_unnormalised(given, pixels, normalisation)
-    found = Inputs(
-        call=call,
-        vocabulary=None,
-        ids=None,
-        embeds=None,
-        mask=empty,
-        special=empty,
-        texts=None,
-        shown=pictures.shown(pixels, normalisation),
-        normalisation=normalisation,
-        tokenizer=None,
-        padding=None,
-        convolution=convolution,
-    )
-    return placed(found, model, encoder)
+    normalisation = pictures.normalisation(processor, call[name], encoder)
+    pictures.warn_unnormalised(given, call[name], normalisation)
+    found = _of_pictures(call, call[name], normalisation)
+    return placed(replace(found, convolution=convolution), model, encoder)
 
 
 def _cut_images(call: dict[str, Any], model: nn.Module, encoder: Encoder, processor: Any) -> Inputs:
     cut = cut_of(call, channels_read(model))
     pixels = cut.pictures(call[PIXELS])
+    found = _of_pictures(call, pixels, pictures.normalisation(processor, pixels, encoder))
+    return placed(replace(found, cut=cut), model, encoder)
+
+
+def _of_pictures(call: dict[str, Any], pixels: Tensor, normalisation: Normalisation | None) -> Inputs:
+    """Inputs that hold pictures [B,C,H,W] and no text."""
     empty = torch.zeros(len(pixels), 0, dtype=torch.bool, device=pixels.device)
-    normalisation = pictures.normalisation(processor, pixels, encoder)
-    found = Inputs(
+    return Inputs(
         call=call,
         vocabulary=None,
         ids=None,
@@ -248,9 +238,7 @@ def _cut_images(call: dict[str, Any], model: nn.Module, encoder: Encoder, proces
         normalisation=normalisation,
         tokenizer=None,
         padding=None,
-        cut=cut,
     )
-    return placed(found, model, encoder)
 
 
 def placed(batch: Inputs, model: nn.Module, encoder: Encoder) -> Inputs:

@@ -81,20 +81,21 @@ class Integration:
         of_scores = max(settings.tolerance - rounding.max(), rounding.max())
         effects: dict[int, Floats] = {}
 
+        def seen(k: int, found: Relevance) -> Signals:
+            return replace(signals[k], relevance=found.r * signals[k].mask[:, None])
+
         def effect(k: int, found: Relevance) -> Floats:
-            now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
             errors = LayerErrors(
                 coarse=found.coarse,
                 **{name: getattr(found.errors, name) for name in ("rule", "disagreement", "missing", "error")},
             )
-            effects[k] = score_errors(method, now, errors)
+            effects[k] = score_errors(method, seen(k, found), errors)
             return effects[k]
 
         def weigh(k: int, found: Relevance) -> ScoreErrors:
             enough = np.full(len(found.gap), of_scores)
             if settings.k is not None and content is not None:
-                now = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
-                decided = deciding_error(method.scores(now)[0], content, settings.k).cpu().numpy()
+                decided = deciding_error(method.scores(seen(k, found))[0], content, settings.k).cpu().numpy()
                 enough = np.maximum(enough, DECIDED * decided - rounding.max())
             return ScoreErrors(effect(k, found), lambda left: combined(left) > enough)
 
