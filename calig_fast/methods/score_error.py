@@ -42,7 +42,7 @@ class LayerErrors:
 
 
 @torch.no_grad()
-def score_errors(method: Method, signals: Signals, errors: LayerErrors) -> Floats:
+def score_errors(method: Method, signals: Signals, errors: LayerErrors, scores: Tensor) -> Floats:
     """Estimated relative error of the scores that each layer's error makes; `combined` makes the whole of it.
 
     The larger of two: |s - s with r_l replaced by its coarser answer| / |s|, times how much nearer r_l is than that
@@ -54,6 +54,7 @@ def score_errors(method: Method, signals: Signals, errors: LayerErrors) -> Float
         method: the method.
         signals: its input.
         errors: of r_l.
+        scores: that the method makes of the signals, [B,T] float64.
 
     Returns:
         [B,L]; nan where nothing was integrated.
@@ -66,7 +67,6 @@ def score_errors(method: Method, signals: Signals, errors: LayerErrors) -> Float
     coarse = torch.where(judged, errors.coarse.to(judged.device), 0.0)
     incomplete = not bool((missing <= NEGLIGIBLE).all())
     others = torch.stack([coarse, torch.zeros_like(coarse)] if incomplete else [coarse])
-    scores = method.scores(signals)[0]
     size, moved = scores.norm(dim=-1), (method.changed_scores(signals, others) - scores).norm(dim=-1)
     shares: Floats = torch.where(size > 0, moved / size, torch.zeros_like(size)).transpose(1, 2).cpu().numpy()
     with np.errstate(invalid="ignore"):

@@ -85,3 +85,11 @@ def rows_of(call: Call, index: Tensor | slice) -> dict[str, Any]:
         index: [n] int64, or a slice.
     """
     return {k: v[index] if has_rows(v) else v for k, v in call.items()}
+
+
+def picked(call: Call, rows: Tensor) -> dict[str, Any]:
+    """The arguments of some rows; pixels, which the head never reads, are not copied."""
+    return {
+        k: v if not has_rows(v) else v[:1].expand(len(rows), *v.shape[1:]) if v.dim() == 4 else v[rows]
+        for k, v in call.items()
+    }

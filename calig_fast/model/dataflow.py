@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -69,6 +70,19 @@ def has_kinks(value: Tensor) -> bool:
             return True
         stack += [following for following, _ in node.next_functions]
     return False
+
+
+def graph_of(value: Tensor) -> list[str]:
+    """The names of the functions in the graph of a value, in an order that alike graphs share."""
+    stack, names = [value.grad_fn], list[str]()
+    places: dict[Any, int] = {}
+    while stack:
+        node = stack.pop()
+        new = node is not None and node not in places
+        names.append("" if node is None else f"{places.setdefault(node, len(places))} {node.name()}")
+        if node is not None and new:
+            stack += [following for following, _ in node.next_functions]
+    return names
 
 
 def _reaches(value: Tensor, wall: int, goals: frozenset[int]) -> bool:

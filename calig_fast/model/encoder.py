@@ -25,10 +25,12 @@ class Affine:
     Args:
         weight: W [out,in].
         bias: b [out], or None.
+        parts: the projections that these are a copy of, side by side; none where they are no copy.
     """
 
     weight: Tensor
     bias: Tensor | None
+    parts: tuple[Affine, ...] = ()
 
 
 @dataclass(frozen=True)

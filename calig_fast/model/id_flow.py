@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 # places of tokens, which stay the input's own, as masks do
 _PLACES = frozenset(["argmax", "argmin", "argsort", "nonzero", "searchsorted", "topk", "sort", "unique", "equal"])
@@ -37,11 +37,25 @@ class IdFlow:
         """Return True for the ids and for what was made of them."""
         return isinstance(value, Tensor) and id(value) in self._others
 
+    def _among(self, values: Iterable[Any]) -> bool:
+        """Return True if any of a function's arguments, or of the containers among them, is followed."""
+        for value in values:
+            if isinstance(value, Tensor):
+                if id(value) in self._others:
+                    return True
+            elif isinstance(value, list | tuple):
+                if self._among(value):
+                    return True
+            elif isinstance(value, dict) and self._among(value.values()):
+                return True
+        return False
+
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of a function of torch, with the others in the place of the ids where it makes numbers."""
-        followed = [v for v in tree_leaves((args, kwargs)) if self.follows(v)]
+        if not (self._among(args) or self._among(kwargs.values())):
+            return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        if not followed or name in _PLACES:
+        if name in _PLACES:
             return func(*args, **kwargs)
         if _in_place(name) and isinstance(args[0], Tensor):
             return self._in_place(func, args, kwargs)
@@ -70,7 +84,11 @@ class IdFlow:
         return found
 
     def _swapped(self, values: Any) -> Any:
-        return tree_map(lambda v: self._others[id(v)][1] if self.follows(v) else v, values)
+        if isinstance(values, Tensor):
+            return self._others[id(values)][1] if id(values) in self._others else values
+        if type(values) in {list, tuple}:
+            return type(values)(map(self._swapped, values))
+        return {k: self._swapped(v) for k, v in values.items()} if isinstance(values, dict) else values
 
     def _keep(self, found: Any, made: Any, name: str) -> None:
         """Follow the integers that differ; note the numbers that do."""

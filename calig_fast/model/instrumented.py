@@ -31,6 +31,10 @@ from .word_lookup import Lookup, Replacement, WordLookups
 __all__ = ["Call", "InstrumentedModel", "Layout", "Record", "Seen"]
 
 
+class _AtBlocksError(BaseException):
+    """Ends a pass at the first block; a model that catches its own errors does not catch it."""
+
+
 class InstrumentedModel:
     """The twin of a model, its blocks under control. One thread at a time may run it: see `held`.
 
@@ -193,8 +197,8 @@ class InstrumentedModel:
         """Return True where the blocks' hidden states are [N,T,D] as they are."""
         return all(axes.plain for axes in self._axes)
 
-    def embed(self, call: Call, layout: Layout, replacement: Replacement | None = None) -> tuple[Tensor, Any]:
-        """Return the input of block 0, [N,T,D], without running any block, and the head's output for it.
+    def embed(self, call: Call, layout: Layout, replacement: Replacement | None = None) -> Tensor:
+        """The input of block 0, [N,T,D], of a pass that ends there.
 
         Args:
             call: the model's arguments, N rows.
@@ -202,13 +206,13 @@ class InstrumentedModel:
             replacement: see `record`.
         """
         self.order, self._tuple = list(layout.order), list(layout.others)
-        self._embedded = None
-        output = self._run(call, self.depth, None, replacement)
+        with suppress(_AtBlocksError):
+            self._run(call, self.depth, None, replacement)
         hidden, self._embedded = self._embedded, None
         if hidden is None:
             raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
         self._tokens = hidden.shape[1]
-        return hidden, output
+        return hidden
 
     @property
     def dtype(self) -> torch.dtype:
@@ -344,9 +348,10 @@ class InstrumentedModel:
         """The output of a block that is not run: its recorded output, or else its own input."""
         if self._made is not None:
             return self._made[index]
-        if index == 0 and self._final is None:
+        if self._final is None:
             self._embedded = hidden
-        if self._final is not None and index == self.depth - 1:
+            raise _AtBlocksError
+        if index == self.depth - 1:
             hidden = self._final
         others = self._tuple[index]
         return hidden if others is None else (hidden, *others)

@@ -16,33 +16,46 @@ from torch import Tensor, nn
 
 _ONE_AT_A_TIME = threading.RLock()  # a second thread may not run a module whose hooks the first takes away
 _OF_TORCH = frozenset(vars(nn.Module()))  # each module object's own, also in a twin
+_CONTAINERS = (dict, list, set, deque)
 _ITEMS = 1000  # containers in longer ones, tables of words for instance, are not looked into
 
 
-@contextlib.contextmanager
-def kept_state(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """A context that gives modules back the tensors and the containers that their own forward writes into.
+class Writable:
+    """The tensors and the containers of modules that their own forward may write into.
 
     Buffers, plain tensors, and tables that renorm the rows they look up are among the tensors.
+
+    Args:
+        modules: they and their attributes stay the same objects as long as this is used.
     """
-    held: dict[int, Tensor] = {}
-    containers: dict[int, tuple[Any, Any]] = {}
-    for module in modules:
-        own = [*module._buffers.values(), *(v for k, v in vars(module).items() if k not in _OF_TORCH)]
-        own += [module.weight] if getattr(module, "max_norm", None) is not None and hasattr(module, "weight") else []
-        held.update({id(v): v for v in own if isinstance(v, Tensor) and not v.is_inference()})
-        for value in own:
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        tensors: dict[int, Tensor] = {}
+        containers: dict[int, Any] = {}
+        for module in modules:
+            own = [*module._buffers.values(), *(v for k, v in vars(module).items() if k not in _OF_TORCH)]
+            renorms = getattr(module, "max_norm", None) is not None and hasattr(module, "weight")
+            own += [module.weight] if renorms else []
+            tensors.update({id(v): v for v in own if isinstance(v, Tensor) and not v.is_inference()})
+            containers.update({id(v): v for v in own if isinstance(v, _CONTAINERS)})
+        self._tensors, self._containers = list(tensors.values()), list(containers.values())
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """A context that gives the modules back the values of the tensors and the contents of the containers."""
+        containers: dict[int, tuple[Any, Any]] = {}
+        for value in self._containers:
             _hold(value, containers)
-    before = [(v, v._version, v.detach().clone()) for v in held.values()]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for value, version, copied in before:
-                if value._version != version:
-                    value.copy_(copied)
-        for container, contents in containers.values():
-            _restore(container, contents)
+        before = [(v, v._version, v.detach().clone()) for v in self._tensors]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for value, version, copied in before:
+                    if value._version != version:
+                        value.copy_(copied)
+            for container, contents in containers.values():
+                _restore(container, contents)
 
 
 @contextlib.contextmanager
@@ -87,7 +100,7 @@ def kept_random_state(devices: Sequence[int]) -> Iterator[None]:
 
 def _hold(value: Any, containers: dict[int, tuple[Any, Any]]) -> None:
     """Note the contents of a container, and of those in it."""
-    if not isinstance(value, dict | list | set | deque) or id(value) in containers:
+    if not isinstance(value, _CONTAINERS) or id(value) in containers:
         return
     containers[id(value)] = value, copy.copy(value)
     if len(value) <= _ITEMS:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .call import Call, called, copied, has_rows, kind_of
-from .clone import share_weights, transparent, user_hooks
+from .clone import share_weights, transparent
 from .kept import kept_attributes, kept_random_state
 
 
@@ -34,7 +34,7 @@ class OwnAnswers:
             self.known.clear()
             raise
 
-    def of(self, model: nn.Module, inner: nn.Module, call: Call) -> tuple[bool, Any]:
+    def of(self, model: nn.Module, inner: nn.Module, call: Call, hooks: tuple[int, ...]) -> tuple[bool, Any]:
         """Return True if the user's hooks act on the answer, and the answer itself for a new kind of call.
 
         The object is called once, without gradients. Where it is in training mode, its twin in evaluation mode is.
@@ -43,6 +43,7 @@ class OwnAnswers:
             model: what the caller passed.
             inner: the module that computes, out of its wrappers.
             call: the arguments.
+            hooks: from `user_hooks`, of the module that computes.
 
         Returns:
             True where the hooks act, and the output of the model, None where the kind of call is known.
@@ -50,7 +51,6 @@ class OwnAnswers:
         Raises:
             ValueError: the model's own forward pass fails.
         """
-        hooks = user_hooks(inner)
         kind = (kind_of(call), hooks, inner.training)
         if kind in self.known:
             return self.known[kind], None

@@ -147,7 +147,11 @@ class WordLookups:
         """Return True where the index of a lookup is the ids of the watched call."""
         if self.replacement is None or self.flow is None:
             return False
-        return self.replacement.reads(index, followed=self.flow.follows(index))
+        before, self.inside = self.inside, True  # what is computed to tell it is none of the model's
+        try:
+            return self.replacement.reads(index, followed=self.flow.follows(index))
+        finally:
+            self.inside = before
 
 
 def _is_ours(forward: Any) -> bool:

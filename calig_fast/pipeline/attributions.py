@@ -107,7 +107,7 @@ def _scores(signals: Signals, integrated: Integrated | None, settings: Options, 
     method, shape = settings.resolved, signals.product.shape[:2]
     if integrated is not None:
         signals = replace(signals, relevance=integrated.relevance.r * signals.mask[:, None])
-    scores, layer_scores = method.scores(signals)
+    scores, layer_scores = method.scores(signals) if integrated is None else integrated.scores
     unknown = np.full(shape, np.nan)
     error, bypass = unknown, unknown
     columns: dict[str, Floats] = dict.fromkeys(("gap", "convergence_delta"), unknown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any
@@ -23,7 +23,7 @@ from ..model.block_search import find_blocks
 from ..model.clone import unwrap
 from ..model.encoder import Encoder
 from ..model.fingerprint import Fingerprint
-from ..model.kept import kept_random_state, kept_state
+from ..model.kept import kept_random_state
 from ..model.own_answer import check_logits, check_rows
 from ..model.traits import traits_of
 from ..model.word_lookup import find_embedding
@@ -171,12 +171,12 @@ class Explainer:
         settings = _settings(self.settings, options)
         check_output(settings.output, self._inner)
         memory = self._remembered()
-        with _undisturbed(self._seen.modules), memory.own.unless_it_fails():
+        with _undisturbed(self._seen), memory.own.unless_it_fails():
             inputs = rows.gathered(self._source.inputs(inputs))
             convolves = any(isinstance(m, nn.Conv2d) for m in self._seen.modules)
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))
             batch = read(inputs, self._inner, self.encoder, self.processor, settings.long)
-            hooks, own = memory.own.of(self.model, self._inner, batch.call)
+            hooks, own = memory.own.of(self.model, self._inner, batch.call, self._seen.hooks)
             check_rows(own)
             if batch.ids is not None and self.encoder.embedding is None:
                 self.encoder = replace(self.encoder, embedding=find_embedding(self._inner, batch.call, batch.ids))
@@ -226,12 +226,12 @@ def _settings(base: Options, options: Mapping[str, Any]) -> Options:
 
 
 @contextlib.contextmanager
-def _undisturbed(modules: Sequence[nn.Module]) -> Iterator[None]:
+def _undisturbed(seen: Fingerprint) -> Iterator[None]:
     """Gradients on, inference mode and autocast off, whatever the caller is in the middle of; all is given back."""
-    device = next(modules[0].parameters()).device
+    device = next(seen.modules[0].parameters()).device
     devices = [device.index or 0] if device.type == "cuda" else []
     plain = torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False)
     with contextlib.ExitStack() as stack:
-        for context in (*plain, kept_state(modules), kept_random_state(devices)):
+        for context in (*plain, seen.writable.kept(), kept_random_state(devices)):
             stack.enter_context(context)
         yield

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..engines.autograd_run import AutogradRun
 from ..engines.base import Run
 from ..engines.layer_paths import Relevance, ScoreErrors, input_paths, layer_paths
-from ..methods.base import Signals
+from ..methods.base import Scores, Signals
 from ..methods.ranking import deciding_error
 from ..methods.score_error import LayerErrors, allowed, combined, score_errors
 from ..quadrature.adaptive import AdaptiveIntegrals, Integrals
@@ -28,10 +28,12 @@ class Integrated:
 
     Args:
         relevance: r_l and its errors.
+        scores: that the method makes of them, and layer scores.
         effects: relative error of the scores that each layer's error makes, [B,L].
     """
 
     relevance: Relevance
+    scores: Scores
     effects: Floats
 
 
@@ -79,30 +81,30 @@ class Integration:
             return [None] * len(signals)
         rule = replace(settings.rule, tolerances=np.maximum(settings.tolerance - rounding, rounding))
         of_scores = max(settings.tolerance - rounding.max(), rounding.max())
-        effects: dict[int, Floats] = {}
+        last: dict[int, Integrated] = {}
 
-        def seen(k: int, found: Relevance) -> Signals:
-            return replace(signals[k], relevance=found.r * signals[k].mask[:, None])
-
-        def effect(k: int, found: Relevance) -> Floats:
+        def integrated(k: int, found: Relevance) -> Integrated:
             errors = LayerErrors(
                 coarse=found.coarse,
                 **{name: getattr(found.errors, name) for name in ("rule", "disagreement", "missing", "error")},
             )
-            effects[k] = score_errors(method, seen(k, found), errors)
-            return effects[k]
+            seen = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
+            scores = method.scores(seen)
+            last[k] = Integrated(found, scores, score_errors(method, seen, errors, scores[0]))
+            return last[k]
 
         def weigh(k: int, found: Relevance) -> ScoreErrors:
             enough = np.full(len(found.gap), of_scores)
+            now = integrated(k, found)
             if settings.k is not None and content is not None:
-                decided = deciding_error(method.scores(seen(k, found))[0], content, settings.k).cpu().numpy()
+                decided = deciding_error(now.scores[0], content, settings.k).cpu().numpy()
                 enough = np.maximum(enough, DECIDED * decided - rounding.max())
-            return ScoreErrors(effect(k, found), lambda left: combined(left) > enough)
+            return ScoreErrors(now.effects, lambda left: combined(left) > enough)
 
         if method.integral == "input":
             if not isinstance(run, AutogradRun):
                 raise RuntimeError("a path in input space runs on the autograd engine")
-            return [Integrated(found, effect(k, found)) for k, found in enumerate(input_paths(run, layers, rule))]
+            return [integrated(k, found) for k, found in enumerate(input_paths(run, layers, rule))]
         kind, scores = f"{kind}|{settings.certify}", settings.certify != "layers"
         starts = [self._calibration.start(kind, layer) for layer in layers]
         relevance, integrals = layer_paths(run, layers, rule, starts=starts, weigh=weigh if scores else None)
@@ -110,11 +112,11 @@ class Integration:
         costs = np.array([run.endpoints.layers - layer - 0.5 for layer in layers])
         for k, found in enumerate(relevance):
             if scores:  # the last that was weighed
-                tolerances[k] = allowed(effects[k], found.errors.error, of_scores, costs)
+                tolerances[k] = allowed(last[k].effects, found.errors.error, of_scores, costs)
             else:
-                effect(k, found)
+                integrated(k, found)
         self._note(kind, integrals, relevance, np.array(layers), tolerances)
-        return [Integrated(found, effects[k]) for k, found in enumerate(relevance)]
+        return [replace(last[k], relevance=found) for k, found in enumerate(relevance)]
 
     def _note(
         self, kind: str, integrals: Integrals, relevance: Sequence[Relevance], layers: Ints, tolerances: Floats

@@ -73,7 +73,9 @@ def test_the_score_error_of_one_token_is_that_of_the_mean():
     coarse = s.relevance + torch.tensor([0.1, -0.3, 0.2])[None, :, None]
     ones = np.ones((1, LAYERS))
     errors = LayerErrors(coarse=coarse, rule=2 * ones, disagreement=ones, missing=0 * ones, error=ones)
-    np.testing.assert_allclose(score_errors(calig(Fusion()), s, errors), np.array([[0.1, 0.3, 0.2]]) / 4)
+    np.testing.assert_allclose(
+        score_errors(calig(Fusion()), s, errors, calig(Fusion()).scores(s)[0]), np.array([[0.1, 0.3, 0.2]]) / 4
+    )
 
 
 @pytest.mark.parametrize(

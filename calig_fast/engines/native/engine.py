@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from ...inputs.target import gradients, logits_of
 from ...model.call import row_count
-from ...model.clone import shares_all
+from ...model.clone import shares_all, user_hooks
 from ...model.dataflow import has_kinks
 from ...model.encoder import Encoder
-from ...model.instrumented import InstrumentedModel, Layout, Record
+from ...model.instrumented import InstrumentedModel, Layout, Seen
 from ...ops.dispatch import requested_backend
 from ...ops.packing import Packed
 from ..base import Endpoints, Problem
@@ -30,10 +30,12 @@ from ..budget import default_budget
 from . import verify
 from .cuda_graphs import recorder_for
 from .head import Head, first_logits, reader
+from .head_replay import HeadReplay
 from .path_batch import BlockRunner
 from .run import NativeRun
+from .weights import storages
 from .whole_pass import WholePass
-from .workspace import Workspace, storages
+from .workspace import Workspace
 
 # Bytes a wave takes on a CPU. A ViT-S/14 of 65 tokens takes 10 % more time at 32 MiB than at 64, as each wave reads all
 # weights again, and 3 % less at 96 (Zen 5, 1 thread).
@@ -96,22 +98,46 @@ class NativeEngine:
         self.workspace = Workspace() if workspace is None or wider != own else workspace
         self.backend, self._encoder, self._asked = backend, encoder, memory_budget
         self._known = {} if known is None else known
-        self._prune, self._linear = prune, linear
+        self._prune, self._linear, self._hooks = prune, linear, hooks and bool(user_hooks(model))
+        self._replays: dict[Hashable, HeadReplay] = {}
+        self._runners: dict[tuple[tuple[int, ...], bool], BlockRunner] = {}
         self._theirs = storages(model)
-        self.read()
+        self._distinct = self.workspace.blocks(map(encoder.block, self.tap.blocks), self.dtype, self._theirs)
+        self._begin()
 
     def read(self) -> None:
-        """Read the blocks' weights, at the beginning of a call.
+        """Read the blocks' weights, at the beginning of a later call.
 
         Raises:
             ValueError: the family cannot read them; the message says why.
         """
-        self._distinct = self.workspace.blocks(map(self._encoder.block, self.tap.blocks), self.dtype, self._theirs)
+        if not self.workspace.weights.again():
+            read = map(self._encoder.block, self.tap.blocks)
+            self._runners, self._distinct = {}, self.workspace.blocks(read, self.dtype, self._theirs)
+        self._begin()
+
+    def _begin(self) -> None:
         one = self._distinct[0]
         device, head = one.qkv.weight.device, len(one.qkv.weight) // (3 * one.heads)
         self.budget = default_budget(device, DEFAULT_BUDGET) if self._asked is None else self._asked
         recorder = recorder_for(device, self.dtype, self.backend, head)
         self.workspace.begin((requested_backend(self.backend), self._prune, self._linear), recorder)
+
+    def _runner(self, order: tuple[int, ...], first_only: bool) -> BlockRunner:
+        """The runner of the blocks in an order; it is kept with them, as they may be prepared for C++."""
+        key = order, first_only
+        if key not in self._runners:
+            stack = tuple(self._distinct[i] for i in order)
+            self._runners[key] = BlockRunner(stack, first_only, self._linear, self.backend, self.dtype)
+        return self._runners[key]
+
+    def _replay(self, kind: Hashable) -> HeadReplay | None:
+        """The repetition of the head for calls of a kind; None where hooks of a user may do more than compute."""
+        if self._hooks:
+            return None
+        if kind not in self._replays:
+            self._replays[kind] = HeadReplay(self.tap.model)
+        return self._replays[kind]
 
     @torch.no_grad()
     def start(self, problem: Problem) -> NativeRun:
@@ -136,27 +162,35 @@ class NativeEngine:
                         "model: its blocks keep their hidden states otherwise than as [N,T,D]"
                     )
                 known = Known(self.tap.layout)
-            first, guess = self.tap.embed(both, known.layout, replacement)
+            first = self.tap.embed(both, known.layout, replacement)
             seen = self.tap.seen
         mask = first.new_ones(first.shape[:2], dtype=torch.bool)[:batch] if problem.mask is None else problem.mask
         mask = mask.to(first.device)
         verify.same_tokens(first, mask)
         packed = Packed.of(mask)
         everything = packed if problem.baseline is None else packed.twice()
-        # which rows the head reads can be told from any hidden state, so before anything is run
-        reads = reader(self.tap, seen, call, problem.resolve(first_logits(guess, batch, len(first))))
-        first_only = self._prune and maps != "attention" and self._reads_first(problem, known, reads, first, packed)
-        stack = tuple(self._distinct[i] for i in known.layout.order)
-        runner = BlockRunner(stack, first_only, self._linear, self.backend, self.dtype)
+        first_only = self._prune and maps != "attention" and self._reads_first(problem, known, seen, first, packed)
+        runner = self._runner(known.layout.order, first_only)
         whole = WholePass(runner=runner, packed=packed, everything=everything)
         hidden, qkvs, saved, out = whole.up(first.to(self.dtype))
-        _check(record, [*hidden, out], whole, mask, reads=reads, dtype=self.tap.dtype)
+        if record is not None:
+            verify.same_outputs(record.hidden, [*hidden, out], everything)
         index = torch.arange(batch, device=first.device)
         rows = index if problem.baseline is None else torch.cat([index, index])
-        head = Head(tap=self.tap, seen=seen, call=call, first_only=first_only, packed=packed, dtype=self.dtype)
+        head = Head(
+            tap=self.tap,
+            seen=seen,
+            call=call,
+            first_only=first_only,
+            packed=packed,
+            dtype=self.dtype,
+            replay=self._replay(kind) if first_only and isinstance(problem.scalar, str) else None,
+        )
         output, leaf = head(out, rows, everything.positions)
         z = first_logits(output, batch, len(rows))
         scalars = problem.resolve(z)
+        if len(packed.positions) < mask.numel():
+            _check_padding(out, whole, mask, reads=reader(self.tap, seen, call, scalars), dtype=self.tap.dtype)
         if record is not None:
             verify.same_logits(logits_of(record.output, len(rows)), logits_of(output, len(rows)), mask, self.dtype)
         lease = self.workspace.lease(whole.ends(hidden, qkvs))
@@ -177,37 +211,30 @@ class NativeEngine:
             scalars=scalars,
             slopes=slopes,
             order=known.layout.order,
-            kinked=kinked or any(block.activation == "relu" for block in stack),
+            kinked=kinked or any(block.activation == "relu" for block in runner.stack),
         )
         return NativeRun(self, head, runner, order=known.layout.order, lease=lease, endpoints=endpoints)
 
-    def _reads_first(self, problem: Problem, known: Known, reads: verify.Reader, first: Tensor, packed: Packed) -> bool:
+    def _reads_first(self, problem: Problem, known: Known, seen: Seen, first: Tensor, packed: Packed) -> bool:
         """Return True if the head reads the first row alone; asked once for calls of a kind, where F is ours."""
         longest = max(packed.lengths, default=0)
         key = None if problem.scalar is None else (problem.scalar, min(longest, 2))
-        if key is None or key not in known.first_only:
-            found = bool(longest) and verify.reads_first_alone(reads, first, packed.lengths.index(longest))
-            if key is None:
-                return found
-            known.first_only[key] = found
-        return known.first_only[key]
+        if key is not None and key in known.first_only:
+            return known.first_only[key]
+        # it can be told from any hidden state, so before anything is run
+        batch = packed.shape[0]
+        with self.tap.held(seen):
+            guess = self.tap.head(problem.call, first[:batch])
+        reads = reader(self.tap, seen, problem.call, problem.resolve(first_logits(guess, batch, batch)))
+        answer = bool(longest) and verify.reads_first_alone(reads, first, packed.lengths.index(longest))
+        if key is not None:
+            known.first_only[key] = answer
+        return answer
 
 
-def _check(
-    record: Record | None,
-    ours: list[Tensor],
-    whole: WholePass,
-    mask: Tensor,
-    *,
-    reads: verify.Reader,
-    dtype: torch.dtype,
-) -> None:
-    """Hold a first call of its kind against the model's own forward, and every padded one against itself."""
-    if record is not None:
-        verify.same_outputs(record.hidden, ours, whole.everything)
-    if len(whole.packed.positions) == mask.numel():
-        return
-    if whole.runner.first_only and not bool(mask[:, 0].all()):
-        raise verify.reads_padding()
+def _check_padding(out: Tensor, whole: WholePass, mask: Tensor, *, reads: verify.Reader, dtype: torch.dtype) -> None:
+    """Hold the head of a padded call against itself with other numbers at the padding."""
     if not whole.runner.first_only:
-        verify.heeds_padding(reads, whole.packed.unpack(ours[-1][: whole.tokens]).to(dtype), mask)
+        verify.heeds_padding(reads, whole.packed.unpack(out[: whole.tokens]).to(dtype), mask)
+    elif not bool(mask[:, 0].all()):
+        raise verify.reads_padding()

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ...inputs.target import Target, logits_of
-from ...model.call import Call, has_rows
+from ...model.call import Call, picked
 from ...model.instrumented import InstrumentedModel, Seen
 from ...ops.packing import Packed
 from . import verify
+from .head_replay import HeadReplay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Head:
         first_only: the last block's first rows alone are given.
         packed: the inputs' tokens.
         dtype: of the rows.
+        replay: repeats the head where it can, or None.
     """
 
     tap: InstrumentedModel
@@ -35,6 +37,7 @@ class Head:
     first_only: bool
     packed: Packed
     dtype: torch.dtype
+    replay: HeadReplay | None = None
 
     def __call__(self, out: Tensor, rows: Tensor, where: Tensor) -> tuple[Any, Tensor]:
         """The model's output for segments with the last hidden rows `out`, and the leaf tensor of its graph.
@@ -47,7 +50,10 @@ class Head:
         hidden = out[:, None] if self.first_only else self.packed.spread(out, where, len(rows))
         leaf = hidden.detach().to(self.tap.dtype)
         with torch.enable_grad(), self.tap.held(self.seen):
-            return self.tap.head(picked(self.call, rows), leaf.requires_grad_()), leaf
+            leaf.requires_grad_()
+            if self.replay is not None:
+                return self.replay(self.tap.head, self.call, rows, leaf), leaf
+            return self.tap.head(picked(self.call, rows), leaf), leaf
 
     def rows_of(self, g: Tensor, where: Tensor) -> Tensor:
         """The gradient of a leaf as the segments' own rows."""
@@ -69,11 +75,3 @@ def first_logits(output: Any, batch: int, rows: int) -> Tensor | None:
     """The logits of the first of all rows, or None where the model returned none."""
     z = logits_of(output, rows)
     return None if z is None else z[:batch].detach()
-
-
-def picked(call: Call, rows: Tensor) -> dict[str, Any]:
-    """The arguments of some rows; pixels, which the head never reads, are not copied."""
-    return {
-        k: v if not has_rows(v) else v[:1].expand(len(rows), *v.shape[1:]) if v.dim() == 4 else v[rows]
-        for k, v in call.items()
-    }

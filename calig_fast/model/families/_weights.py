@@ -65,7 +65,7 @@ def fused(parts: Sequence[Affine]) -> Affine:
     bias = None
     if any(b is not None for b in biases):
         bias = torch.cat([p.weight.new_zeros(len(p.weight)) if p.bias is None else p.bias for p in parts])
-    return Affine(torch.cat([p.weight for p in parts]), bias)
+    return Affine(torch.cat([p.weight for p in parts]), bias, tuple(parts))
 
 
 def norm(module: Any) -> Norm:

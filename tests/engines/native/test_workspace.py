@@ -38,7 +38,7 @@ def workspaces(explainer: Explainer) -> list[Workspace]:
 
 def qkv_places(explainer: Explainer) -> list[int]:
     workspace = workspaces(explainer)[0]
-    return [block.qkv.weight.data_ptr() for block in workspace._blocks]
+    return [block.qkv.weight.data_ptr() for block in workspace.weights.blocks]
 
 
 def changed(p: Tensor) -> Tensor:
@@ -171,7 +171,7 @@ def test_nothing_is_left_by_an_error() -> None:
 def test_a_copied_or_pickled_explainer_begins_with_an_empty_one() -> None:
     explainer = Explainer(tiny("bert"), **NODES)
     wanted = explainer(ids(6))
-    assert pickle.loads(pickle.dumps(Workspace()))._blocks == ()
+    assert pickle.loads(pickle.dumps(Workspace())).weights.blocks == ()
     assert workspaces(copy.deepcopy(explainer)) == []
     same(copy.deepcopy(explainer)(ids(6)), wanted)
 
