@@ -155,7 +155,7 @@ class Explainer:
     def forget(self) -> None:
         """Forget nodes and rounding that earlier calls taught: the next call gives the numbers of a first call."""
         self._memory.calibration = Calibration()
-        self._memory.rounding = {}
+        self._memory.rounding, self._memory.row_bytes = {}, {}
 
     def __call__(self, inputs: Any, **options: Unpack[ExplainOptions]) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.

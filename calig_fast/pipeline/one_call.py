@@ -21,7 +21,7 @@ from ..engines.tokens import changed_tokens, reads_ids_twice
 from ..inputs.baseline import Baseline, make_baseline, take
 from ..inputs.prepare import Inputs
 from ..inputs.target import Target, is_multi_label, per_input, scalars
-from ..model.call import Call, ModelFailsError
+from ..model.call import Call, ModelFailsError, has_rows
 from ..model.checks import compute_dtype
 from ..model.encoder import Encoder
 from ..model.own_answer import OwnAnswers
@@ -34,6 +34,7 @@ from .attributions import Asked, attributions
 from .integrate import Integration
 from .options import Options
 
+MOST_INPUTS = 32  # of one run
 SEVERAL = 16  # targets in one pass: the attention maps of each are held until its scores are made
 
 
@@ -48,6 +49,7 @@ class Memory:
         own: calls of the caller's own object.
         reach: kinds of calls whose ids reach the output past their lookups.
         rounding: times it was measured, and that of the integrands in 16 bits [L], by engine, dtype and layers.
+        row_bytes: numbers in a row of the model's arguments, and the bytes that a pass held for it, by engine.
     """
 
     calibration: Calibration = field(default_factory=Calibration)
@@ -56,6 +58,7 @@ class Memory:
     reach: WordReach = field(default_factory=WordReach)
     engines: EngineLease = field(default_factory=EngineLease, repr=False)
     rounding: dict[Hashable, tuple[int, Floats]] = field(default_factory=dict)
+    row_bytes: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -85,23 +88,36 @@ class Pipeline:
         self._hooks = hooks
         self.engine, self.not_native = self._choose()
         self._integration = Integration(memory.calibration)
-        self._targets, self._row_bytes = 1, 1
+        self._targets = 1
 
     def explain(self, batch: Inputs) -> Attribution:
         """Explain a few inputs at a time, as many as their endpoints leave room for in the memory budget."""
         parts: list[Attribution] = []
-        first, size = 0, 1
+        first = 0
         with ticker(self.settings.progress, len(batch)) as tick:
             while first < len(batch):
+                size = self._fitting(batch)
                 parts.append(self._group(batch, slice(first, first + size)))
                 for _ in range(min(size, len(batch) - first)):
                     tick()
                 first += size
-                size = max(1, min(32, self.engine.budget // (2 * self._row_bytes)))
         self._integration.learn()
         self.memory.engines.give(self.engine, self._key(self.engine.name))
         # a head that reads padding is found at the first padded group; the record tells of the engine from there on
         return replace(concatenate(parts), engine=parts[-1].engine, settings=parts[-1].settings)
+
+    def _fitting(self, batch: Inputs) -> int:
+        """The inputs whose endpoints the budget has room for; one, until a run has told their bytes."""
+        numbers, held = self.memory.row_bytes.get(self._key(self.engine.name), (0, 0))
+        if not held:
+            return 1
+        grown = max(1.0, _row_numbers(batch) / numbers) ** 2  # attention maps grow with the square of the tokens
+        return max(1, min(MOST_INPUTS, int(self.engine.budget / (2 * held * grown))))
+
+    def _note_bytes(self, batch: Inputs, held: int) -> None:
+        key, numbers = self._key(self.engine.name), _row_numbers(batch)
+        if numbers >= self.memory.row_bytes.get(key, (0, 0))[0]:
+            self.memory.row_bytes[key] = numbers, held
 
     def _choose(self) -> tuple[Engine, str]:
         """The engine asked for; with "auto" the native one where it can be, else the autograd engine, and why."""
@@ -170,7 +186,7 @@ class Pipeline:
         while not parts or len(parts) < self._targets:
             problem = self._problem(call, baseline, batch, settings, first=first, done=len(parts))
             run = engine.start(problem)
-            self._row_bytes = run.row_bytes
+            self._note_bytes(batch, run.row_bytes)
             asked = self._asked(settings, baseline, self._rounding(run, problem) if integrates else None)
             parts += attributions(run, batch, asked, self._integration)
         if len(parts) == 1:
@@ -270,3 +286,8 @@ class Pipeline:
     def _past_lookups(self, call: Call, batch: Inputs) -> bool:
         keep = (batch.special | ~batch.mask).to(call[batch.ids_name].device)
         return self.memory.reach.past_lookups(self.engine.tap, call, batch.ids_name, keep)
+
+
+def _row_numbers(batch: Inputs) -> int:
+    """Numbers in the largest row among the model's arguments."""
+    return max((v[:1].numel() for v in batch.call.values() if has_rows(v)), default=1)
