@@ -100,11 +100,10 @@ def of_source(explainer: Explainer, source: Source, workers: int, threads: int) 
     sizes = lengths(values, explainer.processor)
     order = sorted(range(len(values)), key=lambda i: sizes[i])
     largest = order[-max(1, min(LARGEST, TOKENS // max(sizes))) :]
-    _trim()
-    before, old = _memory(), torch.get_num_threads()
+    old = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with _peak() as peak:
+        with memory_above() as peak:
             _timed(explainer, [values[i] for i in largest])
         places = np.unique(np.linspace(0, len(order) - 1, PROBES).round().astype(int))
         probes = [order[place] for place in places]
@@ -120,7 +119,7 @@ def of_source(explainer: Explainer, source: Source, workers: int, threads: int) 
         inputs=count,
         tokens=int(all_sizes.sum() * scale),
         seconds=float((b * all_sizes + c * all_sizes**2).sum() * scale / workers),
-        peak_bytes=max(0, peak[0] - before),
+        peak_bytes=peak[0],
         workers=workers,
         probed=len({*probes, *largest}),
     )
@@ -188,13 +187,14 @@ def _memory() -> int:
 
 
 @contextlib.contextmanager
-def _peak() -> Iterator[list[int]]:
-    """The largest memory while the context is open."""
-    found, stop = [_memory()], threading.Event()
+def memory_above() -> Iterator[list[int]]:
+    """The largest memory while the context is open, above what it is at its beginning, in bytes."""
+    _trim()
+    before, found, stop = _memory(), [0], threading.Event()
 
     def look() -> None:
         while not stop.wait(EVERY):
-            found[0] = max(found[0], _memory())
+            found[0] = max(found[0], _memory() - before)
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()

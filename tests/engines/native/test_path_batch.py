@@ -95,7 +95,7 @@ def a_round(kind: str, monkeypatch: pytest.MonkeyPatch, waves: int) -> list[tupl
         run._runner, run._packed = gpu(run._runner), gpu(run._packed)
         # the head and the scalar are the user's, who may do as they like
         tap = SimpleNamespace(head=lambda call, hidden: hidden, dtype=torch.float32, held=lambda seen: nullcontext())
-        run._head = replace(run._head, tap=tap, call=gpu(run._head.call), packed=run._packed)
+        run._head = replace(run._head, tap=tap, call=gpu(run._head.call), packed=run._packed, replay=None)
         run.endpoints = SimpleNamespace(scalars=[lambda output, index: output.flatten(1).sum(1)] * 2)
         rows, values = run.integrand(POINTS)
     assert rows.shape == (2, len(POINTS), run._packed.shape[1])
