@@ -45,6 +45,7 @@ def main() -> None:
     counter.add_argument("--tolerance", nargs="+", type=float, default=list(lies.TOLERANCES))
     counter.add_argument("--data", type=Path, help="where the recorded paths are written")
     counter.add_argument("--record-only", action="store_true", help="no explanations: `replay` makes the claims")
+    counter.add_argument("--draw", type=int, default=0, help="another number: other inputs and random models")
     counter.set_defaults(run=run_lies)
     again = tasks.add_parser("replay")
     again.add_argument("file", type=Path, nargs="+")
@@ -79,7 +80,9 @@ def run_lies(options: argparse.Namespace) -> None:
             files.write(options.data, content.getvalue())
 
     explain = not options.record_only
-    entries = lies.count(options.group, options.pairs, options.seconds, save, options.tolerance, explain=explain)
+    entries = lies.count(
+        options.group, options.pairs, options.seconds, save, options.tolerance, explain=explain, draw=options.draw
+    )
     if explain:
         publish([claim for entry in entries for claim in entry.claims], options.out, "explanations")
 

@@ -84,7 +84,7 @@ def measure(words: Sequence[str] = ()) -> Iterator[list[dict[str, Any]]]:
 
 def of_model(case: Case) -> list[dict[str, Any]]:
     """The rows of one case of a model."""
-    group = GROUPS[case.group]()
+    group = GROUPS[case.group](0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what does not converge is counted
         inputs, truths = _chosen(group, case)

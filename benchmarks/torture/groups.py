@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from calig_fast.demo import load
+from calig_fast.demo.demo import Demo, Sample
 
 WORDS = 8  # of a text: longer ones cost more and are no harder
 COUNT = 120  # inputs of a group, in turn
@@ -41,56 +42,64 @@ class Group:
     images: bool = False
 
 
-def sentiment() -> Group:
+def sentiment(draw: int) -> Group:
     """Film sentences, their first words."""
-    d = load("sentiment", count=COUNT)
-    texts = tuple(" ".join(s.input.split()[:WORDS]) for s in d.samples)
+    d, samples = _samples("sentiment", draw)
+    texts = tuple(" ".join(s.input.split()[:WORDS]) for s in samples)
     return Group("sentiment", d.model, d.processor, texts, TEXT)
 
 
-def topics() -> Group:
+def topics(draw: int) -> Group:
     """News articles, their first words."""
-    d = load("topics", count=COUNT)
-    texts = tuple(" ".join(s.input.split()[:WORDS]) for s in d.samples)
+    d, samples = _samples("topics", draw)
+    texts = tuple(" ".join(s.input.split()[:WORDS]) for s in samples)
     return Group("topics", d.model, d.processor, texts, ("pad", "mask", "zeros"))
 
 
-def clothes() -> Group:
+def clothes(draw: int) -> Group:
     """Images of clothes."""
-    d = load("fashion", count=COUNT)
-    return Group("clothes", d.model, d.processor, tuple(s.input for s in d.samples), IMAGE, images=True)
+    d, samples = _samples("fashion", draw)
+    return Group("clothes", d.model, d.processor, tuple(s.input for s in samples), IMAGE, images=True)
 
 
-def constant_images() -> Group:
+def _samples(name: str, draw: int) -> tuple[Demo, tuple[Sample, ...]]:
+    """A demonstration and its samples; every draw begins at another third of them."""
+    d = load(name, count=COUNT)
+    first = COUNT // 3 * draw % COUNT
+    return d, tuple(d.samples[first:] + d.samples[:first])
+
+
+def constant_images(draw: int) -> Group:
     """Images of one grey each, through the model of clothes."""
     from PIL import Image
 
     d = load("fashion", count=1)
-    images = tuple(Image.new("L", (28, 28), level) for level in range(8, 256, 8))
+    images = tuple(Image.new("L", (28, 28), level) for level in range(8 - draw % 8, 256, 8))
     return Group("constant images", d.model, d.processor, images, ("black", "zeros"), images=True)
 
 
-def tiny(depth: int, kind: str = "") -> Group:
+def tiny(depth: int, kind: str = "", draw: int = 0) -> Group:
     """Random ids through a random BERT.
 
     Args:
         depth: blocks.
         kind: "sharp" for saturated attention, "relu" for kinks, "spiked" for one unit of 60 times the others' size,
             "" for none of them.
+        draw: of the weights and the ids.
     """
-    model = tiny_bert(depth, kind)
-    generator = torch.Generator().manual_seed(depth)
+    model = tiny_bert(depth, kind, draw)
+    generator = torch.Generator().manual_seed(depth + 1000 * draw)
     inputs = tuple(_ids(generator, 6 + i % 7) for i in range(COUNT))
     name = f"random BERT, {depth} blocks" + (f", {kind}" if kind else "")
     return Group(name, model, None, inputs, (PAD, MASK, UNK, "zeros"))
 
 
 @cache
-def tiny_bert(depth: int, kind: str = "") -> Any:
+def tiny_bert(depth: int, kind: str = "", draw: int = 0) -> Any:
     """A BERT of 32 units with random weights, large enough to be far from linear; see `tiny`."""
     from transformers import BertConfig, BertForSequenceClassification
 
-    torch.manual_seed(7 + depth)
+    torch.manual_seed(7 + depth + 1000 * draw)
     config = BertConfig(
         vocab_size=VOCABULARY,
         hidden_size=32,
@@ -121,23 +130,24 @@ def _ids(generator: torch.Generator, length: int) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-GROUPS: dict[str, Callable[[], Group]] = {
+# by the draw: another begins at other inputs, and random models have other weights
+GROUPS: dict[str, Callable[[int], Group]] = {
     "sentiment": sentiment,
     "clothes": clothes,
     "topics": topics,
     "constant": constant_images,
-    "bert2": lambda: tiny(2),
-    "bert12": lambda: tiny(12),
-    "bert24": lambda: tiny(24),
-    "bert2sharp": lambda: tiny(2, "sharp"),
-    "bert2relu": lambda: tiny(2, "relu"),
-    "bert2spiked": lambda: tiny(2, "spiked"),
+    "bert2": lambda draw: tiny(2, draw=draw),
+    "bert12": lambda draw: tiny(12, draw=draw),
+    "bert24": lambda draw: tiny(24, draw=draw),
+    "bert2sharp": lambda draw: tiny(2, "sharp", draw),
+    "bert2relu": lambda draw: tiny(2, "relu", draw),
+    "bert2spiked": lambda draw: tiny(2, "spiked", draw),
 }
 
 
-def turns(names: list[str], size: int) -> Iterator[tuple[Group, Any, int, tuple[Any, ...]]]:
+def turns(names: list[str], size: int, draw: int = 0) -> Iterator[tuple[Group, Any, int, tuple[Any, ...]]]:
     """Group, baseline, first index and a few inputs; groups and baselines take turns until the inputs end."""
-    groups = [GROUPS[name]() for name in names]
+    groups = [GROUPS[name](draw) for name in names]
     for start in range(0, COUNT, size):
         for k in range(max(len(g.baselines) for g in groups)):
             for group in groups:

@@ -245,6 +245,7 @@ def count(
     tolerances: Sequence[float] = TOLERANCES,
     *,
     explain: bool = True,
+    draw: int = 0,
 ) -> list[Entry]:
     """Explain until there are enough marked claims, or the time is over.
 
@@ -255,10 +256,11 @@ def count(
         save: called with what there is, about once a minute and at the end.
         tolerances: relative errors asked for.
         explain: False to record the truth alone; `replay` then makes the claims.
+        draw: of the inputs and the random models.
     """
     counter, marked, started = Counter(tolerances, explain), 0, time.monotonic()
     saved = started
-    for group, baseline, start, inputs in _affordable(turns(names, SIZE)):
+    for group, baseline, start, inputs in _affordable(turns(names, SIZE, draw)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # nothing converges at some tolerances, which is counted here
             marked += counter.take(group, baseline, start, inputs)

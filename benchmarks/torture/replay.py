@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path as File
 from typing import Any
 from unittest.mock import patch
@@ -27,7 +28,7 @@ from calig_fast.methods.score_error import LayerErrors, combined
 from calig_fast.pipeline import integrate as integration
 from calig_fast.pipeline.integrate import Integration
 from calig_fast.pipeline.options import Options
-from calig_fast.pipeline.rounding import of_dtype
+from calig_fast.pipeline.rounding import NARROW, of_dtype, of_ends
 from calig_fast.quadrature.adaptive import AdaptiveIntegrals
 from calig_fast.quadrature.estimate import Floats
 from calig_fast.quadrature.warm_start import Calibration
@@ -53,6 +54,11 @@ class Recorded:
     def depth(self) -> int:
         """Layers."""
         return len(self.one["paths"])
+
+    @property
+    def ends(self) -> Tensor:
+        """phi at 0 and at 1, [2,L,1,T]."""
+        return torch.stack([torch.stack([path[end] for path in self.one["paths"]]) for end in ("low", "high")])[:, :, None]
 
     @property
     def row_bytes(self) -> int:
@@ -105,12 +111,18 @@ class Replayer:
     def __init__(self, setting: Setting, integrals: type[AdaptiveIntegrals] = AdaptiveIntegrals) -> None:
         self._setting, self._class = setting, integrals
         self._options = Options(method=setting.method, tolerance=setting.tolerance, certify=setting.certify)
-        self._eps = torch.finfo(setting.dtype).eps
+        self._rounding: dict[int, Floats] = {}
         self._integration = Integration(Calibration())
 
     def learn(self) -> None:
         """Let later inputs start where those so far have shown, as an `Explainer` does after each call."""
         self._integration.learn()
+
+    def measure(self, narrow: Recorded, exact: Recorded) -> None:
+        """Measure the rounding of an input at the ends of its paths, as an `Explainer` does at its first calls."""
+        phi, wide = (run.ends for run in (narrow, exact))
+        known = self._rounding.get(narrow.depth, of_dtype(self._setting.dtype, narrow.depth))
+        self._rounding[narrow.depth] = np.maximum(known, of_ends(phi, wide).max(axis=1))
 
     def claims(self, entry: dict[str, Any], run: Recorded) -> list[Claim]:
         """The claims for one entry of the file.
@@ -123,6 +135,7 @@ class Replayer:
         method = method_of(setting.method, entry["images"])
         signals = [signals_of(torch.zeros_like(one["layer_scores"]), one["signals"])]
         options = replace(self._options, method=method)
+        rounding = self._rounding.get(run.depth, of_dtype(setting.dtype, run.depth))
         with contextlib.ExitStack() as changed:
             changed.enter_context(patch.object(layer_paths, "AdaptiveIntegrals", self._class))
             if setting.certify != "scores":
@@ -133,15 +146,15 @@ class Replayer:
                 signals,
                 settings=options,
                 kind="replay",
-                rounding=of_dtype(run.endpoints.first.dtype, run.depth),
+                rounding=rounding,
             )[0]
         if found is None:
             raise ValueError(f'method: "{setting.method}" integrates nothing')
         relevance = found.relevance
-        errors, nodes = relevance.errors.error[0] + self._eps, relevance.nodes[0]
+        errors, nodes = relevance.errors.error[0] + rounding, relevance.nodes[0]
         where = (entry["group"], entry["baseline"], setting.kind, setting.tolerance, entry["index"])
         if setting.certify == "scores":
-            claimed = float(combined(found.effects)[0]) + self._eps
+            claimed = float(combined(found.effects)[0] + rounding.max())
             scores = method.scores(signals_of(relevance.r[0], one["signals"]))[0][0]
             return [
                 Claim(
@@ -203,18 +216,31 @@ def replay(
     """
     replayers: dict[tuple[str, str, Setting], Replayer] = {}
     known = settings(tolerances)
-    for i, entry in enumerate(entries):
-        last = (i + 1 == len(entries)) or entries[i + 1]["index"] != entry["index"] + 1
-        last = last or entries[i + 1]["index"] % SIZE == 0
-        engines = {
-            dtype: Recorded(one, dtype)
-            for dtype, one in ((torch.float32, entry["record"]), (torch.bfloat16, entry["rounded"]))
-            if one and one["paths"] and all(bool(torch.isfinite(p["rows"]).all()) for p in one["paths"])
-        }
+    for call in _calls(entries):
+        engines = [_engines(entry) for entry in call]
         for setting in known:
-            if setting.dtype in engines:
-                key = (entry["group"], entry["baseline"], setting)
-                one = replayers.setdefault(key, Replayer(setting, integrals))
-                yield from one.claims(entry, engines[setting.dtype])
-                if warm and last:
-                    one.learn()
+            wanted = {setting.dtype, torch.float32}
+            mine = [(entry, runs) for entry, runs in zip(call, engines, strict=True) if wanted <= runs.keys()]
+            one = replayers.setdefault((call[0]["group"], call[0]["baseline"], setting), Replayer(setting, integrals))
+            if setting.dtype in NARROW:
+                for _, runs in mine:
+                    one.measure(runs[setting.dtype], runs[torch.float32])
+            for entry, runs in mine:
+                yield from one.claims(entry, runs[setting.dtype])
+            if warm:
+                one.learn()
+
+
+def _calls(entries: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The entries call by call."""
+    for _, call in groupby(entries, lambda entry: (entry["group"], entry["baseline"], entry["index"] // SIZE)):
+        yield list(call)
+
+
+def _engines(entry: dict[str, Any]) -> dict[torch.dtype, Recorded]:
+    """The runs that an entry has, by dtype."""
+    return {
+        dtype: Recorded(one, dtype)
+        for dtype, one in ((torch.float32, entry["record"]), (torch.bfloat16, entry["rounded"]))
+        if one and one["paths"] and all(bool(torch.isfinite(p["rows"]).all()) for p in one["paths"])
+    }

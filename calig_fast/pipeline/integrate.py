@@ -19,6 +19,7 @@ from ..quadrature.estimate import Floats, Ints
 from ..quadrature.warm_start import Calibration, needs
 from .options import Options
 
+ROUNDED = 0.75  # of the tolerance: where more of it is rounding, the rule would need many nodes for the rest
 DECIDED = 0.99  # of the error that decides a ranking, so that rounding of its two sides does not undo it
 
 
@@ -35,6 +36,11 @@ class Integrated:
     relevance: Relevance
     scores: Scores
     effects: Floats
+
+
+def _left(tolerance: float, rounding: Floats) -> Floats:
+    """The part of the tolerance that rounding leaves to the rule; where that is little, the size of the rounding."""
+    return np.where(rounding <= ROUNDED * tolerance, tolerance - rounding, rounding)
 
 
 class Integration:
@@ -79,8 +85,8 @@ class Integration:
         method = settings.resolved
         if method.integral == "none":
             return [None] * len(signals)
-        rule = replace(settings.rule, tolerances=np.maximum(settings.tolerance - rounding, rounding))
-        of_scores = max(settings.tolerance - rounding.max(), rounding.max())
+        rule = replace(settings.rule, tolerances=_left(settings.tolerance, rounding))
+        of_scores = float(_left(settings.tolerance, rounding.max()))
         last: dict[int, Integrated] = {}
 
         def integrated(k: int, found: Relevance) -> Integrated:

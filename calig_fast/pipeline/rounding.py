@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..engines.base import Run
 from ..quadrature.estimate import Floats, over
@@ -24,9 +25,7 @@ def unknown(dtype: torch.dtype, layers: int) -> Floats:
 
 
 def measured(narrow: Run, wide: Run) -> Floats:
-    """Relative rounding of phi at both ends of the paths, the largest of the inputs and scalars.
-
-    |phi - phi'| / |phi'|, norms over the tokens, phi' of the run in float32.
+    """Relative rounding of the integrals, from phi at both ends of the paths; the largest of the inputs and scalars.
 
     Args:
         narrow: a run in 16 bits.
@@ -38,9 +37,31 @@ def measured(narrow: Run, wide: Run) -> Floats:
     dtype, layers = narrow.endpoints.first.dtype, narrow.endpoints.layers
     found = of_dtype(dtype, layers)
     for mine, theirs in zip(narrow.endpoints.slopes, wide.endpoints.slopes, strict=True):
-        for phi, exact in ((mine.high, theirs.high), (mine.low, theirs.low)):
-            if phi is None or exact is None:
-                continue
-            missed, size = ((phi - exact).norm(dim=2).cpu().numpy(), exact.norm(dim=2).cpu().numpy())
-            found = np.maximum(found, over(missed, size).max(axis=1, initial=0.0))
+        pairs = [(mine.high, theirs.high), (mine.low, theirs.low)]
+        known = [(phi, exact) for phi, exact in pairs if phi is not None and exact is not None]
+        phi, exact = (torch.stack(ends) for ends in zip(*known, strict=True))
+        found = np.maximum(found, of_ends(phi, exact).max(axis=1, initial=0.0))
+    return found
+
+
+def of_ends(phi: Tensor, exact: Tensor) -> Floats:
+    """Relative rounding of the integral of each path, from its values at the ends.
+
+    The larger of two: sum |phi - phi'| / sum |phi'| over the ends, and |sum (phi - phi')| / |sum phi'|, the rounding
+    of the trapezoid on them. The first counts each end by its share of the integral; the second sees what cancels.
+
+    Args:
+        phi: in 16 bits, [ends,L,B,T].
+        exact: phi', the same in a wide dtype.
+
+    Returns:
+        [L,B].
+    """
+    missed = (phi - exact).double()
+    apart = over(_sizes(missed).sum(0), _sizes(exact).sum(0))
+    return np.maximum(apart, over(_sizes(missed.sum(0)), _sizes(exact.sum(0))))
+
+
+def _sizes(rows: Tensor) -> Floats:
+    found: Floats = rows.norm(dim=-1).cpu().numpy()
     return found

@@ -39,7 +39,7 @@ def named(name):
 
 @pytest.fixture(scope="module")
 def group():
-    return GROUPS["bert2sharp"]()
+    return GROUPS["bert2sharp"](0)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_its_values_tell_the_integrand_between_them(group):
 
 @pytest.mark.parametrize("name", ["bert2", "bert2relu"])
 def test_the_truth_is_that_of_a_fine_fixed_rule_and_leaves_the_package_as_it_was(name):
-    group, before = GROUPS[name](), Rule.integrals
+    group, before = GROUPS[name](0), Rule.integrals
     given = together(group.inputs[:3])
     truths = record(Explainer(group.model, baselines=3, dtype=torch.float64), given)
     rule, steps = ("riemann_middle", 1000) if name == "bert2relu" else ("corrected_trapezoid", 200)

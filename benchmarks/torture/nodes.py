@@ -1,0 +1,109 @@
+"""The nodes that an Explainer takes on natural texts, beside the fewest that would do.
+
+Texts are recorded once on dense nodes. Then they are integrated again as an `Explainer` does: each text as its first, and
+all of them one after the other. A rule of even m needs m - 1 inner nodes; the fewest are those of the smallest m whose
+true error is within the tolerance.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from benchmarks.torture.dense import Interpolant
+from benchmarks.torture.lies import Claim, Setting, relative
+from benchmarks.torture.record import record
+from benchmarks.torture.replay import Recorded, Replayer
+from calig_fast import Explainer
+from calig_fast.demo import load
+from calig_fast.quadrature.rules import corrected_trapezoid
+
+TOLERANCE = 2e-2
+TEXTS = {"topics": (24, 40), "sentiment": (48, 200)}  # how many, and the words that are read of each
+LARGEST = 64  # intervals of the rules that are tried
+GOAL, MOST = 2e-4, 400  # of the truth
+TOGETHER = 2  # texts recorded at a time
+Entry = dict[str, Any]
+
+
+def recorded(name: str, count: int, words: int, first: int = 0) -> list[Entry]:
+    """The paths of some texts of a demonstration, default baseline, in the form of `lies.Entry`.
+
+    Args:
+        name: of the demonstration.
+        count: texts.
+        words: of each that are read, at most.
+        first: the first text.
+    """
+    demo = load(name, count=first + count)
+    explainer = Explainer(demo.model, demo.processor)
+    texts = [" ".join(sample.input.split()[:words]) for sample in demo.samples[first:]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # nothing meets the tolerance of the truth within its nodes
+        found = [
+            one
+            for i in range(0, len(texts), TOGETHER)
+            for one in record(explainer, texts[i : i + TOGETHER], goal=GOAL, most=MOST)
+        ]
+    return [
+        {"group": name, "baseline": "pad", "index": i, "images": False, "record": asdict(one), "rounded": None}
+        for i, one in enumerate(found, first)
+    ]
+
+
+def fewest(path: dict[str, Any], tolerance: float) -> int:
+    """Inner nodes of the coarsest even rule whose true error is within the tolerance."""
+    at = Interpolant(path["edges"], path["rows"])
+    for m in range(2, LARGEST + 1, 2):
+        inner = at([k / m for k in range(1, m)])
+        r = corrected_trapezoid(m) @ torch.cat([path["low"][None], inner, path["high"][None]])
+        if relative(r, path["r"]) <= tolerance:
+            return m - 1
+    return LARGEST
+
+
+def measure(entries: Sequence[Entry], tolerance: float = TOLERANCE) -> dict[str, Any]:
+    """The figures of the texts of one model.
+
+    Args:
+        entries: of `recorded`.
+        tolerance: relative error asked for.
+
+    Returns:
+        inner nodes needed and used, their ratio and the worst true error of a marked layer: for the first text of an
+        Explainer, the second, and from the second on; and both numbers layer by layer, from the second text on.
+    """
+    setting = Setting("layers", "calig", torch.float32, tolerance)
+    runs = [Recorded(entry["record"], torch.float32) for entry in entries]
+    needed = [[fewest(path, tolerance) for path in run.one["paths"]] for run in runs]
+    alone = [Replayer(setting).claims(entry, run) for entry, run in zip(entries, runs, strict=True)]
+    one, after = Replayer(setting), []
+    for entry, run in zip(entries, runs, strict=True):
+        after.append(one.claims(entry, run))
+        one.learn()
+    layers = zip(*needed[1:], strict=True), zip(*after[1:], strict=True)
+    return {
+        "texts": len(entries),
+        "tolerance": tolerance,
+        "first text": _figures(needed, alone),
+        "second text on": _figures(needed[1:], after[1:]),
+        "layers": [[sum(n), sum(c.nodes - 2 for c in claims)] for n, claims in zip(*layers, strict=True)],
+    }
+
+
+def _figures(needed: Iterable[list[int]], claims: Sequence[list[Claim]]) -> dict[str, Any]:
+    every = [claim for text in claims for claim in text]
+    fewest_of_all, used = sum(map(sum, needed)), sum(claim.nodes - 2 for claim in every)
+    marked = [claim for claim in every if claim.marked]
+    return {
+        "needed": fewest_of_all,
+        "used": used,
+        "ratio": round(used / fewest_of_all, 3),
+        "marked": len(marked),
+        "layers": len(every),
+        "worst true error": round(max(claim.true for claim in marked), 4),
+    }
