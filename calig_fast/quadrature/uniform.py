@@ -19,9 +19,6 @@ ROUGH = {8: 0.5, 16: 0.35, 32: 0.35}
 # too small there, so it is judged by e1 and its decrease.
 LARGEST_UNIFORM = 64
 SMOOTH = 0.35  # between a quarter, what halving leaves of a smooth path's second differences, and a half, of a jump's
-# Halving leaves a half of what a jump makes of the error, so the whole difference. Over 120 paths of ReLU models at
-# tolerances of 1e-1 to 1e-4, e1 / 2 was off by more than twice the tolerance 2 times of 575, e1 / 1.5 never.
-JUMP = 1.5
 
 
 class Uniform:
@@ -88,8 +85,8 @@ class Uniform:
         r, coarse, coarser = (_weights(m, table.device) @ table).unbind(1)
         columns = [*measured(r, coarse), coarse.norm(dim=-1), (coarse - coarser).norm(dim=-1)]
         if self._kinked:
-            smooth = torch.zeros_like(columns[0])
-            columns += [_second_differences(t) if t.shape[1] > 2 else smooth for t in (table, table[:, ::2])]
+            fine, rough = _bends(table), _bends(table[:, ::2])
+            columns += [fine.sum(1) / m, rough.sum(1) / (m // 2 or 1), _jumps(fine) / m]
         return r, coarse, torch.stack(columns)
 
     def judge(self, paths: Ints, columns: Floats) -> tuple[Sizes, Floats]:
@@ -105,9 +102,9 @@ class Uniform:
         rule = np.where(falls, np.minimum(e1, np.maximum(rule, by_fall)), rule)
         self._before[paths], self._last[paths] = last, e1
         if self._kinked:
-            fine, rough = columns[7:9]
-            jumps = (m % 2 == 0) & (fine > SMOOTH * rough)
-            rule = np.where(jumps, np.maximum(rule, e1 / JUMP), rule)
+            fine, rough, jumps = columns[7:10]
+            jumped = (m % 2 == 0) & (fine > SMOOTH * rough)
+            rule = np.where(jumped, np.maximum(rule, over(jumps, sizes.norm)), rule)
         return sizes, rule
 
     def is_rough(self, paths: Ints) -> Bools:
@@ -136,11 +133,20 @@ def _weights(m: int, device: torch.device) -> Tensor:
     return found.to(device)
 
 
-def _second_differences(table: Tensor) -> Tensor:
-    """Mean norm over the intervals of tables [g,m+1,T] of their second differences, summed without cancelling.
+def _bends(table: Tensor) -> Tensor:
+    """Norms [g,m-1] of the second differences of tables [g,m+1,T].
 
-    They fall to a quarter as smooth intervals are halved, and to a half over a jump.
+    Their mean falls to a quarter as smooth intervals are halved, and to a half over a jump.
     """
-    bends = table[:, :-2] - 2 * table[:, 1:-1] + table[:, 2:]
-    found: Tensor = bends.norm(dim=2).sum(1) / (table.shape[1] - 1)
+    found: Tensor = (table[:, :-2] - 2 * table[:, 1:-1] + table[:, 2:]).norm(dim=2)
     return found
+
+
+def _jumps(bends: Tensor) -> Tensor:
+    """The error that jumps make, over the width of an interval, [g].
+
+    A jump J makes at most J / 2 of it, and second differences of J at both ends of its interval. Jumps add up as
+    independent ones. An interval at the end of the path has one second difference, which counts twice.
+    """
+    squares = bends.square()
+    return ((squares.sum(1) + squares[:, 0] + squares[:, -1]) / 8).sqrt() if bends.shape[1] else bends.sum(1)
