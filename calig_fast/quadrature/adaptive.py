@@ -140,7 +140,7 @@ class AdaptiveIntegrals:
         self._strength = np.array([s.strength for s in starts], dtype=np.float64)
         intervals = np.minimum(np.array([s.intervals for s in starts], dtype=np.int64), budget)
         self._uniform = Uniform(intervals, self._strength, paths.kinked, np.arange(2 * count).reshape(2, count))
-        self._panels = Panels(self._strength, paths.kinked)
+        self._panels = Panels(self._strength)
         self._nodes = np.full(count, 2, dtype=np.int64)
         self._r, self._coarse = torch.zeros_like(paths.ends[0]), torch.zeros_like(paths.ends[0])
         self._columns = np.zeros((6, count))

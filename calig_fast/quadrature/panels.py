@@ -16,7 +16,7 @@ HELD = 0.9  # share of the difference that the panels halved at a time hold
 # Boole's rule and Simpson's on five nodes
 RULES = torch.tensor([[7.0, 32.0, 12.0, 32.0, 7.0], [7.5, 30.0, 15.0, 30.0, 7.5]], dtype=torch.float64) / 90
 QUARTERS = np.arange(5) / 4
-JUMP = 0.5  # between a quarter, what halving leaves of a smooth panel's second differences, and all, of a jump's
+UNRESOLVED = 0.75  # fourth over second differences of a panel: 1 to 3 at a jump, little where it is smooth
 
 
 @dataclass
@@ -41,11 +41,10 @@ class Panels:
 
     Args:
         strength: b of each path's change of variable, [P].
-        kinked: the integrands may jump, as the gradient of a ReLU does.
     """
 
-    def __init__(self, strength: Floats, kinked: bool) -> None:
-        self._strength, self._kinked, self._cuts = strength, kinked, dict[int, _Cut]()
+    def __init__(self, strength: Floats) -> None:
+        self._strength, self._cuts = strength, dict[int, _Cut]()
 
     def of(self, paths: Ints) -> Bools:
         """[n], True for paths that were cut."""
@@ -78,17 +77,16 @@ class Panels:
         fine, rough = torch.einsum("qs,njst->qnjt", RULES.to(table.device), table)
         r, coarse = fine.sum(1), rough.sum(1)
         apart = (fine - rough).norm(dim=2)
-        jumps = _jumps(table) if self._kinked else torch.zeros_like(apart)
-        return r, coarse, torch.cat([torch.stack(measured(r, coarse)), apart.T, jumps.T])
+        return r, coarse, torch.cat([torch.stack(measured(r, coarse)), apart.T, _unresolved(table).T])
 
     def judge(self, paths: Ints, columns: Floats) -> tuple[Sizes, Floats]:
         """The sizes and the rules' relative errors [n], from the columns of `answers`."""
-        sizes, (apart, jumps) = Sizes.of(columns), np.split(columns[5:], 2)
+        sizes, (apart, unresolved) = Sizes.of(columns), np.split(columns[5:], 2)
         apart = PANEL_SAFETY * apart
         for i, path in enumerate(paths):
             cut = self._cuts[path]
-            cut.spread = np.maximum(apart, jumps)[: len(cut.low), i]
-        return sizes, over(apart.sum(0) + np.sqrt(np.square(jumps).sum(0)), sizes.norm)
+            cut.spread = np.maximum(apart, unresolved)[: len(cut.low), i]
+        return sizes, over(apart.sum(0) + np.sqrt(np.square(unresolved).sum(0)), sizes.norm)
 
     def bisect(self, path: int, left: int, first: int) -> Floats:
         """Halve the panels with the largest differences, four new nodes each.
@@ -130,12 +128,14 @@ class Panels:
         return nodes
 
 
-def _jumps(table: Tensor) -> Tensor:
-    """The error that a jump makes in each panel [n,J], 0 in smooth ones, from the weighted values [n,J,5,T].
+def _unresolved(table: Tensor) -> Tensor:
+    """The error of each panel that its nodes do not resolve [n,J], 0 in others, from the weighted values [n,J,5,T].
 
     A jump J makes at most 0.73 J / 4 of it in an inner interval and 0.69 J / 4 in an outer one. The second differences
-    are J at both ends of an inner interval, and at the one inner end of an outer one.
+    are J at both ends of an inner interval, and at the one inner end of an outer one. Their own second difference is
+    as large as they are, or larger; where they are smooth it is small.
     """
-    bends = (table[:, :, :-2] - 2 * table[:, :, 1:-1] + table[:, :, 2:]).norm(dim=3)
-    whole = (table[:, :, 0] - 2 * table[:, :, 2] + table[:, :, 4]).norm(dim=2)
-    return torch.where(bends.amax(2) > JUMP * whole, (bends.square().sum(2) / 2).sqrt() / 4, 0.0)
+    bends = table[:, :, :-2] - 2 * table[:, :, 1:-1] + table[:, :, 2:]
+    sizes = bends.norm(dim=3)
+    fourth = (bends[:, :, 0] - 2 * bends[:, :, 1] + bends[:, :, 2]).norm(dim=2)
+    return torch.where(fourth > UNRESOLVED * sizes.amax(2), (sizes.square().sum(2) / 2).sqrt() / 4, 0.0)
