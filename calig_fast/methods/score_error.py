@@ -47,7 +47,8 @@ def score_errors(method: Method, signals: Signals, errors: LayerErrors, scores: 
 
     The larger of two: |s - s with r_l replaced by its coarser answer| / |s|, times how much nearer r_l is than that
     answer, rule_l / disagreement_l (at most 1); and |s - s with r_l replaced by 0| / |s|, times missing_l. The
-    second counts where both answers agree and miss the same part. A layer with an error above 1 tells nothing of the
+    second counts where both answers agree and miss the same part. So it counts where the rule states more than they
+    differ by, as over a jump: then all of rule_l may be missing. A layer with an error above 1 tells nothing of the
     scores: its part is at least 1.
 
     Args:
@@ -62,6 +63,7 @@ def score_errors(method: Method, signals: Signals, errors: LayerErrors, scores: 
     rule, disagreement, missing = errors.rule, errors.disagreement, errors.missing
     if method.integral == "none":
         return np.full(rule.shape, np.nan)
+    missing = np.where(rule > disagreement, np.maximum(rule, missing), missing)
     known = disagreement > 0
     judged = torch.from_numpy(known).to(signals.mask.device)[..., None] & signals.mask[:, None]
     coarse = torch.where(judged, errors.coarse.to(judged.device), 0.0)
