@@ -3,7 +3,9 @@
     python -m benchmarks.torture cases                     every hard case: our claim, Captum's, and the true errors
     python -m benchmarks.torture lies [--pairs N] [--data FILE] [--group NAME ...] [--tolerance X ...]
     python -m benchmarks.torture replay FILE [--integrals MODULE:CLASS]
+    python -m benchmarks.torture nodes [--texts 24] [--model NAME ...]
 
+`nodes` counts the nodes that an Explainer takes on natural texts, beside the fewest: benchmarks/results/nodes.json.
 `cases` and `lies` write benchmarks/results/torture.json, each its own part, and docs/torture.md; they print the tables.
 `lies --data` also writes the recorded paths, on which `replay` tries other estimates without a model.
 """
@@ -15,12 +17,13 @@ import importlib
 import io
 import json
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.torture import cases, lies, page, replay, report
+from benchmarks.torture import cases, lies, nodes, page, replay, report
 from benchmarks.torture.groups import GROUPS
 from calig_fast._utils import files
 from calig_fast.bench import machine
@@ -28,6 +31,7 @@ from calig_fast.quadrature.adaptive import AdaptiveIntegrals
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks/results/torture.json"
+NODES = ROOT / "benchmarks/results/nodes.json"
 PAGE = ROOT / "docs/torture.md"
 
 
@@ -54,6 +58,12 @@ def main() -> None:
     again.add_argument("--out", type=Path, help="a JSON file for the figures")
     again.set_defaults(run=run_replay)
     counter.add_argument("--out", type=Path, default=RESULT)
+    taken = tasks.add_parser("nodes")
+    taken.add_argument("--texts", type=int, default=24, help="of each model")
+    taken.add_argument("--model", nargs="+", choices=nodes.WORDS, default=list(nodes.WORDS))
+    taken.add_argument("--data", type=Path, help="where the recorded paths are written, or read if it exists")
+    taken.add_argument("--out", type=Path, default=NODES)
+    taken.set_defaults(run=run_nodes)
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.run(options)
@@ -85,6 +95,22 @@ def run_lies(options: argparse.Namespace) -> None:
     )
     if explain:
         publish([claim for entry in entries for claim in entry.claims], options.out, "explanations")
+
+
+def run_nodes(options: argparse.Namespace) -> None:
+    """Count nodes."""
+    if options.data is not None and options.data.exists():
+        entries = replay.load(options.data)
+    else:
+        entries = [entry for name in options.model for entry in nodes.recorded(name, options.texts)]
+        if options.data is not None:
+            content = io.BytesIO()
+            torch.save(entries, content)
+            files.write(options.data, content.getvalue())
+    for name, texts in groupby(entries, lambda entry: str(entry["group"])):
+        found = nodes.measure(list(texts))
+        add(options.out, name, found)
+        print(name, json.dumps(found, indent=1))
 
 
 def run_replay(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.torture import __main__ as command
-from benchmarks.torture import cases, claims, lies, page, report
+from benchmarks.torture import cases, claims, lies, nodes, page, report
 from benchmarks.torture.dense import UNIT, Interpolant, integrate
 from benchmarks.torture.groups import GROUPS, together, turns
 from benchmarks.torture.integrands import INTEGRANDS, Separable
@@ -20,6 +20,7 @@ from benchmarks.torture.replay import Recorded, Replayer, replay
 from calig_fast import Explainer
 from calig_fast.engines.layer_paths import Rule
 from calig_fast.quadrature.adaptive import AdaptiveIntegrals
+from calig_fast.quadrature.rules import corrected_trapezoid
 
 ROOT = Path(__file__).parents[2]
 SINGLE = lies.Setting("layers", "calig", torch.float32, 1e-3)
@@ -252,3 +253,50 @@ def test_the_page_is_that_of_the_committed_results():
     assert command.PAGE.read_text(encoding="utf-8") == page.written(found)
     assert {row["case"] for row in found["cases"]["rows"]} <= {one.name for one in (*INTEGRANDS, *cases.CASES)}
     assert found["lies"]["all"]["with truth"] >= 10_000
+
+
+def test_nodes_are_counted_beside_the_fewest(tmp_path, monkeypatch, group):
+    exact = Explainer(group.model, baselines=0, dtype=torch.float64)
+    texts = [
+        {"group": "topics", "baseline": "0", "index": i, "images": False, "record": asdict(one), "rounded": None}
+        for i, one in enumerate(record(exact, together(group.inputs[:3])))
+    ]
+    found = nodes.measure(texts)
+    paths = [path for text in texts for path in text["record"]["paths"]]
+    for path in paths:
+        m = nodes.fewest(path, nodes.TOLERANCE) + 1
+        fixed = replay_rule(path, m)
+        assert lies.relative(fixed, path["r"]) <= nodes.TOLERANCE
+        assert m == 2 or lies.relative(replay_rule(path, m - 2), path["r"]) > nodes.TOLERANCE
+    assert found["first text"]["needed"] == sum(nodes.fewest(path, nodes.TOLERANCE) for path in paths)
+    assert found["first text"]["used"] >= found["perfect start"] * found["first text"]["needed"] - 1e-2
+    assert found["first text"]["layers"] == 6
+    assert found["second text on"]["layers"] == 4
+    data, out = tmp_path / "nodes.pt", tmp_path / "nodes.json"
+    torch.save(texts, data)
+    monkeypatch.setattr(sys, "argv", ["torture", "nodes", "--data", str(data), "--out", str(out)])
+    command.main()
+    assert json.loads(out.read_text())["topics"]["first text"] == found["first text"]
+
+
+def replay_rule(path, m):
+    rows = Interpolant(path["edges"], path["rows"])([k / m for k in range(m + 1)])
+    return corrected_trapezoid(m) @ rows
+
+
+def test_the_rounding_of_16_bits_is_that_of_the_recorded_ends(entries):
+    entry = asdict(entries[0])
+    narrow, exact = (Recorded(entry[name], torch.bfloat16) for name in ("rounded", "record"))
+    one = Replayer(replace(SINGLE, dtype=torch.bfloat16, tolerance=5e-2))
+    before = [claim.claimed for claim in one.claims(entry, narrow)]
+    one.measure(narrow, exact)
+    after = [claim.claimed for claim in one.claims(entry, narrow)]
+    assert all(a > b for a, b in zip(after, before, strict=True))
+
+
+def test_another_draw_has_other_inputs_and_weights():
+    one, other = (GROUPS["bert2"](draw) for draw in (0, 1))
+    assert not torch.equal(one.inputs[0]["input_ids"], other.inputs[0]["input_ids"])
+    assert not torch.equal(next(one.model.parameters()), next(other.model.parameters()))
+    first, later = (GROUPS["clothes"](draw).inputs for draw in (0, 1))
+    assert first[40].tobytes() == later[0].tobytes() != first[0].tobytes()
