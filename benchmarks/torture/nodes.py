@@ -1,8 +1,8 @@
 """The nodes that an Explainer takes on natural texts, beside the fewest that would do.
 
-Texts are recorded once on dense nodes. Then they are integrated again as an `Explainer` does: each text as its first, and
-all of them one after the other. A rule of even m needs m - 1 inner nodes; the fewest are those of the smallest m whose
-true error is within the tolerance.
+Texts are recorded once on dense nodes. Then they are integrated again as an `Explainer` does: each text as its first,
+and all of them one after the other. A rule of even m needs m - 1 inner nodes; the fewest are those of the smallest m
+whose true error is within the tolerance.
 """
 
 from __future__ import annotations

@@ -42,12 +42,13 @@ Mechanisms of our lies:
 
 - **Values between the nodes.** A balanced spike, step or wave that all first nodes miss changes neither the rules'
   difference nor the gap. No rule with fixed first nodes sees it. Captum's delta does not see it either.
-- **A jump.** Two rules of the same order agree by chance when a jump lies near the middle of an interval.
-- **A root at an end.** After the path is cut into panels, the difference of the two panel rules decreases more slowly
-  than the estimate assumes.
+- **A jump.** Two rules of the same order agree by chance when jumps of opposite signs lie near the middle of their
+  intervals. Where the second differences fall too slowly, the root of their sum of squares bounds the error.
+- **A root at an end.** After the path is cut into panels, the two panel rules differ at a jump by a tenth of the error
+  or less. A panel whose fourth differences are as large as its second ones is judged by these.
 - **Slow start.** Where e1 is still large, e1 squared can be several times too small.
 - **Rounding.** Deep models magnify the rounding of 16 bits, and all nodes share it. An explanation measures it at its
-  first calls. A recorded path adds one unit alone, so its claims in bfloat16 are lower than those of `explain`.
+  first calls, and a recorded path at its own ends.
 - **Scores that cancel.** The rollout normalises its rows. Where a row nearly cancels, a small error of r_l makes a
   large error of the scores.
 """

@@ -58,7 +58,8 @@ class Recorded:
     @property
     def ends(self) -> Tensor:
         """phi at 0 and at 1, [2,L,1,T]."""
-        return torch.stack([torch.stack([path[end] for path in self.one["paths"]]) for end in ("low", "high")])[:, :, None]
+        low, high = (torch.stack([path[end] for path in self.one["paths"]]) for end in ("low", "high"))
+        return torch.stack([low, high])[:, :, None]
 
     @property
     def row_bytes(self) -> int:

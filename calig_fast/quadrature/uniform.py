@@ -12,11 +12,9 @@ from .estimate import Bools, Floats, Ints, Sizes, measured, over, rule_error
 from .rules import corrected_trapezoid
 from .values import Values, stretch
 
-# A path counts as rough when e1 decreases less than this as the intervals double to m. Over 72 paths of a MiniLM, half
-# with a zero hidden state as the baseline, these limits cost smooth paths nothing and accepted no rough path too early.
+# A path counts as rough when e1 decreases less than this as the intervals double to m.
 ROUGH = {8: 0.5, 16: 0.35, 32: 0.35}
-# A path that needs so many intervals is not smooth: over 1199 paths from a zero hidden state e1^2 was up to 13 times
-# too small there, so it is judged by e1 and its decrease.
+# A path that needs so many intervals is not smooth, and e1^2 is too small there: it is judged by e1 and its decrease.
 LARGEST_UNIFORM = 64
 SMOOTH = 0.35  # between a quarter, what halving leaves of a smooth path's second differences, and a half, of a jump's
 

@@ -72,10 +72,22 @@ def test_the_score_error_of_one_token_is_that_of_the_mean():
     s = one_token(2.0, 3.0, -1.0)
     coarse = s.relevance + torch.tensor([0.1, -0.3, 0.2])[None, :, None]
     ones = np.ones((1, LAYERS))
-    errors = LayerErrors(coarse=coarse, rule=2 * ones, disagreement=ones, missing=0 * ones, error=ones)
-    np.testing.assert_allclose(
-        score_errors(calig(Fusion()), s, errors, calig(Fusion()).scores(s)[0]), np.array([[0.1, 0.3, 0.2]]) / 4
+    errors = LayerErrors(coarse=coarse, rule=ones, disagreement=ones, missing=0 * ones, error=ones)
+    scores = calig(Fusion()).scores(s)[0]
+    wanted = np.array([[0.1, 0.3, 0.2]]) / 4
+    np.testing.assert_allclose(score_errors(calig(Fusion()), s, errors, scores), wanted)
+    halved = replace(errors, rule=ones / 2)
+    np.testing.assert_allclose(score_errors(calig(Fusion()), s, halved, scores), wanted / 2)
+
+
+def test_a_rule_that_states_more_than_its_answers_differ_by_may_miss_a_part_of_the_layer():
+    s = one_token(2.0, 3.0, -1.0)
+    ones = np.ones((1, LAYERS))
+    errors = LayerErrors(
+        coarse=s.relevance + 1e-3, rule=0.4 * ones, disagreement=1e-3 * ones, missing=0 * ones, error=0.4 * ones
     )
+    found = score_errors(calig(Fusion()), s, errors, calig(Fusion()).scores(s)[0])
+    np.testing.assert_allclose(found, 0.4 * np.array([[2, 3, 1]]) / 4)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from helpers.tiny_models import ids, pixels, tiny
@@ -9,7 +10,8 @@ from helpers.tiny_models import ids, pixels, tiny
 from calig_fast import Explainer, explain
 from calig_fast.engines.autograd import AutogradEngine
 from calig_fast.engines.native.engine import NativeEngine
-from calig_fast.pipeline.rounding import MEASURED
+from calig_fast.pipeline.integrate import _left
+from calig_fast.pipeline.rounding import MEASURED, of_ends
 
 
 @pytest.mark.parametrize("kind", ["bert", "vit", "dinov2"])
@@ -58,3 +60,22 @@ def test_in_float32_it_is_one_unit():
     a = explain(tiny("bert"), ids(9), tolerance=1e-9, n_steps=256)
     assert set(a.reasons[0]) <= {"rounding", "limit"}
     assert (a.error >= torch.finfo(torch.float32).eps).all()
+
+
+def test_the_rounding_of_an_end_counts_by_its_share_of_the_integral():
+    generator = torch.Generator().manual_seed(0)
+    small, large = (
+        torch.randn(2, 3, 2, 50, generator=generator).double() * torch.tensor([1e-3, 1.0])[:, None, None, None]
+    )
+    exact = torch.stack([small, large])
+    off = of_ends(torch.stack([1.5 * small, large]), exact)  # half of the small end is wrong
+    assert off.shape == (3, 2)
+    assert (off < 1e-3).all()
+    np.testing.assert_allclose(of_ends(torch.stack([small, 1.01 * large]), exact), 0.01, rtol=5e-2)
+    opposite = torch.stack([large, small - large])  # the ends cancel, and so does not their rounding
+    assert (of_ends(torch.stack([1.01 * large, small - large]), opposite) > 1).all()
+
+
+def test_the_rule_gets_what_rounding_leaves_while_that_is_enough():
+    left = _left(2e-2, np.array([1e-7, 5e-3, 1.4e-2, 1.9e-2, 0.5]))
+    np.testing.assert_allclose(left, [2e-2, 1.5e-2, 6e-3, 1.9e-2, 0.5], rtol=1e-4)

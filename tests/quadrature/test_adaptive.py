@@ -9,7 +9,9 @@ import torch
 from calig_fast._utils.ends import ENDS
 from calig_fast.quadrature.adaptive import AdaptiveIntegrals, Paths, Start
 from calig_fast.quadrature.fixed import FixedIntegrals
+from calig_fast.quadrature.panels import Panels, _unresolved
 from calig_fast.quadrature.rules import FIXED, nodes_and_weights
+from calig_fast.quadrature.values import Values
 
 
 def paths_of(f, gap, noise=1e-12, **known):
@@ -289,3 +291,46 @@ def test_a_fixed_rule_of_the_ends_alone_needs_nothing():
     path = FixedIntegrals(paths_of(f, 1.0), "corrected_trapezoid", 1)
     assert not path.pending()
     torch.testing.assert_close(Answer(path).r, (f(0.0) + f(1.0)) / 2)
+
+
+def jump_path(places, sizes):
+    """phi jumps at `places` by the rows of `sizes`; and its integral."""
+    rows = torch.tensor(sizes, dtype=torch.float64)
+    at = torch.tensor(places, dtype=torch.float64)
+    return (
+        lambda a: 1.0 + ((a > at)[:, None] * rows).sum(0),
+        1.0 + ((1 - at)[:, None] * rows).sum(0),
+    )
+
+
+@pytest.mark.parametrize("tolerance", [5e-2, 1e-2, 1e-3])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_bound_of_jumps_holds_where_their_two_rules_agree(seed, tolerance):
+    generator = np.random.default_rng(seed)
+    count = 2 + seed % 3
+    sizes = generator.normal(size=(count, 4))
+    sizes[1] = -sizes[0]  # their parts of the two rules' difference cancel
+    f, truth = jump_path(generator.uniform(size=count), sizes)
+    now = Answer(adaptive(f, float(truth.sum()), tolerance, 1024, kinked=True))
+    error = float((now.r - truth).norm() / truth.norm())
+    assert error <= 1.5 * now.error
+    assert not now.converged or error <= 1.5 * tolerance
+
+
+@pytest.mark.parametrize("place", [0.03, 0.11, 0.2, 0.37, 0.5, 0.61, 0.83, 0.99])
+def test_a_jump_in_a_panel_is_bounded(place):
+    values = Values(torch.tensor([[float(a > place)] for a in np.arange(5) / 4], dtype=torch.float64))
+    panels = Panels(np.zeros(1))
+    panels.cut(0, np.arange(5))
+    which = np.zeros(1, dtype=np.int64)
+    r, _, columns = panels.answers(which, values)
+    _, rule = panels.judge(which, columns.numpy())
+    assert abs(float(r[0, 0]) - (1 - place)) <= rule[0] * abs(float(r[0, 0]))
+
+
+def test_a_resolved_panel_has_no_jump():
+    a = torch.arange(5, dtype=torch.float64)[:, None] / 4
+    for smooth in (torch.exp(a), torch.sin(3 * a), (a - 0.5) ** 3, a**2):
+        assert float(_unresolved(smooth[None, None])) == 0
+    assert float(_unresolved((a > 0.6).double()[None, None])) == pytest.approx(0.25)
+    assert float(_unresolved(torch.exp(-((a - 0.5) ** 2) / 1e-3)[None, None])) > 0.2
