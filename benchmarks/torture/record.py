@@ -155,9 +155,9 @@ def dense_paths(goal: float = GOAL, most: int = MOST) -> Iterator[tuple[list[Gro
         groups.append((found[1], list(chosen)))  # type: ignore[arg-type]
         return found
 
-    def effect(method: Method, now: Signals, errors: Any) -> Floats:
+    def effect(method: Method, now: Signals, errors: Any, scores: Tensor) -> Floats:
         signals.append(now)
-        return weigh(method, now, errors)
+        return weigh(method, now, errors, scores)
 
     with (
         patch.object(layer_paths.Rule, "integrals", truths),

@@ -189,7 +189,7 @@ def _scores(method: Method, one: dict[str, Any]) -> Tensor:
     return method.scores(signals_of(one["layer_scores"], one["signals"]))[0][0]
 
 
-def _nothing(method: Any, now: Signals, errors: LayerErrors) -> Floats:
+def _nothing(method: Any, now: Signals, errors: LayerErrors, scores: Tensor) -> Floats:
     """No effect on the scores, where they are not looked at: to find it takes most of the time."""
     return np.zeros_like(errors.rule)
 
