@@ -1,6 +1,7 @@
 # `make` prints the targets. PYTHON is the interpreter of the virtual environment, MAX_JOBS the compile jobs.
 PYTHON ?= python3
 TORCH ?= torch==2.14.1 torchvision==0.29.1
+AXE ?= axe-core@4.11.0
 MAX_JOBS ?= 2
 WORK ?= minilm_128
 N ?= 20000
@@ -39,6 +40,8 @@ $(VENV)/.packages: constraints.txt Makefile
 	$(SAY) "sentences with human ratings, in $(SHARE)"
 	$(BIN)/python -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: --dest $(SHARE) \
 	  vaderSentiment==3.3.2
+	$(SAY) "axe-core, which tests the pages' accessibility, where there is npm"
+	! command -v npm >/dev/null || npm install --silent --no-save --no-audit --no-fund --prefix $(SHARE) $(AXE)
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.packages pyproject.toml setup.py CMakeLists.txt $(CSRC)

@@ -307,7 +307,7 @@ def _places(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
             start += len(text[start:end]) - len(text[start:end].lstrip())
         while start == end and start > free and text[start - 1].isspace():  # spaces alone, trimmed to nothing
             start -= 1
-        while end < following and unicodedata.combining(text[end]):
+        while end < following and unicodedata.category(text[end]).startswith("M"):  # vowel signs and accents
             end += 1
         out.append((start, end))
         free = end

@@ -21,10 +21,12 @@ from ..methods.base import Signals
 from ..methods.fusion import Fusion, context_map
 from ..methods.score_error import combined
 from ..model.encoder import Encoder
+from ..model.names import name_of, tokens_before
 from ..quadrature.estimate import Floats, Ints
 from ..results.attribution import Attribution
 from ..results.provenance import Provenance
 from ..results.statement import incomplete
+from ..results.tokens import Grid
 from .integrate import Integrated, Integration
 from .options import Options
 
@@ -84,7 +86,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
         "mask": mask,
         "special": special,
         "texts": batch.texts,
-        "grid": batch.grid(encoder, mask.shape[1]),
+        "grid": _named(batch.grid(encoder, mask.shape[1]), asked.model),
         "images": batch.shown,
         "labels": _labels(asked.model, ends),
         "method": settings.resolved.name,
@@ -158,6 +160,10 @@ def _context_maps(signals: Signals, fusion: Fusion) -> Tensor:
     return out
 
 
+def _named(grid: Grid | None, model: nn.Module) -> Grid | None:
+    return grid if grid is None else replace(grid, names=tokens_before(model, grid.prefix))
+
+
 def _labels(model: nn.Module, ends: Endpoints) -> tuple[str, ...] | None:
     names = getattr(getattr(model, "config", None), "id2label", None)
     if not isinstance(names, Mapping) or ends.logits is None or len(names) != ends.logits.shape[-1]:
@@ -169,6 +175,7 @@ def _described(asked: Asked, layers: list[int], ends: Endpoints) -> Provenance:
     settings, tap = asked.settings, asked.engine.tap
     fusion = settings.resolved.fusion
     return Provenance(
+        model=name_of(asked.model),
         family=asked.encoder.family,
         blocks=[asked.encoder.blocks[ends.order[i]] for i in layers],
         baselines=None if asked.baseline is None else asked.baseline.name,

@@ -17,7 +17,7 @@ from . import selection, storage
 from .exports import Exports
 from .probabilities import probabilities
 from .provenance import Provenance
-from .rendering import render
+from .rendering import as_title, render
 from .statement import incomplete, reasons, statement
 from .tokens import Grid, Text, Word
 from .undecided import undecided
@@ -323,7 +323,7 @@ class Attribution(Exports):
         """
         return cls(**storage.read(path))
 
-    def to_html(self, path: str | Path | None = None, by: By | None = None) -> str:
+    def to_html(self, path: str | Path | None = None, by: By | None = None, title: str | None = None) -> str:
         """A self-contained HTML page of every input; written to `path` when given, and returned.
 
         With `return_maps=True` in `explain`, a click on a word or patch shows its attention. Several explanations
@@ -332,12 +332,13 @@ class Attribution(Exports):
         Args:
             path: the file, or None.
             by: the units that are shown, see `by`; None for words of texts and patches of images.
+            title: of the page, None for the usual one; model, data, release and day stand below it.
 
         Raises:
-            TypeError, ValueError: `path` is not the name of a file, or there are no such units.
+            TypeError, ValueError: `path` is not the name of a file, `title` no text, or there are no such units.
             OSError: the file cannot be written; an existing file is unchanged.
         """
-        text: str = render("page", self if by is None else self.by(by))
+        text: str = render("page", self if by is None else self.by(by), as_title(title))
         if path is not None:
             files.write(path, text)
         return text

@@ -16,7 +16,7 @@ from torch import Tensor
 from .._utils import files
 from .._utils.arguments import kind, position
 from .attribution import Attribution
-from .rendering import render
+from .rendering import as_title, render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,14 +59,18 @@ class Comparison:
                 return False
         return all(a.grid == first.grid for a in self.attributions)
 
-    def to_html(self, path: str | Path | None = None) -> str:
+    def to_html(self, path: str | Path | None = None, title: str | None = None) -> str:
         """A self-contained HTML page; written to `path` when given, and returned.
 
+        Args:
+            path: the file, or None.
+            title: of the page, None for the usual one.
+
         Raises:
-            TypeError, ValueError: `path` is not the name of a file.
+            TypeError, ValueError: `path` is not the name of a file, or `title` no text.
             OSError: the file cannot be written; an existing file is unchanged.
         """
-        text: str = render("compare_page", self)
+        text: str = render("compare_page", self, as_title(title))
         if path is not None:
             files.write(path, text)
         return text

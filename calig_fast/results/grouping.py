@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._utils import files
 from .._utils.arguments import choice, integer, position
-from .rendering import render
+from .rendering import as_title, render
 from .tables import Tables
 from .units import By, Unit, named_units, units_of
 
@@ -95,14 +95,18 @@ class Grouped(Tables):
         units = self.units[index]
         return _strongest(units, self.scores[index, : len(units)], k)
 
-    def to_html(self, path: str | Path | None = None) -> str:
+    def to_html(self, path: str | Path | None = None, title: str | None = None) -> str:
         """A self-contained HTML page of every input; written to `path` when given, and returned.
 
+        Args:
+            path: the file, or None.
+            title: of the page, None for the usual one.
+
         Raises:
-            TypeError, ValueError: `path` is not the name of a file.
+            TypeError, ValueError: `path` is not the name of a file, or `title` no text.
             OSError: the file cannot be written; an existing file is unchanged.
         """
-        text: str = render("page", self)
+        text: str = render("page", self, as_title(title))
         if path is not None:
             files.write(path, text)
         return text

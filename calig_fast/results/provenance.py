@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-OPTIONAL = ("not_native", "multi_label", "returns", "windows", "k")  # there when they say something
+OPTIONAL = ("model", "not_native", "multi_label", "returns", "windows", "k")  # there when they say something
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -14,6 +14,8 @@ class Provenance(Mapping[str, Any]):
     """Every option that an answer depends on, as plain values; also a mapping of them by name.
 
     Args:
+        model: name of the checkpoint, of timm's architecture, or of the model's class; "" in a file of an earlier
+            release.
         family: name of the model's family.
         blocks: dotted names of the blocks whose inputs were integrated at, in order.
         baselines: name of the baseline, None where the method integrates nothing.
@@ -34,6 +36,7 @@ class Provenance(Mapping[str, Any]):
         others: fields of another release that this one does not have.
     """
 
+    model: str = ""
     family: str | None = None
     blocks: list[str] | None = None
     baselines: str | None = None

@@ -20,6 +20,17 @@ def register_renderer(name: str, function: Callable[..., Any]) -> None:
     _RENDERERS[name] = function
 
 
+def as_title(title: Any) -> str | None:
+    """The title of a page.
+
+    Raises:
+        TypeError: no text.
+    """
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"title: expected a text, or None for the usual title; got {type(title).__name__}")
+    return title
+
+
 def render(name: str, *args: Any) -> Any:
     """Call a registered renderer.
 

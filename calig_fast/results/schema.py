@@ -80,6 +80,7 @@ RECORD: Kinds = {
 _GRID: Kinds = {
     **dict.fromkeys(("rows", "columns", "prefix", "suffix"), _COUNT),
     **dict.fromkeys(("height", "width"), (_or_null(_is_count), "an integer or null")),
+    "names": (_is_list(_is_name), "a list of strings"),
 }
 _TEXT: Kinds = {
     "tokens": (_is_list(_is_name), "a list of strings"),
@@ -102,7 +103,7 @@ _SETTINGS: Kinds = {
     **dict.fromkeys(("n_steps", "k"), (_or_null(_is_count), "an integer or null")),
     "tolerance": (_or_null(_is_number), "a number or null"),
     **dict.fromkeys(("fusion", "windows"), (_or_null(_is_mapping), "an object or null")),
-    "not_native": _NAME,
+    **dict.fromkeys(("model", "not_native"), _NAME),
     "multi_label": _FLAG,
     "returns": _NAME,
 }
@@ -117,7 +118,7 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     texts, grid, labels = (values[name] for name in ("texts", "grid", "labels"))
     return {
         "texts": None if texts is None else [_lists(asdict(text)) for text in texts],
-        "grid": None if grid is None else asdict(grid),
+        "grid": None if grid is None else _lists(asdict(grid)),
         "labels": None if labels is None else list(labels),
         "settings": _lists(dict(values["settings"])),
         **{name: values[name] for name in ("method", "engine", "backend", "single")},
@@ -132,7 +133,7 @@ def fields_of(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> dict[
         **tensors,
         **record,
         "texts": None if texts is None else tuple(map(_text, texts)),
-        "grid": None if grid is None else Grid(**grid),
+        "grid": None if grid is None else Grid(**{**grid, "names": tuple(grid.get("names", ()))}),
         "labels": None if labels is None else tuple(labels),
     }
 
@@ -189,10 +190,10 @@ def _check_grid(grid: Any, texts: Any, tokens: int) -> None:
         return
     if texts is not None:
         raise ValueError("grid: expected null beside texts, which have no patches")
-    grid = {"height": None, "width": None, "suffix": 0, **grid}
+    grid = {"height": None, "width": None, "suffix": 0, "names": [], **grid}
     _object("grid", grid, _GRID)
     if (
-        min(value for value in grid.values() if value is not None) < 0
+        min(value for value in grid.values() if isinstance(value, int)) < 0
         or grid["prefix"] + grid["rows"] * grid["columns"] + grid["suffix"] != tokens
     ):
         raise ValueError(f"grid: expected prefix + rows x columns + suffix = {tokens} tokens, got {grid}")

@@ -64,6 +64,7 @@ class Grid:
         height: pixels of a patch from top to bottom, None where they are not known; two grids are equal all the same.
         width: the same from left to right.
         suffix: tokens after the last patch.
+        names: of the tokens before the first patch, empty where they are not known.
     """
 
     rows: int
@@ -72,6 +73,7 @@ class Grid:
     height: int | None = field(default=None, compare=False)
     width: int | None = field(default=None, compare=False)
     suffix: int = 0
+    names: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def tokens(self) -> int:

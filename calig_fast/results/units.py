@@ -65,7 +65,7 @@ def token_names(a: Attribution, index: int) -> dict[int, str]:
 
 def _patch_name(grid: Grid, token: int) -> str:
     if token < grid.patches.start:
-        return f"prefix token {token}"
+        return grid.names[token] if token < len(grid.names) else f"prefix token {token}"
     if token >= grid.patches.stop:
         return f"suffix token {token - grid.patches.stop}"
     row, column = divmod(token - grid.prefix, max(grid.columns, 1))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from .._utils.version import __version__
 from ..results.attribution import Attribution
 from ..results.comparison import Comparison
 from ..results.grouping import Grouped
 from . import colours, context
-from .pictures import covered, covered_size, heat, photograph
-from .summary import Floats, Summary, parts, percent, signed, strongest_of, summarise, visible
+from .pictures import covered, covered_size, heat, photograph, strip
+from .summary import Occurrences, Summary, leftwards, parts, percent, signed, strongest_of, summarise, visible
 from .table import table_html
 
 STEPS = 10
@@ -24,6 +26,10 @@ RANKED = 8
 RANKED_BESIDE = 5
 COMPARED = 20
 STRIP = 240
+LONG = 120  # units of a text, beyond which a line of density leads through it
+SMALL = 16  # patches across, up to which their grid is drawn
+NUMBERS = 8  # along an axis of patches, at most
+UNSURE = 0.1  # share of the inputs that is called the least sure
 PIECES = 12  # of a unit, beyond which the hover shows its score alone
 NOTEBOOK_INPUTS = 20
 NOTEBOOK_SCORES = 200_000  # of tokens and layers, beyond which a notebook shows a table
@@ -35,9 +41,9 @@ CONTEXT_PAGE = 4 * CONTEXT
 
 @dataclass(frozen=True)
 class _Bar:
-    """One line of a ranking: its width is per cent of the largest score of that view."""
+    """One line of a ranking, a word with its units: its width is per cent of the largest score of that view."""
 
-    unit: int
+    units: tuple[int, ...]
     name: str
     score: str
     width: float
@@ -55,19 +61,37 @@ class _View:
     picture: str
 
 
-def page(shown: Attribution | Grouped) -> str:
+@dataclass(frozen=True)
+class _Head:
+    """The head of a page: its own title, and what was explained, by which model and release, on which day."""
+
+    title: str
+    models: tuple[str, ...]
+    data: str
+    version: str
+    day: str
+
+    @property
+    def origin(self) -> str:
+        """Model, data, release and day in a line."""
+        models = [f"model {' and '.join(self.models)}"] if self.models else []
+        return " \u00b7 ".join([*models, self.data, f"calig_fast {self.version}", self.day])
+
+
+def page(shown: Attribution | Grouped, title: str | None = None) -> str:
     """A complete HTML page of every input, in one file that loads nothing.
 
     Args:
         shown: of texts or images, or their scores by other units; with `return_maps=True` a click on a word or patch
             shows its attention.
+        title: of the page, None for the usual one.
 
     Returns:
         the document; write it as UTF-8.
     """
     attribution, grouped = parts(shown)
     one = Comparison((attribution.method,), (attribution,))
-    return _render("page.html.j2", one, attribution.batch, grouped)
+    return _render("page.html.j2", one, attribution.batch, grouped=grouped, title=title)
 
 
 def fragment(attribution: Attribution) -> str:
@@ -86,16 +110,17 @@ def fragment(attribution: Attribution) -> str:
     return _render("fragment.html.j2", Comparison((attribution.method,), (attribution,)), count)
 
 
-def compare_page(comparison: Comparison) -> str:
+def compare_page(comparison: Comparison, title: str | None = None) -> str:
     """A complete HTML page with the explanations of each input side by side: one slider moves all of them.
 
     Args:
         comparison: from `compare`.
+        title: of the page, None for the usual one.
 
     Returns:
         the document; write it as UTF-8.
     """
-    return _render("page.html.j2", comparison, len(comparison))
+    return _render("page.html.j2", comparison, len(comparison), title=title)
 
 
 def compare_fragment(comparison: Comparison) -> str:
@@ -116,9 +141,12 @@ def _environment() -> Environment:
     return environment
 
 
-def _render(template: str, shown: Comparison, count: int, grouped: Grouped | None = None) -> str:
+def _render(
+    template: str, shown: Comparison, count: int, *, grouped: Grouped | None = None, title: str | None = None
+) -> str:
     budget = min(CONTEXT, CONTEXT_PAGE // max(1, count * len(shown.names)))
     first = shown.attributions[0]
+    inputs = [_input(shown, i, budget, grouped) for i in range(count)]
     return (
         _environment()
         .get_template(template)
@@ -126,13 +154,46 @@ def _render(template: str, shown: Comparison, count: int, grouped: Grouped | Non
             beside=len(shown.names) > 1,
             columns=2 if len(shown.names) in (2, 4) else 3,
             names=[visible(n) for n in shown.names],
+            head=_head(shown, title),
+            own=template == "fragment.html.j2",
             settings=visible(", ".join(f"{k} = {v}" for k, v in _flat(first.settings) if v is not None)),
-            inputs=[_input(shown, i, budget, grouped) for i in range(count)],
+            inputs=inputs,
+            filters=_filters([i["summary"] for i in inputs]),
             total=len(shown),
             steps=STEPS,
             colours=colours,
         )
     )
+
+
+def _head(shown: Comparison, title: str | None) -> _Head:
+    first, count = shown.attributions[0], len(shown)
+    kind = "image" if first.grid is not None else "text" if first.texts is not None else "input"
+    size = "" if first.images is None else f" of {first.images.shape[1]} \u00d7 {first.images.shape[2]} pixels"
+    models = dict.fromkeys(visible(a.settings.model) for a in shown.attributions if a.settings.model)
+    return _Head(
+        title="" if title is None else visible(title),
+        models=tuple(models),
+        data=f"{count} {kind}{'' if count == 1 else 's'}{size}",
+        version=__version__,
+        day=date.today().isoformat(),
+    )
+
+
+def _filters(summaries: list[Summary]) -> list[tuple[str, str, list[int]]]:
+    """The filters of the overview: key, name, and places of the inputs that pass."""
+    chances = [math.inf if s.predicted is None else s.predicted.probability for s in summaries]
+    known = [i for i, chance in enumerate(chances) if math.isfinite(chance)]
+    least = sorted(known, key=lambda i: chances[i])[: math.ceil(UNSURE * len(known))]
+    wrong = [
+        i for i, s in enumerate(summaries) if s.predicted and s.predicted.name != s.target and len(s.explained) == 1
+    ]
+    late = [i for i, s in enumerate(summaries) if s.converged is False]
+    return [
+        ("wrong", "label wrong (the predicted class is not the explained one)", wrong),
+        ("late", "not converged", late),
+        ("unsure", "least sure", least),
+    ]
 
 
 def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -161,6 +222,7 @@ def _input(shown: Comparison, index: int, budget: int, grouped: Grouped | None) 
         else [],
         "snippet": panels[0]["snippet"],
         "summary": panels[0]["summary"],
+        "error": float(shown.attributions[0].score_error[index]),
     }
 
 
@@ -175,10 +237,14 @@ def _panel(name: str, shown: Attribution | Grouped, index: int, budget: int, ran
         "grid": grid,
         "image": None if pixels is None else photograph(pixels),
         "cover": covered_size(attribution),
+        "axes": None if grid is None else (_numbers(grid.rows), _numbers(grid.columns)),
+        "small": grid is not None and max(grid.rows, grid.columns) <= SMALL,
+        "rtl": leftwards("".join(s.text for s in summary.segments)),
+        "long": grid is None and len(summary.units) > LONG,
         "levels": colours.levels(summary.values[0], summary.scales[0], STEPS).tolist(),
         "strips": []
         if grid
-        else [_strip(row, scale) for row, scale in zip(summary.values, summary.scales, strict=True)],
+        else [strip(row, scale, STRIP) for row, scale in zip(summary.values, summary.scales, strict=True)],
         "data": _data(attribution, summary, index, views, budget),
         "maps": attribution.maps is not None,
         "mappable": attribution.settings.fusion is not None,
@@ -188,13 +254,11 @@ def _panel(name: str, shown: Attribution | Grouped, index: int, budget: int, ran
 
 def _view(attribution: Attribution, summary: Summary, row: int, ranked: int) -> _View:
     values, grid = summary.values[row], attribution.grid
-    supporting, opposing = summary.strongest(row, ranked)
-    largest = max((abs(float(values[i])) for i in supporting[:1] + opposing[:1]), default=1.0)
+    supporting, opposing = summary.words(row, ranked)
+    largest = max((abs(word.score) for word in supporting[:1] + opposing[:1]), default=1.0)
 
-    def bars(units: list[int]) -> list[_Bar]:
-        return [
-            _Bar(i, summary.units[i], signed(float(values[i])), 100 * abs(float(values[i])) / largest) for i in units
-        ]
+    def bars(words: list[Occurrences]) -> list[_Bar]:
+        return [_Bar(w.units, w.name, signed(w.score), 100 * abs(w.score) / largest) for w in words]
 
     zoom = 1 if grid is None else max(1, 112 // max(grid.rows, grid.columns))
     plane = None if grid is None else values.reshape(grid.rows, grid.columns)
@@ -249,10 +313,10 @@ def _table(summaries: list[Summary]) -> list[tuple[int, str, list[tuple[str, int
     ]
 
 
-def _strip(values: Floats, scale: float) -> str:
-    """The scores in reading order as one line of colour; a long text keeps the strongest score of each stretch."""
-    parts = np.array_split(np.nan_to_num(values), min(len(values), STRIP)) if len(values) else [np.zeros(1)]
-    return heat(np.array([[p[np.abs(p).argmax()] for p in parts]]), scale)
+def _numbers(count: int) -> list[tuple[int, float]]:
+    """Row or column numbers along an axis, with the place of their middle in per cent."""
+    step = -(-count // NUMBERS)
+    return [(n, round(100 * (n + 0.5) / count, 2)) for n in range(0, count, step)]
 
 
 def _snippet(summary: Summary) -> str:

@@ -16,6 +16,8 @@ from .colours import OPPOSE, SUPPORT, levels
 
 STEPS = 127
 _GREY = 128
+STRIPES = 28  # across the longer side of a map
+FAINT = 0.35  # of the opacity, on the stripes of what opposes
 
 
 def smooth(scores: NDArray[np.float64], zoom: int) -> NDArray[np.float64]:
@@ -24,6 +26,14 @@ def smooth(scores: NDArray[np.float64], zoom: int) -> NDArray[np.float64]:
         return scores
     plane = torch.from_numpy(np.nan_to_num(scores))[None, None]
     return np.asarray(interpolate(plane, scale_factor=zoom, mode="bicubic", align_corners=False)[0, 0].numpy())
+
+
+def hatched(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The scores of pixels with stripes across what opposes, which can so be told from what supports without colour."""
+    rows, columns = scores.shape
+    place = np.add.outer(np.arange(rows), np.arange(columns)) * STRIPES
+    stripe = place % (2 * max(rows, columns)) < max(rows, columns)
+    return np.where(stripe & (scores < 0), FAINT * scores, scores)
 
 
 def covered(attribution: Attribution, index: int) -> NDArray[np.uint8] | None:
@@ -69,9 +79,11 @@ def heat(scores: NDArray[np.float64], scale: float, zoom: int = 1) -> str:
     Args:
         scores: natural scale; values that are not finite are transparent.
         scale: magnitude drawn opaque.
-        zoom: pixels a score in each direction.
+        zoom: pixels a score in each direction; above 1, what opposes is striped.
     """
     scores = smooth(scores, zoom)
+    if zoom > 1:
+        scores = hatched(np.clip(np.nan_to_num(scores), -scale, scale))
     rows = (levels(scores, scale, STEPS) + STEPS).astype(np.uint8)
     steps = range(-STEPS, STEPS + 1)
     palette = bytes(c for s in steps for c in (SUPPORT if s > 0 else OPPOSE))
@@ -79,6 +91,18 @@ def heat(scores: NDArray[np.float64], scale: float, zoom: int = 1) -> str:
     return _uri(
         rows.shape[1], rows.shape[0], rows, kind=3, rule=0, extra=_chunk(b"PLTE", palette) + _chunk(b"tRNS", alpha)
     )
+
+
+def strip(scores: NDArray[np.float64], scale: float, cells: int) -> str:
+    """Scores in reading order as a line of colour and a data URI: supporting ones above, opposing ones below.
+
+    Args:
+        scores: [N] natural scale.
+        scale: magnitude drawn opaque.
+        cells: of the line at most; a cell has the strongest score of each side in its stretch.
+    """
+    parts = np.array_split(np.nan_to_num(scores), min(len(scores), cells)) if len(scores) else [np.zeros(1)]
+    return heat(np.array([[p.max(initial=0.0) for p in parts], [p.min(initial=0.0) for p in parts]]), scale)
 
 
 def _uri(width: int, height: int, rows: NDArray[np.uint8], *, kind: int, rule: int, extra: bytes = b"") -> str:

@@ -24,10 +24,12 @@ from .figures import (
     in_range,
     matrix,
     new_figure,
+    number_patches,
     require_matplotlib,
     settle,
     short,
     title,
+    warn_of_boxes,
 )
 from .pictures import covered, covered_size
 from .summary import Floats, Summary, signed, summarise
@@ -63,6 +65,7 @@ def plot(
     percentile, opacity = in_range(percentile, opacity)
     index = position("index", index, attribution.batch)
     summary = summarise(attribution, index, percentile)
+    warn_of_boxes([summary.target, *summary.units])
     return _text(summary) if attribution.grid is None else _image(attribution, summary, index, opacity)
 
 
@@ -87,6 +90,7 @@ def plot_layers(attribution: Attribution, index: int = 0, percentile: float = co
     summary = summarise(attribution, index, percentile)
     if not summary.layers:
         raise ValueError("plot_layers: this attribution holds no layer scores; use plot, or a method that keeps them")
+    warn_of_boxes([summary.target, *summary.units])
     return _word_layers(summary) if attribution.grid is None else _patch_layers(attribution, summary)
 
 
@@ -126,12 +130,14 @@ def _image(attribution: Attribution, summary: Summary, index: int, opacity: floa
     figure = new_figure(4.2)
     pixels = covered(attribution, index)
     panels = figure.subplots(1, 1 if pixels is None else 2, squeeze=False)[0]
-    figure.subplots_adjust(left=0.02, right=0.87, top=0.88, bottom=0.03, wspace=0.04)
+    figure.subplots_adjust(left=0.02, right=0.87, top=0.88, bottom=0.03, wspace=0.08)
     if pixels is not None:
         panels[0].imshow(pixels)
         panels[0].set_axis_off()
         figure.text(0.87, 0.005, covered_size(attribution), fontsize=7, color=GREY, ha="right")
-    heat(panels[-1], _plane(attribution, summary.values[0]), summary.scales[0], pixels, opacity)
+    plane = _plane(attribution, summary.values[0])
+    heat(panels[-1], plane, summary.scales[0], pixels, opacity)
+    number_patches(panels[-1], (plane.shape[0], plane.shape[1]))
     colourbar(figure, (0.9, 0.1, 0.018, 0.7), summary.scales[0])
     figure.text(0.02, 0.93, title(summary), fontsize=11, color=INK, weight="bold", **font())
     return figure
@@ -180,6 +186,7 @@ def _totals(axes: Axes, summary: Summary) -> None:
     gaps = [layer.gap for layer in summary.layers]
     axes.plot(place, gaps, "_", color=INK, markersize=16, label="gap F(x) - F(x')")
     axes.set_xlim(-0.5, len(sums) - 0.5)
+    axes.margins(y=0.2)  # for the words over a bar
     axes.set_xticks([])
     axes.set_ylabel("sum", fontsize=9, color=GREY)
     axes.axhline(0, color=INK, linewidth=0.8)

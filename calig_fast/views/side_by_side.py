@@ -27,9 +27,10 @@ from .figures import (
     settle,
     short,
     title,
+    warn_of_boxes,
 )
 from .pictures import covered
-from .summary import Summary, strongest_of, summarise
+from .summary import Summary, strongest_of, summarise, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,6 +64,7 @@ def plot_comparison(
     percentile, opacity = in_range(percentile, opacity)
     index = position("index", index, len(comparison))
     summaries = [summarise(a, index, percentile) for a in comparison.attributions]
+    warn_of_boxes([*map(visible, comparison.names), *(text for s in summaries for text in (s.target, *s.units))])
     if comparison.attributions[0].grid is None:
         return _texts(comparison, summaries, index)
     return _images(comparison, summaries, index, opacity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -43,7 +44,10 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Layer:
-    """One block's numbers: `index` counts the model's blocks; `converged` is None where nothing was integrated."""
+    """One block's numbers: `index` counts the model's blocks.
+
+    `converged` is None where nothing was integrated, and where the tolerance was asked of the scores alone.
+    """
 
     index: int
     total: float
@@ -60,6 +64,21 @@ class Segment:
 
     text: str
     unit: int | None
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """A word with all its places.
+
+    Args:
+        name: as written at the first place.
+        units: numbers of the units, strongest first.
+        score: sum of their scores.
+    """
+
+    name: str
+    units: tuple[int, ...]
+    score: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +101,8 @@ class Summary:
         pieces: per unit its tokens; empty for images.
         piece_values: [1+L,T] scores of all tokens, indexed by `pieces`.
         layers: one `Layer` per block.
-        converged: True if every layer met the tolerance, None where nothing was integrated.
+        converged: `Attribution.converged`, None where nothing was integrated.
+        state: the same in a few words, with the part that was asked for.
         statement: the same in a sentence.
         truncated: tokens the model did not read.
         unit: kind of the units: "word", "patch", "token", "sentence" or "span".
@@ -104,6 +124,7 @@ class Summary:
     piece_values: Floats
     layers: tuple[Layer, ...]
     converged: bool | None
+    state: str
     statement: str
     truncated: int
     unit: str = "word"
@@ -130,6 +151,22 @@ class Summary:
         values = np.nan_to_num(self.values[row])
         order = np.argsort(-values, kind="stable")
         return [int(i) for i in order if values[i] > 0][:count], [int(i) for i in order[::-1] if values[i] < 0][:count]
+
+    def words(self, row: int, count: int) -> tuple[list[Occurrences], list[Occurrences]]:
+        """The `count` most supporting and the `count` most opposing words, strongest first.
+
+        The places of a word, whatever its case, are taken together: their scores are added up.
+        """
+        values = np.nan_to_num(self.values[row])
+        places: dict[str, list[int]] = {}
+        for i, name in enumerate(self.units):
+            places.setdefault(name.casefold(), []).append(i)
+        words = [
+            Occurrences(self.units[p[0]], tuple(sorted(p, key=lambda i: -abs(values[i]))), float(values[p].sum()))
+            for p in places.values()
+        ]
+        words.sort(key=lambda w: -w.score)
+        return [w for w in words if w.score > 0][:count], [w for w in words[::-1] if w.score < 0][:count]
 
 
 def summarise(shown: Attribution | Grouped, index: int, percentile: float = PERCENTILE) -> Summary:
@@ -181,7 +218,8 @@ def summarise(shown: Attribution | Grouped, index: int, percentile: float = PERC
         pieces=() if text is None else _pieces(members, tokens),
         piece_values=table,
         layers=layers,
-        converged=bool(attribution.converged[index]) if any(x.converged is not None for x in layers) else None,
+        converged=bool(attribution.converged[index]) if any(not math.isnan(x.error) for x in layers) else None,
+        state=_state(attribution, index),
         statement=visible(attribution.statement(index)),
         truncated=0 if text is None else text.truncated,
         unit=usual(attribution) if grouped is None else grouped.kind,
@@ -241,6 +279,14 @@ def visible(text: str) -> str:
     return text.translate(_VISIBLE)
 
 
+def leftwards(text: str) -> bool:
+    """The text reads from right to left: so does its first letter with a direction, as browsers decide (UAX 9)."""
+    for character in text:
+        if (direction := unicodedata.bidirectional(character)) in {"L", "R", "AL"}:
+            return direction != "L"
+    return False
+
+
 def signed(value: float) -> str:
     """A score with its sign and three digits; a dash for a missing score."""
     return f"{value:+.3g}" if math.isfinite(value) else "-"
@@ -294,6 +340,19 @@ def _classes(attribution: Attribution, index: int) -> list[ClassScore]:
     ]
 
 
+_STATES = {"scores": ("scores converged", "scores not converged"), "top-k": ("ranking decided", "ranking not decided")}
+
+
+def _state(attribution: Attribution, index: int) -> str:
+    """The convergence in a few words."""
+    if bool(attribution.error[index].isnan().all()):
+        return "nothing integrated"
+    yes, no = _STATES.get(attribution.settings.certify or "", ("converged", "not converged"))
+    if not bool(attribution.converged[index]):
+        return no
+    return yes if bool(attribution.layer_converged[index].all()) else f"{yes}; layers not asked"
+
+
 def _layers(attribution: Attribution, index: int) -> tuple[Layer, ...]:
     real = attribution.mask[index]
     return tuple(
@@ -304,9 +363,15 @@ def _layers(attribution: Attribution, index: int) -> tuple[Layer, ...]:
             delta=float(attribution.convergence_delta[index, layer]),
             error=float(attribution.error[index, layer]),
             n_steps=int(attribution.n_steps[index, layer]),
-            converged=None
-            if bool(torch.isnan(attribution.error[index, layer]))
-            else bool(attribution.layer_converged[index, layer]),
+            converged=_met(attribution, index, layer),
         )
         for layer in range(attribution.layer_scores.shape[1])
     )
+
+
+def _met(attribution: Attribution, index: int, layer: int) -> bool | None:
+    """The layer met the tolerance; None where nothing was integrated, or a miss of the layer was not asked about."""
+    if bool(torch.isnan(attribution.error[index, layer])):
+        return None
+    met = bool(attribution.layer_converged[index, layer])
+    return met if met or attribution.settings.certify not in _STATES else None

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from helpers.synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
 
+from calig_fast import __version__, compare
 from calig_fast.results.attribution import Attribution
 from calig_fast.views.html import NOTEBOOK_INPUTS, fragment, page
 from calig_fast.views.pictures import heat, photograph, smooth
@@ -200,3 +202,18 @@ def test_a_page_of_other_units(by: str, how: str, tmp_path: Path) -> None:
     if how == "sum":
         assert a.to_html(by=by) == text
     assert "of its tokens." not in a.to_html()
+
+
+def test_the_head_names_model_data_release_and_day() -> None:
+    a = of_texts([read(REVIEW), read("more")], settings={"tolerance": 0.02, "model": "acme/classifier"})
+    origin = f"model acme/classifier \u00b7 2 texts \u00b7 calig_fast {__version__} \u00b7 {date.today().isoformat()}"
+    texts = [(tag, t) for tag, _, t in Reader(page(a)).texts]
+    assert ("p", origin) in texts
+    assert ("title", f"calig: {origin}") in texts
+    texts = [(tag, t) for tag, _, t in Reader(a.to_html(title="Film <b>")).texts]
+    assert ("title", f"Film <b>: {origin}") in texts
+    assert ("h1", "Film <b>") in texts
+    two = compare([a, of_texts([read(REVIEW), read("more")], settings={"model": "other"})]).to_html(title="Two")
+    assert "model acme/classifier and other" in two
+    with pytest.raises(TypeError, match="title: expected a text"):
+        a.to_html(title=3)  # type: ignore[arg-type]

@@ -1,11 +1,11 @@
 """Pages and figures in a real browser: what is shown, what a hand or a key does to it, and that nothing is loaded."""
 
 import io
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from helpers.pages import ALPHA, levels, overflow, slide
 from helpers.synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read, with_maps
 
 from calig_fast import compare
@@ -31,49 +31,6 @@ PAGES = {
     "hostile names": compare({HOSTILE: CASES["hostile"], "b": CASES["hostile"]}).to_html,
     "a notebook": lambda: f"<!DOCTYPE html><title>n</title>{TEXT._repr_html_()}{compare([IG, CHEFER])._repr_html_()}",
 }
-
-
-@pytest.fixture
-def open_page(chromium, tmp_path):
-    """A function that shows HTML in a window, and at the end nothing was loaded and nothing complained."""
-    trouble = []
-
-    @contextmanager
-    def show(source, width=1280, **options):
-        path = tmp_path / "page.html"
-        path.write_text(source, encoding="utf-8")
-        page = chromium.new_page(viewport={"width": width, "height": 900}, **options)
-        page.on("console", lambda m: trouble.append(f"{m.type}: {m.text}"))
-        page.on("pageerror", lambda e: trouble.append(str(e)))
-        page.on("dialog", lambda d: (trouble.append(f"dialog: {d.message}"), d.dismiss()))
-        page.on("request", lambda r: r.url in (path.as_uri(),) or r.url.startswith("data:") or trouble.append(r.url))
-        page.goto(path.as_uri())
-        yield page
-        page.close()
-        assert trouble == []
-
-    return show
-
-
-def overflow(page):
-    return page.evaluate("document.documentElement.scrollWidth - innerWidth")
-
-
-def levels(page, selector=".calig-w:not(.calig-special)"):
-    return [int(s) for s in page.eval_on_selector_all(selector, "all => all.map(e => e.dataset.s)")]
-
-
-def slide(page, selector, value):
-    page.eval_on_selector(
-        selector, f"e => {{ e.value = {value}; e.dispatchEvent(new Event('input', {{bubbles: true}})) }}"
-    )
-
-
-ALPHA = """c => {
-  const copy = new OffscreenCanvas(c.width, c.height).getContext("2d", { willReadFrequently: true });
-  copy.drawImage(c, 0, 0);
-  return [...copy.getImageData(0, 0, c.width, c.height).data].filter((_, i) => i % 4 === 3);
-}"""
 
 
 def coverage(page):
@@ -121,7 +78,7 @@ def test_the_slider_moves_words_rankings_and_table(open_page):
         assert page.locator(".calig-layer").get_attribute("aria-valuetext") == "block 2"
         wanted = np.rint(np.clip(summary.values[3] / summary.scales[3], -1, 1) * 10)
         assert levels(page) == wanted.tolist() != before
-        best = summary.units[summary.strongest(3, 1)[0][0]]
+        best = summary.words(3, 1)[0][0].name
         assert page.locator(".calig-bar:visible bdi").first.inner_text() == best
         assert page.locator("tr.calig-now th").inner_text() == "2"
         assert page.locator(".calig-end").first.inner_text() == f"-{summary.scales[3]:.2g}"
@@ -193,12 +150,14 @@ def test_the_class_token_can_be_asked_too(open_page):
         assert not told(page)
 
 
-def test_without_maps_the_page_says_how_to_get_them(open_page):
-    with open_page(with_maps(TEXT, maps=None).to_html()) as page:
+def test_without_maps_a_notebook_says_how_to_get_them_and_a_page_does_not(open_page):
+    bare = with_maps(TEXT, maps=None)
+    with open_page(f"<!DOCTYPE html><title>n</title>{bare._repr_html_()}") as page:
         page.locator(".calig-w").first.click()
         assert not page.locator(".calig-asked").count()
         assert "return_maps=True" in page.locator(".calig-hint").inner_text()
-    assert "return_maps" not in IG.to_html()
+    assert "return_maps" not in bare.to_html()
+    assert "return_maps" not in IG._repr_html_()
 
 
 def test_keys_reach_every_word(open_page):
@@ -214,7 +173,7 @@ def test_keys_reach_every_word(open_page):
         assert not page.locator(".calig-asked").count()
         page.keyboard.press("End")
         assert page.evaluate("document.activeElement.textContent") == "[SEP]"
-        assert page.locator("[tabindex='0']").count() == 1
+        assert page.locator(".calig-w[tabindex='0']").count() == 1
 
 
 def test_right_to_left_text_is_read_from_the_right(open_page):
@@ -232,7 +191,7 @@ def test_hostile_text_is_text(open_page):
         for box in page.locator(".calig-text").all():
             assert box.evaluate("e => e.textContent") == visible(HOSTILE)
             assert "e\u0301a\u0308\u0323" in box.inner_text()
-        assert page.locator("h2").first.inner_text() == " ".join(visible(HOSTILE).split())
+        assert page.locator(".calig-panel-name").first.inner_text() == " ".join(visible(HOSTILE).split())
         assert page.locator(".calig img[src='x']").count() == 0
         page.get_by_text("script", exact=True).first.hover()
         assert page.locator(".calig-tip").inner_text().startswith("script")
@@ -292,7 +251,7 @@ def test_a_patch_can_be_asked_with_mouse_and_keys(open_page):
 def test_one_slider_moves_all_and_says_who_has_no_such_block(open_page):
     with open_page(compare([TEXT, IG, CHEFER]).to_html()) as page:
         panels = page.locator(".calig-panel")
-        assert [p.locator("h2").inner_text() for p in panels.all()] == ["calig", "ig", "chefer"]
+        assert [p.locator("h3").first.inner_text() for p in panels.all()] == ["calig", "ig", "chefer"]
         tops = {round(p.bounding_box()["y"]) for p in panels.all()}
         assert len(tops) == 1
         slide(page, ".calig-layer", 1)

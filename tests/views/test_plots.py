@@ -13,6 +13,8 @@ from calig_fast.views import plots
 from calig_fast.views.figures import WORDS
 
 pytest.importorskip("matplotlib")
+from matplotlib.figure import Figure
+
 CASES = cases()
 
 
@@ -124,3 +126,44 @@ def test_without_matplotlib_the_error_names_the_command(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"pip install 'calig_fast\[plots\]'"):
         plots.plot(CASES["text"])
+
+
+def places(figure: Figure) -> dict[str, tuple[float, float]]:
+    return {t.get_text(): t.get_position() for t in figure.texts}
+
+
+def test_words_from_right_to_left_start_at_the_right() -> None:
+    found = places(plots.plot(of_texts([read("שלום עולם טוב מאוד")])))
+    assert found["שלום"][0] > found["עולם"][0] > found["טוב"][0] > 0.5
+    assert found["מאוד"][1] == found["שלום"][1]
+
+
+def test_punctuation_stays_with_its_word() -> None:
+    figure = plots.plot(of_texts([read("(quite) good, " * 60)]))
+    texts = [(t.get_text(), t.get_position()) for t in figure.texts]
+    lines = {text: [y for name, (_, y) in texts if name == text] for text in ("(", "quite", ")", "good", ",")}
+    assert len(set(lines["good"])) > 1
+    assert lines["("] == lines["quite"] == lines[")"]
+    assert lines["good"] == lines[","]
+
+
+def test_letters_that_no_font_has_are_boxes_with_one_warning() -> None:
+    letter = "\U00013000"  # a hieroglyph
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure = plots.plot(of_texts([read(f"a {letter} word, {letter}{letter} again")]))
+        figure.canvas.draw()
+    assert [str(w.message)[:40] for w in caught] == ["plot: no installed font has 1 letters of"]
+    assert "\u25a1" in places(figure)
+
+
+def test_a_map_has_numbered_patches_and_an_image_its_colours() -> None:
+    axes = plots.plot(CASES["images"]).axes[1]
+    assert [t.get_text() for t in axes.get_xticklabels()] == [str(n) for n in range(7)]
+    assert np.array_equal(np.asarray(axes.images[0].get_array()), CASES["images"].images[0].numpy())
+    alpha = np.asarray(axes.images[1].get_array())
+    opposing = alpha[..., 0] > alpha[..., 2]
+    strong = opposing & (alpha[..., 3] > 0.1)
+    turned = np.roll(strong, 4, axis=1) & strong
+    assert turned.any()
+    assert np.abs(alpha[..., 3] - np.roll(alpha[..., 3], 4, axis=1))[turned].mean() > 0.05  # stripes

@@ -7,7 +7,7 @@ import torch
 from helpers.exported import left_padded
 from helpers.synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
 
-from calig_fast.views.summary import summarise, visible
+from calig_fast.views.summary import leftwards, summarise, visible
 
 
 def test_words_sum_their_pieces_and_apart_holds_the_rest() -> None:
@@ -131,3 +131,45 @@ def test_padding_on_the_left_moves_no_name() -> None:
     s = summarise(a, 1)
     assert s.apart == ("[CLS]", "[SEP]")
     assert [[name for name, _ in pieces] for pieces in s.pieces] == [["Bad"], ["one"], ["."]]
+
+
+def test_the_places_of_a_word_are_one_line_of_a_ranking() -> None:
+    a = of_texts([read("Good film. good acting, good end, poor sound")])
+    s = summarise(a, 0)
+    places = [i for i, w in enumerate(s.units) if w.lower() == "good"]
+    for row in range(len(s.values)):
+        supporting, opposing = s.words(row, 99)
+        (word,) = [w for w in supporting + opposing if w.name == "Good"]
+        assert sorted(word.units) == places
+        assert word.score == pytest.approx(s.values[row, places].sum())
+        assert word.units[0] == max(places, key=lambda i: abs(s.values[row, i]))
+        assert [w.score for w in supporting] == sorted((w.score for w in supporting), reverse=True)
+        assert sum(w.score for w in supporting + opposing) == pytest.approx(s.values[row].sum())
+
+
+@pytest.mark.parametrize(
+    ("certify", "late", "state", "mark"),
+    [
+        ("layers", None, "converged", True),
+        ("layers", 2, "not converged", False),
+        ("scores", 2, "scores converged; layers not asked", None),
+        ("scores", None, "scores converged", True),
+        ("top-k", 2, "ranking decided; layers not asked", None),
+    ],
+)
+def test_the_state_says_which_part_was_asked_about(certify: str, late: int | None, state: str, mark: bool) -> None:
+    a = of_texts([read(REVIEW)], late=late, settings={"tolerance": 0.02, "certify": certify, "k": 5})
+    a = replace(a, score_error=torch.tensor([0.01]))
+    s = summarise(a, 0)
+    assert s.state == state
+    assert s.layers[2].converged is mark
+    assert s.converged is (state != "not converged")
+    missed = replace(a, score_error=torch.tensor([0.1]), settings={"tolerance": 0.02, "certify": "scores"})
+    assert summarise(missed, 0).state == "scores not converged"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"), [("שלום abc", True), ("abc שלום", False), ("12 ... مرحبا", True), ("", False)]
+)
+def test_the_first_letter_with_a_direction_decides(text: str, left: bool) -> None:
+    assert leftwards(text) is left

@@ -11,6 +11,8 @@ class Panel {
     this.views = this.all("[data-view]:not(img)");
     this.picks = this.all("[data-pick]");
     this.apart = this.all(".calig-apart .calig-number");
+    this.here = element.querySelector(".calig-here");
+    this.found = [];
     this.panel = element.querySelector(".calig-context");
     const overlay = element.querySelector(".calig-overlay");
     this.picture = overlay && new Picture(overlay, this.data.grid);
@@ -19,6 +21,7 @@ class Panel {
     Object.assign(this, { view: 0, selected: null, full: this.data.percentile, least: 0, peers: [] });
     if (this.context) element.classList.add("calig-asks");
     this.listen();
+    this.guide = new Guide(this);
   }
 
   show(key) {
@@ -46,7 +49,7 @@ class Panel {
     if (this.picture) {
       const values = row ? new Float64Array(this.patches) : this.numbers(view);
       if (row) for (const [unit, value] of row.entries) if (unit < this.patches) values[unit] = value;
-      this.picture.paint(values, scale, row ? 0 : percentile(values, this.least));
+      this.picture.paint(values, scale, row || !this.least ? 0 : percentile(values, this.least));
       this.picture.frame(this.selected !== null && this.selected < this.patches ? this.selected : null);
     }
     this.apart.forEach((part, k) => { part.textContent = data.values[view][data.values[view].length - this.apart.length + k]; });
@@ -54,6 +57,7 @@ class Panel {
     this.ends[0].textContent = "-" + end;
     this.ends[1].textContent = "+" + end;
     for (const part of this.all(".calig-which")) part.textContent = this.title();
+    this.guide.fill();
     this.tell(row);
   }
 
@@ -126,7 +130,7 @@ class Panel {
     if (!row) for (const [piece, values] of (data.pieces || {})[unit] || []) lines.push(piece + "  " + values[view]);
     this.tip.replaceChildren(...lines.map((text) => Object.assign(made("div", "", text), { dir: "auto" })));
     this.tip.hidden = false;
-    for (const panel of [this, ...this.peers]) panel.find(unit);
+    for (const panel of [this, ...this.peers]) panel.find([unit]);
     const target = this.words.get(unit) || this.picture.box;
     const at = target.getClientRects()[0] || target.getBoundingClientRect();
     const box = this.tip.getBoundingClientRect();
@@ -136,14 +140,23 @@ class Panel {
 
   hide() {
     this.tip.hidden = true;
-    for (const panel of [this, ...this.peers]) panel.find(null);
+    for (const panel of [this, ...this.peers]) panel.find([]);
   }
 
-  find(unit) {
-    if (this.found) this.found.classList.remove("calig-found");
-    this.found = unit === null ? null : this.words.get(unit);
-    if (this.found) this.found.classList.add("calig-found");
-    if (this.picture) this.picture.frame(unit !== null && unit < this.patches ? unit : this.selected);
+  find(units) {
+    for (const word of this.found) word.classList.remove("calig-found");
+    this.found = units.map((unit) => this.words.get(unit)).filter(Boolean);
+    for (const word of this.found) word.classList.add("calig-found");
+    if (this.picture) this.picture.frame(units.length && units[0] < this.patches ? units[0] : this.selected);
+  }
+
+  // The unit that was gone to last, in the text and on the line of density.
+  mark(unit) {
+    for (const word of this.all(".calig-marked")) word.classList.remove("calig-marked");
+    this.words.get(unit)?.classList.add("calig-marked");
+    if (!this.here) return;
+    this.here.hidden = false;
+    this.here.style.left = (100 * (unit + 0.5)) / this.guide.count() + "%";
   }
 
   listen() {
@@ -168,10 +181,6 @@ class Panel {
     }
     this.element.addEventListener("keydown", (event) => this.key(event));
     document.addEventListener("keydown", (event) => { if (event.key === "Escape") this.leave(); });
-    for (const bar of this.all(".calig-bar")) {
-      bar.addEventListener("pointerenter", () => this.find(Number(bar.dataset.of)));
-      bar.addEventListener("pointerleave", () => this.find(null));
-    }
   }
 
   key(event) {
@@ -202,7 +211,7 @@ class Panel {
   }
 
   focus(from, to) {
-    from.removeAttribute("tabindex");
+    from?.removeAttribute("tabindex");
     to.tabIndex = 0;
     to.focus();
   }

@@ -10,7 +10,8 @@ class Picture {
     this.box.className = "calig-box";
     this.box.hidden = true;
     for (const still of overlay.querySelectorAll("img.calig-heat")) still.remove();
-    overlay.append(this.canvas, this.box);
+    overlay.insertBefore(this.canvas, overlay.querySelector(".calig-lines"));
+    overlay.append(this.box);
     overlay.tabIndex = 0;
     const style = getComputedStyle(overlay);
     this.colours = ["--oppose", "--support"].map((name) => style.getPropertyValue(name).trim().split(/\s+/).map(Number));
@@ -21,11 +22,13 @@ class Picture {
     const across = Picture.stretch(values, this.rows, this.columns, this.zoom);
     const fine = Picture.stretch(Picture.turned(across, this.rows, width), width, this.rows, this.zoom);
     const pixels = new ImageData(width, this.canvas.height);
+    const longer = Math.max(width, this.canvas.height);
     for (let y = 0; y < this.canvas.height; y++) {
       for (let x = 0; x < width; x++) {
         const value = fine[x * this.canvas.height + y];
         const size = Math.abs(value);
-        const colour = [...this.colours[value > 0 ? 1 : 0], size < least ? 0 : 255 * Math.min(1, size / scale)];
+        const faint = value < 0 && this.zoom > 1 && (28 * (x + y)) % (2 * longer) < longer ? 0.35 : 1;  // views/pictures.py
+        const colour = [...this.colours[value > 0 ? 1 : 0], size < least ? 0 : 255 * faint * Math.min(1, size / scale)];
         pixels.data.set(colour, 4 * (y * width + x));
       }
     }

@@ -3,9 +3,8 @@ for (const root of document.querySelectorAll(".calig:not(.calig-ready)")) {
   for (const part of root.querySelectorAll(".calig-script")) part.hidden = false;
   const sections = [...root.querySelectorAll(".calig-input")];
   for (const section of sections) prepare(section, root.querySelector(".calig-tip"));
-  root.querySelectorAll(".calig-overview tbody tr").forEach((row, i) => {
-    row.addEventListener("click", () => sections[i].scrollIntoView({ behavior: "smooth" }));
-  });
+  const list = root.querySelector(".calig-list");
+  if (list) overview(list, sections);
   root.querySelector(".calig-theme").addEventListener("click", () => {
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : getComputedStyle(root).getPropertyValue("--dark").trim() === "1";
     root.dataset.theme = dark ? "light" : "dark";
@@ -46,12 +45,15 @@ function prepare(section, tip) {
     for (const part of panel.picks) part.addEventListener("click", () => show(Number(part.dataset.pick)));
   }
   if (slider) slider.addEventListener("input", () => show(keys[slider.value]));
-  control(".calig-opacity", (panel, value) => panel.picture.overlay.style.setProperty("--opacity", value / 100));
+  control(".calig-opacity", () => section.style.setProperty("--strength", section.querySelector(".calig-opacity").value / 100));
+  control(".calig-photo", (panel, value) => panel.picture.overlay.style.setProperty("--photo", value / 100));
+  const gridded = section.querySelector(".calig-gridded");
+  if (gridded) gridded.addEventListener("change", () => section.classList.toggle("calig-plain", !gridded.checked));
   control(".calig-full", (panel, value) => { panel.full = value; panel.paint(); });
   control(".calig-least", (panel, value) => { panel.least = value; panel.paint(); });
   for (const row of section.querySelectorAll(".calig-compared tr[data-of]")) {
-    row.addEventListener("pointerenter", () => panels.forEach((panel) => panel.find(Number(row.dataset.of))));
-    row.addEventListener("pointerleave", () => panels.forEach((panel) => panel.find(null)));
+    row.addEventListener("pointerenter", () => panels.forEach((panel) => panel.find([Number(row.dataset.of)])));
+    row.addEventListener("pointerleave", () => panels.forEach((panel) => panel.find([])));
   }
   show(keys[0]);
 }

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,6 +53,14 @@ def chromium() -> Iterator[Browser]:
         browser = driver.chromium.launch(executable_path=_path(), args=list(ARGUMENTS))
         yield browser
         browser.close()
+
+
+def axe() -> Path:
+    """The script of axe-core, which finds faults of accessibility; `make setup` installs it where there is npm.
+
+    `AXE` names another one.
+    """
+    return Path(os.environ.get("AXE") or Path(sys.prefix, "share/calig_fast/node_modules/axe-core/axe.min.js"))
 
 
 def _path() -> str | None:
