@@ -124,7 +124,9 @@ class CMakeBuild(build_ext):
 
         torch, compiler = find_torch(), find_compiler()
         nvcc, no_cuda = find_nvcc(torch)
-        build = ROOT / "build" / f"{sys.implementation.cache_tag}-torch-{torch.version}"
+        # without CUDA code the module calls what every build of a release has, for whatever device that build is
+        version = torch.version if nvcc else torch.version.partition("+")[0]
+        build = ROOT / "build" / f"{sys.implementation.cache_tag}-torch-{torch.version}{'' if nvcc else '-cpu'}"
         output = Path(self.get_ext_fullpath(ext.name)).resolve().parent
         jobs = os.environ.get("MAX_JOBS", "2")
         say(f"torch {torch.version}, compiler {compiler}, CUDA {nvcc or 'no: ' + no_cuda}, {jobs} jobs")
@@ -135,7 +137,7 @@ class CMakeBuild(build_ext):
             "Python_EXECUTABLE": sys.executable,
             "pybind11_DIR": pybind11.get_cmake_dir(),
             "CALIG_TORCH_DIR": torch.folder,
-            "CALIG_TORCH_VERSION": torch.version,
+            "CALIG_TORCH_VERSION": version,
             "CALIG_SOURCES": runpy.run_path(str(ROOT / "calig_fast/ops/backend/sources.py"))["digest"](ROOT),
             "CALIG_CXX11_ABI": torch.abi,
             "CALIG_CUDA_MISSING": no_cuda,

@@ -1,4 +1,4 @@
-"""Common code of the three training scripts."""
+"""Common code of the training scripts."""
 
 from collections.abc import Callable
 from importlib.metadata import version

@@ -8,7 +8,7 @@ from . import packages
 from .demo import Demo, Sample
 from .packages import MissingPackageError
 
-NAMES = ("topics", "sentiment", "fashion")
+NAMES = ("tiny", "topics", "sentiment", "fashion")
 
 __all__ = ["NAMES", "Demo", "MissingPackageError", "Sample", "load"]
 
@@ -17,8 +17,9 @@ def load(name: str, count: int = 4) -> Demo:
     """A real classifier and `count` labelled inputs it was not trained on.
 
     Args:
-        name: "topics" (BBC news, five topics, articles of hundreds of words), "sentiment" (one sentence about a film,
-            negative or positive), or "fashion" (28 by 28 images of clothes, ten kinds).
+        name: "tiny" (one sentence about a film, a small model that needs no other package), "topics" (BBC news, five
+            topics, articles of hundreds of words), "sentiment" (one sentence about a film, negative or positive), or
+            "fashion" (28 by 28 images of clothes, ten kinds).
         count: how many samples; the same first samples every time, the classes taking turns.
 
     Returns:
@@ -30,7 +31,8 @@ def load(name: str, count: int = 4) -> Demo:
     """
     if name not in NAMES:
         raise ValueError(f"name: expected one of {', '.join(NAMES)}; got {name!r}")
-    for module, wanted in (("transformers", "transformers>=4.50"), ("PIL", "pillow")):
+    needed = {"transformers": "transformers>=4.50", "PIL": "pillow"}
+    for module, wanted in needed.items() if name != "tiny" else [("transformers", needed["transformers"])]:
         packages.folder(module, f'pip install "{wanted}"')
     demo: Demo = import_module(f".{name}", __name__).load(count)
     return demo

@@ -22,7 +22,7 @@ def name_of(model: nn.Module) -> str:
     Of a folder it is the last part: a path says more of a machine than of a model.
     """
     given = getattr(getattr(model, "config", None), "_name_or_path", None)
-    if isinstance(given, str) and given.strip():
+    if isinstance(given, str) and given.strip() not in {"", "None"}:  # transformers' text where there is no checkpoint
         path = Path(given)
         return path.name if path.is_absolute() or len(path.parts) != 2 or path.exists() else given
     settings: Any = getattr(model, "pretrained_cfg", None)

@@ -20,7 +20,7 @@ def register_renderer(name: str, function: Callable[..., Any]) -> None:
     _RENDERERS[name] = function
 
 
-def as_title(title: Any) -> str | None:
+def as_title(title: str | None) -> str | None:
     """The title of a page.
 
     Raises:

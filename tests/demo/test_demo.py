@@ -1,6 +1,7 @@
 """The demos load without a network, decide as well as stated, and say what is missing."""
 
 from functools import cache
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from calig_fast import demo
 from calig_fast.demo import MissingPackageError, sentiment, topics, weights
 
-MEASURED = {"topics": (300, 128), "sentiment": (400, 64)}
+MEASURED = {"topics": (300, 128), "sentiment": (400, 64)}  # a demo and its held-out texts
 
 
 @cache
@@ -83,7 +84,7 @@ def test_no_held_out_text_was_trained_on(part):
 
 
 def test_an_unknown_name_lists_the_names():
-    with pytest.raises(ValueError, match=r"topics, sentiment, fashion; got 'cats'"):
+    with pytest.raises(ValueError, match=r"tiny, topics, sentiment, fashion; got 'cats'"):
         demo.load("cats")
 
 
@@ -91,3 +92,34 @@ def test_an_unknown_name_lists_the_names():
 def test_a_count_beyond_the_samples_says_how_many_there_are(count):
     with pytest.raises(ValueError, match=rf"1 to 120, .* got {count}"):
         demo.load("fashion", count)
+
+
+def test_the_tiny_model_is_as_good_as_stated_on_texts_of_the_split():
+    try:
+        test = sentiment.split()[1][:400]
+    except MissingPackageError as error:
+        pytest.skip(str(error))
+    d = loaded("tiny")
+    whole = demo.Demo(d.name, d.model, d.processor, tuple(test), d.labels)
+    assert share_right(whole, 64) >= float(weights.metadata("tiny")["accuracy"]) - 0.04
+
+
+def test_the_tiny_model_needs_transformers_alone(monkeypatch):
+    wanted = []
+    monkeypatch.setattr(demo.packages, "find_spec", lambda name: wanted.append(name) or find_spec(name))
+    d = demo.load("tiny", 6)
+    assert wanted == ["transformers"]
+    assert [d.model(**d.processor(s.input, return_tensors="pt")).logits.argmax().item() for s in d.samples] == [
+        s.label for s in d.samples
+    ]
+
+
+def test_the_tiny_tokenizer_comes_back_from_a_folder(tmp_path):
+    from transformers import AutoTokenizer
+
+    d = loaded("tiny")
+    d.processor.save_pretrained(tmp_path)
+    d.model.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    for text in ("The plot is thin, but the acting is superb.", "unbelievably na\u00efve"):
+        assert again(text)["input_ids"] == d.processor(text)["input_ids"]

@@ -3,11 +3,9 @@
 import json
 import re
 
-import pytest
 from helpers.documents import ROOT, fences
 
 from benchmarks.accuracy import PARTS
-from calig_fast.demo import MissingPackageError, load
 
 README, ACCURACY, GLANCE = (
     (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/accuracy.md", "docs/at_a_glance.md")
@@ -15,10 +13,6 @@ README, ACCURACY, GLANCE = (
 
 
 def test_the_python_to_paste_says_what_the_text_says(tmp_path, monkeypatch, capsys):
-    try:
-        load("sentiment", count=1)
-    except MissingPackageError as error:
-        pytest.skip(str(error))
     monkeypatch.chdir(tmp_path)
     first = next(f.code for f in fences(ROOT / "README.md") if f.language == "python")
     assert len(first.splitlines()) < 10

@@ -19,6 +19,7 @@ from calig_fast.model.names import name_of, tokens_before
         ("/home/me/my-classifier", "my-classifier"),
         ("my-classifier", "my-classifier"),
         ("", "Linear"),
+        ("None", "Linear"),
     ],
 )
 def test_a_checkpoint_gives_the_name_and_a_folder_its_last_part(given, name):

@@ -1,4 +1,4 @@
-"""What leads through a page, in a real browser: rankings, the line of a long text, tables, filters; accessibility."""
+"""The way through a page, in a real browser: rankings, the line of a long text, tables, filters; accessibility."""
 
 import os
 import shutil

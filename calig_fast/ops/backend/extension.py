@@ -54,7 +54,7 @@ def _load() -> Extension:
     if found is None:
         return Extension(None, "it was built from another release of calig_fast")
     built, digest = found
-    if built != running:
+    if built not in {running, running.partition("+")[0]}:  # a module without CUDA code names the release alone
         return Extension(None, f"it was built for torch {built}, this is torch {running}", built)
     if sources.checkout(ROOT) and digest != sources.digest(ROOT):
         return Extension(None, f"it was built from other sources than those in {ROOT / 'csrc'}", built)

@@ -1,4 +1,4 @@
-"""What tests do to a page in a browser, and read off it."""
+"""Actions on a page in a browser, and readings of it, for tests."""
 
 ALPHA = """c => {
   const copy = new OffscreenCanvas(c.width, c.height).getContext("2d", { willReadFrequently: true });
