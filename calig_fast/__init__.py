@@ -20,6 +20,7 @@ from .pipeline.explain import Explainer, explain
 from .pipeline.options import ExplainOptions
 from .results.attribution import Attribution
 from .results.comparison import Comparison, compare
+from .results.data_set import DataSetSummary, summary
 from .results.grouping import Grouped, Ranked
 from .results.provenance import Provenance
 from .results.tokens import Grid, Text, Word
@@ -30,6 +31,7 @@ __all__ = [
     "Attribution",
     "Backend",
     "Comparison",
+    "DataSetSummary",
     "Encoder",
     "ExplainOptions",
     "Explainer",
@@ -58,6 +60,7 @@ __all__ = [
     "register_backend",
     "register_family",
     "register_method",
+    "summary",
     "views",
 ]
 

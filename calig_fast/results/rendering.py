@@ -14,7 +14,8 @@ def register_renderer(name: str, function: Callable[..., Any]) -> None:
     Args:
         name: "page", "table" of an attribution, or of its scores by other units; "terminal", "table_html" of the
             latter; "fragment", "plot", "plot_layers" of an attribution; "compare_page", "compare_fragment",
-            "compare_plot", "compare_terminal" of a comparison. A later function replaces an earlier one.
+            "compare_plot", "compare_terminal" of a comparison; "data_set_page", "data_set_plot"
+            of a summary. A later function replaces an earlier one.
         function: takes the result first, then the arguments of the method that calls it.
     """
     _RENDERERS[name] = function

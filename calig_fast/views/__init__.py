@@ -16,6 +16,8 @@ _VIEWS = {
     "table_html": ("table", "table_html"),
     "plot": ("plots", "plot"),
     "plot_layers": ("plots", "plot_layers"),
+    "data_set_page": ("data_set", "page"),
+    "data_set_plot": ("data_set", "plot"),
     "compare_page": ("html", "compare_page"),
     "compare_fragment": ("html", "compare_fragment"),
     "compare_plot": ("side_by_side", "plot_comparison"),

@@ -129,16 +129,17 @@ def compare_fragment(comparison: Comparison) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates of the pages, and the filters that write numbers."""
+    made = Environment(
         loader=PackageLoader("calig_fast.views", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(signed=signed, percent=percent, error=_error)
-    return environment
+    made.filters.update(signed=signed, percent=percent, error=_error)
+    return made
 
 
 def _render(
@@ -148,7 +149,7 @@ def _render(
     first = shown.attributions[0]
     inputs = [_input(shown, i, budget, grouped) for i in range(count)]
     return (
-        _environment()
+        environment()
         .get_template(template)
         .render(
             beside=len(shown.names) > 1,

@@ -11,7 +11,7 @@ import torch
 
 from calig_fast import ops
 from calig_fast.ops.backend import sources
-from calig_fast.ops.backend.extension import ROOT, _built, extension
+from calig_fast.ops.backend.extension import ROOT, _built, extension, fits
 from calig_fast.ops.build_info import BuildInfo, build_info
 
 WORK = """
@@ -57,7 +57,7 @@ def test_it_reads_well() -> None:
 def test_it_tells_what_was_compiled() -> None:
     info = build_info()
     assert info.compiled is None
-    assert info.torch_built == info.torch_running
+    assert fits(str(info.torch_built), info.torch_running)
     assert info.instruction_set in info.instruction_sets
     assert (info.cuda is None) == bool(info.cuda_note)
     assert f"{info.instruction_set} (in use)" in str(info)
@@ -128,3 +128,18 @@ def test_what_a_file_was_built_for_is_written_in_it(tmp_path: Path) -> None:
         assert _built(path) is None
     path.write_bytes(b"\x7fELF calig_fast built for torch 2.9.0+cpu from 0123456789abcdef;\0")
     assert _built(path) == ("2.9.0+cpu", "0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("built", "running", "runs"),
+    [
+        ("2.14.1", "2.14.1+cpu", True),
+        ("2.14.1", "2.14.1", True),
+        ("2.14.1+cu130", "2.14.1+cu130", True),
+        ("2.14.1+cu130", "2.14.1+cpu", False),
+        ("2.14.1", "2.14.2+cpu", False),
+        ("2.14.1", "2.13.0", False),
+    ],
+)
+def test_a_module_without_cuda_fits_every_build_of_its_release(built: str, running: str, runs: bool) -> None:
+    assert fits(built, running) is runs

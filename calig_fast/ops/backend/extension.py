@@ -46,6 +46,11 @@ def _built(path: Path) -> tuple[str, str] | None:
         return (found[1].decode(), found[2].decode()) if found else None
 
 
+def fits(built: str, running: str) -> bool:
+    """A module for torch `built` runs with torch `running`; one without CUDA code names the release alone."""
+    return built in {running, running.partition("+")[0]}
+
+
 def _load() -> Extension:
     spec = importlib.util.find_spec("calig_fast._C")
     if spec is None or spec.origin is None:
@@ -54,7 +59,7 @@ def _load() -> Extension:
     if found is None:
         return Extension(None, "it was built from another release of calig_fast")
     built, digest = found
-    if built not in {running, running.partition("+")[0]}:  # a module without CUDA code names the release alone
+    if not fits(built, running):
         return Extension(None, f"it was built for torch {built}, this is torch {running}", built)
     if sources.checkout(ROOT) and digest != sources.digest(ROOT):
         return Extension(None, f"it was built from other sources than those in {ROOT / 'csrc'}", built)
@@ -67,7 +72,7 @@ def _load() -> Extension:
 def _way_out() -> str:
     if sources.checkout(ROOT):
         return f"to get it, run in {ROOT}: make setup, or python setup.py build_ext --inplace"
-    return "to get it, run in the source folder: pip install --no-deps --force-reinstall ."
+    return "to get it, install that torch, or run in the source folder: pip install --no-deps --force-reinstall ."
 
 
 @cache

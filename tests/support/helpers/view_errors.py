@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from calig_fast import Attribution, compare, explain
+from calig_fast import Attribution, compare, explain, summary
 from calig_fast.results.tables import needed
 from helpers.exported import exported
 from helpers.tiny_models import ids, pixels, tiny
@@ -69,4 +69,10 @@ VIEW_CASES = [
     (TypeError, lambda: text().to_html(3)),
     (TypeError, lambda: text().to(3)),
     (TypeError, lambda: compare([text()], names=[1])),
+    (TypeError, lambda: text().to_html(title=3)),
+    (TypeError, lambda: summary("text")),
+    (ValueError, lambda: summary([])),
+    (ValueError, lambda: summary([text(), image()])),
+    (ValueError, lambda: summary(text(), target="nothing")),
+    (ValueError, lambda: summary(text()).plot("pie")),
 ]
