@@ -44,7 +44,8 @@ def tokenizer(pieces: list[str]) -> Any:
         special_tokens=[(name, ids[name]) for name in ("[CLS]", "[SEP]")],
     )
     built.decoder = decoders.WordPiece()
-    return PreTrainedTokenizerFast(
+    kind: Any = PreTrainedTokenizerFast  # transformers 5 has no types of it
+    return kind(
         tokenizer_object=built,
         model_max_length=LONGEST,
         **{f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")},
@@ -69,7 +70,6 @@ def config(pieces: int) -> Any:
         max_position_embeddings=LONGEST,
         id2label=names,
         label2id={name: index for index, name in names.items()},
-        name_or_path="calig_fast/tiny",
     )
 
 

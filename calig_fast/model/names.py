@@ -46,7 +46,7 @@ def tokens_before(model: nn.Module, count: int) -> tuple[str, ...]:
         for names, kind in _ADDED:
             if last in names and weight.dim():
                 found[kind] = found.get(kind, 0) + weight.numel() // max(weight.shape[-1], 1)
-    names = tuple(
+    counted = tuple(
         kind if kind != "register" else f"register {n + 1}" for _, kind in _ADDED for n in range(found.get(kind, 0))
     )
-    return names if len(names) == count else ()
+    return counted if len(counted) == count else ()

@@ -87,7 +87,8 @@ def table(run: tuple[Places, ...], inputs: int) -> Floats:
 
 def spread(values: Floats, width: float) -> Floats:
     """Heights in [-1, 1] of dots at these values, so that dots nearer than `width` do not lie on each other."""
-    heights, last = np.zeros(len(values)), {}
+    heights = np.zeros(len(values))
+    last: dict[int, int] = {}
     for i in np.argsort(values, kind="stable"):
         cell = round(float(values[i]) / width) if width else 0
         n = last[cell] = last.get(cell, -1) + 1
