@@ -381,3 +381,10 @@ def test_ids_that_all_equal_the_first_or_the_last_are_content_between_them(row):
     a = explain(tiny("bert"), torch.tensor([row]), baselines=3, method="layer_ig")
     assert a.special.tolist() == [[True, *[False] * (len(row) - 2), True]]
     assert a.converged.all()
+
+
+def test_vowel_signs_stay_with_their_word():
+    from calig_fast.inputs.text import _places
+
+    text = "यह है"  # the vowel sign at the end has the combining class 0
+    assert _places(text, [(0, 2), (3, 4)]) == [(0, 2), (3, 5)]
