@@ -25,7 +25,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 the work failed, or lines of many were left out; 2 what was asked cannot be done. An "
     "error is one line on standard error; --debug shows where it came from.",
     no_args_is_help=True,
-    add_completion=False,
 )
 
 

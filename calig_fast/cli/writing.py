@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
@@ -15,7 +16,10 @@ from .._utils import files
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..results.grouping import Grouped
+
 STDOUT = Path("-")
+TABLES = (".csv", ".jsonl", ".parquet")
 
 
 def folders_exist(*paths: Path | None) -> None:
@@ -30,6 +34,16 @@ def folders_exist(*paths: Path | None) -> None:
         files.refuse(path)
         if path.resolve() in [other.resolve() for other in named[:i]]:
             raise ValueError(f"{path}: two options name this file; give each its own")
+
+
+def is_table(path: Path | None) -> None:
+    """Refuse a table of another kind than `TABLES`, before any work is done.
+
+    Raises:
+        ValueError: naming the kinds.
+    """
+    if path is not None and path.suffix.lower() not in TABLES:
+        raise ValueError(f"--out {path}: expected a file that ends in {', '.join(TABLES)}")
 
 
 def wrote(path: Path) -> None:
@@ -56,6 +70,24 @@ def write_json(document: Any, path: Path) -> None:
 def write_html(page: str, path: Path) -> None:
     """Write a page; "-" is standard output."""
     _write(page, path)
+
+
+def write_table(grouped: Grouped, path: Path) -> None:
+    """Write the rows of a table of scores, as .csv, .jsonl or .parquet."""
+    match path.suffix.lower():
+        case ".parquet":
+            grouped.to_parquet(path)
+        case ".jsonl":
+            lines = [json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) for row in grouped.to_records()]
+            files.write(path, "".join(f"{line}\n" for line in lines))
+        case _:
+            rows = grouped.to_records()
+            text = io.StringIO(newline="")
+            table = csv.DictWriter(text, list(rows[0]) if rows else [])
+            table.writeheader()
+            table.writerows(rows)
+            files.write(path, text.getvalue())
+    wrote(path)
 
 
 def write_picture(figure: Figure, path: Path) -> None:

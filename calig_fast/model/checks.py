@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any
 
 import torch
@@ -19,7 +20,8 @@ def model(value: Any) -> None:
             on several devices.
     """
     if not isinstance(value, nn.Module):
-        raise TypeError(f"model: expected a torch.nn.Module, got {type(value).__name__}")
+        hint = "; calig_fast.from_pretrained loads a saved or cached one" if isinstance(value, str | PathLike) else ""
+        raise TypeError(f"model: expected a torch.nn.Module, got {type(value).__name__}{hint}")
     scripted = next((type(m).__name__ for m in value.modules() if isinstance(m, torch.jit.ScriptModule)), None)
     if scripted is not None:
         raise ValueError(
