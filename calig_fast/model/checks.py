@@ -28,6 +28,12 @@ def model(value: Any) -> None:
             f"model: it is compiled by TorchScript ({scripted}), which hides the modules that it was made from; pass "
             "the nn.Module itself"
         )
+    if any(type(w.data).__name__ == "DTensor" for w in value.parameters()):
+        raise ValueError(
+            "model: its weights are sharded over processes (DTensor: FSDP2, tensor parallelism), so no process can "
+            "explain it alone; gather them into a plain copy of the model first (get_model_state_dict with "
+            "full_state_dict=True)"
+        )
     quantised = next((m for m in value.modules() if type(m).__module__.startswith(_QUANTISED)), None)
     weights = list(value.parameters())
     complexes = next((w.dtype for w in weights if w.is_complex()), None)
