@@ -64,7 +64,7 @@ def one_to_stdout(html: Path | None, json: Path | None) -> bool:
 
 def write_json(document: Any, path: Path) -> None:
     """Write plain values as JSON, NaN and infinity as null; "-" is standard output."""
-    _write(json.dumps(_plain(document), ensure_ascii=False, indent=1, allow_nan=False) + "\n", path)
+    _write(json.dumps(plain(document), ensure_ascii=False, indent=1, allow_nan=False) + "\n", path)
 
 
 def write_html(page: str, path: Path) -> None:
@@ -78,7 +78,7 @@ def write_table(grouped: Grouped, path: Path) -> None:
         case ".parquet":
             grouped.to_parquet(path)
         case ".jsonl":
-            lines = [json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) for row in grouped.to_records()]
+            lines = [json.dumps(plain(row), ensure_ascii=False, allow_nan=False) for row in grouped.to_records()]
             files.write(path, "".join(f"{line}\n" for line in lines))
         case _:
             rows = grouped.to_records()
@@ -105,9 +105,10 @@ def _write(text: str, path: Path) -> None:
     wrote(path)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON holds it, NaN and infinity as null."""
     if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
+        return {key: plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

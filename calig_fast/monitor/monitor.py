@@ -64,8 +64,9 @@ class Monitor:
         steps: number of steps of the run, for `looks`; the callbacks for Trainers know it.
         overhead: largest share of the time for looks, above 0 and at most 1; 1 looks every `every` steps.
         log: the target of the records, one for each look and probe: a path (JSON lines, appended), TensorBoard's
-            SummaryWriter, `wandb` or a run of it, `mlflow`, an object with `log_metrics` (Lightning's loggers), a callable
-            of a dict, or a list of these. A path that ends in .csv is a table. W&B and MLflow get the page at `close`.
+            SummaryWriter, `wandb` or a run of it, `mlflow`, an object with `log_metrics` (Lightning's loggers), a
+            callable of a dict, or a list of these. A path that ends in .csv is a table. W&B and MLflow get the page at
+            `close`.
         page: file that is written after each look; None writes none. `html` makes it at any time.
         certify: None for the endpoints alone; "scores" or "layers" to integrate until `tolerance` is met.
         tolerance: relative error, see `explain`; only with `certify`.
