@@ -12,7 +12,7 @@ from . import options
 from .document import document
 from .errors import finish, plain_errors
 from .loading import Given, load
-from .writing import STDOUT, folders_exist, is_table, one_to_stdout, write_html, write_json, write_table, wrote
+from .writing import STDOUT, folders_exist, is_table, one_to_stdout, write_html, write_json, write_scores, wrote
 
 if TYPE_CHECKING:
     from .. import Attribution, Explainer
@@ -102,7 +102,7 @@ def explain(
         if html:
             write_html((grouped or a).to_html(), html)
         if out:
-            write_table(grouped or a.by(units.usual(a)), out)
+            write_scores(grouped or a.by(units.usual(a)), out)
         if save:
             wrote(replace(a, maps=None).save(save))
         finish(found.left_out)

@@ -72,7 +72,7 @@ def write_html(page: str, path: Path) -> None:
     _write(page, path)
 
 
-def write_table(grouped: Grouped, path: Path) -> None:
+def write_scores(grouped: Grouped, path: Path) -> None:
     """Write the rows of a table of scores, as .csv, .jsonl or .parquet."""
     match path.suffix.lower():
         case ".parquet":

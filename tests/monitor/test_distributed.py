@@ -12,7 +12,7 @@ TASKS = ("data_parallel", "sharded", "tensor_parallel", "sharded_later")
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """What the two ranks told of each task, and the folder of their files."""
+    """The answers of two ranks to each task, and the folder of their files."""
     folder = tmp_path_factory.mktemp("ranks")
     return run(TASKS, folder), folder
 
