@@ -23,7 +23,14 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-_SEEN: set[tuple[str, str]] = set()
+_SEEN: set[tuple[str, ...]] = set()
+
+
+def warn_once(message: str) -> None:
+    """Warn as `warn` does, at the first time in a process."""
+    if (message,) not in _SEEN:
+        _SEEN.add((message,))
+        warn(message)
 
 
 def renamed(argument: str, value: str, names: Mapping[str, str]) -> str:

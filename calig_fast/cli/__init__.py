@@ -17,6 +17,7 @@ from .estimate import estimate
 from .explain import explain
 from .models import models
 from .options import Command
+from .serve import serve
 from .verify import verify
 
 app = typer.Typer(
@@ -25,7 +26,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 the work failed, or lines of many were left out; 2 what was asked cannot be done. An "
     "error is one line on standard error; --debug shows where it came from.",
     no_args_is_help=True,
-    add_completion=False,
 )
 
 
@@ -44,6 +44,6 @@ def calig(
     """Explain decisions of a transformer classifier, with an error bound."""
 
 
-for command in (explain, compare, estimate, verify, bench, demo, models, doctor):
+for command in (explain, serve, compare, estimate, verify, bench, demo, models, doctor):
     app.command(cls=Command)(command)
 app.add_typer(corpus, name="corpus")

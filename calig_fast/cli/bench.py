@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._utils.arguments import integer
 from . import options
 from .errors import finish, plain_errors
 from .loading import Given, load
@@ -70,6 +69,8 @@ def use_threads(count: int) -> None:
         ValueError: fewer than one, or more than `MOST_THREADS`.
     """
     import torch
+
+    from .._utils.arguments import integer
 
     torch.set_num_threads(integer("--threads", count, 1, MOST_THREADS))
 

@@ -38,19 +38,12 @@ app = typer.Typer(
 
 @app.command(EXPLAIN, cls=options.Command)
 def explain(
-    inputs: Annotated[
-        str,
-        typer.Argument(
-            metavar="INPUT",
-            help="A .txt (a text a line), .csv, .jsonl, .parquet or .tar file, a folder of images, or a saved Hugging "
-            "Face data set.",
-        ),
-    ],
+    inputs: options.Corpus,
     model: options.Model,
     out: Annotated[Path, typer.Option(help="Folder of the tables; the same command again goes on there.")],
     *,
-    column: Annotated[str, typer.Option(help="Column of the text or the picture.")] = "text",
-    pair_column: Annotated[str | None, typer.Option(help="Column of the second text of a pair.")] = None,
+    column: options.Column = "text",
+    pair_column: options.PairColumn = None,
     id_column: Annotated[
         str | None, typer.Option(help="Column of the id; the number of the row when left out.")
     ] = None,
@@ -66,9 +59,7 @@ def explain(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Explain failed inputs again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print memory and time, and write nothing.")] = False,
     target: options.Target = None,
-    method: Annotated[
-        str, typer.Option(help="calig, ig, layer_ig, conductance, rollout, chefer, attcat, ...")
-    ] = "calig",
+    method: options.Method = "calig",
     baselines: options.Baselines = None,
     output: Annotated[str, typer.Option(help="Explained scalar: logit, log_prob, prob.")] = "logit",
     layers: Annotated[list[int] | None, typer.Option(help="Block that is used; all when left out.")] = None,
@@ -77,8 +68,8 @@ def explain(
     tolerance: options.Tolerance = 2e-2,
     certify: options.Guarantee = "layers",
     k: Annotated[int | None, typer.Option(help="Number of strongest tokens that top-k is about.")] = None,
-    long_texts: Annotated[str, typer.Option(help="A text longer than the model reads: cut, or windows.")] = "cut",
-    stride: Annotated[int | None, typer.Option(help="Tokens that a window shares with the one before it.")] = None,
+    long_texts: options.LongTexts = "cut",
+    stride: options.Stride = None,
     lam: Annotated[float | None, typer.Option(help="Weight of the relevance in the fusion, 0 to 1.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, float64, bfloat16, float16.")] = None,
     memory_budget: Annotated[int | None, typer.Option(help="Bytes of a batch of path points.")] = None,

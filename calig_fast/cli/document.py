@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import Attribution
-from ..results.grouping import Grouped
+if TYPE_CHECKING:
+    from .. import Attribution
+    from ..results.grouping import Grouped
 
 
 def document(attribution: Attribution, grouped: Grouped | None = None) -> dict[str, Any]:

@@ -13,16 +13,14 @@ from .loading import class_of, loaded_from
 
 
 def estimate(
-    inputs: Annotated[str, typer.Argument(metavar="INPUT", help="A corpus, as calig corpus takes it.")],
+    inputs: options.Corpus,
     model: options.Model,
     *,
-    column: Annotated[str, typer.Option(help="Column of the text or the picture.")] = "text",
-    pair_column: Annotated[str | None, typer.Option(help="Column of the second text of a pair.")] = None,
+    column: options.Column = "text",
+    pair_column: options.PairColumn = None,
     workers: Annotated[int, typer.Option(help="Processes that share the work.")] = 1,
     target: options.Target = None,
-    method: Annotated[
-        str, typer.Option(help="calig, ig, layer_ig, conductance, rollout, chefer, attcat, ...")
-    ] = "calig",
+    method: options.Method = "calig",
     baselines: options.Baselines = None,
     tolerance: options.Tolerance = 2e-2,
     certify: options.Guarantee = "layers",

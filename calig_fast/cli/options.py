@@ -26,7 +26,17 @@ class Command(TyperCommand):
                 parameter.nargs = 2
 
 
-Model = Annotated[Path, typer.Option(help="Folder of a saved classifier: Hugging Face, or timm with its config.json.")]
+METHODS = (
+    *("calig", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat", "attention_gradient"),
+    "gradient_x_input",
+)
+Model = Annotated[
+    Path,
+    typer.Option(
+        help="Folder of a saved classifier: Hugging Face, or timm with its config.json; or the id of a model in the "
+        "hub's cache."
+    ),
+]
 Text = Annotated[list[str] | None, typer.Option(help="A text; may be given several times.")]
 Pair = Annotated[
     list[TwoTexts] | None,
@@ -48,6 +58,28 @@ Image = Annotated[list[Path] | None, typer.Option(help="An image file; may be gi
 Target = Annotated[
     str | None, typer.Option(help="Class to explain, by number or name, or all; the predicted one when left out.")
 ]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="calig, ig, layer_ig, conductance, rollout, chefer, attcat, ...", autocompletion=lambda: list(METHODS)
+    ),
+]
+LongTexts = Annotated[
+    str, typer.Option(help="A text longer than the model reads: cut, or windows, which explains all of it.")
+]
+Stride = Annotated[
+    int | None, typer.Option(help="Tokens that a window shares with the one before it; a quarter when left out.")
+]
+Corpus = Annotated[
+    str,
+    typer.Argument(
+        metavar="INPUT",
+        help="A .txt (a text a line), .csv, .jsonl, .parquet or .tar file, a folder of images, or a saved Hugging "
+        "Face data set.",
+    ),
+]
+Column = Annotated[str, typer.Option(help="Column of the text or the picture.")]
+PairColumn = Annotated[str | None, typer.Option(help="Column of the second text of a pair.")]
 Baselines = Annotated[str | None, typer.Option(help="Baseline: pad, mask, unk, ... or blur, mean, black.")]
 Tolerance = Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")]
 Guarantee = Annotated[

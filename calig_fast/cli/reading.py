@@ -14,19 +14,20 @@ BOM = b"\xef\xbb\xbf"
 WIDE = (b"\xff\xfe", b"\xfe\xff")  # UTF-16 and UTF-32 begin so
 TABLES = {".csv", ".tsv", ".json", ".jsonl"}
 STDIN = Path("-")
+MANY = 2_000  # rows that are hinted to be a corpus
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a file.
+    """A line of a file, or a row of a table.
 
     Args:
         place: its file and number, for messages.
-        text: what stands there.
+        text: what stands there; of two columns a pair.
     """
 
     place: str
-    text: str
+    text: Any
 
 
 def whole(path: Path) -> str:
@@ -51,8 +52,8 @@ def lines(path: Path) -> tuple[list[Line], int]:
     name = f"--lines {path}"
     if path.suffix.lower() in TABLES:
         hint(
-            f"{name}: every line is one text, with its commas, quotes and heading; write the column of texts to a file "
-            "of its own first, where that is not meant"
+            f"{name}: every line is one text, with its commas, quotes and heading; where that is not meant, name the "
+            f"column of the texts: --file {path} --column NAME"
         )
     found, bad = [], 0
     for number, line in enumerate(_split(path, name), 1):
@@ -67,6 +68,42 @@ def lines(path: Path) -> tuple[list[Line], int]:
             found.append(Line(place, text))
     if not found:
         raise ValueError(f"{name}: no line holds a text" + (", and others cannot be read" if bad else ""))
+    return found, bad
+
+
+def column(path: Path, text: str, second: str | None = None) -> tuple[list[Line], int]:
+    """The cells of a column of a .csv, .jsonl or .parquet file, as a corpus reads them; a bad row is told and left out.
+
+    Args:
+        path: the file.
+        text: the column of the texts.
+        second: the column of the second texts of pairs, or None.
+
+    Returns:
+        the texts or pairs, and how many were left out.
+
+    Raises:
+        ValueError: no such file or column, a file of another kind, or no row that holds a text.
+        ImportError: pyarrow, which reads .parquet, is not installed.
+    """
+    from ..corpus import Columns
+    from ..corpus.sources import opened
+
+    name, found, bad = f"--file {path}", [], 0
+    try:
+        for item in opened(path, Columns(text, second)).items():
+            place = f"{name}, row {item.id}"
+            if item.error:
+                bad += 1
+                tell(f"{place}: {item.error.removeprefix('inputs: ')}")
+            else:
+                found.append(Line(place, item.value))
+            if len(found) == MANY:
+                hint(f"{name}: it has {MANY} rows or more; calig corpus explains many of them in parts, and goes on")
+    except ValueError as error:
+        raise ValueError(str(error).replace(f"inputs: {path}", name, 1)) from error
+    if not found:
+        raise ValueError(f"{name}: no row holds a text" + (", and others cannot be read" if bad else ""))
     return found, bad
 
 

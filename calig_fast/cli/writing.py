@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
@@ -15,7 +16,10 @@ from .._utils import files
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..results.grouping import Grouped
+
 STDOUT = Path("-")
+TABLES = (".csv", ".jsonl", ".parquet")
 
 
 def folders_exist(*paths: Path | None) -> None:
@@ -30,6 +34,16 @@ def folders_exist(*paths: Path | None) -> None:
         files.refuse(path)
         if path.resolve() in [other.resolve() for other in named[:i]]:
             raise ValueError(f"{path}: two options name this file; give each its own")
+
+
+def is_table(path: Path | None) -> None:
+    """Refuse a table of another kind than `TABLES`, before any work is done.
+
+    Raises:
+        ValueError: naming the kinds.
+    """
+    if path is not None and path.suffix.lower() not in TABLES:
+        raise ValueError(f"--out {path}: expected a file that ends in {', '.join(TABLES)}")
 
 
 def wrote(path: Path) -> None:
@@ -50,12 +64,30 @@ def one_to_stdout(html: Path | None, json: Path | None) -> bool:
 
 def write_json(document: Any, path: Path) -> None:
     """Write plain values as JSON, NaN and infinity as null; "-" is standard output."""
-    _write(json.dumps(_plain(document), ensure_ascii=False, indent=1, allow_nan=False) + "\n", path)
+    _write(json.dumps(plain(document), ensure_ascii=False, indent=1, allow_nan=False) + "\n", path)
 
 
 def write_html(page: str, path: Path) -> None:
     """Write a page; "-" is standard output."""
     _write(page, path)
+
+
+def write_scores(grouped: Grouped, path: Path) -> None:
+    """Write the rows of a table of scores, as .csv, .jsonl or .parquet."""
+    match path.suffix.lower():
+        case ".parquet":
+            grouped.to_parquet(path)
+        case ".jsonl":
+            lines = [json.dumps(plain(row), ensure_ascii=False, allow_nan=False) for row in grouped.to_records()]
+            files.write(path, "".join(f"{line}\n" for line in lines))
+        case _:
+            rows = grouped.to_records()
+            text = io.StringIO(newline="")
+            table = csv.DictWriter(text, list(rows[0]) if rows else [])
+            table.writeheader()
+            table.writerows(rows)
+            files.write(path, text.getvalue())
+    wrote(path)
 
 
 def write_picture(figure: Figure, path: Path) -> None:
@@ -73,9 +105,10 @@ def _write(text: str, path: Path) -> None:
     wrote(path)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON holds it, NaN and infinity as null."""
     if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
+        return {key: plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -195,6 +195,7 @@ def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any, long: 
         found = sequence.tokens(inputs, model, encoder, processor, long)
         return Inputs(**vars(found), shown=None, normalisation=None)
     check_stride(long)
+    inputs = rows.pictures_joined(inputs)
     if rows.is_mapping(inputs):
         given = of_mapping(inputs, model)
         call = {**usable(given.tensors, model), **given.fixed}

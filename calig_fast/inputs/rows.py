@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from .._utils.arguments import as_tensor, kind
-from .arguments import dense
+from .arguments import LABELS, dense
+from .batches import BatchError, is_loader, unbatched
 from .image_picture import is_image
 
 OWNERS = "overflow_to_sample_mapping"  # the text of each window that a tokenizer made
@@ -77,7 +78,9 @@ def gathered(inputs: Any) -> Any:
     found: list[Any] = []
     try:
         each = iter(inputs) if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
-        found.extend(itertools.islice(each, MOST + 1))
+        found.extend(itertools.islice(unbatched(each) if is_loader(inputs) else each, MOST + 1))
+    except BatchError:
+        raise
     except Exception as error:  # of the caller's own class or generator
         raise ValueError(
             f"inputs: reading them from a {type(inputs).__name__} fails after {len(found)}, with "
@@ -182,7 +185,7 @@ def collated(rows: Sequence[Any], padding: int, named: bool = True) -> Collated:
     names = {frozenset(dict(row)) for row in rows}
     if len(names) > 1:
         raise ValueError(f"inputs: every encoding needs the same names, got {[sorted(n) for n in names]}")
-    tables = [{name: _table(name, value) for name, value in dict(row).items() if name != OWNERS} for row in rows]
+    tables = [_tables(row) for row in rows]
     lengths = [max((v.shape[1] for v in t.values() if v is not None and v.dim() > 1), default=0) for t in tables]
     longest = max(lengths)
     out = Collated()
@@ -207,6 +210,27 @@ def collated(rows: Sequence[Any], padding: int, named: bool = True) -> Collated:
     out.encodings = [kept for row in rows for kept in getattr(row, "encodings", None) or []]
     out.made = frozenset(made)
     return out
+
+
+def pictures_joined(inputs: Any) -> Any:
+    """A list of mappings of pixels [C,H,W] or [B,C,H,W] as one mapping; everything else as it is.
+
+    Raises:
+        ValueError, TypeError: see `collated`.
+    """
+    if not isinstance(inputs, list | tuple) or not inputs or not all(map(is_mapping, inputs)):
+        return inputs
+    tables = [{name: _value(name, value) for name, value in dict(row).items()} for row in inputs]
+    if any("spatial_shapes" in table for table in tables):  # patches [N,P], cut already, have no such axes
+        return inputs
+    alone = [any(v is not None and v.dim() == 3 and v.is_floating_point() for v in t.values()) for t in tables]
+    return collated(
+        [
+            {n: v[None] if one and v is not None else v for n, v in t.items()}
+            for t, one in zip(tables, alone, strict=True)
+        ],
+        0,
+    )
 
 
 def windows_apart(inputs: Any) -> Any:
@@ -255,15 +279,22 @@ def _is_numbers(row: Any) -> bool:
     return isinstance(row, list | tuple) and len(row) > 0 and all(isinstance(v, int | np.integer) for v in row)
 
 
-def _table(name: str, value: Any) -> Tensor | None:
-    """One encoding's value with a row axis; None for what is no number, such as the text beside the ids."""
+def _tables(row: Any) -> dict[str, Tensor | None]:
+    """One mapping's values with a row axis: of one encoding [T], or of several [B,T], which may have labels [B]."""
+    values = {name: _value(name, value) for name, value in dict(row).items() if name != OWNERS}
+    several = any(value is not None and value.dim() > 1 for value in values.values())
+    axes = {name: 1 if several and name in LABELS else 2 for name in values}
+    return {n: v[None] if v is not None and v.dim() < axes[n] else v for n, v in values.items()}
+
+
+def _value(name: str, value: Any) -> Tensor | None:
+    """A value as a tensor; None for what is no number, such as the text beside the ids."""
     if value is None or isinstance(value, str) or (isinstance(value, list) and value and isinstance(value[0], str)):
         return None
     try:
-        found = torch.as_tensor(value)
+        return torch.as_tensor(value)
     except (ValueError, TypeError, RuntimeError) as error:
         raise TypeError(f"inputs: {name} is no tensor and cannot be made one ({error})") from error
-    return found[None] if found.dim() < 2 else found
 
 
 def _count(table: Mapping[str, Tensor | None]) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+
+from .._utils.warn import warn_once
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,12 @@ class Source:
 
     def inputs(self, given: Any) -> Any:
         """The inputs, a cross-encoder's one pair as a tuple."""
-        two = isinstance(given, Sequence) and len(given) == 2 and all(isinstance(part, str) for part in given)
+        two = isinstance(given, list | tuple) and len(given) == 2 and all(isinstance(part, str) for part in given)
+        if two and isinstance(given, tuple) and not self.pairs:
+            warn_once(
+                "inputs: a tuple of two texts is one pair, which the model reads together; for two inputs pass a list, "
+                'explain(model, ["a", "b"])'
+            )
         return tuple(given) if self.pairs and two else given
 
 

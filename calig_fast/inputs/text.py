@@ -9,7 +9,6 @@ import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -171,17 +170,17 @@ def _lent(tokenizer: Any) -> Iterator[None]:
 
 
 def local_tokenizer(model: nn.Module) -> Any:
-    """The tokenizer saved beside a model that was loaded from a folder, or None."""
-    folder = getattr(getattr(model, "config", None), "_name_or_path", "") or ""
-    return _tokenizer_in(folder) if folder and Path(folder).is_dir() else None
+    """The tokenizer saved beside a model that came from a folder or from the hub's cache, or None."""
+    source = getattr(getattr(model, "config", None), "_name_or_path", "") or ""
+    return _tokenizer_in(source) if source else None
 
 
 @functools.lru_cache(maxsize=8)
-def _tokenizer_in(folder: str) -> Any:
+def _tokenizer_in(source: str) -> Any:
     try:
         from transformers import AutoTokenizer
 
-        found = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        found = AutoTokenizer.from_pretrained(source, local_files_only=True)
     except (ImportError, OSError, ValueError):
         return None
     return found if has_vocabulary(found) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any
 
 import torch
@@ -19,12 +20,19 @@ def model(value: Any) -> None:
             on several devices.
     """
     if not isinstance(value, nn.Module):
-        raise TypeError(f"model: expected a torch.nn.Module, got {type(value).__name__}")
+        hint = "; calig_fast.from_pretrained loads a saved or cached one" if isinstance(value, str | PathLike) else ""
+        raise TypeError(f"model: expected a torch.nn.Module, got {type(value).__name__}{hint}")
     scripted = next((type(m).__name__ for m in value.modules() if isinstance(m, torch.jit.ScriptModule)), None)
     if scripted is not None:
         raise ValueError(
             f"model: it is compiled by TorchScript ({scripted}), which hides the modules that it was made from; pass "
             "the nn.Module itself"
+        )
+    if any(type(w.data).__name__ == "DTensor" for w in value.parameters()):
+        raise ValueError(
+            "model: its weights are sharded over processes (DTensor: FSDP2, tensor parallelism), so no process can "
+            "explain it alone; gather them into a plain copy of the model first (get_model_state_dict with "
+            "full_state_dict=True)"
         )
     quantised = next((m for m in value.modules() if type(m).__module__.startswith(_QUANTISED)), None)
     weights = list(value.parameters())

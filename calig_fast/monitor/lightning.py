@@ -28,6 +28,12 @@ class MonitorCallback(Callback):
         super().__init__()
         self.monitor = monitor
 
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Tell the monitor the number of steps, over which `looks` are spread; an endless run has none."""
+        steps = trainer.estimated_stepping_batches
+        if steps != float("inf"):
+            self.monitor.expect(int(steps))
+
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """After each batch; with gradient accumulation the step counts once."""
         self.monitor.step(trainer.global_step)

@@ -1,7 +1,9 @@
-"""Log targets of looks: a JSONL file, TensorBoard, any callable."""
+"""Log targets of looks: a file of JSON lines or CSV, TensorBoard, a tracker, any callable."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from collections.abc import Callable
@@ -12,10 +14,12 @@ from .._utils import files
 from .._utils.arguments import kind, takes
 from .._utils.warn import warn
 from .measures import SCALARS
+from .trackers import page_of, tracker
 
 Record = dict[str, Any]
 Log = Callable[[Record], object]
 
+COLUMNS = ("step", "probe", "label", "predicted", "converged", *SCALARS)  # of the CSV, before the layers
 _BEGINS = b'{"step": '  # a record
 
 
@@ -23,7 +27,8 @@ def writers(log: Any) -> list[Log]:
     """One function of a record for each place to write to.
 
     Args:
-        log: None, a path, an object with `add_scalar` (TensorBoard's SummaryWriter), a callable of a dict, or a list.
+        log: None, a path, an object with `add_scalar` (TensorBoard's SummaryWriter), a tracker (see `trackers`), a
+            callable of a dict, or a list of these.
 
     Raises:
         TypeError: none of these.
@@ -38,13 +43,50 @@ def writers(log: Any) -> list[Log]:
 
 def _writer(log: Any) -> Log:
     if isinstance(log, str | os.PathLike):
-        return _lines(files.named(log, "log"))
+        path = files.named(log, "log")
+        return _table(path) if path.suffix.lower() == ".csv" else _lines(path)
     if hasattr(log, "add_scalar"):
         return _tensorboard(log)
-    if callable(log) and takes(log, 1):
-        found: Log = log
+    if (found := tracker(log)) is not None:
         return found
-    raise TypeError(f"log: expected a path, a SummaryWriter, a callable of a dict, or a list of them; got {kind(log)}")
+    if callable(log) and takes(log, 1):
+        given: Log = log
+        return given
+    raise TypeError(
+        "log: expected a path, a SummaryWriter, wandb, mlflow, an object with log_metrics, a callable of a dict, or a "
+        f"list of them; got {kind(log)}"
+    )
+
+
+def pages(log: Any) -> list[Callable[[str], object]]:
+    """One function of the page of the looks for each tracker that keeps files.
+
+    Args:
+        log: see `writers`.
+    """
+    found = [page_of(one) for one in (log if isinstance(log, list | tuple) else [log])]
+    return [page for page in found if page is not None]
+
+
+def _table(path: Path) -> Log:
+    """Append the numbers of each record as a row of CSV; an error is no row. A new file begins with the heading."""
+
+    def row(cells: list[Any]) -> str:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(cells)
+        return text.getvalue()
+
+    def write(record: Record) -> None:
+        if "error" in record:
+            return
+        names = [*COLUMNS, *(f"layer_{layer}" for layer in range(len(record["layers"])))]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            files.append(path, row(names), _cut)
+        cells = {**record, "probe": " ".join(record["probe"].split())}  # one line, also where a name has several
+        files.append(path, row([*(cells[name] for name in COLUMNS), *record["layers"]]), _cut)
+
+    return write
 
 
 def _lines(path: Path) -> Log:
@@ -57,6 +99,11 @@ def _lines(path: Path) -> Log:
             warn(f"log: {path} ended in a line that a killed run had begun; its {dropped} bytes are dropped")
 
     return write
+
+
+def _cut(line: bytes) -> bool:
+    """True for the beginning of a row or of the heading; other text is kept."""
+    return line[:1].isdigit() or b"step,".startswith(line[:5])
 
 
 def _torn(line: bytes) -> bool:

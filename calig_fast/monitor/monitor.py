@@ -21,10 +21,11 @@ from ..model import checks
 from ..model.clone import unwrap
 from .budget import Budget
 from .history import History
-from .logs import Record, writers
+from .logs import Record, pages, writers
 from .original import Original
 from .page import page as drawn
 from .probes import Probe, probes
+from .schedule import Schedule
 from .undisturbed import undisturbed
 
 _OURS = {"target": "a probe has its own: Probe(inputs, target=...)", "progress": "a look shows none"}
@@ -58,9 +59,14 @@ class Monitor:
             row.
         processor: tokenizer or image processor, for probes that are texts or pictures.
         every: smallest number of steps between two looks, an int.
+        looks: number of looks that the run gets in any case, spread evenly over its steps, the first and the last among
+            them; None leaves all of them to `overhead`. A short run has as few looks as its budget pays for otherwise.
+        steps: number of steps of the run, for `looks`; the callbacks for Trainers know it.
         overhead: largest share of the time for looks, above 0 and at most 1; 1 looks every `every` steps.
         log: the target of the records, one for each look and probe: a path (JSON lines, appended), TensorBoard's
-            SummaryWriter, a callable of a dict, or a list of these.
+            SummaryWriter, `wandb` or a run of it, `mlflow`, an object with `log_metrics` (Lightning's loggers), a
+            callable of a dict, or a list of these. A path that ends in .csv is a table. W&B and MLflow get the page at
+            `close`.
         page: file that is written after each look; None writes none. `html` makes it at any time.
         certify: None for the endpoints alone; "scores" or "layers" to integrate until `tolerance` is met.
         tolerance: relative error, see `explain`; only with `certify`.
@@ -80,6 +86,8 @@ class Monitor:
         processor: Any = None,
         *,
         every: int = 1,
+        looks: int | None = None,
+        steps: int | None = None,
         overhead: float = 0.02,
         log: Any = None,
         page: str | Path | None = None,
@@ -97,7 +105,10 @@ class Monitor:
         self._explainer = Explainer(self._original.module, _own(processor), **_options(certify, tolerance, options))
         self._probes = _readable(probes, self._explainer)
         self._targets: dict[str, Any] = {str(p.name): p.target for p in self._probes}
-        self._writers = writers(log)
+        self._writers, self._pages = writers(log), pages(log)
+        self._schedule = None if looks is None else Schedule(looks, steps)
+        if looks is None and steps is not None:
+            raise ValueError("steps: it says where looks= spreads its looks; pass looks= too")
         self._page = None if page is None else files.named(page, "page")
         self._strict = flag("strict", strict)
         self._told: set[str] = set()
@@ -122,19 +133,29 @@ class Monitor:
             True if it looked.
 
         Raises:
-            ValueError, TypeError: a step that is no int of at least 0.
+            ValueError, TypeError: a step that is no int of at least 0; `looks` without the steps of the run.
             Exception: the error of a look, with strict=True.
         """
         begun = self.budget.clock()
         self.steps = self.steps + 1 if step is None else integer("step", step, 0)
         self.budget.start()
         due = self._last is None or self.steps - self._last >= self._every
-        looks = due and _rank() == 0 and self.budget.allows()
+        promised = self._schedule is not None and self._schedule.due(self.steps)
+        looks = _rank() == 0 and (promised or (due and self.budget.allows()))
         if looks:
             self.look()
         else:
             self.budget.charge(self.budget.clock() - begun, looked=False)
         return looks
+
+    def expect(self, steps: int) -> None:
+        """Set the number of steps of the run, where `looks` was given without it; the callbacks for Trainers do it.
+
+        Raises:
+            ValueError, TypeError: no int of at least 1.
+        """
+        if self._schedule is not None:
+            self._schedule.expect(steps)
 
     def look(self) -> None:
         """Look now, independent of the budget; the cost delays later looks.
@@ -166,6 +187,8 @@ class Monitor:
             self.look()
         elif _rank() == 0:
             self._draw()
+        if _rank() == 0:
+            self._give_page()
 
     def html(self, path: str | Path | None = None) -> str:
         """A self-contained page of every probe over the steps; written to `path` when given, and returned.
@@ -200,6 +223,13 @@ class Monitor:
             self.html(self._page)
         except Exception as error:
             self._failed("its page", error)
+
+    def _give_page(self) -> None:
+        for give in self._pages:
+            try:
+                give(self.html())
+            except Exception as error:
+                self._failed("its log", error)
 
     def _tell(self, record: Record) -> None:
         for write in self._writers:

@@ -24,6 +24,10 @@ class MonitorCallback(TrainerCallback):
     def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Tell the monitor the number of steps, over which `looks` are spread."""
+        self.monitor.expect(state.max_steps)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """After each optimizer step; with gradient accumulation that is after several batches."""
         self.monitor.step(state.global_step)

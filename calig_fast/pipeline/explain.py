@@ -30,6 +30,7 @@ from ..model.word_lookup import find_embedding
 from ..quadrature.warm_start import Calibration
 from ..results.attribution import Attribution
 from ..results.windows import merged
+from . import habits
 from .one_call import Memory, Pipeline
 from .options import ExplainOptions, Options
 from .windows import settings_of_windows
@@ -217,12 +218,16 @@ def _settings(base: Options, options: Mapping[str, Any]) -> Options:
             "explain(model, **batch)"
         )
     for name in unknown:
+        if told := habits.hint(name):
+            raise TypeError(f"{name}: unknown option of explain; {told}")
         close = get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"expected some of {sorted(known)}"
         raise TypeError(f"{name}: unknown option of explain; {hint}")
     if {"certify", "guarantee"} & set(options):  # the number that is ranked belongs to the guarantee
         options = {"k": None, **options}
-    return replace(base, **options)
+    settings = replace(base, **options)
+    habits.say_cap(options, settings.quadrature, settings.n_steps)
+    return settings
 
 
 @contextlib.contextmanager

@@ -28,7 +28,8 @@ from ..model.own_answer import OwnAnswers
 from ..model.word_reach import WordReach
 from ..quadrature.estimate import Floats
 from ..quadrature.warm_start import Calibration
-from ..results.attribution import Attribution, concatenate
+from ..results.attribution import Attribution
+from ..results.joining import concatenate
 from . import rounding
 from .attributions import Asked, attributions
 from .integrate import Integration

@@ -381,16 +381,3 @@ class Attribution(Exports):
         """
         figure: Figure = render("plot_layers", self, index, percentile)
         return figure
-
-
-def concatenate(parts: Sequence[Attribution]) -> Attribution:
-    """One attribution of the inputs of several, which were made by the same call.
-
-    Args:
-        parts: at least one, their token axes of the same length.
-    """
-    first = parts[0]
-    merged: dict[str, Any] = {name: torch.cat([getattr(p, name) for p in parts]) for name in first._tensors()}
-    if first.texts is not None:
-        merged["texts"] = tuple(text for p in parts for text in p.texts or ())
-    return replace(first, **merged, single=False)

@@ -129,7 +129,9 @@ def compare(
             raise ValueError("names: the dict of attributions has names already; leave names out")
         names, attributions = [str(n) for n in attributions], list(attributions.values())
     if isinstance(attributions, Attribution):
-        raise TypeError("attributions: expected a list or a dict of attributions, got one; pass list(a) for its inputs")
+        raise TypeError(
+            "attributions: expected a list or a dict of attributions, got one; pass [a, b], or list(a) for its inputs"
+        )
     if not isinstance(attributions, Iterable) or isinstance(attributions, str | Tensor | np.ndarray):
         raise TypeError(f"attributions: expected a list or a dict of explanations, got {kind(attributions)}")
     try:

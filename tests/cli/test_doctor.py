@@ -48,7 +48,7 @@ def test_doctor_as_json():
 def test_help_names_the_exit_codes_and_every_command():
     found = run("--help")
     assert found.exit_code == 0
-    for word in ("explain", "compare", "bench", "demo", "models", "doctor", "Exit codes"):
+    for word in ("explain", "serve", "compare", "bench", "demo", "models", "doctor", "Exit codes"):
         assert word in found.stdout
 
 

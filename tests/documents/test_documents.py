@@ -25,6 +25,7 @@ def folder(tmp_path_factory):
         shown.processor.save_pretrained(made / name)
     clothes.samples[0].input.save(made / "photo.png")
     (made / "reviews.txt").write_text("\n".join(s.input for s in texts.samples[:4]), encoding="utf-8")
+    (made / "reviews.csv").write_text("id,review\n1,A superb film.\n2,Dull.\n", encoding="utf-8")
     (made / "review.txt").write_text(texts.samples[0].input, encoding="utf-8")
     return made
 

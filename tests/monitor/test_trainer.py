@@ -10,7 +10,7 @@ from helpers.watched_training import X
 from calig_fast.monitor import Monitor
 
 
-def trained(watch, tmp_path, **options):
+def trained(watch, tmp_path, looks=None, **options):
     """Losses, weights and monitor of a run of transformers' Trainer."""
     from transformers import Trainer, TrainingArguments
 
@@ -18,7 +18,9 @@ def trained(watch, tmp_path, **options):
 
     model = copy.deepcopy(tiny("bert"))
     rows = [{**{k: v[i % 8] for k, v in X.items()}, "labels": torch.tensor(i % 4)} for i in range(16)]
-    monitor = Monitor(model, ids(9, 6), overhead=1, strict=True, page=tmp_path / "page.html") if watch else None
+    options_of_monitor = {"overhead": 1} if looks is None else {"overhead": 1e-9, "looks": looks}
+    page = tmp_path / "page.html"
+    monitor = Monitor(model, ids(9, 6), strict=True, page=page, **options_of_monitor) if watch else None
     arguments = TrainingArguments(
         str(tmp_path),
         max_steps=4,
@@ -48,3 +50,9 @@ def test_transformers_trainer(options, tmp_path, capsys):
     assert watched == losses
     assert all(torch.equal(weights[key], same_weights[key]) for key in weights)
     assert "4 looks" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_promised_looks_of_a_short_run(tmp_path, capsys):
+    pytest.importorskip("accelerate")
+    _, _, monitor = trained(True, tmp_path, looks=3)
+    assert [look.step for look in monitor.histories["probe 0"].looks] == [1, 3, 4]

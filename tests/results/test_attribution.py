@@ -10,7 +10,7 @@ import torch
 from helpers.tiny_models import ids, pixels, tiny
 
 from calig_fast import Attribution, Text, Word, explain
-from calig_fast.results.attribution import concatenate
+from calig_fast.results.joining import concatenate
 
 
 @cache

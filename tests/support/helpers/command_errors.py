@@ -13,7 +13,7 @@ from calig_fast.bench.gates import gate
 from calig_fast.cli import reading
 from calig_fast.cli.bench import use_threads
 from calig_fast.cli.loading import Given, load
-from calig_fast.cli.writing import STDOUT, folders_exist, one_to_stdout
+from calig_fast.cli.writing import STDOUT, folders_exist, is_table, one_to_stdout
 from helpers.tiny_models import tiny
 
 HERE = Path(__file__).parent
@@ -88,6 +88,13 @@ def written(content: bytes) -> Callable[[], object]:
     return call
 
 
+def empty_table() -> object:
+    """A call of `column` on a table with a heading alone."""
+    with tempfile.TemporaryDirectory() as made:
+        (Path(made) / "a.csv").write_text("review\n")
+        return reading.column(Path(made) / "a.csv", "review")
+
+
 def without(package: str) -> Callable[[], object]:
     """A call of `load` where a package is not installed."""
 
@@ -120,6 +127,10 @@ COMMAND_CASES = [
     (ValueError, written(b"\xff\xfea\x00")),
     (ValueError, lambda: reading.pictures([Path(__file__)])),
     (ImportError, without("transformers")),
+    (ValueError, lambda: load(Given(HERE, text=["a"], column="review"))),
+    (ValueError, lambda: load(Given(HERE, text=["a"], pair_column="review"))),
+    (ValueError, empty_table),
+    (ValueError, lambda: is_table(Path("scores.xlsx"))),
     (ValueError, lambda: bench(tiny("bert"), [], None, rounds=0)),
     (ValueError, lambda: use_threads(0)),
     (RedGateError, lambda: gate("a check", float("nan"), 1e-5)),

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
-from calig_fast import Encoder, Method, ZeroShot, explain
+from calig_fast import Encoder, Method, ZeroShot, explain, from_pretrained
 from helpers.tiny_models import PICTURE, SIZES, Linear, ids, pixels, tiny
 
 X = ids(7)
@@ -68,6 +69,9 @@ def of_pipeline():
 
 OWN_BLOCKS = {"method": "layer_ig", "baselines": 0}
 ODD_CASES = [
+    (ValueError, lambda: from_pretrained("no such/model")),
+    (TypeError, lambda: from_pretrained(3)),
+    (TypeError, lambda: explain(tiny("bert"), DataLoader([(X["input_ids"][0], X["input_ids"][0])]))),
     (ValueError, lambda: explain(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), X)),
     (ValueError, lambda: explain(nn.Linear(2, 2, dtype=torch.complex64), X)),
     (TypeError, lambda: explain(Complex(), X["input_ids"], layers="blocks", **OWN_BLOCKS)),
