@@ -68,12 +68,14 @@ class Part:
         seconds: its limit.
         command: the program and its arguments.
         environment: variables for it.
+        folder: where it runs.
     """
 
     name: str
     seconds: int
     command: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
+    folder: Path = ROOT
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class Runner:
         environment = {**os.environ, **self._environment(), **times, **part.environment}
         with self._log(part).open("wb") as log:
             process = subprocess.Popen(
-                part.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                part.command, cwd=part.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
                 start_new_session=True,
             )  # fmt: skip
         try:
@@ -242,13 +244,15 @@ def parts(settings: Settings, logs: Path) -> dict[str, Part]:
     of_explain = ["tests/test_gpu.py", "tests/metrics/test_gpu.py"]
     of_explain += ["tests/engines/native/test_cuda_graphs.py", "tests/engines/native/test_path_batch.py"]
     of_explain += ["-k", "bert and torch"] if rehearsal else []
+    # from another folder: setuptools before 77 cannot read pyproject.toml
+    build = _python(str(ROOT / "setup.py"), "build_ext", "--build-lib", str(ROOT))
     architecture = {"CALIG_CUDA_ARCH": _architecture(), "MAX_JOBS": os.environ.get("MAX_JOBS", str(os.cpu_count()))}
     one_thread = {"OMP_NUM_THREADS": "1"}
     every = (
         Part("machine", 30, _python("-c", VERSIONS)),
         *((Part("wheels", 30, _python(*install, *wheels)),) if wheels else ()),
         Part("load", 60, _python("-c", LOADS.format(cuda=not rehearsal))),
-        Part("build", 150, _python("setup.py", "build_ext", "--inplace"), architecture),
+        Part("build", 150, build, architecture, logs),
         ours("ceilings", 60),
         ours("smoke", 80),
         ours("explain", 130),
