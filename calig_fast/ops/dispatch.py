@@ -158,8 +158,8 @@ class Operation:
                 return wanted
         order = backend_registry.known()
         fastest = choice.measured(self.name, tensors)
-        if fastest is not None and fastest in order and order[fastest].chosen() and self.refusal(fastest, tensors) is None:
-            return fastest
+        if fastest in order and order[str(fastest)].chosen() and self.refusal(str(fastest), tensors) is None:
+            return str(fastest)
         for name, backend_kind in order.items():
             if backend_kind.chosen() and self.refusal(name, tensors) is None:
                 return name

@@ -118,7 +118,7 @@ def test_no_more_memory_is_taken_than_in_python(kind: str) -> None:
     one, packed = runner(kind, torch.float32, True), Packed.of(torch.ones(4, 50, dtype=torch.bool))
     points = points_of(4)
     shape = BatchKey.of(points, packed)
-    table = to_device(points, shape, packed.offsets.device)
+    table = to_device(points, shape, packed.offsets)
 
     @torch.no_grad()
     def wave(by: BlockRunner) -> None:
@@ -158,7 +158,7 @@ def test_a_pass_is_one_operator(monkeypatch: pytest.MonkeyPatch) -> None:
         hidden, projections, _, _ = whole.up(x)
         ends, points = whole.ends(hidden, projections), points_of(2)
         shape = BatchKey.of(points, packed)
-        table = to_device(points, shape, packed.offsets.device)
+        table = to_device(points, shape, packed.offsets)
         rows = whole.everything.pack(x)
         monkeypatch.setattr(Packed, "pack", lambda self, values: rows)
         with Operators() as operators:
@@ -276,7 +276,7 @@ def test_freed_tensors_are_not_read_again() -> None:
         hidden, projections, saved, out = whole.up(torch.randn(4, 5, 12))
         ends, points = whole.ends(hidden, projections), points_of(2)
         shape = BatchKey.of(points, packed)
-        rows, state = one.up(shape, to_device(points, shape, out.device), ends)
+        rows, state = one.up(shape, to_device(points, shape, packed.offsets), ends)
         one.down(rows, state, free=True)
         whole.derivatives(saved, out, ends, maps=None, free=True)
         with pytest.raises(RuntimeError, match="state: its saved tensors were freed"):

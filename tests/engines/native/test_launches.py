@@ -75,7 +75,7 @@ def of_wave(one: BlockRunner, batch: int, nodes: tuple[float, ...]) -> tuple[int
         ends, shape = whole.ends(hidden, projections), BatchKey.of(points, packed)
     with feigned_gpu() as counts, torch.no_grad():
         on_gpu, ends = there(one), there(ends)
-        table = to_device(points, shape, torch.device("cuda", 0))
+        table = to_device(points, shape, ends.offsets)
         out, state = on_gpu.up(shape, table, ends)
         assert on_gpu._stack is not None, "the passes ran in Python"
         on_gpu.down(torch.ones_like(out), state, free=True)
