@@ -66,10 +66,10 @@ def attention_gradient_map(
     batch, heads, tokens, size = q.shape
     check_tensor("k", k, [batch, "G", tokens, size], [q.dtype])
     groups = k.shape[1]
-    check_tensor("v", v, [batch, groups, tokens, size], [q.dtype])
-    check_tensor("dout", dout, list(q.shape), [q.dtype])
     if groups == 0 or heads % groups:
         raise ValueError(f"k: expected a number of heads that divides the {heads} of q, got {groups}")
+    check_tensor("v", v, [batch, groups, tokens, size], [q.dtype])
+    check_tensor("dout", dout, list(q.shape), [q.dtype])
     if mask is not None:
         check_tensor("mask", mask, [batch, tokens], [torch.bool])
     check_same_device({"q": q, "k": k, "v": v, "dout": dout, **({} if mask is None else {"mask": mask})})

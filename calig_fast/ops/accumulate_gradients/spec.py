@@ -11,8 +11,8 @@ from torch import Tensor
 from ..checks import check_inputs, check_offsets, check_rows, check_same_device, check_tensor
 from ..samples import Case, Layout, layouts, numbers, strided
 
-# steps and begin: the table of the path segments (csrc/common/path_steps_torch.h), made on the host once a wave; kernels
-# that need none do not read it
+# steps and begin: the table of the path segments (csrc/common/path_steps_torch.h), made on the host once a wave; only
+# the CUDA kernels read it
 SCHEMA = (
     "(Tensor[] gradients, Tensor[] directions, Tensor offsets, Tensor inputs, Tensor weights, bool with_lig=False,"
     " Tensor? steps=None, Tensor? begin=None) -> (Tensor, Tensor, Tensor)"
