@@ -23,7 +23,7 @@ from torch import Tensor
 from ... import ops
 from ...model.attention_capture import MapKind
 from ...model.encoder import Block
-from ...ops.packing import Packed, Segments
+from ...ops.packing import Packed, Segments, uploaded
 from ..base import PathPoints
 from . import block as blocks
 from . import compiled
@@ -89,9 +89,7 @@ def to_device(points: PathPoints, shape: BatchKey, offsets: Tensor) -> Tensor:
     ]
     steps = [np.stack([rows, values], 1)[order].ravel() for values in (nodes, ones)]
     made = np.concatenate([*steps, points.row, nodes, ones, firsts, [0], *begins]).astype(np.int64, copy=False)
-    table, device = torch.from_numpy(made), offsets.device
-    # from memory that the system may move, a transfer is waited for
-    return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table.to(device)
+    return uploaded(torch.from_numpy(made), offsets.device)
 
 
 def points_in(table: Tensor, shape: BatchKey) -> tuple[Tensor, Tensor, Segments]:

@@ -296,11 +296,12 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
             ((2, 0), (5, 5), "layers and lengths"),
             ((0,), (5, 5), "layers and lengths"),
             ((0, 1), (5, 4), "offsets"),
+            ((0, 0), (5, 5), "table: expected .20. int64"),
         ):
             with pytest.raises(RuntimeError, match=match):
-                one.up(BatchKey(layers, lengths), torch.zeros(3, 3, dtype=torch.float64), ends)
+                one.up(BatchKey(layers, lengths), torch.zeros(8 * 2 + 2 + 2 * 2, dtype=torch.int64), ends)
         with pytest.raises(RuntimeError, match="low and high"):
-            one.up(BatchKey((0,), (5,)), torch.zeros(3, 2, dtype=torch.float64), replace(ends, low=()))
+            one.up(BatchKey((0,), (5,)), torch.zeros(12, dtype=torch.int64), replace(ends, low=()))
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])

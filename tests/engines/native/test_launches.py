@@ -18,7 +18,7 @@ from calig_fast.ops.packing import Packed
 
 pytestmark = pytest.mark.skipif(extension().module is None, reason="needs the compiled module")
 FIXED: dict[str, Any] = {"engine": "native", "n_steps": 8, "quadrature": "gausslegendre", "target": 0}
-MOST_WAITS, MOST_LAUNCHES, MOST_OF_A_BLOCK = 71, 406, 32
+MOST_WAITS, MOST_LAUNCHES, MOST_OF_A_BLOCK = 71, 357, 28
 BACKENDS = ("auto", "cuda", "triton", "torch")
 
 
