@@ -86,8 +86,9 @@ kernels: setup ## what is proven of the GPU kernels without a GPU, in docs/kerne
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.kernel_checks.check $(if $(CHECK),--check)
 	$(if $(CHECK),,OMP_NUM_THREADS=1 $(BIN)/python -m tools.kernel_checks.roofline)
 
-gpu: setup ## on a machine with a GPU: tests and times of the kernels on it, in benchmarks/results/; says so where there is none
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu
+# needs no setup: the interpreter of .venv where there is one, else PYTHON with its own packages
+gpu: ## all that needs a GPU, in nine minutes and without a network, in build/gpu/; OUT=DIR, REHEARSE=1 on a CPU in small
+	$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m benchmarks.gpu $(if $(OUT),--out $(OUT)) $(if $(REHEARSE),--rehearse --jobs 2)
 
 lint: setup ## ruff, mypy, import contracts, clang-format: says what is wrong, changes nothing
 	$(BIN)/ruff check $(PY)

@@ -1,8 +1,9 @@
 """Build of the compiled operations: CMake and ninja, against a PyTorch that is found without being imported.
 
 Environment: MAX_JOBS (compile jobs, default 2), CALIG_BUILD=0 (leave the compiled operations out), CALIG_CUDA=0 (leave
-the CUDA part out), CALIG_TORCH_DIR (folder of the torch package, where it is not found by itself), CUDA_HOME (folder of
-the CUDA toolkit), CXX (the compiler).
+the CUDA part out), CALIG_CUDA_ARCH (GPU architectures, as 90 or "80;90a", default 80, 90 and 100), CALIG_TORCH_DIR
+(folder of the torch package, where it is not found by itself), CUDA_HOME (folder of the CUDA toolkit), CXX (the
+compiler).
 """
 
 from __future__ import annotations
@@ -129,6 +130,7 @@ class CMakeBuild(build_ext):
         build = ROOT / "build" / f"{sys.implementation.cache_tag}-torch-{torch.version}{'' if nvcc else '-cpu'}"
         output = Path(self.get_ext_fullpath(ext.name)).resolve().parent
         jobs = os.environ.get("MAX_JOBS", "2")
+        architectures = ";".join(f"{name}-real" for name in os.environ.get("CALIG_CUDA_ARCH", "").split(";") if name)
         say(f"torch {torch.version}, compiler {compiler}, CUDA {nvcc or 'no: ' + no_cuda}, {jobs} jobs")
         options = {
             "CMAKE_BUILD_TYPE": "Release",
@@ -143,6 +145,7 @@ class CMakeBuild(build_ext):
             "CALIG_CUDA_MISSING": no_cuda,
             **({} if os.environ.get("CXX") else {"CMAKE_CXX_COMPILER": compiler}),
             **({"CMAKE_CUDA_COMPILER": nvcc} if nvcc else {}),
+            **({"CMAKE_CUDA_ARCHITECTURES": architectures} if architectures else {}),
         }
         cmake = find_tool("cmake")
         flags = [f"-D{name}={value}" for name, value in options.items()]

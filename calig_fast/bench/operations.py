@@ -11,7 +11,14 @@ import torch
 from .. import ops
 from ..ops.model_sizes import Batch
 
-LAYOUTS = {"8x128": [128] * 8, "ragged": [23, 61, 128, 97, 200, 5, 77, 140], "1x512": [512]}
+# tokens of each input, and path points of each
+LAYOUTS = {
+    "8x128": ([128] * 8, 8),
+    "ragged": ([23, 61, 128, 97, 200, 5, 77, 140], 8),
+    "1x128, 20 points": ([128], 20),
+    "1x512": ([512], 8),
+    "32 ragged, 2 points": ([16 + 7 * i for i in range(32)], 2),
+}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -34,10 +41,10 @@ PROBLEMS = [
 ]
 
 
-def problem(call: str, lengths: list[int], dtype: torch.dtype) -> tuple[Any, ...]:
+def problem(call: str, batch: Batch) -> tuple[Any, ...]:
     """Random arguments of one call."""
     op, variant = _CALLS[call]
-    found: tuple[Any, ...] = _module(op, "sizes").TIMED[variant](Batch(lengths, dtype))
+    found: tuple[Any, ...] = _module(op, "sizes").TIMED[variant](batch)
     return found
 
 
@@ -47,11 +54,11 @@ def operation(call: str) -> Callable[..., Any]:
     return found
 
 
-def products(call: str, lengths: list[int]) -> int:
+def products(call: str, batch: Batch) -> int:
     """Floating-point operations of the call's matrix products."""
     op, variant = _CALLS[call]
     count = getattr(_module(op, "sizes"), "products", None)
-    return 0 if count is None else int(count(lengths, variant))
+    return 0 if count is None else int(count(batch, variant))
 
 
 def double(value: Any) -> Any:

@@ -20,6 +20,8 @@ for _folder in pkgutil.iter_modules(__path__):
         _package = importlib.import_module(f"{__name__}.{_folder.name}")
         globals()[_folder.name] = getattr(_package, _folder.name)  # also of a folder that no line here names
 
+from .attention_gradient.of_any_model import attention_gradient_map  # noqa: E402  (after the operations that it calls)
+
 extension()
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "attention_backward",
     "attention_forward",
     "attention_gradient",
+    "attention_gradient_map",
     "backends",
     "extension",
     "fuse_rollout",

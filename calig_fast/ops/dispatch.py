@@ -1,7 +1,8 @@
-"""The choice of a backend for each call of an operation: by priority, and never changed by an exception.
+"""The choice of a backend for each call of an operation: by measurement or priority, never changed by an exception.
 
-"auto" takes the first backend, by priority, that has the operation and takes the tensors. On a GPU Triton comes first:
-it has every fused operation, the attention's too. CUDA comes next, plain PyTorch last. This order is a rule, not a
+On a card that was measured, "auto" takes the backend that was fastest for the operation and dtype (`choice`). Else it
+takes the first backend, by priority, that has the operation and takes the tensors. On a GPU CUDA comes first, as it
+takes the fewest launches a call. Triton comes next, for the attention, plain PyTorch last. This order is a rule, not a
 measurement: Triton and CUDA have not been timed against each other on a GPU. On a CPU the compiled module comes first,
 then plain PyTorch.
 """
@@ -23,6 +24,7 @@ from torch import Tensor
 from .._utils.arguments import kind
 from .._utils.warn import renamed
 from . import backend as backend_registry
+from . import choice
 from .backend.base import Backend
 
 RENAMED = {"reference": "torch"}
@@ -155,6 +157,9 @@ class Operation:
             if has_kernel:
                 return wanted
         order = backend_registry.known()
+        fastest = choice.measured(self.name, tensors)
+        if fastest in order and order[str(fastest)].chosen() and self.refusal(str(fastest), tensors) is None:
+            return str(fastest)
         for name, backend_kind in order.items():
             if backend_kind.chosen() and self.refusal(name, tensors) is None:
                 return name

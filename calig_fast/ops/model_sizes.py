@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,34 +21,45 @@ def normal(dtype: torch.dtype, *shape: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs of a model of BERT base's sizes, and their random numbers.
+    """Inputs of a model, of BERT base's sizes where no other are given, and their random numbers.
 
     Args:
         lengths: tokens of each input.
         dtype: of the data.
+        device: of all tensors.
+        points: path points of each input.
+        width: columns of a hidden state.
+        heads: of the attention.
     """
 
     lengths: list[int]
     dtype: torch.dtype
-    _generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
+    device: str = "cpu"
+    points: int = POINTS
+    width: int = WIDTH
+    heads: int = HEADS
+
+    @cached_property
+    def _generator(self) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(0)
 
     def draw(self, *shape: int) -> Tensor:
         """Standard normal numbers."""
-        return torch.randn(shape, generator=self._generator).to(self.dtype)
+        return torch.randn(shape, generator=self._generator, device=self.device).to(self.dtype)
 
     def nodes(self) -> Tensor:
         """[S] float32, a node or weight of each segment."""
-        return torch.rand(len(self.inputs), generator=self._generator)
+        return torch.rand(len(self.inputs), generator=self._generator, device=self.device)
 
     @property
     def offsets(self) -> Tensor:
         """[B+1] int64, the first token of each input."""
-        return torch.tensor([0, *self.lengths]).cumsum(0)
+        return torch.tensor([0, *self.lengths], device=self.device).cumsum(0)
 
     @property
     def inputs(self) -> Tensor:
         """[S] int64, the input of each segment."""
-        return torch.arange(len(self.lengths)).repeat_interleave(POINTS)
+        return torch.arange(len(self.lengths), device=self.device).repeat_interleave(self.points)
 
     @property
     def tokens(self) -> int:
@@ -57,18 +69,17 @@ class Batch:
     @property
     def rows(self) -> int:
         """Rows of all segments."""
-        return POINTS * self.tokens
+        return self.points * self.tokens
 
     @property
     def scale(self) -> float:
         """The scale of the attention's logits."""
-        return 1 / math.sqrt(WIDTH // HEADS)
+        return 1 / math.sqrt(self.width // self.heads)
 
-    def attention(self) -> Tensor:
-        """[tokens,3,heads,columns of a head], the q, k and v of every token."""
-        return self.draw(self.tokens, 3, HEADS, WIDTH // HEADS)
+    def attention(self, parts: int = 3) -> Tensor:
+        """[tokens,parts,heads,columns of a head], the q, k and v of every token."""
+        return self.draw(self.tokens, parts, self.heads, self.width // self.heads)
 
-
-def products_of_maps(lengths: list[int], products: int) -> int:
-    """Floating-point operations of an attention of so many products of a map."""
-    return products * 2 * WIDTH * sum(n * n for n in lengths)
+    def products_of_maps(self, products: int) -> int:
+        """Floating-point operations of an attention of so many products of a map."""
+        return products * 2 * self.width * sum(n * n for n in self.lengths)

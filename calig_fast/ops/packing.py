@@ -10,6 +10,12 @@ import torch
 from torch import Tensor
 
 
+def uploaded(table: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on the device; the host goes on meanwhile."""
+    # from memory that the system may move, a transfer is waited for
+    return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table.to(device)
+
+
 @dataclass(frozen=True)
 class Run:
     """Segments of one length, side by side.
@@ -86,10 +92,11 @@ class Packed:
 
     @classmethod
     def of(cls, mask: Tensor) -> Packed:
-        """The real tokens of a mask [B,T] bool; waits for its device."""
-        lengths = mask.sum(1)
-        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        positions = mask.flatten().nonzero().flatten()
+        """The real tokens of a mask [B,T] bool; waits for its device once."""
+        host = mask.cpu()
+        lengths = host.sum(1)
+        offsets = uploaded(torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), mask.device)
+        positions = uploaded(host.flatten().nonzero().flatten(), mask.device)
         return cls(positions, Segments(offsets, tuple(lengths.tolist())), (mask.shape[0], mask.shape[1]))
 
     @property

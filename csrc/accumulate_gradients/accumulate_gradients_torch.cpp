@@ -78,7 +78,8 @@ Prepared<Problem> prepared(at::TensorList gradients, at::TensorList directions, 
 using Results = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
 Results accumulate_gradients_on_cpu(at::TensorList gradients, at::TensorList directions, const at::Tensor& offsets,
-                                    const at::Tensor& inputs, const at::Tensor& weights, bool with_lig) {
+                                    const at::Tensor& inputs, const at::Tensor& weights, bool with_lig,
+                                    const std::optional<at::Tensor>&, const std::optional<at::Tensor>&) {
   check_lists(gradients, directions, with_lig);
   const int64_t tokens = directions[0].size(0);
   const auto offset = checked_offsets(offsets, tokens);
@@ -106,10 +107,11 @@ Results accumulate_gradients_on_cpu(at::TensorList gradients, at::TensorList dir
 
 #if defined(CALIG_WITH_CUDA)
 Results accumulate_gradients_on_cuda(at::TensorList gradients, at::TensorList directions, const at::Tensor& offsets,
-                                     const at::Tensor& inputs, const at::Tensor& weights, bool with_lig) {
+                                     const at::Tensor& inputs, const at::Tensor& weights, bool with_lig,
+                                     const std::optional<at::Tensor>& plan, const std::optional<at::Tensor>& begin) {
   check_lists(gradients, directions, with_lig);
   const c10::cuda::CUDAGuard guard(gradients[0].device());
-  const StepsOnDevice steps = steps_on_device(offsets, inputs, weights, "weights", gradients[0]);
+  const StepsOnDevice steps = steps_on_device(offsets, inputs, weights, "weights", gradients[0], plan, begin);
   auto made = prepared<AccumulateGradientsCuda>(gradients, directions, gradients[0].size(0), with_lig);
   AccumulateGradientsCuda& problem = made.problem;
   problem.tokens = directions[0].size(0);

@@ -27,7 +27,8 @@ void check_ends(const at::Tensor& start, const at::Tensor& end) {
 }
 
 at::Tensor interpolate_path_on_cpu(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,
-                                   const at::Tensor& inputs, const at::Tensor& nodes, std::optional<int64_t> rows) {
+                                   const at::Tensor& inputs, const at::Tensor& nodes, std::optional<int64_t> rows,
+                                   const std::optional<at::Tensor>&, const std::optional<at::Tensor>&) {
   check_ends(start, end);
   const auto offset = checked_offsets(offsets, start.size(0));
   const int64_t count = static_cast<int64_t>(offset.size()) - 1, tokens = start.size(0), width = start.size(1);
@@ -57,10 +58,11 @@ at::Tensor interpolate_path_on_cpu(const at::Tensor& start, const at::Tensor& en
 
 #if defined(CALIG_WITH_CUDA)
 at::Tensor interpolate_path_on_cuda(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,
-                                    const at::Tensor& inputs, const at::Tensor& nodes, std::optional<int64_t> told) {
+                                    const at::Tensor& inputs, const at::Tensor& nodes, std::optional<int64_t> told,
+                                    const std::optional<at::Tensor>& plan, const std::optional<at::Tensor>& begin) {
   const c10::cuda::CUDAGuard guard(start.device());
   check_ends(start, end);
-  const StepsOnDevice steps = steps_on_device(offsets, inputs, nodes, "nodes", start);
+  const StepsOnDevice steps = steps_on_device(offsets, inputs, nodes, "nodes", start, plan, begin);
   // the number of rows has to be known here: who does not tell it waits for the device
   const int64_t rows = told ? *told : at::diff(steps.offsets).index_select(0, steps.inputs).sum().item<int64_t>();
   const at::Tensor from = start.contiguous(), to = end.contiguous();

@@ -72,22 +72,22 @@ inline at::Tensor attention_gradient(const at::Tensor& gradient, const at::Tenso
 }
 
 inline at::Tensor interpolate_path(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,
-                                   const at::Tensor& inputs, const at::Tensor& nodes, int64_t rows) {
+                                   const at::Tensor& inputs, const at::Tensor& nodes, int64_t rows,
+                                   const at::Tensor& steps, const at::Tensor& begin) {
   using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                               const at::Tensor&, std::optional<int64_t>);
+                               const at::Tensor&, std::optional<int64_t>, const Optional&, const Optional&);
   static const auto handle = found<Signature>("interpolate_path");
-  return handle.call(start, end, offsets, inputs, nodes, rows);
+  return handle.call(start, end, offsets, inputs, nodes, rows, steps, begin);
 }
 
-inline std::tuple<at::Tensor, at::Tensor, at::Tensor> accumulate_gradients(at::TensorList gradients,
-                                                                           at::TensorList directions,
-                                                                           const at::Tensor& offsets,
-                                                                           const at::Tensor& inputs,
-                                                                           const at::Tensor& weights) {
+inline std::tuple<at::Tensor, at::Tensor, at::Tensor> accumulate_gradients(
+    at::TensorList gradients, at::TensorList directions, const at::Tensor& offsets, const at::Tensor& inputs,
+    const at::Tensor& weights, const at::Tensor& steps, const at::Tensor& begin) {
   using Signature = std::tuple<at::Tensor, at::Tensor, at::Tensor>(at::TensorList, at::TensorList, const at::Tensor&,
-                                                                   const at::Tensor&, const at::Tensor&, bool);
+                                                                   const at::Tensor&, const at::Tensor&, bool,
+                                                                   const Optional&, const Optional&);
   static const auto handle = found<Signature>("accumulate_gradients");
-  return handle.call(gradients, directions, offsets, inputs, weights, false);
+  return handle.call(gradients, directions, offsets, inputs, weights, false, steps, begin);
 }
 
 }  // namespace operations

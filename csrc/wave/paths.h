@@ -16,12 +16,17 @@ struct PathEnds {
 // The points, in order of their layers.
 struct PathPoints {
   std::vector<int64_t> layers;
-  at::Tensor inputs, nodes;  // [n] int64 and float64
+  at::Tensor inputs, nodes, ones;  // [n] int64, and twice float64
   Segments segments;
+  // Of the points of each block by themselves, input after input: the first row of each with the bits of its node, and
+  // with those of 1, [n, 2] int64, and the first of each input, [B+1] for each block with points.
+  at::Tensor node_steps, one_steps, begin;
 
   // Points that have joined before block `layer`.
   int64_t before(int64_t layer) const;
   int64_t until(int64_t layer) const { return before(layer + 1); }
+  // The part of `begin` of a block with points.
+  at::Tensor begin_of(int64_t layer) const;
   // Rows of the first `count` points.
   int64_t rows(int64_t count) const;
 };

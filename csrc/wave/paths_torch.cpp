@@ -2,7 +2,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/ones_like.h>
 
 #include <algorithm>
 #include <numeric>
@@ -22,15 +21,34 @@ void check_lists(const Stack& stack, const PathEnds& ends) {
               " and ", ends.qkv_high.size());
 }
 
-PathPoints points_of(const Stack& stack, const at::Tensor& table, at::IntArrayRef layers, at::IntArrayRef lengths) {
+// The table of path_batch.to_device: inputs, nodes, ones, offsets, node_steps, one_steps and begin, one after another.
+PathPoints points_of(const Stack& stack, const at::Tensor& table, at::IntArrayRef layers, at::IntArrayRef lengths,
+                     int64_t inputs) {
   const int64_t count = static_cast<int64_t>(layers.size());
   TORCH_CHECK(count > 0 && lengths.size() == layers.size() && std::is_sorted(layers.begin(), layers.end()) &&
                   layers.front() >= 0 && layers.back() < stack.depth(),
               "layers and lengths: expected one of each a point, the layers in order, from 0 to ", stack.depth() - 1);
-  TORCH_CHECK(table.dim() == 2 && table.size(0) == 3 && table.size(1) == count + 1, "table: expected [3, ", count + 1,
-              "], got ", table.sizes());
-  return {layers.vec(), table.select(0, 0).narrow(0, 0, count).to(at::kLong), table.select(0, 1).narrow(0, 0, count),
-          Segments(table.select(0, 2).to(at::kLong), lengths.vec())};
+  int64_t blocks = 0;
+  for (int64_t i = 0; i < count; ++i) blocks += i == 0 || layers[i] != layers[i - 1];
+  const int64_t size = 8 * count + 2 + blocks * (inputs + 1);
+  TORCH_CHECK(table.dim() == 1 && table.scalar_type() == at::kLong && table.numel() == size, "table: expected [", size,
+              "] int64, got ", table.sizes(), " ", table.scalar_type());
+  int64_t done = 0;
+  const auto next = [&](int64_t numbers) {
+    done += numbers;
+    return table.narrow(0, done - numbers, numbers);
+  };
+  PathPoints points;
+  points.layers = layers.vec();
+  points.node_steps = next(2 * count).view({count, 2});
+  points.one_steps = next(2 * count).view({count, 2});
+  points.inputs = next(count);
+  points.nodes = next(count).view(at::kDouble);
+  points.ones = next(count).view(at::kDouble);
+  points.segments = Segments(next(count + 1), lengths.vec());
+  next(1);
+  points.begin = next(blocks * (inputs + 1)).view({blocks, inputs + 1});
+  return points;
 }
 
 // Points of block `layer` between two ends.
@@ -39,7 +57,8 @@ at::Tensor path(const WaveState& state, int64_t layer, const at::Tensor& low, co
   const int64_t first = points.before(layer), stop = points.until(layer);
   return operations::interpolate_path(low, high, state.ends.offsets, points.inputs.narrow(0, first, stop - first),
                                       points.nodes.narrow(0, first, stop - first),
-                                      points.rows(stop) - points.rows(first))
+                                      points.rows(stop) - points.rows(first),
+                                      points.node_steps.narrow(0, first, stop - first), points.begin_of(layer))
       .to(state.stack->blocks[0].qkv.weight.scalar_type());
 }
 
@@ -67,12 +86,13 @@ Forward forward_block(const WaveState& state, int64_t layer, const at::Tensor& x
 // phi of the rows of some points: gradients times directions, summed over the width.
 at::Tensor integrand(const WaveState& state, int64_t layer, const std::vector<at::Tensor>& gradients,
                      const std::vector<at::Tensor>& directions) {
-  const int64_t first = state.points.before(layer), stop = state.points.until(layer);
-  const at::Tensor inputs = state.points.inputs.narrow(0, first, stop - first);
+  const PathPoints& points = state.points;
+  const int64_t first = points.before(layer), count = points.until(layer) - first;
   std::vector<at::Tensor> wide;
   for (size_t k = 0; k < gradients.size(); ++k) wide.push_back(gradients[k].to(directions[k].scalar_type()));
-  const at::Tensor ones = at::ones_like(inputs, inputs.options().dtype(at::kDouble));
-  return std::get<0>(operations::accumulate_gradients(wide, directions, state.ends.offsets, inputs, ones));
+  return std::get<0>(operations::accumulate_gradients(
+      wide, directions, state.ends.offsets, points.inputs.narrow(0, first, count), points.ones.narrow(0, first, count),
+      points.one_steps.narrow(0, first, count), points.begin_of(layer)));
 }
 
 // Through block `layer`: the gradient for those that go on; phi of the points that end here is added to `found`.
@@ -107,6 +127,12 @@ int64_t PathPoints::before(int64_t layer) const {
   return std::lower_bound(layers.begin(), layers.end(), layer) - layers.begin();
 }
 
+at::Tensor PathPoints::begin_of(int64_t layer) const {
+  int64_t place = 0;
+  for (size_t i = 1; i < layers.size() && layers[i] <= layer; ++i) place += layers[i] != layers[i - 1];
+  return begin.select(0, place);
+}
+
 int64_t PathPoints::rows(int64_t count) const {
   return std::accumulate(segments.lengths.begin(), segments.lengths.begin() + count, int64_t{0});
 }
@@ -122,7 +148,7 @@ std::tuple<at::Tensor, at::Tensor, WaveStatePtr> wave_up(const StackPtr& stack, 
   state->stack = stack;
   state->ends = {offsets, low.vec(), high.vec(), qkv_low.vec(), qkv_high.vec()};
   check_lists(*stack, state->ends);
-  state->points = points_of(*stack, table, layers, lengths);
+  state->points = points_of(*stack, table, layers, lengths, offsets.numel() - 1);
   at::Tensor x;
   for (int64_t layer = layers.front(); layer < stack->depth(); ++layer) {
     Forward here = forward_block(*state, layer, x);

@@ -1,151 +1,254 @@
-"""`make gpu` on a machine without a GPU: nothing is written; its logic on a GPU that is feigned by the CPU."""
+"""`make gpu` without a GPU: a part that fails or hangs ends no other part, and each step leaves a line."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
-from helpers.small_work import bert
 
-from benchmarks import gpu, gpu_times, page, truth
+from benchmarks.gpu import clocks, in_pytorch, operations, rows, run, table
 from calig_fast import ops
-from calig_fast.bench import machine
 from calig_fast.bench import operations as sized
-from calig_fast.ops.model_sizes import WIDTH
+from calig_fast.ops.model_sizes import Batch
 
 ROOT = Path(__file__).resolve().parents[2]
+QUICK = ("-c", "print('done')")
+
+
+def settings(out: Path, **more: Any) -> run.Settings:
+    return run.Settings(out, rehearsal=True, **more)
+
+
+@pytest.fixture(autouse=True)
+def _on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "REHEARSAL", True)
+    monkeypatch.setattr(clocks, "REHEARSAL", True)
+
+
+NAMES = tuple(run.parts(settings(Path("out")), Path("logs")))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_nothing_is_run_and_nothing_written(tmp_path: Path) -> None:
-    results = ROOT / "benchmarks" / "results"
-    before = {path: path.stat().st_mtime_ns for path in results.iterdir()}
-    command = [sys.executable, "-m", "benchmarks.gpu", "--out", str(tmp_path / "out.json")]
+    command = [sys.executable, "-m", "benchmarks.gpu", "--out", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "no GPU that torch can use: nothing was run, nothing written\n"
     assert list(tmp_path.iterdir()) == []
-    assert {path: path.stat().st_mtime_ns for path in results.iterdir()} == before
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_times, "FLUSH_BYTES", 64)
-    monkeypatch.setattr(sized, "LAYOUTS", {"small": [3, 5]})
+def test_the_script_imports_neither_torch_nor_the_package() -> None:
+    code = "import sys, benchmarks.gpu.run; raise SystemExit('torch' in sys.modules or 'calig_fast' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-@pytest.fixture
-def feigned(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "torch", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True)))
-    about = machine.describe
-    monkeypatch.setattr(machine, "describe", lambda: {**about(), "gpu": "Feigned H100 80GB"})
-    monkeypatch.setattr(gpu, "tests", lambda: "7 passed")
-    monkeypatch.setattr(gpu.shutil, "which", lambda name: None)
-    monkeypatch.setattr(gpu_times, "operations", partial(gpu_times.operations, device="cpu", repeats=2))
-    explained = partial(gpu_times.explanations, device="cpu", repeats=1, make=bert)
-    monkeypatch.setattr(gpu_times, "explanations", explained)
+@pytest.mark.parametrize("how", ["fail", "hang"])
+def test_every_part_may_fail_or_hang(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "GRACE", 1)
+    planted = {name: how for name in NAMES if name != "table"}
+    run.everything(settings(tmp_path, planted=planted, most=1))
+    found = {r["part"]: r for r in table.lines(tmp_path / "results.jsonl")}
+    assert set(NAMES) <= {*found, "table"}
+    assert {found[name]["rc"] for name in planted} == {1 if how == "fail" else 124}
+    assert "load_built" in found, "a module that could not be built is looked for all the same"
+    files = {path.name for path in tmp_path.iterdir()}
+    assert {"results.jsonl", "summary.txt", "logs.tgz"} <= files
+    assert len(files) <= 8
 
 
-def later() -> float:
-    return time.monotonic() + 1000
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("how", ["fail", "hang"])
+def test_a_part_that_fails_or_hangs_ends_no_other(
+    name: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "GRACE", 1)
+    quick = {part: run.Part(part, 20, ("true",)) for part in NAMES}
+    monkeypatch.setattr(run, "parts", lambda settings, logs: quick)
+    run.everything(settings(tmp_path, planted={name: how}, most=1))
+    found = {r["part"]: r["rc"] for r in table.lines(tmp_path / "results.jsonl")}
+    assert found.pop(name, "not needed") in {1 if how == "fail" else 124, "not needed"}
+    assert set(found.values()) == {0}
+    assert set(found) >= {*NAMES} - {name, "build"}
 
 
-def test_every_operation_is_timed_and_related_to_the_peak(small: None) -> None:
-    rows, left_out = gpu_times.operations("NVIDIA H100 80GB HBM3", later(), "cpu", 2)
-    assert left_out == 0
-    assert {(r["op"], r["dtype"]) for r in rows} == set(sized.PROBLEMS)
-    assert {sized.operation(r["op"]).__name__ for r in rows} == set(ops.dispatch._operations)
-    for r in rows:
-        assert r["backend"] == "torch"
-        assert 0 < r["p20"] <= r["median"] <= r["p80"]
-        assert 0 < r["share"] < 1
-    assert all(r["share"] is None for r in gpu_times.operations("another", later(), "cpu", 1)[0])
+def test_the_limit_is_of_the_processes_that_a_part_starts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "GRACE", 1)
+    mark = tmp_path / "alive"
+    child = f"import time, pathlib\ntime.sleep(4)\npathlib.Path({str(mark)!r}).touch()"
+    code = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
+    (tmp_path / "logs").mkdir()
+    runner = run.Runner(settings(tmp_path, most=2), tmp_path / "logs")
+    assert not runner.take(run.Part("one", 20, (sys.executable, "-c", code)))
+    time.sleep(4)
+    assert not mark.exists()
 
 
-def test_a_share_is_of_what_bounds_the_operation() -> None:
-    peak = gpu_times.PEAKS["H100"]
-    assert peak.seconds(3_350_000, 0, "float32") == pytest.approx(1e-6)
-    assert peak.seconds(3_350_000, 67_000_000_000, "float32") == pytest.approx(1e-3)
-    assert peak.seconds(3_350_000, 67_000_000_000, "bfloat16") == pytest.approx(67 / 989 * 1e-3)
-    assert sized.products("attention_forward", [2, 3]) == 2 * 2 * WIDTH * 13
-    assert sized.products("norm_backward", [2, 3]) == 0
+def test_a_terminal_that_is_gone_ends_nothing(tmp_path: Path) -> None:
+    planted = [word for name in NAMES if name != "table" for word in ("--plant", f"{name}=fail")]
+    command = [sys.executable, "-m", "benchmarks.gpu", "--rehearse", "--most", "5", *planted, "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        process.stdout.close()
+        assert process.wait(60) == 0
+    assert (tmp_path / "logs.tgz").is_file()
+    assert "machine: 1 failed" in (tmp_path / "table.txt").read_text()
 
 
-def test_a_wrong_operation_is_not_timed(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sized, "agree", lambda *args: False)
-    with pytest.raises(truth.RedGateError, match=f"{sized.OPERATIONS[0]} float32 small on torch: the answer is wrong"):
-        gpu_times.operations("H100", later(), "cpu", 1)
+def test_what_is_not_installed_is_a_line(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    runner = run.Runner(settings(tmp_path), tmp_path / "logs")
+    assert not runner.take(run.Part("memcheck", 20, ("no-such-tool",)))
+    (line,) = table.lines(tmp_path / "results.jsonl")
+    assert line["rc"] == -1
+    assert "no-such-tool" in line["fault"]
 
 
-def test_what_there_is_no_time_for_is_counted(small: None) -> None:
-    rows, left_out = gpu_times.operations("H100", time.monotonic() - 1, "cpu", 1)
-    assert (rows, left_out) == ([], len(sized.PROBLEMS))
-    rows, left_out = gpu_times.explanations(time.monotonic() - 1, "cpu", 1, bert)
-    assert (rows, left_out) == ([], len(gpu_times.WAYS))
+def test_a_part_without_time_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    runner = run.Runner(settings(tmp_path, seconds=3), tmp_path / "logs")
+    assert not runner.take(run.Part("one", 20, (sys.executable, *QUICK)))
+    (line,) = table.lines(tmp_path / "results.jsonl")
+    assert (line["rc"], table.state(line)) == (None, "left out")
 
 
-def test_a_wrong_explanation_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_times, "worst_error", lambda *args: 5e-2)
-    with pytest.raises(truth.RedGateError, match="on a GPU, ours against the converged reference: 5"):
-        gpu_times.explanations(later(), "cpu", 1, bert)
-
-
-def test_all_of_it_is_written(feigned: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "FOLDER", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["gpu"])
-    gpu.main()
-    assert {path.name for path in tmp_path.iterdir()} == {"feigned-h100-80gb.json", "feigned-h100-80gb.md"}
-    found = json.loads((tmp_path / "feigned-h100-80gb.json").read_text())
-    assert len(found["explanations"]) == len(gpu_times.WAYS)
-    assert {r["dtype"] for r in found["explanations"] if "Captum" in r["who"]} == {"float32", "bfloat16"}
-    assert all(r["error"] < 0.2 for r in found["explanations"] if "ours" in r["who"])
-    text = (tmp_path / "feigned-h100-80gb.md").read_text()
-    assert "# Feigned H100 80GB" in text
-    assert "7 passed" in text
-    assert "memcheck: compute-sanitizer is not installed" in text
-    assert text.count("| attention_gradient | bfloat16 | small | torch |") == 1
-    assert text.count("Captum loop") == 2
-    assert "Left out for want of time: 0 operations, 0 contenders." in text
-    page.write(tmp_path, tmp_path / "performance.md")  # which reads every result of the folder
-
-
-def test_a_red_gate_writes_nothing(feigned: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "FOLDER", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["gpu"])
-    monkeypatch.setattr(gpu_times, "worst_error", lambda *args: float("nan"))
-    with pytest.raises(SystemExit, match="no time is reported"):
-        gpu.main()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_each_tool_of_the_sanitizer_runs_the_cuda_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    commands: list[list[str]] = []
-    monkeypatch.setattr(gpu.shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr(gpu, "_last_line", lambda command, seconds: commands.append(command) or "8 passed")
-    assert gpu.sanitizer() == {"memcheck": "8 passed", "racecheck": "8 passed"}
-    assert [command[1:3] for command in commands] == [["--tool", "memcheck"], ["--tool", "racecheck"]]
-    assert all(command[-3:] == list(gpu.SANITIZED) for command in commands)
-
-
-def test_a_failure_or_a_hanging_part_ends_it() -> None:
-    with pytest.raises(SystemExit, match="said"):
-        gpu._last_line([sys.executable, "-c", "print('said'); raise SystemExit(3)"], 60)
-    with pytest.raises(SystemExit, match="not done in 1 s"):
-        gpu._last_line([sys.executable, "-c", "import time; time.sleep(60)"], 1)
-    assert gpu._last_line([sys.executable, "-c", "print('a'); print('b')"], 60) == "b"
-
-
-def test_it_fits_ten_minutes() -> None:
-    assert sum(gpu.LIMITS.values()) + (len(gpu.TOOLS) - 1) * gpu.LIMITS["sanitizer"] <= 600
+def test_the_parts_fit_into_the_time_of_a_command() -> None:
+    parts = run.parts(settings(Path("out")), Path("logs"))
+    # what a run without a carried module takes at most; those that are last give way
+    first = ("machine", "load", "build", "smoke", "explain", "ops")
+    assert sum(parts[name].seconds for name in first) <= run.SECONDS
+    assert run.SECONDS + parts["table"].seconds + run.GRACE <= 560
 
 
 def test_what_it_runs_is_there() -> None:
-    for path in (*gpu.TESTS, gpu.SANITIZED[0]):
-        assert (ROOT / path).is_file()
+    parts = run.parts(run.Settings(Path("out")), Path("logs"))
+    files = [word for part in parts.values() for word in part.command if word.startswith("tests/")]
+    assert len(files) == 5
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+    assert (ROOT / "setup.py").is_file()
+
+
+def options(out: Path, **more: Any) -> argparse.Namespace:
+    return argparse.Namespace(**{"part": "part", "out": out, "began": time.time(), "until": 100, "start": 0, **more})
+
+
+def test_a_step_that_raises_is_a_line_and_the_next_one_runs(tmp_path: Path) -> None:
+    def raises() -> rows.Row:
+        raise ValueError("planted")
+
+    out = tmp_path / "lines"
+    rows.take(
+        [("first", raises), ("second", lambda: {"ok": True}), ("both", lambda: [{"a": 1}, {"a": 2}])], options(out)
+    )
+    found = table.lines(out)
+    assert [r["name"] for r in found] == ["first", "second", "both", "both"]
+    assert found[0]["fault"] == "ValueError: planted"
+    assert "raise ValueError" in "".join(found[0]["traceback"])
+    assert list(map(table.state, found)) == ["failed", "fine", "fine", "fine"]
+
+
+def test_steps_without_time_are_left_out(tmp_path: Path) -> None:
+    rows.take([("first", dict)], options(tmp_path / "lines", until=-1))
+    assert [table.state(r) for r in table.lines(tmp_path / "lines")] == ["left out"]
+
+
+def test_a_step_that_hangs_or_breaks_the_gpu_is_left_and_the_process_begins_anew(tmp_path: Path) -> None:
+    code = """
+import argparse, sys, time, torch
+from benchmarks.gpu import rows
+rows.HUNG = 1
+parser = argparse.ArgumentParser()
+parser.add_argument("--began", type=float, default=time.time())
+parser.add_argument("--start", type=int, default=0)
+options = argparse.Namespace(**vars(parser.parse_args()), out=sys.argv[0] + ".lines", part="part", until=100)
+broken = rows._is_broken
+def breaks():
+    rows._is_broken = lambda: True
+    raise RuntimeError("an illegal memory access")
+rows.take([("hangs", lambda: time.sleep(60)), ("breaks", breaks), ("last", dict)], options)
+"""
+    script = tmp_path / "steps.py"
+    script.write_text(code)
+    environment = {"PYTHONPATH": str(ROOT), "CALIG_GPU_REHEARSAL": "1", "PATH": ""}
+    subprocess.run([sys.executable, str(script)], check=True, env=environment, timeout=60, cwd=ROOT)
+    found = table.lines(tmp_path / "steps.py.lines")
+    assert [r["name"] for r in found] == ["hangs", "breaks", "last"]
+    assert [r.get("fault") for r in found] == ["hung for 1 s", "RuntimeError: an illegal memory access", None]
+    assert "time.sleep(60)" in "".join(found[0]["traceback"])
+
+
+def test_a_line_that_was_cut_off_is_said(tmp_path: Path) -> None:
+    out = tmp_path / "lines"
+    out.write_text('{"part": "ops", "name": "a", "ok": true}\n{"part": "ops", "na')
+    assert list(map(table.state, table.lines(out))) == ["fine", "failed"]
+    assert "FAILED results line: cut off" in table.table(table.lines(out))
+
+
+@pytest.mark.parametrize("which", sized.OPERATIONS)
+@pytest.mark.parametrize("lengths", [[7], [5, 1, 8]])
+def test_pytorchs_calls_are_the_operation(which: str, lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_pytorch, "there", lambda x: x)
+    args = sized.problem(which, Batch(lengths, torch.float64, points=2, width=24, heads=3))
+    call, first = in_pytorch.in_pytorch(which, args)
+    wanted = sized.operation(which)(*args, backend="torch")
+    out = call()
+    found = out if first is None else first(out)
+    if isinstance(wanted, tuple):
+        wanted, found = wanted[0], found[0] if isinstance(found, tuple) else found
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-6 * float(wanted.abs().max()))
+
+
+def test_products_are_those_of_the_batch() -> None:
+    batch = Batch([2, 3], torch.float32)
+    assert sized.products("attention_forward", batch) == 2 * 2 * batch.width * 13
+    assert sized.products("norm_backward", batch) == 0
+
+
+def test_times_are_of_the_call() -> None:
+    calls: list[int] = []
+    found = clocks.wall(lambda: calls.append(1), seconds=0, least=3)
+    assert (found["repeats"], len(calls)) == (3, 3)
+    assert 0 <= found["min"] <= found["ms"] <= found["max"]
+    with clocks.allowing(True):
+        assert torch.get_float32_matmul_precision() == "high"
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_the_fastest_right_backend_is_chosen() -> None:
+    def row(op: str, who: str, us: float | None, ok: bool = True) -> dict[str, Any]:
+        time = {} if us is None else {"us": us}
+        return {"part": "ops", "name": op, "operation": op, "dtype": "float32", "who": who, "ok": ok, **time}
+
+    found = [
+        {"part": "ceilings", "name": "copy", "us": 1.0, "gpu": "A card"},
+        *(row("a", "cuda", us) for us in (3, 9)),
+        *(row("a", "triton", us) for us in (4, 7)),
+        *(row("a", "pytorch", us) for us in (1, 1)),
+        row("b", "cuda", None, ok=False),
+        row("b", "triton", 5.0),
+        row("c", "cuda", None, ok=False),
+    ]
+    assert table.choices(found) == {"A card": {"a": {"float32": "triton"}, "b": {"float32": "triton"}}}
+
+
+def test_every_operation_has_a_size_and_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "layouts", lambda: {"small": ([3, 5], 2)})
+    steps = operations.times(options(tmp_path / "lines"))
+    assert {name.split(" ")[0] for name, _ in steps} == set(sized.OPERATIONS)
+    assert {sized.operation(which).__name__ for which in sized.OPERATIONS} == set(ops.operations())
+
+
+def test_the_rehearsal_runs_a_part(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT}/tests/support", "CALIG_GPU_REHEARSAL": "1", "PATH": ""}
+    command = [sys.executable, "-m", "benchmarks.gpu", "--out", str(out), "--part"]
+    for part in ("ceilings", "table"):
+        subprocess.run([*command, part], check=True, env=environment, cwd=ROOT)
+    assert {r["name"] for r in table.lines(out)} == {"copy", "bfloat16", "tf32", "float32", "launch"}
+    assert "ceiling copy" in (tmp_path / "table.txt").read_text()
+    assert json.loads((tmp_path / "choice.json").read_text()) == {"": {}}

@@ -110,8 +110,8 @@ def test_resolve_tells_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("able", "chosen"),
     [
-        ({"triton", "cuda", "torch"}, "triton"),
-        ({"cuda", "torch"}, "cuda"),
+        ({"triton", "cuda", "torch"}, "cuda"),
+        ({"triton", "torch"}, "triton"),
         ({"cpu", "torch"}, "cpu"),
         ({"torch"}, "torch"),
     ],

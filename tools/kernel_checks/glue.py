@@ -6,6 +6,7 @@ devices, and a dispatch key that nothing else uses. float16 is left out: on a CP
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,22 @@ def run(op: str, args: tuple[Any, ...]) -> list[Tensor]:
     return list(found) if isinstance(found, (tuple, list)) else [found]
 
 
+def with_table(op: str, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The arguments with the table of the path segments, made beforehand; None for an operation without one."""
+    names = list(inspect.signature(problems.module(op, "spec").fake).parameters)
+    if "steps" not in names:
+        return None
+    given = dict(zip(names, problems.complete(op, args), strict=True))
+    offsets, inputs = given["offsets"], given["inputs"]
+    values = given["nodes" if "nodes" in given else "weights"].double().contiguous().view(torch.int64)
+    lengths, order = offsets.diff()[inputs], torch.argsort(inputs, stable=True)
+    given["steps"] = torch.stack([lengths.cumsum(0) - lengths, values], 1)[order]
+    given["begin"] = torch.searchsorted(inputs[order], torch.arange(len(offsets)))
+    return tuple(given.values())
+
+
 def values(op: str) -> int:
-    """Every case of one operation, over memory that was nan before.
+    """Every case of one operation, over memory that was nan before; also with the table of its segments given.
 
     Returns:
         the number of cases.
@@ -42,7 +57,11 @@ def values(op: str) -> int:
     torch.use_deterministic_algorithms(True)  # fills what is empty with nan
     for name, args in problems.cases(op):
         if f"{torch.float16}," not in name:
-            assert (reason := problems.refusal(op, args, run(op, args))) is None, f"{name}: {reason}"
+            found, complete = run(op, args), with_table(op, args)
+            assert (reason := problems.refusal(op, args, found)) is None, f"{name}: {reason}"
+            if complete is not None:
+                pairs = zip(found, run(op, complete), strict=True)
+                assert all(torch.equal(a, b) for a, b in pairs), f"{name}: another answer with the table given"
             count += 1
     torch.use_deterministic_algorithms(before)
     return count

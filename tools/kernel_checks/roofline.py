@@ -19,6 +19,7 @@ from calig_fast import explain
 from calig_fast._utils import files
 from calig_fast.bench import captum_loop
 from calig_fast.bench import operations as sized
+from calig_fast.ops.model_sizes import Batch
 from tools.kernel_checks.kernels_page import table
 from tools.kernel_checks.tally import BANDWIDTH, PEAKS, Tally, as_on_a_gpu
 
@@ -48,9 +49,9 @@ Written by `python -m tools.kernel_checks.roofline`, part of `make kernels`; all
 def operations() -> dict[str, Any]:
     """Each operation at BERT base's sizes: one call of ours, and its definition in plain PyTorch."""
     found = {}
-    lengths = sized.LAYOUTS["8x128"]
+    batch = Batch(sized.LAYOUTS["8x128"][0], torch.float32)
     for op in sized.OPERATIONS:
-        run, args = sized.operation(op), sized.problem(op, lengths, torch.float32)
+        run, args = sized.operation(op), sized.problem(op, batch)
         found[op] = {}
         with Tally() as tally:
             out = run(*args, backend="torch")

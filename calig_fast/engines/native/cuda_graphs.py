@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ... import ops
+from ..._utils.warn import warn
 
 KEEP = 4
 IDLE = 64
@@ -164,8 +165,12 @@ class Replay:
         mine = tuple(t.clone(memory_format=torch.contiguous_format) for t in inputs)
         try:
             (out, saved), replay = self.recorder.record(lambda: run(*mine))
-        except RuntimeError:  # no memory for it is one too; what failed once would fail each time
+        except RuntimeError as error:  # no memory for it is one too; what failed once would fail each time
             self.clear()
             self.recorder = None
+            warn(
+                f"CUDA graphs: a recording failed, passes run without: {error}; set {VARIABLE}=0 to record nothing",
+                RuntimeWarning,
+            )
             return None
         return _Recording(mine, out, saved, replay, within)

@@ -23,7 +23,7 @@ from torch import Tensor
 from ... import ops
 from ...model.attention_capture import MapKind
 from ...model.encoder import Block
-from ...ops.packing import Packed, Segments
+from ...ops.packing import Packed, Segments, uploaded
 from ..base import PathPoints
 from . import block as blocks
 from . import compiled
@@ -63,17 +63,40 @@ class BatchKey(NamedTuple):
         return sum(self.lengths[points])
 
 
-def to_device(points: PathPoints, shape: BatchKey, device: torch.device) -> Tensor:
-    """The data of a batch for the device, in one asynchronous transfer.
+def to_device(points: PathPoints, shape: BatchKey, offsets: Tensor) -> Tensor:
+    """The data of a batch, in one asynchronous transfer to the device of `offsets`: its plan, made once on the host.
+
+    Args:
+        points: in order of their layers.
+        shape: of the batch.
+        offsets: [B+1], the first token of each input.
 
     Returns:
-        [3,n+1] float64: the points' inputs, their nodes, and the first row of each, then of none.
+        int64, one after another: of the points of each block by themselves, input after input, the first row of each
+        with the bits of its node [n,2], and with those of 1 [n,2]; the points' inputs [n], the bits of their nodes [n],
+        those of 1 [n], the first row of each point, then of none [n+1]; one number; and for each block with points, the
+        place of each input's first point among them, then of none [B+1].
     """
-    made = np.zeros((3, len(points) + 1))
-    made[0, :-1], made[1, :-1], made[2, 1:] = points.row, points.node, np.cumsum(shape.lengths)
-    table = torch.from_numpy(made)
-    # from memory that the system may move, a transfer is waited for
-    return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table.to(device)
+    n, lengths = len(points), np.array(shape.lengths)
+    nodes, ones = (np.ascontiguousarray(x, dtype=np.float64).view(np.int64) for x in (points.node, np.ones(n)))
+    firsts = np.cumsum(np.concatenate([[0], lengths]))
+    _, blocks = np.unique(points.layer, return_index=True)
+    rows = firsts[:-1] - np.repeat(firsts[blocks], np.diff([*blocks, n]))
+    order = np.lexsort((points.row, points.layer))
+    begins = [
+        np.searchsorted(points.row[order][first:stop], np.arange(len(offsets)))
+        for first, stop in zip(blocks, [*blocks[1:], n], strict=True)
+    ]
+    steps = [np.stack([rows, values], 1)[order].ravel() for values in (nodes, ones)]
+    made = np.concatenate([*steps, points.row, nodes, ones, firsts, [0], *begins]).astype(np.int64, copy=False)
+    return uploaded(torch.from_numpy(made), offsets.device)
+
+
+def points_in(table: Tensor, shape: BatchKey) -> tuple[Tensor, Tensor, Segments]:
+    """The input and the node of each point, and the points' rows, in a table of `to_device`."""
+    n = len(shape.layers)
+    nodes = table[5 * n : 6 * n].view(torch.float64)
+    return table[4 * n : 5 * n], nodes, Segments(table[7 * n : 8 * n + 1], shape.lengths)
 
 
 @dataclass(frozen=True)
@@ -176,8 +199,7 @@ class BlockRunner:
         if stack is not None:
             out, inputs, kept = compiled.path_forward(stack, table, shape, lines)
             return out, ForwardState(shape, inputs, lines, kept)
-        inputs, nodes = table[0, :-1].long(), table[1, :-1]
-        segments = Segments(table[2].long(), shape.lengths)
+        inputs, nodes, segments = points_in(table, shape)
         x, saved = None, list[blocks.Saved]()
         for layer in range(shape.layers[0], len(self.stack)):
             x, saved_block = self._forward_block(

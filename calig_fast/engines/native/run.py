@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from ...inputs.target import gradients
-from ...ops.packing import Packed, Segments
+from ...ops.packing import Packed
 from ..base import Endpoints, PathPoints
 from ..budget import is_out_of_memory
 from . import block as blocks
 from .head import Head
-from .path_batch import BatchKey, BlockRunner, ForwardState, to_device
+from .path_batch import BatchKey, BlockRunner, ForwardState, points_in, to_device
 from .workspace import Lease, Workspace
 
 # What the memory of a wave takes in pages: counted in tensors alone, a ViT-S/14 of 65 tokens grew 5 MiB above the
@@ -107,14 +107,14 @@ class NativeRun:
         """phi and F of points in order of their layers, [K,n,T+1]: once up, and down for each scalar."""
         runner, lines, workspace = self._runner, self._lease.lines, self._engine.workspace
         shape = BatchKey.of(points, self._packed)
-        table = to_device(points, shape, lines.offsets.device)
+        table = to_device(points, shape, lines.offsets)
         key = (shape, lines.sizes, self._order, runner.first_only)
         scalars = self.endpoints.scalars
         with workspace.exclusive():
             forward = workspace.forward_graphs(key, lambda table: runner.up(shape, table, lines), (table,), lines)
             state: ForwardState = forward.saved
             index = state.inputs
-            where = self._packed.where(index, Segments(table[2].long(), shape.lengths))
+            where = self._packed.where(index, points_in(table, shape)[2])
             output, leaf = self._head(forward.out, index, where)
             found = []
             for k, scalar in enumerate(scalars):

@@ -24,8 +24,10 @@ def launch(
     inputs: Tensor,
     weights: Tensor,
     with_lig: bool,
+    steps: Tensor | None = None,
+    begin: Tensor | None = None,
 ) -> Launch:
-    """The call as its launcher takes it."""
+    """The call as its launcher takes it, which makes `steps` and `begin` itself."""
     tokens, dtype, second = len(directions[0]), gradients[0].dtype, len(gradients) == 2
     shapes = (len(gradients[0]),), (tokens,), (tokens if with_lig else 0, directions[0].shape[1])
     outputs = [gradients[0].new_empty(shape, dtype=wide(dtype)) for shape in shapes]

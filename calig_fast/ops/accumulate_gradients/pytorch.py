@@ -22,6 +22,8 @@ def accumulate_gradients(
     inputs: Tensor,
     weights: Tensor,
     with_lig: bool = False,
+    steps: Tensor | None = None,
+    begin: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One segment at a time: contract, then add to the input's tokens. Temporaries are one segment's."""
     wide = torch.float64 if gradients[0].dtype == torch.float64 else torch.float32

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..model_sizes import HIDDEN, INPUTS, NODES, OFFSETS, TOKENS, WIDTH, Batch, normal
+from ..model_sizes import HIDDEN, INPUTS, NODES, OFFSETS, TOKENS, Batch, normal
 from ..samples import Case
 
 WIDE_ACCESSES = ("load",)  # its kernels are bound by memory; they store a number a row
@@ -28,14 +28,14 @@ def counted(dtype: torch.dtype) -> Iterator[Case]:
 
 
 def _timed(batch: Batch) -> tuple[Any, ...]:
-    weights, widths = batch.nodes(), (WIDTH, 3 * WIDTH)
+    weights, widths = batch.nodes(), (batch.width, 3 * batch.width)
     lists = [[batch.draw(rows, width) for width in widths] for rows in (batch.rows, batch.tokens)]
     return (*lists, batch.offsets, batch.inputs, weights)
 
 
 def _timed_lig(batch: Batch) -> tuple[Any, ...]:
     weights = batch.nodes()
-    lists = [[batch.draw(rows, WIDTH)] for rows in (batch.rows, batch.tokens)]
+    lists = [[batch.draw(rows, batch.width)] for rows in (batch.rows, batch.tokens)]
     return (*lists, batch.offsets, batch.inputs, weights, True)
 
 

@@ -11,9 +11,11 @@ from torch import Tensor
 from ..checks import check_inputs, check_offsets, check_rows, check_same_device, check_tensor
 from ..samples import Case, Layout, layouts, numbers, strided
 
+# steps and begin: the table of the path segments (csrc/common/path_steps_torch.h), made on the host once a wave; only
+# the CUDA kernels read it
 SCHEMA = (
-    "(Tensor[] gradients, Tensor[] directions, Tensor offsets, Tensor inputs, Tensor weights, bool with_lig=False)"
-    " -> (Tensor, Tensor, Tensor)"
+    "(Tensor[] gradients, Tensor[] directions, Tensor offsets, Tensor inputs, Tensor weights, bool with_lig=False,"
+    " Tensor? steps=None, Tensor? begin=None) -> (Tensor, Tensor, Tensor)"
 )
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -58,6 +60,8 @@ def fake(
     inputs: Tensor,
     weights: Tensor,
     with_lig: bool = False,
+    steps: Tensor | None = None,
+    begin: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The results' shapes and dtype."""
     tokens, width = directions[0].shape

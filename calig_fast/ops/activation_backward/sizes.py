@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..model_sizes import HIDDEN, TOKENS, WIDTH, Batch, normal
+from ..model_sizes import HIDDEN, TOKENS, Batch, normal
 from ..samples import Case
 from .spec import KINDS
 
@@ -30,11 +30,11 @@ def counted(dtype: torch.dtype) -> Iterator[Case]:
 
 
 def _timed(batch: Batch) -> tuple[Any, ...]:
-    return batch.draw(batch.tokens, 4 * WIDTH), batch.draw(batch.tokens, 4 * WIDTH), "gelu"
+    return batch.draw(batch.tokens, 4 * batch.width), batch.draw(batch.tokens, 4 * batch.width), "gelu"
 
 
 def _timed_gated(batch: Batch) -> tuple[Any, ...]:
-    return batch.draw(batch.tokens, 4 * WIDTH), batch.draw(batch.tokens, 8 * WIDTH), "silu", True
+    return batch.draw(batch.tokens, 4 * batch.width), batch.draw(batch.tokens, 8 * batch.width), "silu", True
 
 
 TIMED = {"": _timed, "gated": _timed_gated}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..model_sizes import Batch, products_of_maps
+from ..model_sizes import Batch
 
 WIDE_ACCESSES = ("load",)
 TENSOR_CORES = True
@@ -17,6 +17,6 @@ def _timed(batch: Batch) -> tuple[Any, ...]:
 TIMED = {"": _timed}
 
 
-def products(lengths: list[int], variant: str) -> int:
+def products(batch: Batch, variant: str) -> int:
     """Floating-point operations of its matrix products."""
-    return products_of_maps(lengths, 2)
+    return batch.products_of_maps(2)

@@ -18,4 +18,4 @@ def available() -> str | None:
     return None if module.build_info()["cuda"] else f"built without CUDA: {module.build_info()['cuda_note']}"
 
 
-BACKEND = Backend("cuda", 20, available)
+BACKEND = Backend("cuda", 30, available)

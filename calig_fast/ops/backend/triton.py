@@ -23,4 +23,4 @@ def available() -> str | None:
 
 
 # the interpreter is thousands of times slower: "auto" never takes it
-BACKEND = Backend("triton", 30, available, chosen=lambda: not interpreting())
+BACKEND = Backend("triton", 20, available, chosen=lambda: not interpreting())

@@ -18,9 +18,16 @@ def supports(*tensors: Tensor) -> str | None:
 
 
 def launch(
-    start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, rows: int | None = None
+    start: Tensor,
+    end: Tensor,
+    offsets: Tensor,
+    inputs: Tensor,
+    nodes: Tensor,
+    rows: int | None = None,
+    steps: Tensor | None = None,
+    begin: Tensor | None = None,
 ) -> Launch:
-    """The call as its launcher takes it."""
+    """The call as its launcher takes it, which makes `steps` and `begin` itself."""
     points = start.new_empty((segment_rows(offsets, inputs), start.shape[1]))
     numbers = [*start.shape, len(offsets) - 1, len(inputs), SCALARS[start.dtype]]
     return Launch([start, end, offsets, inputs, nodes.double()], [points], numbers)

@@ -14,7 +14,14 @@ def supports(*tensors: Tensor) -> str | None:
 
 
 def interpolate_path(
-    start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, rows: int | None = None
+    start: Tensor,
+    end: Tensor,
+    offsets: Tensor,
+    inputs: Tensor,
+    nodes: Tensor,
+    rows: int | None = None,
+    steps: Tensor | None = None,
+    begin: Tensor | None = None,
 ) -> Tensor:
     """One torch.lerp a segment: exact at both ends, and bfloat16 is computed in float32."""
     places = segments(offsets, inputs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..model_sizes import HIDDEN, INPUTS, NODES, OFFSETS, TOKENS, WIDTH, Batch, normal
+from ..model_sizes import HIDDEN, INPUTS, NODES, OFFSETS, TOKENS, Batch, normal
 from ..samples import Case
 
 WIDE_ACCESSES = ("load", "store")  # its kernels are bound by memory
@@ -27,8 +27,8 @@ def counted(dtype: torch.dtype) -> Iterator[Case]:
 
 
 def _timed(batch: Batch) -> tuple[Any, ...]:
-    ends = batch.draw(batch.tokens, WIDTH), batch.draw(batch.tokens, WIDTH)
-    return (*ends, batch.offsets, batch.inputs, batch.nodes())
+    ends = batch.draw(batch.tokens, batch.width), batch.draw(batch.tokens, batch.width)
+    return (*ends, batch.offsets, batch.inputs, batch.nodes(), batch.rows)
 
 
 TIMED = {"": _timed}

@@ -10,7 +10,12 @@ from torch import Tensor
 from ..checks import check_inputs, check_offsets, check_rows, check_same_device, check_tensor
 from ..samples import Case, Layout, layouts, numbers, strided
 
-SCHEMA = "(Tensor start, Tensor end, Tensor offsets, Tensor inputs, Tensor nodes, int? rows=None) -> Tensor"
+# steps and begin: the table of the path segments (csrc/common/path_steps_torch.h), made on the host once a wave; only
+# the CUDA kernels read it
+SCHEMA = (
+    "(Tensor start, Tensor end, Tensor offsets, Tensor inputs, Tensor nodes, int? rows=None,"
+    " Tensor? steps=None, Tensor? begin=None) -> Tensor"
+)
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -26,7 +31,16 @@ def check(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Te
         check_rows("rows", rows, offsets, inputs)
 
 
-def fake(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, rows: int | None = None) -> Tensor:
+def fake(
+    start: Tensor,
+    end: Tensor,
+    offsets: Tensor,
+    inputs: Tensor,
+    nodes: Tensor,
+    rows: int | None = None,
+    steps: Tensor | None = None,
+    begin: Tensor | None = None,
+) -> Tensor:
     """The result's shape; without `rows` it depends on the values of `offsets` and `inputs`."""
     known = torch.library.get_ctx().new_dynamic_size() if rows is None else rows
     return start.new_empty((known, start.shape[1]))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..launch import wide
-from ..model_sizes import HIDDEN, NODES, TOKENS, WIDTH, Batch, normal
+from ..model_sizes import HIDDEN, NODES, TOKENS, Batch, normal
 from ..samples import Case
 
 WIDE_ACCESSES = ("load", "store")  # its kernels are bound by memory
@@ -33,9 +33,9 @@ def _whole(dtype: torch.dtype, rows: int, width: int) -> tuple[Any, ...]:
 
 
 def _timed(batch: Batch) -> tuple[Any, ...]:
-    x, weight = batch.draw(batch.rows, WIDTH), batch.draw(WIDTH)
-    _, mean, deviation = torch.ops.aten.native_layer_norm(x, (WIDTH,), weight, None, 1e-5)
-    return batch.draw(batch.rows, WIDTH), x, mean, deviation, weight, batch.draw(batch.rows, WIDTH)
+    x, weight = batch.draw(batch.rows, batch.width), batch.draw(batch.width)
+    _, mean, deviation = torch.ops.aten.native_layer_norm(x, (batch.width,), weight, None, 1e-5)
+    return batch.draw(batch.rows, batch.width), x, mean, deviation, weight, batch.draw(batch.rows, batch.width)
 
 
 TIMED = {"": _timed}

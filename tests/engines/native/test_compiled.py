@@ -118,7 +118,7 @@ def test_no_more_memory_is_taken_than_in_python(kind: str) -> None:
     one, packed = runner(kind, torch.float32, True), Packed.of(torch.ones(4, 50, dtype=torch.bool))
     points = points_of(4)
     shape = BatchKey.of(points, packed)
-    table = to_device(points, shape, packed.offsets.device)
+    table = to_device(points, shape, packed.offsets)
 
     @torch.no_grad()
     def wave(by: BlockRunner) -> None:
@@ -158,7 +158,7 @@ def test_a_pass_is_one_operator(monkeypatch: pytest.MonkeyPatch) -> None:
         hidden, projections, _, _ = whole.up(x)
         ends, points = whole.ends(hidden, projections), points_of(2)
         shape = BatchKey.of(points, packed)
-        table = to_device(points, shape, packed.offsets.device)
+        table = to_device(points, shape, packed.offsets)
         rows = whole.everything.pack(x)
         monkeypatch.setattr(Packed, "pack", lambda self, values: rows)
         with Operators() as operators:
@@ -276,7 +276,7 @@ def test_freed_tensors_are_not_read_again() -> None:
         hidden, projections, saved, out = whole.up(torch.randn(4, 5, 12))
         ends, points = whole.ends(hidden, projections), points_of(2)
         shape = BatchKey.of(points, packed)
-        rows, state = one.up(shape, to_device(points, shape, out.device), ends)
+        rows, state = one.up(shape, to_device(points, shape, packed.offsets), ends)
         one.down(rows, state, free=True)
         whole.derivatives(saved, out, ends, maps=None, free=True)
         with pytest.raises(RuntimeError, match="state: its saved tensors were freed"):
@@ -296,11 +296,12 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
             ((2, 0), (5, 5), "layers and lengths"),
             ((0,), (5, 5), "layers and lengths"),
             ((0, 1), (5, 4), "offsets"),
+            ((0, 0), (5, 5), "table: expected .20. int64"),
         ):
             with pytest.raises(RuntimeError, match=match):
-                one.up(BatchKey(layers, lengths), torch.zeros(3, 3, dtype=torch.float64), ends)
+                one.up(BatchKey(layers, lengths), torch.zeros(8 * 2 + 2 + 2 * 2, dtype=torch.int64), ends)
         with pytest.raises(RuntimeError, match="low and high"):
-            one.up(BatchKey((0,), (5,)), torch.zeros(3, 2, dtype=torch.float64), replace(ends, low=()))
+            one.up(BatchKey((0,), (5,)), torch.zeros(12, dtype=torch.int64), replace(ends, low=()))
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])

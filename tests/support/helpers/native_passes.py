@@ -117,7 +117,7 @@ def passes(one: BlockRunner, packed: Packed, maps: Any, downs: int = 2) -> list[
     for nodes in NODES:
         points = points_of(packed.shape[0], nodes)
         shape = BatchKey.of(points, packed)
-        rows, state = one.up(shape, to_device(points, shape, x.device), ends)
+        rows, state = one.up(shape, to_device(points, shape, packed.offsets), ends)
         found.extend((rows, state.inputs))
         for k in range(downs):
             found.append(one.down(rand(*rows.shape), state, free=k == downs - 1))

@@ -1,0 +1,91 @@
+"""On a GPU that is feigned by the CPU: the answer, waits of the host, and kernel launches of a wave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from helpers.feigned_gpu import feigned_gpu, there
+from helpers.native_passes import block, points_of, whole_of
+from helpers.real_models import seeded
+from helpers.tiny_models import SIZES, ids, inputs, tiny
+
+from calig_fast import Explainer, explain
+from calig_fast.engines.native.path_batch import BatchKey, BlockRunner, to_device
+from calig_fast.ops import extension
+from calig_fast.ops.packing import Packed
+
+pytestmark = pytest.mark.skipif(extension().module is None, reason="needs the compiled module")
+FIXED: dict[str, Any] = {"engine": "native", "n_steps": 8, "quadrature": "gausslegendre", "target": 0}
+MOST_WAITS, MOST_LAUNCHES, MOST_OF_A_BLOCK = 71, 357, 28
+BACKENDS = ("auto", "cuda", "triton", "torch")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["bert", "vit", "dinov2-gated"])
+def test_explain_runs_on_one_device_and_gives_the_cpus_answer(kind: str, backend: str) -> None:
+    wanted = explain(tiny(kind), inputs(kind), **FIXED)
+    with feigned_gpu():
+        found = explain(there(tiny(kind)), there(inputs(kind)), backend=backend, **FIXED)
+    assert found.backend.split("+")[0] == ("cuda" if backend == "auto" else backend)
+    for name in ("scores", "layer_scores"):
+        torch.testing.assert_close(
+            getattr(found, name), getattr(wanted, name), rtol=1e-4, atol=1e-6, equal_nan=True
+        )  # fmt: skip
+
+
+def test_a_tensor_elsewhere_is_refused() -> None:
+    with feigned_gpu(), pytest.raises(RuntimeError, match="expected all tensors on cuda:0"):
+        there(torch.ones(2)) + torch.ones(2)
+
+
+def of_explain(model: Any, call: Any, **options: Any) -> tuple[int, int]:
+    """Waits and launches of an explanation by an `Explainer` that has seen the input."""
+    with feigned_gpu() as counts:
+        explainer = Explainer(there(model), **{**FIXED, **options})
+        explainer(there(call))
+        counts.waits.clear()
+        counts.launches.clear()
+        explainer(there(call))
+        return counts.waits.total(), counts.launches.total()
+
+
+def test_waits_depend_on_neither_tokens_nor_layers() -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    deep = seeded(BertForSequenceClassification(BertConfig(**{**SIZES, "num_hidden_layers": 6})), seed=3)
+    of_15 = of_explain(tiny("bert"), ids(15))[0]
+    assert of_15 == of_explain(tiny("bert"), ids(30))[0] == of_explain(deep, ids(15))[0]
+    assert of_15 <= MOST_WAITS
+
+
+def deep(depth: int, first_only: bool) -> BlockRunner:
+    stack = tuple(block("post-norm", torch.float32, seed=seed) for seed in range(depth))
+    return BlockRunner(stack, first_only, linear=True, backend="auto", dtype=torch.float32)
+
+
+def of_wave(one: BlockRunner, batch: int, nodes: tuple[float, ...]) -> tuple[int, int]:
+    """Waits and launches of a wave with points at every block, its transfer included."""
+    packed = Packed.of(torch.ones(batch, 7, dtype=torch.bool))
+    points = points_of(batch, dict.fromkeys(range(len(one.stack)), nodes))
+    with torch.no_grad():
+        whole = whole_of(one, packed)
+        hidden, projections, _, _ = whole.up(torch.randn(2 * batch, 7, 12))
+        ends, shape = whole.ends(hidden, projections), BatchKey.of(points, packed)
+    with feigned_gpu() as counts, torch.no_grad():
+        on_gpu, ends = there(one), there(ends)
+        table = to_device(points, shape, ends.offsets)
+        out, state = on_gpu.up(shape, table, ends)
+        assert on_gpu._stack is not None, "the passes ran in Python"
+        on_gpu.down(torch.ones_like(out), state, free=True)
+        return counts.waits.total(), counts.launches.total()
+
+
+def test_a_wave_waits_for_nothing_and_launches_few_kernels() -> None:
+    few = of_wave(deep(12, True), 1, (0.5,))
+    assert few == of_wave(deep(12, True), 3, (0.25, 0.5, 0.75)), "launches do not depend on the points"
+    assert few[0] == 0
+    assert few[1] <= MOST_LAUNCHES
+    of_block = of_wave(deep(5, False), 1, (0.5,))[1] - of_wave(deep(4, False), 1, (0.5,))[1]
+    assert of_block <= MOST_OF_A_BLOCK
