@@ -1,4 +1,4 @@
-"""What decoders and ModernBERT have beside their blocks: places of tokens, and options that run by autograd."""
+"""Decoders and ModernBERT: the places of their tokens, and options that run by autograd."""
 
 import pytest
 import torch
