@@ -4,6 +4,7 @@
 #include "../common/product.h"
 #include "attention.h"
 #include "pack.h"
+#include "relative.h"
 
 namespace calig_fast::CALIG_ISA {
 namespace {
@@ -62,11 +63,21 @@ void differentiate(A* s, A* dp, int64_t rows, int64_t keys, const A* lse, const 
   }
 }
 
-// Of some queries and a panel's keys, the bias; zeros beside the keys.
+// Of some queries and keys, the bias; zeros beside the keys, and without a bias.
 template <typename A>
 void copy_bias(const A* bias, int64_t side, int64_t queries, int64_t keys, A* s) {
+  const int64_t padded = rounded_up(keys, kPanel<A>);
   for (int64_t i = 0; i < queries; ++i)
-    for (int64_t j = 0; j < kPanel<A>; ++j) s[i * kPitch + j] = j < keys ? bias[i * side + j] : A(0);
+    for (int64_t j = 0; j < padded; ++j) s[i * kPitch + j] = bias && j < keys ? bias[i * side + j] : A(0);
+}
+
+// Of rows of S, the logits outside of the band become so small that their exponentials are 0; `step` is the first key's
+// place less the first query's.
+template <typename A>
+void narrow(const Attention& p, int64_t step, int64_t queries, int64_t keys, A* s) {
+  for (int64_t i = 0; i < queries; ++i)
+    for (int64_t j = 0; j < keys; ++j)
+      if (step + j - i < -p.before || step + j - i > p.after) s[i * kPitch + j] = A(-1e30);
 }
 
 template <typename T>
@@ -78,6 +89,8 @@ struct Head {
   const A* bias;
   A* map;
   Buffers<A> at;
+  Relative<A> terms;
+  const bool begun;  // the logits begin with a bias or with relative terms
 
   Head(const AttentionBackward& p, int64_t segment, int64_t head, bool mapped, Scratch scratch)
       : problem(p),
@@ -89,7 +102,9 @@ struct Head {
         lse(static_cast<const A*>(p.lse) + head * p.rows + first),
         bias(p.bias ? static_cast<const A*>(p.bias) + head * p.side * p.side : nullptr),
         map(mapped ? static_cast<A*>(p.maps) + segment * p.longest * p.longest : nullptr),
-        at(scratch, rows, width) {
+        at(scratch, rows, width),
+        terms(relative_of<T>(p, head, rows, scratch)),
+        begun(p.bias || p.relative) {
     const int64_t padded = rounded_up(rows, kPanel<A>), stride = 3 * across;
     const int64_t begin = first * across + head * size;
     const T* q = static_cast<const T*>(p.qkv) + first * stride + head * size;
@@ -112,17 +127,29 @@ struct Head {
     }
   }
 
+  // Whether some of these queries attend to some of these keys.
+  bool meet(int64_t t, int64_t queries, int64_t u, int64_t keys) const {
+    return u - (t + queries - 1) <= problem.after && t - (u + keys - 1) <= problem.before;
+  }
+
   // P and dS of the queries from t on and the keys from u on.
   void block(int64_t t, int64_t queries, int64_t u, int64_t keys) const {
+    if (begun) copy_bias(bias ? bias + t * problem.side + u : nullptr, problem.side, queries, keys, at.p);
+    if (problem.relative) terms.add(at.q + t * width, t, queries, at.k + u * width, u, keys, at.p, kPitch, 1);
     for (int64_t i = 0; i < queries; i += kStrip) {
       const int64_t count = queries - i < kStrip ? queries - i : kStrip, row = t + i;
       for (int64_t j = 0; j < keys; j += kPanel<A>) {
         const int64_t columns = keys - j < kPanel<A> ? keys - j : kPanel<A>, column = (u + j) * width;
         A *s = at.p + i * kPitch + j, *dp = at.ds + i * kPitch + j;
+        if (!meet(row, count, u + j, columns)) {
+          for (int64_t n = 0; n < count; ++n)
+            for (A* part : {s, dp}) std::memset(part + n * kPitch, 0, sizeof(A) * columns);
+          continue;
+        }
         const A *q = at.q + row * width, *g = at.g + row * width;
-        if (bias) copy_bias(bias + row * problem.side + u + j, problem.side, count, columns, s);
-        product<A>({q, width, 1, at.k_turned + column, kPanel<A>, size, s, kPitch, bias != nullptr}, count, columns);
+        product<A>({q, width, 1, at.k_turned + column, kPanel<A>, size, s, kPitch, begun}, count, columns);
         product<A>({g, width, 1, at.v_turned + column, kPanel<A>, size, dp, kPitch, false}, count, columns);
+        if (problem.banded()) narrow(problem, u + j - row, count, columns, s);
         if (map) {
           differentiate(s, dp, count, columns, lse + row, at.delta + row, map + row * problem.longest + u + j,
                         problem.longest, problem.positive);
@@ -136,12 +163,17 @@ struct Head {
   void gradients() const {
     for (int64_t u = 0; u < rows; u += kBlock) {
       const int64_t keys = rows - u < kBlock ? rows - u : kBlock, key = u * width;
+      bool more = false;  // queries that these keys have met
       for (int64_t t = 0; t < rows; t += kBlock) {
         const int64_t queries = rows - t < kBlock ? rows - t : kBlock, query = t * width;
+        if (!meet(t, queries, u, keys)) continue;
+        const bool met = u > 0 && meet(t, queries, u - kBlock, kBlock);  // keys that these queries have met
         block(t, queries, u, keys);
-        product<A>({at.p, 1, kPitch, at.g + query, width, queries, at.dv + key, width, t > 0}, keys, width);
-        product<A>({at.ds, 1, kPitch, at.q + query, width, queries, at.dk + key, width, t > 0}, keys, width);
-        product<A>({at.ds, kPitch, 1, at.k + key, width, keys, at.dq + query, width, u > 0}, queries, width);
+        product<A>({at.p, 1, kPitch, at.g + query, width, queries, at.dv + key, width, more}, keys, width);
+        product<A>({at.ds, 1, kPitch, at.q + query, width, queries, at.dk + key, width, more}, keys, width);
+        product<A>({at.ds, kPitch, 1, at.k + key, width, keys, at.dq + query, width, met}, queries, width);
+        more = true;
+        if (problem.relative) terms.backward(at.ds, kPitch, t, queries, u, keys, at.dq + query, at.dk + key);
       }
     }
   }
@@ -164,8 +196,8 @@ void run(const AttentionBackward& problem, int64_t segment, int64_t index, bool 
 
 }  // namespace
 
-int64_t attention_backward_scratch(Scalar scalar, int64_t longest, int64_t size) {
-  return scratch_bytes<Buffers>(scalar, longest, size);
+int64_t attention_backward_scratch(const AttentionBackward& problem, int64_t longest) {
+  return scratch_bytes<Buffers>(problem, longest);
 }
 
 void attention_backward_head(const AttentionBackward& problem, int64_t segment, int64_t head, bool map, void* scratch) {

@@ -157,6 +157,37 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
         (ops.attention_gradient, MAPS, {"lse": torch.zeros(2, 5).double()}, TypeError, "lse: expected float32, got"),
         (ops.attention_gradient, MAPS, {"longest": 2}, ValueError, "longest: expected at least 3, .* got 2"),
         *(
+            (op, base, {"relative": relative}, kind, message)
+            for op, base in (
+                (ops.attention_forward, ATTENTION),
+                (ops.attention_backward, BACK),
+                (ops.attention_gradient, MAPS),
+            )
+            for relative, kind, message in (
+                (torch.zeros(2, 2, 5, 4).double(), TypeError, "relative: expected float32, got"),
+                (torch.zeros(2, 2, 5, 3), ValueError, r"relative: expected shape \[2, 2, 2N-1, 4\], got"),
+                (
+                    torch.zeros(2, 2, 3, 4),
+                    ValueError,
+                    r"relative: expected \[2, H, 2N-1, E\] with N at least 3",
+                ),
+                (
+                    torch.zeros(2, 2, 6, 4),
+                    ValueError,
+                    r"relative: expected \[2, H, 2N-1, E\] with N at least 3",
+                ),
+            )
+        ),
+        *(
+            (op, base, {name: -2}, ValueError, f"{name}: expected a number of rows, or -1 for all, got -2")
+            for op, base in (
+                (ops.attention_forward, ATTENTION),
+                (ops.attention_backward, BACK),
+                (ops.attention_gradient, MAPS),
+            )
+            for name in ("before", "after")
+        ),
+        *(
             (op, base, {"bias": bias}, kind, message)
             for op, base in (
                 (ops.attention_forward, ATTENTION),

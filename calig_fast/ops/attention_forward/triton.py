@@ -12,6 +12,7 @@ from torch import Tensor
 from ..triton import AMD, Variant, interpreting, launch, refusal
 
 LARGEST = 128  # columns of a head
+LARGEST_RELATIVE = 64  # with relative keys and queries, whose rows of a tile's distances are in registers too
 
 
 def supports(*tensors: Tensor) -> str | None:
@@ -20,27 +21,35 @@ def supports(*tensors: Tensor) -> str | None:
     if rows.ndim in (3, 4):
         if rows.dtype == torch.float64:
             return "the triton kernels of the attention do not take torch.float64"
-        if rows.shape[-1] > LARGEST:
-            return f"heads of {rows.shape[-1]}, the triton kernels hold at most {LARGEST}"
+        related = sum(tensor.ndim == 4 for tensor in tensors) > 1  # no other argument has as many axes as `qkv`
+        largest = LARGEST_RELATIVE if related else LARGEST
+        if rows.shape[-1] > largest:
+            return f"heads of {rows.shape[-1]}, the triton kernels hold at most {largest}"
     return refusal(tensors)
 
 
-def tiles(dtype: torch.dtype, size: int, amd: bool = AMD, fewer: bool = False) -> tuple[triton.Config, ...]:
+def tiles(
+    dtype: torch.dtype, size: int, amd: bool = AMD, fewer: bool = False, relative: bool = False
+) -> tuple[triton.Config, ...]:
     """Rows that a program holds, and rows it meets at a time; the first have room for every kernel's registers.
 
     Args:
         dtype: of the data; products of float32 are made without tensor cores, to its full precision.
         size: columns of a head.
         amd: True if the GPU prefetches into registers, not into shared memory, so that prefetching has no gain.
-        fewer: meet fewer rows of float32 at a time, for the kernel that would spill.
+        fewer: meet fewer rows at a time, for the kernels that would spill.
+        relative: tiles beside which the rows of their distances have room.
     """
     shapes: tuple[tuple[int, int, int], ...]
-    if dtype == torch.float32:
+    if relative:
+        small = amd or fewer or dtype == torch.float32
+        shapes = ((16, 16, 8 if dtype == torch.float32 and not amd else 4) if small else (32, 32, 8),)
+    elif dtype == torch.float32:
         first = (32, 16, 4) if amd else (32, 16, 8) if fewer else (32, 32, 8)
         shapes = (first if size > 64 else (32, 32, 8), (64, 32, 8), (32, 16, 4))
     else:
         shapes = ((64, 32, 8) if size > 64 else (64, 64, 8), (64, 64, 4), (32, 32, 4))
-    stages = 1 if amd else 2
+    stages = 1 if amd or relative else 2
     return tuple(
         triton.Config({"HELD": a, "MET": b}, num_warps=w, num_stages=stages) for a, b, w in dict.fromkeys(shapes)
     )
@@ -56,9 +65,25 @@ def sizes(size: int, dtype: torch.dtype) -> dict[str, object]:
     }
 
 
-def added(bias: Tensor | None) -> tuple[Tensor | None, int | None]:
-    """The bias and its rows as the kernels take them; kernels without bias are compiled without it."""
-    return (None, None) if bias is None else (bias.contiguous(), bias.shape[1])
+def added(bias: Tensor | None, relative: Tensor | None) -> tuple[Tensor | int | None, ...]:
+    """The terms and their rows as the kernels take them; kernels without a term are compiled without it."""
+    of_pairs = (None, None) if bias is None else (bias.contiguous(), bias.shape[1])
+    return *of_pairs, *((None, None) if relative is None else (relative.contiguous(), relative.shape[2]))
+
+
+def band(before: int, after: int) -> tuple[list[int], dict[str, bool]]:
+    """A band as the kernels take it, its rows and the constant; kernels without band are compiled without it."""
+    return [2**30 if rows < 0 else rows for rows in (before, after)], {"BAND": (before, after) != (-1, -1)}
+
+
+@triton.jit
+def met_by(start, HELD: tl.constexpr, count, before, after, MET: tl.constexpr, BAND: tl.constexpr):
+    """First and last of the rows, in whole tiles from 0, that a tile from `start` on meets."""
+    low, high = 0, count
+    if BAND:
+        low = tl.maximum(start - before, 0) // MET * MET
+        high = tl.minimum(start + HELD + after, count)
+    return low, high
 
 
 @triton.jit
@@ -91,6 +116,47 @@ def bias_of(bias, head, t, u, count, side):
 
 
 @triton.jit
+def inside(u, t, before, after):
+    """True where a query at t attends to a key at u. Of t and u one is [.,1], the other [1,.]."""
+    return (u - t >= -before) & (u - t <= after)
+
+
+@triton.jit
+def table_rows(
+    relative, side, first, head, heads, span, SIZE: tl.constexpr, PADDED: tl.constexpr, DISTANCES: tl.constexpr
+):
+    """The rows of distances t - u from `first` on of relative keys (side 0) or queries (1), zeros beside them."""
+    d, e = first + tl.arange(0, DISTANCES), tl.arange(0, PADDED)
+    mask = ((d >= 0) & (d < span))[:, None] & (e < SIZE)[None, :]
+    at = ((side * heads + head).to(tl.int64) * span + d[:, None]) * SIZE + e[None, :]
+    return tl.load(relative + at, mask=mask, other=0)
+
+
+@triton.jit
+def of_pairs(products, ROWS: tl.constexpr, OTHERS: tl.constexpr, KEYS: tl.constexpr):
+    """[ROWS,OTHERS] of the products of rows with distances: the one of each pair. KEYS: rows are keys."""
+    i, j = tl.arange(0, ROWS)[:, None], tl.arange(0, OTHERS)[None, :]
+    return tl.gather(products, j - i + ROWS - 1 if KEYS else i - j + OTHERS - 1, 1)
+
+
+@triton.jit
+def of_distances(ds, ROWS: tl.constexpr, OTHERS: tl.constexpr, DISTANCES: tl.constexpr, KEYS: tl.constexpr):
+    """The reverse: dS [ROWS,OTHERS] at the distances of its pairs [ROWS,DISTANCES], zeros elsewhere."""
+    i, d = tl.arange(0, ROWS)[:, None], tl.arange(0, DISTANCES)[None, :]
+    place = d + i - (ROWS - 1) if KEYS else i - d + OTHERS - 1
+    met = (place >= 0) & (place < OTHERS)
+    return tl.where(met, tl.gather(ds, tl.where(met, place, 0), 1), 0.0)
+
+
+@triton.jit
+def relative_logits(q, k, a, b, PRODUCT: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr):
+    """<q, a> + <k, b> of every pair of a tile, [QUERIES,KEYS], with a and b of the tile's distances."""
+    keys = tl.dot(q, tl.trans(a.to(PRODUCT)), input_precision="ieee")
+    queries = tl.dot(k, tl.trans(b.to(PRODUCT)), input_precision="ieee")
+    return of_pairs(keys, QUERIES, KEYS, False) + tl.trans(of_pairs(queries, KEYS, QUERIES, True))
+
+
+@triton.jit
 def kernel(
     qkv,
     out,
@@ -102,6 +168,11 @@ def kernel(
     scale,
     bias,
     side,
+    relative,
+    span,
+    before,
+    after,
+    BAND: tl.constexpr,
     SIZE: tl.constexpr,
     PADDED: tl.constexpr,
     PRODUCT: tl.constexpr,
@@ -121,12 +192,21 @@ def kernel(
     total = tl.zeros((HELD,), tl.float32)
     mixed = tl.zeros((HELD, PADDED), tl.float32)
     if start < count:
-        for met in range(0, count, MET):
+        low, high = met_by(start, HELD, count, before, after, MET, BAND)
+        for met in range(low, high, MET):
             u = met + tl.arange(0, MET)
             k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
             logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+            if relative is not None:
+                DISTANCES: tl.constexpr = 2 * (HELD if HELD > MET else MET)
+                d = start - met - (MET - 1) + span // 2
+                a = table_rows(relative, 0, d, head, width // SIZE, span, SIZE, PADDED, DISTANCES)
+                b = table_rows(relative, 1, d, head, width // SIZE, span, SIZE, PADDED, DISTANCES)
+                logits += relative_logits(q, k, a, b, PRODUCT, HELD, MET) * (scale * 1.4426950408889634)
             if bias is not None:
                 logits += bias_of(bias, head, t[:, None], u[None, :], count, side)
+            if BAND:  # finite: a query that has met no key of its own yet has a greatest logit to subtract
+                logits = tl.where(inside(u[None, :], t[:, None], before, after), logits, -1e30)
             logits = tl.where((u < count)[None, :], logits, float("-inf"))
             above = tl.maximum(top, tl.max(logits, 1))
             p = tl.exp2(logits - above[:, None])
@@ -141,16 +221,23 @@ def kernel(
 
 
 def attention_forward(
-    qkv: Tensor, offsets: Tensor, longest: int, scale: float, bias: Tensor | None = None
+    qkv: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    bias: Tensor | None = None,
+    relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> tuple[Tensor, Tensor]:
     """Each query is read once; a segment's keys and values once per tile of its queries."""
     rows, _, heads, size = qkv.shape
     out, lse = qkv.new_empty((rows, heads, size)), qkv.new_empty((heads, rows), dtype=torch.float32)
     if out.numel():
-        segments = offsets.numel() - 1
+        segments, (reach, banded) = offsets.numel() - 1, band(before, after)
         launch(
             kernel,
-            tiles(qkv.dtype, size),
+            tiles(qkv.dtype, size, relative=relative is not None),
             lambda meta: (segments * triton.cdiv(longest, meta["HELD"]), heads),
             qkv.contiguous(),
             out,
@@ -160,7 +247,9 @@ def attention_forward(
             heads * size,
             longest,
             scale,
-            *added(bias),
+            *added(bias, relative),
+            *reach,
+            **banded,
             **sizes(size, qkv.dtype),
         )
     return out, lse
@@ -170,7 +259,7 @@ def attention_forward(
 ARGUMENTS = {
     "offsets": "*i64",
     **dict.fromkeys(("lse", "delta", "kept", "bias"), "*sums"),
-    **dict.fromkeys(("rows", "width", "longest", "heads", "side"), "i32"),
+    **dict.fromkeys(("rows", "width", "longest", "heads", "side", "span", "before", "after"), "i32"),
     "scale": "fp32",
 }
 
@@ -178,11 +267,14 @@ ARGUMENTS = {
 def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
     """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
     for heads, size, constants in heads_of(dtype):
-        yield heads, constants, tiles(dtype, size, amd)[0]
+        yield heads, constants, tiles(dtype, size, amd, relative="relative" in heads)[0]
 
 
 def heads_of(dtype: torch.dtype) -> Iterator[tuple[str, int, dict[str, object]]]:
     """Name, columns and constants of the heads that the attention's kernels are compiled for."""
-    for size, bias in ((24, False), (64, False), (64, True), (80, False), (128, False)):
-        constants = sizes(size, dtype) | ({} if bias else {"bias": None, "side": None})
-        yield f"heads of {size}{', bias' if bias else ''}", size, constants
+    terms = {"bias": ("bias", "side"), "relative": ("relative", "span")}
+    kinds = (24, ""), (64, ""), (64, "bias"), (64, "relative"), (64, "band"), (80, ""), (128, "")
+    for size, kind in kinds:
+        without = {name: None for term, names in terms.items() if kind != term for name in names}
+        constants = sizes(size, dtype) | without | {"BAND": kind == "band"}
+        yield f"heads of {size}{', ' * bool(kind)}{kind}", size, constants

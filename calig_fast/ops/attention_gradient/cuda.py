@@ -27,6 +27,9 @@ def launch(
     positive: bool,
     tf32: bool,
     bias: Tensor | None,
+    relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> Launch:
     """The call as its launcher takes it."""
     if tf32:
@@ -34,4 +37,8 @@ def launch(
     segments = len(offsets) - 1
     side = 0 if bias is None else bias.shape[1]
     numbers = [len(qkv), *qkv.shape[2:], segments, longest, SCALARS[qkv.dtype], int(positive), side]
-    return Launch([gradient, qkv, lse, offsets, bias], [lse.new_empty((segments, longest, longest))], numbers, [scale])
+    numbers.append(0 if relative is None else relative.shape[2])
+    numbers += [longest if rows < 0 else rows for rows in (before, after)]
+    return Launch(
+        [gradient, qkv, lse, offsets, bias, relative], [lse.new_empty((segments, longest, longest))], numbers, [scale]
+    )
