@@ -12,6 +12,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from .._utils.arguments import choice, function, integer, kind, text
+from .position_terms import PositionTerms
 
 Modality = Literal["text", "image"]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
@@ -66,6 +67,7 @@ class Block:
         gated: the activated gate multiplies the value.
         scale1: layer scale [D] of the attention's branch, or None.
         scale2: layer scale [D] of the MLP's branch, or None.
+        positions: terms of positions in the attention's logits, or None.
     """
 
     qkv: Affine
@@ -81,6 +83,7 @@ class Block:
     gated: bool = False
     scale1: Tensor | None = None
     scale2: Tensor | None = None
+    positions: PositionTerms | None = None
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ struct Attention {
   int64_t rows, heads, size;  // R, H, E
   const int64_t* offsets;     // [segments + 1]
   double scale;
-  const void* qkv;   // [R, 3, H, E]
-  const void* bias;  // [H, N, N], added to the scaled logits, float32, or float64 for float64 rows; null for none
-  int64_t side;      // N
+  const void* qkv;       // [R, 3, H, E]
+  const void* bias;      // [H, N, N], added to the scaled logits, float32, or float64 for float64 rows; null for none
+  int64_t side;          // N
+  const void* relative;  // [2, H, span, E], row t - u + span / 2 of query t and key u, of their type; null for none
+  int64_t span;
 };
 
 struct AttentionForward : Attention {
@@ -34,8 +36,8 @@ struct AttentionBackward : Attention {
 };
 
 // How many bytes of scratch, aligned to 64, a thread needs where no segment has more than `longest` rows.
-CALIG_DECLARE_PER_ISA(int64_t attention_forward_scratch(Scalar scalar, int64_t longest, int64_t size);
-                      int64_t attention_backward_scratch(Scalar scalar, int64_t longest, int64_t size))
+CALIG_DECLARE_PER_ISA(int64_t attention_forward_scratch(const AttentionForward& problem, int64_t longest);
+                      int64_t attention_backward_scratch(const AttentionBackward& problem, int64_t longest))
 
 // Writes one head's columns of a segment's rows in each result.
 CALIG_DECLARE_PER_ISA(void attention_forward_head(const AttentionForward& problem, int64_t segment, int64_t head,

@@ -4,6 +4,7 @@
 #include "../common/product.h"
 #include "attention.h"
 #include "pack.h"
+#include "relative.h"
 
 namespace calig_fast::CALIG_ISA {
 namespace {
@@ -62,11 +63,12 @@ void differentiate(A* s, A* dp, int64_t rows, int64_t keys, const A* lse, const 
   }
 }
 
-// Of some queries and a panel's keys, the bias; zeros beside the keys.
+// Of some queries and keys, the bias; zeros beside the keys, and without a bias.
 template <typename A>
 void copy_bias(const A* bias, int64_t side, int64_t queries, int64_t keys, A* s) {
+  const int64_t padded = rounded_up(keys, kPanel<A>);
   for (int64_t i = 0; i < queries; ++i)
-    for (int64_t j = 0; j < kPanel<A>; ++j) s[i * kPitch + j] = j < keys ? bias[i * side + j] : A(0);
+    for (int64_t j = 0; j < padded; ++j) s[i * kPitch + j] = bias && j < keys ? bias[i * side + j] : A(0);
 }
 
 template <typename T>
@@ -78,6 +80,8 @@ struct Head {
   const A* bias;
   A* map;
   Buffers<A> at;
+  Relative<A> terms;
+  const bool begun;  // the logits begin with a bias or with relative terms
 
   Head(const AttentionBackward& p, int64_t segment, int64_t head, bool mapped, Scratch scratch)
       : problem(p),
@@ -89,7 +93,9 @@ struct Head {
         lse(static_cast<const A*>(p.lse) + head * p.rows + first),
         bias(p.bias ? static_cast<const A*>(p.bias) + head * p.side * p.side : nullptr),
         map(mapped ? static_cast<A*>(p.maps) + segment * p.longest * p.longest : nullptr),
-        at(scratch, rows, width) {
+        at(scratch, rows, width),
+        terms(relative_of<T>(p, head, rows, scratch)),
+        begun(p.bias || p.relative) {
     const int64_t padded = rounded_up(rows, kPanel<A>), stride = 3 * across;
     const int64_t begin = first * across + head * size;
     const T* q = static_cast<const T*>(p.qkv) + first * stride + head * size;
@@ -114,14 +120,15 @@ struct Head {
 
   // P and dS of the queries from t on and the keys from u on.
   void block(int64_t t, int64_t queries, int64_t u, int64_t keys) const {
+    if (begun) copy_bias(bias ? bias + t * problem.side + u : nullptr, problem.side, queries, keys, at.p);
+    if (problem.relative) terms.add(at.q + t * width, t, queries, at.k + u * width, u, keys, at.p, kPitch, 1);
     for (int64_t i = 0; i < queries; i += kStrip) {
       const int64_t count = queries - i < kStrip ? queries - i : kStrip, row = t + i;
       for (int64_t j = 0; j < keys; j += kPanel<A>) {
         const int64_t columns = keys - j < kPanel<A> ? keys - j : kPanel<A>, column = (u + j) * width;
         A *s = at.p + i * kPitch + j, *dp = at.ds + i * kPitch + j;
         const A *q = at.q + row * width, *g = at.g + row * width;
-        if (bias) copy_bias(bias + row * problem.side + u + j, problem.side, count, columns, s);
-        product<A>({q, width, 1, at.k_turned + column, kPanel<A>, size, s, kPitch, bias != nullptr}, count, columns);
+        product<A>({q, width, 1, at.k_turned + column, kPanel<A>, size, s, kPitch, begun}, count, columns);
         product<A>({g, width, 1, at.v_turned + column, kPanel<A>, size, dp, kPitch, false}, count, columns);
         if (map) {
           differentiate(s, dp, count, columns, lse + row, at.delta + row, map + row * problem.longest + u + j,
@@ -142,6 +149,7 @@ struct Head {
         product<A>({at.p, 1, kPitch, at.g + query, width, queries, at.dv + key, width, t > 0}, keys, width);
         product<A>({at.ds, 1, kPitch, at.q + query, width, queries, at.dk + key, width, t > 0}, keys, width);
         product<A>({at.ds, kPitch, 1, at.k + key, width, keys, at.dq + query, width, u > 0}, queries, width);
+        if (problem.relative) terms.backward(at.ds, kPitch, t, queries, u, keys, at.dq + query, at.dk + key);
       }
     }
   }
@@ -164,8 +172,8 @@ void run(const AttentionBackward& problem, int64_t segment, int64_t index, bool 
 
 }  // namespace
 
-int64_t attention_backward_scratch(Scalar scalar, int64_t longest, int64_t size) {
-  return scratch_bytes<Buffers>(scalar, longest, size);
+int64_t attention_backward_scratch(const AttentionBackward& problem, int64_t longest) {
+  return scratch_bytes<Buffers>(problem, longest);
 }
 
 void attention_backward_head(const AttentionBackward& problem, int64_t segment, int64_t head, bool map, void* scratch) {

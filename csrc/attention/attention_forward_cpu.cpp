@@ -4,6 +4,7 @@
 #include "../common/product.h"
 #include "attention.h"
 #include "pack.h"
+#include "relative.h"
 
 namespace calig_fast::CALIG_ISA {
 namespace {
@@ -67,11 +68,11 @@ struct Softmax {
   }
 };
 
-// Of the panel's queries and some keys, the bias, queries along the vectors; zeros beside them.
+// Of the panel's queries and some keys, the bias, queries along the vectors; zeros beside them, and without a bias.
 template <typename A>
 void turn_bias(const A* bias, int64_t side, int64_t queries, int64_t keys, A* map) {
   for (int64_t u = 0; u < keys; ++u)
-    for (int64_t i = 0; i < kPanel<A>; ++i) map[u * kPanel<A> + i] = i < queries ? bias[i * side + u] : A(0);
+    for (int64_t i = 0; i < kPanel<A>; ++i) map[u * kPanel<A> + i] = bias && i < queries ? bias[i * side + u] : A(0);
 }
 
 template <typename T>
@@ -81,6 +82,8 @@ void head(const AttentionForward& p, int64_t segment, int64_t head, void* memory
   const int64_t width = rounded_up(size, kLanes<A>), across = p.heads * size;
   Scratch scratch{static_cast<char*>(memory)};
   const Buffers<A> at(scratch, rows, width);
+  const Relative<A> terms = relative_of<T>(p, head, rows, scratch);
+  const bool begun = p.bias || p.relative;
   const T* q = static_cast<const T*>(p.qkv) + first * 3 * across + head * size;
   T* out = static_cast<T*>(p.out) + first * across + head * size;
   A* lse = static_cast<A*>(p.lse) + head * p.rows + first;
@@ -97,9 +100,9 @@ void head(const AttentionForward& p, int64_t segment, int64_t head, void* memory
     for (int64_t u = 0; u < rows; u += kKeys) {
       const int64_t keys = rows - u < kKeys ? rows - u : kKeys;
       A factor[kPanel<A>];
-      if (bias) turn_bias(bias + t * p.side + u, p.side, queries, keys, at.map);
-      const Product<A> logits{at.k + u * width, width,          1, at.turned, kPanel<A>, size, at.map,
-                              kPanel<A>,        bias != nullptr};
+      if (begun) turn_bias(bias ? bias + t * p.side + u : nullptr, p.side, queries, keys, at.map);
+      if (p.relative) terms.add(at.q, t, queries, at.k + u * width, u, keys, at.map, 1, kPanel<A>);
+      const Product<A> logits{at.k + u * width, width, 1, at.turned, kPanel<A>, size, at.map, kPanel<A>, begun};
       product(logits, keys, queries);
       softmax.block(at.map, keys, queries, factor);
       for (int64_t i = 0; u > 0 && i < queries; ++i) {
@@ -123,8 +126,8 @@ void head(const AttentionForward& p, int64_t segment, int64_t head, void* memory
 
 }  // namespace
 
-int64_t attention_forward_scratch(Scalar scalar, int64_t longest, int64_t size) {
-  return scratch_bytes<Buffers>(scalar, longest, size);
+int64_t attention_forward_scratch(const AttentionForward& problem, int64_t longest) {
+  return scratch_bytes<Buffers>(problem, longest);
 }
 
 void attention_forward_head(const AttentionForward& problem, int64_t segment, int64_t index, void* scratch) {

@@ -27,11 +27,12 @@ using Optional = std::optional<at::Tensor>;
 
 // The common part of both problems, and what it points to.
 struct Packed {
-  at::Tensor qkv, bias;
+  at::Tensor qkv, bias, relative;
   std::vector<int64_t> offsets;
   int64_t longest = 0;
 
-  Packed(const at::Tensor& tensor, const at::Tensor& places, int64_t most, const Optional& added) {
+  Packed(const at::Tensor& tensor, const at::Tensor& places, int64_t most, const Optional& added,
+         const Optional& distances) {
     TORCH_CHECK(tensor.dim() == 4 && tensor.size(1) == 3, "qkv: expected [rows, 3, H, E], got ", tensor.sizes());
     qkv = tensor.contiguous();
     offsets = checked_offsets(places, qkv.size(0));
@@ -40,6 +41,11 @@ struct Packed {
     if (added) {
       const int64_t side = added->dim() == 3 ? std::max(most, added->size(1)) : most;
       bias = checked(*added, "bias", {qkv.size(2), side, side}, wide());
+    }
+    if (distances) {
+      const int64_t least = std::max<int64_t>(2 * most - 1, 1);
+      const int64_t span = distances->dim() == 4 ? std::max(least, distances->size(2)) | 1 : least;
+      relative = checked(*distances, "relative", {2, qkv.size(2), span, qkv.size(3)}, qkv.scalar_type());
     }
   }
   int64_t segments() const { return static_cast<int64_t>(offsets.size()) - 1; }
@@ -54,6 +60,8 @@ struct Packed {
     p.qkv = qkv.const_data_ptr();
     p.bias = bias.defined() ? bias.const_data_ptr() : nullptr;
     p.side = bias.defined() ? bias.size(1) : 0;
+    p.relative = relative.defined() ? relative.const_data_ptr() : nullptr;
+    p.span = relative.defined() ? relative.size(2) : 0;
   }
 };
 
@@ -71,8 +79,9 @@ void share(int64_t items, int64_t bytes, Run run) {
 }
 
 std::tuple<at::Tensor, at::Tensor> attention_forward_cpu(const at::Tensor& qkv, const at::Tensor& offsets,
-                                                         int64_t longest, double scale, const Optional& bias) {
-  const Packed packed(qkv, offsets, longest, bias);
+                                                         int64_t longest, double scale, const Optional& bias,
+                                                         const Optional& relative) {
+  const Packed packed(qkv, offsets, longest, bias, relative);
   AttentionForward problem{};
   packed.describe(problem, scale);
   const auto options = packed.qkv.options();
@@ -81,7 +90,7 @@ std::tuple<at::Tensor, at::Tensor> attention_forward_cpu(const at::Tensor& qkv, 
   problem.out = out.mutable_data_ptr();
   problem.lse = lse.mutable_data_ptr();
   const auto body = CALIG_PICK(attention_forward_head);
-  const int64_t bytes = CALIG_PICK(attention_forward_scratch)(problem.scalar, packed.longest, problem.size);
+  const int64_t bytes = CALIG_PICK(attention_forward_scratch)(problem, packed.longest);
   share(packed.segments() * problem.heads, bytes,
         [&](int64_t item, void* scratch) { body(problem, item / problem.heads, item % problem.heads, scratch); });
   return {out, lse};
@@ -90,8 +99,9 @@ std::tuple<at::Tensor, at::Tensor> attention_forward_cpu(const at::Tensor& qkv, 
 std::tuple<at::Tensor, at::Tensor> attention_backward_cpu(const at::Tensor& gradient, const at::Tensor& qkv,
                                                           const at::Tensor& out, const at::Tensor& lse,
                                                           const at::Tensor& offsets, int64_t longest, double scale,
-                                                          int64_t maps, bool positive, const Optional& bias) {
-  const Packed packed(qkv, offsets, longest, bias);
+                                                          int64_t maps, bool positive, const Optional& bias,
+                                                          const Optional& relative) {
+  const Packed packed(qkv, offsets, longest, bias, relative);
   AttentionBackward problem{};
   packed.describe(problem, scale);
   const auto heads = problem.heads, segments = packed.segments();
@@ -110,7 +120,7 @@ std::tuple<at::Tensor, at::Tensor> attention_backward_cpu(const at::Tensor& grad
   problem.positive = positive;
   problem.dqkv = dqkv.mutable_data_ptr();
   const auto body = CALIG_PICK(attention_backward_head);
-  const int64_t bytes = CALIG_PICK(attention_backward_scratch)(problem.scalar, packed.longest, problem.size);
+  const int64_t bytes = CALIG_PICK(attention_backward_scratch)(problem, packed.longest);
   // a segment with a map is one item, so that its heads are added in their order; these come first, as the longest
   share(maps + (segments - maps) * heads, bytes, [&](int64_t item, void* scratch) {
     if (item >= maps) return body(problem, maps + (item - maps) / heads, (item - maps) % heads, false, scratch);

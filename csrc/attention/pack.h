@@ -60,16 +60,14 @@ struct Scratch {
   }
 };
 
-// What a problem of this type needs of scratch: what `Buffers` takes.
-template <template <typename> class Buffers>
-int64_t scratch_bytes(Scalar scalar, int64_t longest, int64_t size) {
-  Scratch counted{nullptr};
+// Counts what one of `Parts` takes of scratch in a problem of this type.
+template <template <typename> class Part>
+void count_scratch(Scratch& counted, Scalar scalar, int64_t longest, int64_t size) {
   if (scalar == Scalar::f64) {
-    Buffers<double>(counted, longest, rounded_up(size, kLanes<double>));
+    Part<double>(counted, longest, rounded_up(size, kLanes<double>));
   } else {
-    Buffers<float>(counted, longest, rounded_up(size, kLanes<float>));
+    Part<float>(counted, longest, rounded_up(size, kLanes<float>));
   }
-  return counted.used;
 }
 
 }  // namespace calig_fast::CALIG_ISA

@@ -24,7 +24,9 @@ void check(const at::Tensor& tensor, const at::Tensor& like, const char* name, a
 // That the offsets fit the rows is looked at nowhere: it would wait for the device.
 at::Tensor attention_gradient_on_cuda(const at::Tensor& gradient, const at::Tensor& qkv, const at::Tensor& lse,
                                       const at::Tensor& offsets, int64_t longest, double scale, bool positive,
-                                      bool tf32, const std::optional<at::Tensor>& bias) {
+                                      bool tf32, const std::optional<at::Tensor>& bias,
+                                      const std::optional<at::Tensor>& relative) {
+  TORCH_CHECK(!relative, "relative: the cuda kernel has no terms of relative positions");
   TORCH_CHECK(qkv.dim() == 4 && qkv.size(1) == 3, "qkv: expected [rows, 3, H, E], got ", qkv.sizes());
   TORCH_CHECK(offsets.dim() == 1 && offsets.numel() > 0, "offsets: expected [S+1], got ", offsets.sizes());
   TORCH_CHECK(longest >= 0, "longest: expected a number of rows, got ", longest);

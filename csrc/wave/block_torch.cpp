@@ -72,8 +72,8 @@ Forward forward(const Stack& stack, const Block& block, const at::Tensor& x, Pro
   Attended& attended = saved.attended;
   attended.segments = segments;
   attended.qkv = projected.qkv.view({rows, 3, block.heads, width / block.heads});
-  std::tie(attended.out, attended.lse) =
-      operations::attention_forward(attended.qkv, segments.offsets, segments.longest, block.scale);
+  std::tie(attended.out, attended.lse) = operations::attention_forward(attended.qkv, segments.offsets, segments.longest,
+                                                                       block.scale, std::nullopt, std::nullopt);
   const at::Tensor mixed = attended.out.flatten(1);
   return finish(stack, block, mixed, x, std::move(projected.normed), std::move(saved));
 }
@@ -111,14 +111,14 @@ std::tuple<at::Tensor, at::Tensor> attention_vjp(const Stack& stack, const Block
   const Segments& segments = attended.segments;
   const at::Tensor gradient = g.view(attended.out.sizes());
   const bool apart = maps.count > 0 && stack.maps_apart;
-  auto [dqkv, found] =
-      operations::attention_backward(gradient, attended.qkv, attended.out, attended.lse, segments.offsets,
-                                     segments.longest, block.scale, apart ? 0 : maps.count, maps.positive);
+  auto [dqkv, found] = operations::attention_backward(
+      gradient, attended.qkv, attended.out, attended.lse, segments.offsets, segments.longest, block.scale,
+      apart ? 0 : maps.count, maps.positive, std::nullopt, std::nullopt);
   if (apart) {
     const Segments first = segments.until(maps.count);
     found = operations::attention_gradient(gradient.narrow(0, 0, first.rows), attended.qkv.narrow(0, 0, first.rows),
                                            attended.lse.narrow(1, 0, first.rows), first.offsets, segments.longest,
-                                           block.scale, maps.positive);
+                                           block.scale, maps.positive, std::nullopt, std::nullopt);
   }
   return {dqkv.flatten(1), found};
 }

@@ -45,30 +45,33 @@ inline at::Tensor activation_backward(const at::Tensor& gradient, const at::Tens
 }
 
 inline std::tuple<at::Tensor, at::Tensor> attention_forward(const at::Tensor& qkv, const at::Tensor& offsets,
-                                                            int64_t longest, double scale) {
-  using Signature =
-      std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&, int64_t, double, const Optional&);
+                                                            int64_t longest, double scale, const Optional& bias,
+                                                            const Optional& relative) {
+  using Signature = std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&, int64_t, double,
+                                                       const Optional&, const Optional&);
   static const auto handle = found<Signature>("attention_forward");
-  return handle.call(qkv, offsets, longest, scale, std::nullopt);
+  return handle.call(qkv, offsets, longest, scale, bias, relative);
 }
 
 inline std::tuple<at::Tensor, at::Tensor> attention_backward(const at::Tensor& gradient, const at::Tensor& qkv,
                                                              const at::Tensor& out, const at::Tensor& lse,
                                                              const at::Tensor& offsets, int64_t longest, double scale,
-                                                             int64_t maps, bool positive) {
-  using Signature =
-      std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                                         const at::Tensor&, int64_t, double, int64_t, bool, const Optional&);
+                                                             int64_t maps, bool positive, const Optional& bias,
+                                                             const Optional& relative) {
+  using Signature = std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                                       const at::Tensor&, const at::Tensor&, int64_t, double, int64_t,
+                                                       bool, const Optional&, const Optional&);
   static const auto handle = found<Signature>("attention_backward");
-  return handle.call(gradient, qkv, out, lse, offsets, longest, scale, maps, positive, std::nullopt);
+  return handle.call(gradient, qkv, out, lse, offsets, longest, scale, maps, positive, bias, relative);
 }
 
 inline at::Tensor attention_gradient(const at::Tensor& gradient, const at::Tensor& qkv, const at::Tensor& lse,
-                                     const at::Tensor& offsets, int64_t longest, double scale, bool positive) {
+                                     const at::Tensor& offsets, int64_t longest, double scale, bool positive,
+                                     const Optional& bias, const Optional& relative) {
   using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t,
-                               double, bool, bool, const Optional&);
+                               double, bool, bool, const Optional&, const Optional&);
   static const auto handle = found<Signature>("attention_gradient");
-  return handle.call(gradient, qkv, lse, offsets, longest, scale, positive, false, std::nullopt);
+  return handle.call(gradient, qkv, lse, offsets, longest, scale, positive, false, bias, relative);
 }
 
 inline at::Tensor interpolate_path(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,

@@ -30,19 +30,34 @@ def packed(lengths: tuple[int, ...], heads: int, size: int) -> tuple[Tensor, Ten
 @pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize("side", [0, 257, 260])
 def test_every_length_about_a_tile_keeps_the_rule(size: int, positive: bool, side: int) -> None:
-    qkv, gradient, offsets = packed(LENGTHS, 2, size)
     bias = torch.randn(2, side, side, generator=torch.Generator().manual_seed(1)) if side else None
+    keeps_the_rule(size, positive, bias, None)
+
+
+@pytest.mark.parametrize("size", [1, 24, 64])
+@pytest.mark.parametrize(("side", "biased"), [(257, False), (260, True)])
+def test_relative_terms_of_every_length_keep_the_rule(size: int, side: int, biased: bool) -> None:
+    generator = torch.Generator().manual_seed(1)
+    relative = torch.randn(2, 2, 2 * side - 1, size, generator=generator)
+    bias = torch.randn(2, side, side, generator=generator) if biased else None
+    keeps_the_rule(size, False, bias, relative)
+
+
+def keeps_the_rule(size: int, positive: bool, bias: Tensor | None, relative: Tensor | None) -> None:
+    """That the compiled attention's error is bounded by plain PyTorch's, segment by segment."""
+    qkv, gradient, offsets = packed(LENGTHS, 2, size)
     where, longest = (offsets, max(LENGTHS), size**-0.5), len(LENGTHS)
-    out, lse = ops.attention_forward(qkv, *where, bias, backend="cpu")
-    args = gradient, qkv, out, lse, *where, longest, positive, bias
+    terms = bias, relative
+    out, lse = ops.attention_forward(qkv, *where, *terms, backend="cpu")
+    args = gradient, qkv, out, lse, *where, longest, positive, *terms
     results = {
         "cpu": (out, lse, *ops.attention_backward(*args, backend="cpu")),
         "torch": (
-            *ops.attention_forward(qkv, *where, bias, backend="torch"),
+            *ops.attention_forward(qkv, *where, *terms, backend="torch"),
             *ops.attention_backward(*args, backend="torch"),
         ),
     }
-    exact = *forward.exact(qkv, *where, bias), *backward.exact(*args)
+    exact = *forward.exact(qkv, *where, *terms), *backward.exact(*args)
     for first, last in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         for i, wanted in enumerate(exact):
             here = (slice(None), slice(first, last)) if i == 1 else slice(first, last)

@@ -157,6 +157,28 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
         (ops.attention_gradient, MAPS, {"lse": torch.zeros(2, 5).double()}, TypeError, "lse: expected float32, got"),
         (ops.attention_gradient, MAPS, {"longest": 2}, ValueError, "longest: expected at least 3, .* got 2"),
         *(
+            (op, base, {"relative": relative}, kind, message)
+            for op, base in (
+                (ops.attention_forward, ATTENTION),
+                (ops.attention_backward, BACK),
+                (ops.attention_gradient, MAPS),
+            )
+            for relative, kind, message in (
+                (torch.zeros(2, 2, 5, 4).double(), TypeError, "relative: expected float32, got"),
+                (torch.zeros(2, 2, 5, 3), ValueError, r"relative: expected shape \[2, 2, 2N-1, 4\], got"),
+                (
+                    torch.zeros(2, 2, 3, 4),
+                    ValueError,
+                    r"relative: expected \[2, H, 2N-1, E\] with N at least 3, .* got",
+                ),
+                (
+                    torch.zeros(2, 2, 6, 4),
+                    ValueError,
+                    r"relative: expected \[2, H, 2N-1, E\] with N at least 3, .* got",
+                ),
+            )
+        ),
+        *(
             (op, base, {"bias": bias}, kind, message)
             for op, base in (
                 (ops.attention_forward, ATTENTION),

@@ -9,7 +9,10 @@ from torch import Tensor
 
 from ... import ops
 from ...model.attention_capture import MapKind
+from ...model.encoder import Block
+from ...model.position_terms import RelativeTerms
 from ...ops.attention_backward import OPERATION as BACKWARD
+from ...ops.attention_forward.pytorch import logits
 from ...ops.attention_gradient import OPERATION as MAPS
 from ...ops.packing import Segments
 
@@ -19,39 +22,57 @@ class SavedAttention:
     """The saved tensors of an attention for its backward pass.
 
     Args:
-        scale: factor of the logits.
+        block: the block.
         qkv: [R,3,H,E/H].
         out: [R,H,E/H].
         lse: [H,R], log-sums of the logits' exponentials.
         segments: the row ranges of the segments.
     """
 
-    scale: float
+    block: Block
     qkv: Tensor
     out: Tensor
     lse: Tensor
     segments: Segments
 
 
-def attend(
-    qkv: Tensor, heads: int, scale: float, segments: Segments, backend: str = "auto"
-) -> tuple[Tensor, SavedAttention]:
-    """softmax(scale q k^T) v of every segment.
+def attend(block: Block, qkv: Tensor, segments: Segments, backend: str = "auto") -> tuple[Tensor, SavedAttention]:
+    """softmax(scale q k^T + terms of positions) v of every segment.
 
     Args:
+        block: the block, with the number of heads H, the scale and the terms.
         qkv: [R,3E], queries, keys and values side by side.
-        heads: H; each has E/H columns.
-        scale: factor of the logits.
         segments: the segments, covering all rows.
         backend: backend of the fused operations.
 
     Returns:
         [R,E], and the saved tensors for the backward pass.
     """
-    packed = qkv.view(len(qkv), 3, heads, -1)
-    where = segments.offsets, segments.longest
-    out, lse = ops.attention_forward(packed, *where, scale, backend=_taken(packed, backend))
-    return out.flatten(1), SavedAttention(scale, packed, out, lse, segments)
+    packed = qkv.view(len(qkv), 3, block.heads, -1)
+    where = segments.offsets, segments.longest, block.scale
+    terms = terms_of(block, segments.longest, packed)
+    out, lse = ops.attention_forward(packed, *where, *terms, backend=_taken(packed, backend))
+    return out.flatten(1), SavedAttention(block, packed, out, lse, segments)
+
+
+def terms_of(block: Block, tokens: int, rows: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """The terms of positions in a block's logits, for segments of up to T tokens.
+
+    Args:
+        block: the block.
+        tokens: T.
+        rows: of the dtype and on the device of the attention's rows.
+
+    Returns:
+        `bias` [H,T,T] and `relative` [2,H,2T-1,E] of the attention's operations, None each where there is none.
+    """
+    positions = block.positions
+    if positions is None:
+        return None, None
+    places = positions.places(max(tokens, 1)).to(rows.device)
+    if isinstance(positions, RelativeTerms):
+        return None, positions.tables[:, :, places]
+    return positions.weights.to(torch.promote_types(rows.dtype, torch.float32))[:, places], None
 
 
 def attention_backward_rows(
@@ -71,7 +92,7 @@ def attention_backward_rows(
         segment's own.
     """
     a, positive, backend = attended, kind == "positive_gradient", _taken(g, backend)
-    gradient = g.view(a.out.shape)
+    gradient, terms = g.view(a.out.shape), terms_of(a.block, a.segments.longest, a.qkv)
     apart = maps > 0 and _maps_apart(gradient, a, backend)
     found, saved = ops.attention_backward(
         gradient,
@@ -80,13 +101,14 @@ def attention_backward_rows(
         a.lse,
         a.segments.offsets,
         a.segments.longest,
-        a.scale,
+        a.block.scale,
         0 if apart else maps,
         positive,
+        *terms,
         backend=backend,
     )
     if apart:
-        saved = _gradient_maps(gradient, a, maps, positive, backend)
+        saved = _gradient_maps(gradient, a, maps, positive, terms=terms, backend=backend)
     return found.flatten(1), saved
 
 
@@ -96,12 +118,28 @@ def _maps_apart(gradient: Tensor, a: SavedAttention, backend: str) -> bool:
     return MAPS.resolve(backend, tensors) != BACKWARD.resolve(backend, (*tensors, a.out))
 
 
-def _gradient_maps(gradient: Tensor, a: SavedAttention, maps: int, positive: bool, backend: str) -> Tensor:
+def _gradient_maps(
+    gradient: Tensor,
+    a: SavedAttention,
+    maps: int,
+    positive: bool,
+    *,
+    terms: tuple[Tensor | None, Tensor | None],
+    backend: str,
+) -> Tensor:
     """The maps [M,T,T] of the first segments, by themselves."""
     first = a.segments.until(maps)
-    rows, longest = slice(first.rows), a.segments.longest
+    rows, where = slice(first.rows), (first.offsets, a.segments.longest, a.block.scale)
+    bias, relative = terms
     return ops.attention_gradient(
-        gradient[rows], a.qkv[rows], a.lse[:, rows], first.offsets, longest, a.scale, positive, backend=backend
+        gradient[rows],
+        a.qkv[rows],
+        a.lse[:, rows],
+        *where,
+        positive,
+        bias=bias,
+        relative=relative,
+        backend=backend,
     )
 
 
@@ -111,8 +149,8 @@ def attention_map(attended: SavedAttention, segment: int) -> Tensor:
     first = sum(a.segments.lengths[:segment])
     here = slice(first, first + a.segments.lengths[segment])
     q, k = a.qkv[here, :2].to(a.lse.dtype).permute(1, 2, 0, 3)
-    found: Tensor = ((q * a.scale) @ k.mT - a.lse[:, here, None]).exp().mean(0)
-    return found
+    terms = terms_of(a.block, a.segments.lengths[segment], a.qkv)
+    return (logits(q, k, a.block.scale, *terms) - a.lse[:, here, None]).exp().mean(0)
 
 
 def _taken(rows: Tensor, backend: str) -> str:

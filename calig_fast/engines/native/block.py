@@ -73,7 +73,7 @@ def forward(
     Returns:
         [R,D], and the saved tensors for the backward pass.
     """
-    mixed, attended = attend(qkv, block.heads, block.scale, segments, backend)
+    mixed, attended = attend(block, qkv, segments, backend)
     return finish(block, mixed, x, normed, attended, backend=backend)
 
 

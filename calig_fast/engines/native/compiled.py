@@ -47,6 +47,8 @@ def stack_of(runner: BlockRunner) -> torch.ScriptObject | None:
     tensors = [tensor for block in runner.stack for tensor in _tensors(block)]
     if extension().module is None or weight.dtype != runner.dtype or not all(map(_is_plain, tensors)):
         return None
+    if any(block.positions is not None for block in runner.stack):
+        return None
     rows = weight.new_empty(0, 3, 1, len(weight) // (3 * runner.stack[0].heads))
     if not _is_compiled(rows, backend):
         return None

@@ -120,7 +120,9 @@ class NativeEngine:
         one = self._distinct[0]
         device, head = one.qkv.weight.device, len(one.qkv.weight) // (3 * one.heads)
         self.budget = default_budget(device, DEFAULT_BUDGET) if self._asked is None else self._asked
-        recorder = recorder_for(device, self.dtype, self.backend, head)
+        # what a recording reads must stay where it is, and terms of positions are laid out anew in every pass
+        terms = any(block.positions is not None for block in self._distinct)
+        recorder = None if terms else recorder_for(device, self.dtype, self.backend, head)
         self.workspace.begin((requested_backend(self.backend), self._prune, self._linear), recorder)
 
     def _runner(self, order: tuple[int, ...], first_only: bool) -> BlockRunner:
@@ -151,7 +153,7 @@ class NativeEngine:
             NotTheModelError: the model computes something else than its family says, or what the blocks do not carry.
         """
         call, maps, batch = problem.call, problem.maps, row_count(problem.call)
-        kind = verify.kind(call, problem.mask)
+        kind = verify.kind(call, problem.mask, self._distinct)
         both, replacement = problem.both()
         record, known = None, self._known.get(kind)
         with self.tap.held():
@@ -167,6 +169,7 @@ class NativeEngine:
         mask = first.new_ones(first.shape[:2], dtype=torch.bool)[:batch] if problem.mask is None else problem.mask
         mask = mask.to(first.device)
         verify.same_tokens(first, mask)
+        verify.same_places(self._distinct, mask)
         packed = Packed.of(mask)
         everything = packed if problem.baseline is None else packed.twice()
         first_only = self._prune and maps != "attention" and self._reads_first(problem, known, seen, first, packed)

@@ -2,6 +2,7 @@
 
 q.k_u = (Wk^T q).x_u and sum_u p_u v_u = Wv (sum_u p_u x_u) + bv: with one query it is the query and the mixture that go
 through the projections, not every row. The key's bias adds the same to every logit, which softmax does not see.
+`first_row_terms` has the terms of positions.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ...model.attention_capture import MapKind, over_heads
 from ...model.encoder import Block
 from ...ops.packing import Segments
 from . import block as blocks
+from .first_row_terms import FirstRowTerms
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,12 @@ class SavedFirstRows:
     Args:
         firsts: [S] the first row of each segment.
         parts: per run (rows [n,T,D], absorbed query [n,H,D], probabilities [n,H,T]).
+        terms: of positions.
     """
 
     firsts: Tensor
     parts: tuple[tuple[Tensor, Tensor, Tensor], ...]
+    terms: FirstRowTerms
 
 
 def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") -> tuple[Tensor, blocks.Saved]:
@@ -51,17 +55,18 @@ def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") 
     bq, bv = _bias(block, 0), _bias(block, 2)
     q = (q if bq is None else q + bq) * block.scale
     absorbed = torch.einsum("shd,hdw->shw", q, wk)
+    terms = FirstRowTerms.of(block, segments.longest, source, wk, _bias(block, 1))
     mixed, parts, done = [], [], 0
     for run in segments.runs:
         rows = source[run.start : run.stop].view(run.count, run.tokens, -1)
-        mine = absorbed[done : done + run.count]
-        done += run.count
-        p = torch.softmax(mine @ rows.transpose(1, 2), -1)
+        here = slice(done, done + run.count)
+        mine, done = absorbed[here], here.stop
+        p = torch.softmax(terms.logits(mine @ rows.transpose(1, 2), q[here], rows), -1)
         parts.append((rows, mine, p))
         mixed.append(p @ rows)
     out = torch.einsum("shw,hdw->shd", torch.cat(mixed), wv)
     out = (out if bv is None else out + bv).flatten(1)
-    return blocks.finish(block, out, x[firsts], normed, SavedFirstRows(firsts, tuple(parts)), backend=backend)
+    return blocks.finish(block, out, x[firsts], normed, SavedFirstRows(firsts, tuple(parts), terms), backend=backend)
 
 
 def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> tuple[Tensor, Tensor]:
@@ -80,15 +85,16 @@ def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> 
     residual, dmixed = blocks.vjp(block, g, saved, backend)
     wq, wk, wv = _weights(block)
     through_v = torch.einsum("shd,hdw->shw", dmixed.view(len(dmixed), *wv.shape[:2]), wv)
-    found, queries, done = [], [], 0
+    terms, found, queries, slopes, done = pooled.terms, [], [], [], 0
     for rows, absorbed, p in pooled.parts:
         dm = through_v[done : done + len(rows)]
         done += len(rows)
         dp = dm @ rows.transpose(1, 2)
         ds = p * (dp - (dp * p).sum(-1, keepdim=True))
-        found.append((p.transpose(1, 2) @ dm + ds.transpose(1, 2) @ absorbed).flatten(0, 1))
+        found.append(terms.row_grad(p.transpose(1, 2) @ dm + ds.transpose(1, 2) @ absorbed, ds).flatten(0, 1))
         queries.append(ds @ rows)
-    dq = torch.einsum("shw,hdw->shd", torch.cat(queries), wk) * block.scale
+        slopes.append(ds)
+    dq = terms.query_grad(torch.einsum("shw,hdw->shd", torch.cat(queries), wk), slopes) * block.scale
     out = torch.cat(found)
     out.index_add_(0, pooled.firsts, dq.flatten(1) @ wq.flatten(0, 1))
     if block.pre_norm:
@@ -129,5 +135,5 @@ def _weights(block: Block) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _bias(block: Block, which: int) -> Tensor | None:
-    """The bias of queries (0) or values (2) by head, [H,E/H]."""
+    """The bias of queries (0), keys (1) or values (2) by head, [H,E/H]."""
     return None if block.qkv.bias is None else block.qkv.bias.view(3, block.heads, -1)[which]

@@ -8,7 +8,8 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 from torch import Tensor
 
-from ...model.call import Call, kind_of
+from ...model.call import Call, has_rows, kind_of
+from ...model.encoder import Block
 from ...ops.packing import Packed
 
 Reader = Callable[[Tensor, Tensor], Tensor]
@@ -19,10 +20,18 @@ class NotTheModelError(ValueError):
     """The native engine's arithmetic is not this model's; the autograd engine's is."""
 
 
-def kind(call: Call, mask: Tensor | None) -> Hashable:
-    """The traits that calls computed alike have in common: the arguments, their axes, whether anything is padded."""
+def kind(call: Call, mask: Tensor | None, blocks: Sequence[Block] = ()) -> Hashable:
+    """The traits that calls computed alike have in common.
+
+    Args:
+        call: its arguments and their axes; of pictures the sizes too, where attention reads where patches lie.
+        mask: [B,T] bool, real tokens, or None: whether anything is padded.
+        blocks: the blocks.
+    """
     padded = mask is not None and not bool(mask.all())
-    return (padded, *kind_of(call))
+    placed = any(block.positions is not None for block in blocks)
+    pictures = (v for v in call.values() if placed and has_rows(v) and v.dim() == 4)
+    return (padded, *kind_of(call), *sorted(tuple(v.shape[1:]) for v in pictures))
 
 
 def same_tokens(hidden: Tensor, mask: Tensor) -> None:
@@ -35,6 +44,32 @@ def same_tokens(hidden: Tensor, mask: Tensor) -> None:
         raise NotTheModelError(
             f"model: its blocks see {hidden.shape[1]} tokens where the inputs hold {mask.shape[1]}: it adds its own"
         )
+
+
+def same_places(blocks: Sequence[Block], mask: Tensor) -> None:
+    """Raise where the blocks' terms of positions would read other positions than the model's.
+
+    Args:
+        blocks: the blocks.
+        mask: [B,T] bool, real tokens.
+
+    Raises:
+        NotTheModelError: padding lies between real tokens, or the terms are of another number of tokens.
+    """
+    terms = [block.positions for block in blocks if block.positions is not None]
+    if not terms:
+        return
+    lengths = mask.sum(1)
+    if bool(((mask[:, 1:] & mask[:, :-1]).sum(1) != (lengths - 1).clamp_min(0)).any()):
+        raise NotTheModelError(
+            "model: its attention reads distances between tokens, and padding lies between the tokens of an input; use "
+            'engine="autograd"'
+        )
+    for positions in terms:
+        try:
+            positions.places(int(lengths.max()))
+        except ValueError as error:
+            raise NotTheModelError(f"model: {error}") from error
 
 
 def same_outputs(models: Sequence[Tensor], ours: Sequence[Tensor], packed: Packed, limit: float | None = None) -> None:

@@ -68,6 +68,21 @@ def fused(parts: Sequence[Affine]) -> Affine:
     return Affine(torch.cat([p.weight for p in parts]), bias, tuple(parts))
 
 
+def relative_tables(rows: Tensor, keys: Affine | None, queries: Affine | None, heads: int) -> Tensor:
+    """Relative keys and queries [2,H,P,E] of the embeddings of positions.
+
+    Args:
+        rows: the embeddings [P,D].
+        keys: their projection to keys, None where the model adds no such term.
+        queries: the same to queries.
+        heads: H.
+    """
+    made = [None if p is None else nn.functional.linear(rows, p.weight, p.bias) for p in (keys, queries)]
+    one = next(table for table in made if table is not None)
+    both = torch.stack([torch.zeros_like(one) if table is None else table for table in made])
+    return both.unflatten(2, (heads, -1)).transpose(1, 2).contiguous()
+
+
 def norm(module: Any) -> Norm:
     """The weights of a layer norm over the last axis.
 

@@ -23,12 +23,14 @@ def attention_backward(
     maps: int = 0,
     positive: bool = False,
     bias: Tensor | None = None,
+    relative: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries, keys and values, and the attention gradient of the first segments.
 
-    With P = exp(z - lse) as in `attention_forward`, dP = g v^T and dS = P (dP - rowsum(g out)): dq = scale dS k,
-    dk = scale dS^T q, dv = P^T g, map = mean_h P dP, element by element.
+    With P = exp(z - lse) as in `attention_forward`, dP = g v^T and dS = P (dP - rowsum(g out)): dv = P^T g,
+    dq[t,h] = scale sum_u dS[h,t,u] (k[u,h] + a[h,d]), dk[u,h] = scale sum_t dS[h,t,u] (q[t,h] + b[h,d]), and
+    map = mean_h P dP, element by element.
 
     Args:
         gradient: g [rows,H,E], dtype of `qkv`; gradient of `out`.
@@ -41,6 +43,7 @@ def attention_backward(
         maps: M, of how many segments, from the first on, the map is given.
         positive: take the positive part of P dP before the mean.
         bias: [H,N,N] or None, the argument of `attention_forward`; it gets no gradient.
+        relative: [2,H,2N-1,E] or None, likewise.
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
@@ -51,6 +54,6 @@ def attention_backward(
         ValueError: an argument of another shape, value or device; an unknown backend.
         RuntimeError: the backend asked for cannot run.
     """
-    spec.check(gradient, qkv, out, lse, offsets, longest, maps, bias)
-    found = OPERATION(backend, gradient, qkv, out, lse, offsets, longest, scale, maps, positive, bias)
+    spec.check(gradient, qkv, out, lse, offsets, longest, maps, bias, relative)
+    found = OPERATION(backend, gradient, qkv, out, lse, offsets, longest, scale, maps, positive, bias, relative)
     return cast(tuple[Tensor, Tensor], tuple(found))

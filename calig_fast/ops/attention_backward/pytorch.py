@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..attention_forward.pytorch import logits
+from ..attention_forward.pytorch import distances, logits
 from ..attention_gradient.pytorch import of_segment
 
 
@@ -27,16 +27,29 @@ def attention_backward(
     maps: int = 0,
     positive: bool = False,
     bias: Tensor | None = None,
+    relative: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The definition, one segment at a time, in the dtype that came; the maps in float32 at least."""
     found = torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device)
     kept = lse.new_zeros((maps, longest, longest))
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
         (q, k, v), g = qkv[first:last].permute(1, 2, 0, 3), gradient[first:last].transpose(0, 1)
-        p, dp = logits(q, k, scale, bias).softmax(-1), g @ v.mT
+        p, dp = logits(q, k, scale, bias, relative).softmax(-1), g @ v.mT
         ds = p * (dp - (dp * p).sum(-1, keepdim=True)) * scale
-        found[first:last] = torch.stack([ds @ k, ds.mT @ q, p.mT @ g]).permute(2, 0, 1, 3)
+        dq, dk = ds @ k, ds.mT @ q
+        if relative is not None:
+            keys, queries = relative
+            dq, dk = dq + _by_distance(ds, relative) @ keys, dk + _by_distance(ds, relative, of_keys=True) @ queries
+        found[first:last] = torch.stack([dq, dk, p.mT @ g]).permute(2, 0, 1, 3)
         if s < maps:
             g, q, k, v = (x.to(lse.dtype) for x in (g, q, k, v))
-            kept[s, : last - first, : last - first] = of_segment(g, q, k, v, scale, positive, bias)
+            kept[s, : last - first, : last - first] = of_segment(g, q, k, v, scale, positive, bias, relative)
     return found, kept
+
+
+def _by_distance(ds: Tensor, relative: Tensor, of_keys: bool = False) -> Tensor:
+    """[H,T,2N-1] of dS [H,T,T]: its elements at the distances of each query, or of each key, zeros elsewhere."""
+    where, out = distances(ds.shape[1], relative), ds.new_zeros((*ds.shape[:2], relative.shape[2]))
+    if of_keys:
+        ds, where = ds.mT, where.mT
+    return out.scatter_(2, where.expand(ds.shape), ds)

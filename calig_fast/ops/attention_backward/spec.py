@@ -15,7 +15,7 @@ from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = (
     "(Tensor gradient, Tensor qkv, Tensor out, Tensor lse, Tensor offsets, int longest, float scale, int maps=0,"
-    " bool positive=False, Tensor? bias=None) -> (Tensor, Tensor)"
+    " bool positive=False, Tensor? bias=None, Tensor? relative=None) -> (Tensor, Tensor)"
 )
 DTYPES = forward.DTYPES
 # In float64 plain PyTorch makes the exact value's own rounding errors, so that its error is 0 and twice it allows none.
@@ -32,10 +32,11 @@ def check(
     offsets: Tensor,
     longest: int,
     maps: int,
-    bias: Tensor | None,
+    bias: Tensor | None = None,
+    relative: Tensor | None = None,
 ) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
-    forward.check(qkv, offsets, longest, bias)
+    forward.check(qkv, offsets, longest, bias, relative)
     rows, _, heads, size = qkv.shape
     check_tensor("gradient", gradient, [rows, heads, size], [qkv.dtype])
     check_tensor("out", out, [rows, heads, size], [qkv.dtype])
@@ -56,6 +57,7 @@ def fake(
     maps: int = 0,
     positive: bool = False,
     bias: Tensor | None = None,
+    relative: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The results' shapes and dtypes."""
     return torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device), lse.new_empty((maps, longest, longest))
@@ -72,17 +74,22 @@ def exact(
     maps: int = 0,
     positive: bool = False,
     bias: Tensor | None = None,
+    relative: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The formulas, segment by segment, in float64, from q, k and v alone."""
     g, x = gradient.double(), qkv.double()
     found, kept = torch.zeros_like(x), x.new_zeros(maps, longest, longest)
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
         (q, k, v), mine = x[first:last].permute(1, 2, 0, 3), g[first:last].transpose(0, 1)
-        logits = scale * q @ k.mT
-        p = (logits if bias is None else logits + bias[:, : last - first, : last - first].double()).softmax(-1)
+        p = forward.exact_logits(q.transpose(0, 1), k.transpose(0, 1), scale, bias, relative).softmax(-1)
         dp = mine @ v.mT
         ds = scale * p * (dp - (dp * p).sum(-1, keepdim=True))
-        found[first:last] = torch.stack([ds @ k, ds.mT @ q, p.mT @ mine]).permute(2, 0, 1, 3)
+        dq, dk = ds @ k, ds.mT @ q
+        if relative is not None:
+            keys, queries = forward.of_distances(relative, last - first)
+            dq += torch.einsum("htu,htue->hte", ds, keys)
+            dk += torch.einsum("htu,htue->hue", ds, queries)
+        found[first:last] = torch.stack([dq, dk, p.mT @ mine]).permute(2, 0, 1, 3)
         if s < maps:
             kept[s, : last - first, : last - first] = ((p * dp).clamp_min(0) if positive else p * dp).mean(0)
     return found, kept
@@ -104,6 +111,11 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             kept = out.to(dtype), lse.to(forward.wide(dtype))
             where = offsets, longest, 0.25, segments, i % 2 == 0
             cases.append(Case(f"{name}, bias", (g, qkv, *kept, *where, bias)))
+        for relative in forward.relative_for(name, *qkv.shape[2:], longest, dtype):
+            out, lse = forward.exact(qkv, offsets, longest, 0.25, None, relative)
+            kept = out.to(dtype), lse.to(forward.wide(dtype))
+            where = offsets, longest, 0.25, segments, i % 2 == 0
+            cases.append(Case(f"{name}, relative", (g, qkv, *kept, *where, None, relative)))
     return cases
 
 

@@ -18,11 +18,13 @@ def attention_forward(
     longest: int,
     scale: float,
     bias: Tensor | None = None,
+    relative: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Every segment's rows attend to each other.
 
-    With z[h,t,u] = scale <q[t,h], k[u,h]> + bias[h,t',u'] over the rows u of t's segment, t' and u' their places in it:
+    With z[h,t,u] = scale (<q[t,h], k[u,h]> + <q[t,h], a[h,d]> + <k[u,h], b[h,d]>) + bias[h,t',u'] over the rows u of t's
+    segment, t' and u' their places in it, d = t' - u' + N - 1, a and b the halves of `relative`:
     lse[h,t] = log sum_u exp z[h,t,u], out[t,h] = sum_u exp(z[h,t,u] - lse[h,t]) v[u,h].
 
     Args:
@@ -31,7 +33,9 @@ def attention_forward(
         longest: no segment has more rows.
         scale: factor of the logits.
         bias: [H,N,N], N at least `longest`, finite, dtype of `lse`; None for none. It is of relative positions in
-            BEiT, Swin, MPNet and T5; no family of ours passes one yet.
+            BEiT, Swin, MPNet and T5.
+        relative: [2,H,2N-1,E], N at least `longest`, dtype of `qkv`; None for none. Keys and queries of relative
+            positions, as in DeBERTa.
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
@@ -42,5 +46,5 @@ def attention_forward(
         ValueError: an argument of another shape, value or device; an unknown backend.
         RuntimeError: the backend asked for cannot run.
     """
-    spec.check(qkv, offsets, longest, bias)
-    return cast(tuple[Tensor, Tensor], tuple(OPERATION(backend, qkv, offsets, longest, scale, bias)))
+    spec.check(qkv, offsets, longest, bias, relative)
+    return cast(tuple[Tensor, Tensor], tuple(OPERATION(backend, qkv, offsets, longest, scale, bias, relative)))

@@ -13,14 +13,30 @@ def supports(*tensors: Tensor) -> str | None:
     return None
 
 
-def logits(q: Tensor, k: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
-    """[H,T,U] of q and k [H,T,E]; of the bias [H,N,N] the first T x U are added."""
-    found = (q * scale) @ k.transpose(-1, -2)
+def distances(tokens: int, relative: Tensor) -> Tensor:
+    """[T,T] int64, of a query and a key the row of relative keys and queries [2,H,2N-1,E] that their distance has."""
+    places = torch.arange(tokens, device=relative.device)
+    return places[:, None] - places + relative.shape[2] // 2
+
+
+def logits(q: Tensor, k: Tensor, scale: float, bias: Tensor | None = None, relative: Tensor | None = None) -> Tensor:
+    """[H,T,T] of q and k [H,T,E]; of the bias [H,N,N] the first T x T are added, and the terms of their distances."""
+    q = q * scale
+    found = q @ k.transpose(-1, -2)
+    if relative is not None:
+        keys, queries = relative.to(q.dtype)
+        where = distances(q.shape[1], relative).expand(found.shape)
+        found = found + (q @ keys.mT).gather(2, where) + (k @ queries.mT * scale).gather(2, where.mT).mT
     return found if bias is None else (found + bias[:, : found.shape[1], : found.shape[2]]).to(found.dtype)
 
 
 def attention_forward(
-    qkv: Tensor, offsets: Tensor, longest: int, scale: float, bias: Tensor | None = None
+    qkv: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    bias: Tensor | None = None,
+    relative: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The definition, one segment at a time, in the dtype that came; the log-sums in float32 at least."""
     rows, _, heads, size = qkv.shape
@@ -29,6 +45,6 @@ def attention_forward(
     lse = qkv.new_empty((heads, rows), dtype=wide)
     for first, last in pairwise(offsets.tolist()):
         q, k, v = qkv[first:last].permute(1, 2, 0, 3)
-        out[first:last] = (logits(q, k, scale, bias).softmax(-1) @ v).transpose(0, 1)
-        lse[:, first:last] = logits(q.to(wide), k.to(wide), scale, bias).logsumexp(-1)
+        out[first:last] = (logits(q, k, scale, bias, relative).softmax(-1) @ v).transpose(0, 1)
+        lse[:, first:last] = logits(q.to(wide), k.to(wide), scale, bias, relative).logsumexp(-1)
     return out, lse

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..checks import check_offsets, check_same_device, check_tensor, readable
 from ..samples import Case, Layout, layouts, numbers, strided
 
-SCHEMA = "(Tensor qkv, Tensor offsets, int longest, float scale, Tensor? bias=None) -> (Tensor, Tensor)"
+SCHEMA = "(Tensor qkv, Tensor offsets, int longest, float scale, Tensor? bias=None, Tensor? relative=None) -> (Tensor, Tensor)"
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -20,7 +20,9 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def check(qkv: Tensor, offsets: Tensor, longest: int, bias: Tensor | None) -> None:
+def check(
+    qkv: Tensor, offsets: Tensor, longest: int, bias: Tensor | None = None, relative: Tensor | None = None
+) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
     check_tensor("qkv", qkv, ["rows", 3, "H", "E"], DTYPES)
     check_offsets(offsets, qkv.shape[0])
@@ -34,28 +36,61 @@ def check(qkv: Tensor, offsets: Tensor, longest: int, bias: Tensor | None) -> No
                 f"bias: expected [H, N, N] with N at least {longest}, which is longest, got {[*bias.shape]}"
             )
         check_same_device({"qkv": qkv, "bias": bias})
+    if relative is not None:
+        span = check_tensor("relative", relative, [2, qkv.shape[2], "2N-1", qkv.shape[3]], [qkv.dtype]).shape[2]
+        if span % 2 == 0 or span < 2 * longest - 1:
+            raise ValueError(
+                f"relative: expected [2, H, 2N-1, E] with N at least {longest}, which is longest, got "
+                f"{[*relative.shape]}"
+            )
+        check_same_device({"qkv": qkv, "relative": relative})
 
 
-def fake(qkv: Tensor, offsets: Tensor, longest: int, scale: float, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def fake(
+    qkv: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    bias: Tensor | None = None,
+    relative: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """The results' shapes and dtypes."""
     rows, _, heads, size = qkv.shape
     return qkv.new_empty((rows, heads, size)), qkv.new_empty((heads, rows), dtype=wide(qkv.dtype))
 
 
 def exact(
-    qkv: Tensor, offsets: Tensor, longest: int, scale: float, bias: Tensor | None = None
+    qkv: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    bias: Tensor | None = None,
+    relative: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The formula, segment by segment, in float64."""
     q, k, v = qkv.double().unbind(1)
     out, lse = torch.zeros_like(q), q.new_zeros(q.shape[1], len(q))
     for first, last in pairwise(offsets.tolist()):
         here = slice(first, last)
-        logits = scale * torch.einsum("the,uhe->htu", q[here], k[here])
-        if bias is not None:
-            logits += bias[:, : last - first, : last - first].double()
+        logits = exact_logits(q[here], k[here], scale, bias, relative)
         out[here] = torch.einsum("htu,uhe->the", logits.softmax(-1), v[here])
         lse[:, here] = logits.logsumexp(-1)
     return out, lse
+
+
+def exact_logits(q: Tensor, k: Tensor, scale: float, bias: Tensor | None, relative: Tensor | None) -> Tensor:
+    """z [H,T,T] of one segment's q and k [T,H,E], in float64."""
+    found = scale * torch.einsum("the,uhe->htu", q, k)
+    if relative is not None:
+        keys, queries = of_distances(relative, len(q))
+        found += scale * (torch.einsum("the,htue->htu", q, keys) + torch.einsum("uhe,htue->htu", k, queries))
+    return found if bias is None else found + bias[:, : len(q), : len(q)].double()
+
+
+def of_distances(relative: Tensor, tokens: int) -> Tensor:
+    """The relative keys and queries of every query and key, [2,H,T,T,E] in float64."""
+    places, middle = torch.arange(tokens), relative.shape[2] // 2
+    return relative.double()[:, :, places[:, None] - places + middle]
 
 
 def problems(dtype: torch.dtype) -> list[tuple[str, Tensor, Tensor, int]]:
@@ -80,6 +115,15 @@ def bias_for(name: str, heads: int, longest: int, dtype: torch.dtype) -> list[Te
     return [bias if heads == 3 else strided(bias)]
 
 
+def relative_for(name: str, heads: int, size: int, longest: int, dtype: torch.dtype) -> list[Tensor]:
+    """Relative keys and queries for the problems with a bias, as wide as they must be, or wider and strided."""
+    return [
+        x if heads == 3 else strided(x)
+        for bias in bias_for(name, heads, longest, dtype)
+        for x in [numbers((2, heads, max(2 * bias.shape[1] - 1, 1), size), dtype, 11) / 32]
+    ]
+
+
 def sample_cases(dtype: torch.dtype) -> list[Case]:
     """Small problems that have gone wrong in kernels before."""
     cases = []
@@ -88,6 +132,10 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
         cases.append(Case(f"{name}, strided", (strided(qkv), strided(offsets), longest + 3, 0.125)))
         for bias in bias_for(name, qkv.shape[2], longest, dtype):
             cases.append(Case(f"{name}, bias", (qkv, offsets, longest, 0.25, bias)))
+        for relative in relative_for(name, *qkv.shape[2:], longest, dtype):
+            cases.append(Case(f"{name}, relative", (qkv, offsets, longest, 0.25, None, relative)))
+            bias = bias_for(name, qkv.shape[2], longest, dtype)[0]
+            cases.append(Case(f"{name}, relative and bias", (qkv, offsets, longest, 0.25, bias, relative)))
     return cases
 
 

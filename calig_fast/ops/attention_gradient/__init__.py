@@ -22,6 +22,7 @@ def attention_gradient(
     positive: bool = False,
     tf32: bool = False,
     bias: Tensor | None = None,
+    relative: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
     """Attention times its gradient, element by element, in the mean of the heads.
@@ -39,6 +40,7 @@ def attention_gradient(
         positive: take the positive part of P dP before the mean.
         tf32: let the products of float32 have ten bits of mantissa, where the backend has such ('cuda').
         bias: [H,N,N] or None, the argument of `attention_forward`.
+        relative: [2,H,2N-1,E] or None, likewise.
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
@@ -49,5 +51,6 @@ def attention_gradient(
         ValueError: an argument of another shape, value or device; an unknown backend.
         RuntimeError: the backend asked for cannot run.
     """
-    spec.check(gradient, qkv, lse, offsets, longest, bias)
-    return cast(Tensor, OPERATION(backend, gradient, qkv, lse, offsets, longest, scale, positive, tf32, bias))
+    spec.check(gradient, qkv, lse, offsets, longest, bias, relative)
+    found = OPERATION(backend, gradient, qkv, lse, offsets, longest, scale, positive, tf32, bias, relative)
+    return cast(Tensor, found)

@@ -15,14 +15,22 @@ from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = (
     "(Tensor gradient, Tensor qkv, Tensor lse, Tensor offsets, int longest, float scale, bool positive=False,"
-    " bool tf32=False, Tensor? bias=None) -> Tensor"
+    " bool tf32=False, Tensor? bias=None, Tensor? relative=None) -> Tensor"
 )
 DTYPES = forward.DTYPES
 
 
-def check(gradient: Tensor, qkv: Tensor, lse: Tensor, offsets: Tensor, longest: int, bias: Tensor | None) -> None:
+def check(
+    gradient: Tensor,
+    qkv: Tensor,
+    lse: Tensor,
+    offsets: Tensor,
+    longest: int,
+    bias: Tensor | None = None,
+    relative: Tensor | None = None,
+) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
-    forward.check(qkv, offsets, longest, bias)
+    forward.check(qkv, offsets, longest, bias, relative)
     rows, _, heads, size = qkv.shape
     check_tensor("gradient", gradient, [rows, heads, size], [qkv.dtype])
     check_tensor("lse", lse, [heads, rows], [forward.wide(qkv.dtype)])
@@ -39,6 +47,7 @@ def fake(
     positive: bool = False,
     tf32: bool = False,
     bias: Tensor | None = None,
+    relative: Tensor | None = None,
 ) -> Tensor:
     """The result's shape and dtype."""
     return lse.new_empty((len(offsets) - 1, longest, longest))
@@ -54,14 +63,14 @@ def exact(
     positive: bool = False,
     tf32: bool = False,
     bias: Tensor | None = None,
+    relative: Tensor | None = None,
 ) -> tuple[Tensor]:
     """The formula, segment by segment, in float64, from q, k and v alone."""
     g, x = gradient.double(), qkv.double()
     maps = x.new_zeros(len(offsets) - 1, longest, longest)
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
         (q, k, v), here = x[first:last].permute(1, 2, 0, 3), slice(0, last - first)
-        logits = scale * q @ k.mT
-        p = (logits if bias is None else logits + bias[:, here, here].double()).softmax(-1)
+        p = forward.exact_logits(q.transpose(0, 1), k.transpose(0, 1), scale, bias, relative).softmax(-1)
         product = p * (g[first:last].transpose(0, 1) @ v.mT)
         maps[s, here, here] = (product.clamp_min(0) if positive else product).mean(0)
     return (maps,)
@@ -79,6 +88,10 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
         for bias in forward.bias_for(name, qkv.shape[2], longest, dtype):
             lse = forward.exact(qkv, offsets, longest, 0.25, bias)[1].to(forward.wide(dtype))
             cases.append(Case(f"{name}, bias", (g, qkv, lse, offsets, longest, 0.25, i % 2 == 0, False, bias)))
+        for relative in forward.relative_for(name, *qkv.shape[2:], longest, dtype):
+            lse = forward.exact(qkv, offsets, longest, 0.25, None, relative)[1].to(forward.wide(dtype))
+            where = offsets, longest, 0.25, i % 2 == 0, False, None, relative
+            cases.append(Case(f"{name}, relative", (g, qkv, lse, *where)))
     return cases
 
 

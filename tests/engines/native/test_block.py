@@ -132,7 +132,7 @@ def test_maps_of_attention_are_its_softmax(backend):
     block = make(*KINDS[0])
     x = torch.randn(ROWS, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     qkv, _ = blocks.project(block, x)
-    _, attended = attend(qkv, H, 0.4, SEGMENTS, backend)
+    _, attended = attend(block, qkv, SEGMENTS, backend)
     for segment, (first, tokens) in enumerate(zip(FIRST.tolist(), LENGTHS, strict=True)):
         q, k, _ = qkv[first : first + tokens].view(tokens, 3, H, -1).permute(1, 2, 0, 3)
         wanted = torch.softmax(0.4 * q @ k.mT, -1).mean(0)

@@ -15,6 +15,8 @@ from calig_fast.quadrature.rules import nodes_and_weights
 
 REPEATED = {"albert": 4}
 FAMILIES = {
+    "beit": ["beit-shared", "data2vec-vision"],
+    "deberta_v2": ["deberta-v2", "deberta-v3"],
     "bert": ["ernie", "layoutlm", "rembert", "roc_bert", "tapas"],
     "clip": ["metaclip_2", "siglip"],
     "deit": ["deit-teacher"],

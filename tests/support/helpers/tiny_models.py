@@ -32,6 +32,8 @@ DISTILBERT = {"dim": 24, "n_layers": 3, "n_heads": 3, "hidden_dim": 40, "max_pos
 GROUPS = {**SIZES, "num_hidden_layers": 4, "embedding_size": 16, "num_hidden_groups": 2}
 SHORT = {**PICTURE, "mlp_ratio": 2}
 TOWERS = {"vision_config": PICTURE, "num_labels": 4}
+PLACES = {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["c2p", "p2c"]}
+BUCKETS = {"position_buckets": 4, "share_att_key": True, "norm_rel_ebd": "layer_norm"}
 CHARACTERS = {"pronunciation_vocab_size": 9, "pronunciation_embed_dim": 8, "shape_vocab_size": 9, "shape_embed_dim": 8}
 
 # a line a kind: the name of transformers' classifier without "ForSequenceClassification", and its sizes
@@ -55,6 +57,10 @@ TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "megatron-bert": ("MegatronBert", SIZES),
     "roberta-prelayernorm": ("RobertaPreLayerNorm", SIZES),
     "xlm-roberta-xl": ("XLMRobertaXL", SIZES),
+    "deberta": ("Deberta", {**SIZES, **PLACES}),
+    "deberta-v2": ("DebertaV2", {**SIZES, **PLACES}),
+    "deberta-v3": ("DebertaV2", {**SIZES, **PLACES, **BUCKETS, "max_position_embeddings": 16}),
+    "mpnet": ("MPNet", {**SIZES, "pad_token_id": PAD}),
     "esm": ("Esm", {**SIZES, "token_dropout": True, "mask_token_id": 4, "position_embedding_type": "absolute"}),
 }
 # the same without "ForImageClassification..."; or the arguments of timm's VisionTransformer
@@ -69,6 +75,9 @@ IMAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "clip": ("CLIP", TOWERS),
     "metaclip_2": ("MetaClip2", TOWERS),
     "siglip": ("Siglip", TOWERS),
+    "beit": ("Beit", {**PICTURE, "use_relative_position_bias": True}),
+    "beit-shared": ("Beit", {**PICTURE, "use_shared_relative_position_bias": True}),
+    "data2vec-vision": ("Data2VecVision", {**PICTURE, "use_relative_position_bias": True}),
     "timm-token": ("", {}),
     "timm-avg": ("", {"global_pool": "avg", "class_token": False}),
     "timm-registers": ("", {"reg_tokens": 2, "init_values": 0.5}),

@@ -1,0 +1,93 @@
+"""The row of a table that each distance between two tokens has, as models bucket distances."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LogBuckets:
+    """DeBERTa's rows of distances t - u: exact up to half of the buckets, then by their logarithms.
+
+    Args:
+        span: rows of either direction; larger distances have the last row.
+        size: buckets of either direction, 0 where every distance has its own row.
+        most: distance of the last bucket.
+    """
+
+    span: int
+    size: int = 0
+    most: int = 0
+
+    def __call__(self, tokens: int) -> Tensor:
+        """[2T-1] int64, from the number of tokens T."""
+        return _log_buckets(self, tokens)
+
+
+@lru_cache(maxsize=16)
+def _log_buckets(kind: LogBuckets, tokens: int) -> Tensor:
+    distance = torch.arange(1 - tokens, tokens)
+    if kind.size > 0 and kind.most > 0:
+        middle, size = kind.size // 2, distance.abs()
+        # in the models' own order and precision, or a logarithm near a whole number would be rounded to another one
+        far = torch.where(size < middle, torch.tensor(middle - 1), size).float() / middle
+        step = torch.log(torch.tensor((kind.most - 1) / middle, dtype=torch.float32))
+        bucket = torch.ceil(torch.log(far) / step * (middle - 1)) + middle
+        distance = torch.where(size <= middle, distance, (bucket * distance.sign()).long())
+    return (distance + kind.span).clamp(0, 2 * kind.span - 1)
+
+
+@dataclass(frozen=True)
+class T5Buckets:
+    """T5's columns of pairs: half of the buckets for keys after the query, exact near it, then by logarithms.
+
+    Args:
+        count: of all buckets.
+        most: distance of the last.
+    """
+
+    count: int
+    most: int
+
+    def __call__(self, tokens: int) -> Tensor:
+        """[T,T] int64, from the number of tokens T."""
+        return _t5_buckets(self, tokens)
+
+
+@lru_cache(maxsize=16)
+def _t5_buckets(kind: T5Buckets, tokens: int) -> Tensor:
+    half, places = kind.count // 2, torch.arange(tokens)
+    after = places - places[:, None]
+    size, exact = after.abs(), half // 2
+    far = torch.log(size.float() / exact) / math.log(kind.most / exact) * (half - exact)
+    far = (exact + far.clamp_min(0).long()).clamp_max(half - 1)
+    return torch.where(size < exact, size, far) + (after > 0) * half
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """The columns of pairs of places in a picture of one size.
+
+    Args:
+        index: [T,T] int64.
+    """
+
+    index: Tensor
+
+    def __call__(self, tokens: int) -> Tensor:
+        """The index.
+
+        Raises:
+            ValueError: another number of tokens.
+        """
+        if tokens != len(self.index):
+            raise ValueError(
+                f"its attention has weights of {len(self.index)} places, and the picture has {tokens} tokens; give it "
+                "the size that it was made for"
+            )
+        return self.index
