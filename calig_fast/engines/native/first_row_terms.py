@@ -64,11 +64,11 @@ class FirstRowTerms:
         return found if self.bias is None else found + self.bias[:, :tokens]
 
     def query_grad(self, found: Tensor, ds: Sequence[Tensor]) -> Tensor:
-        """The gradient of the queries over the scale, [S,H,E], from that without the terms and each run's dS [n,H,T]."""
+        """The gradient of the queries over the scale, [S,H,E]: without the terms, and each run's dS [n,H,T], given."""
         if self.keys is None:
             return found
         return found + torch.cat([torch.einsum("nht,hte->nhe", part, self.keys[:, : part.shape[2]]) for part in ds])
 
     def row_grad(self, found: Tensor, ds: Tensor) -> Tensor:
-        """The gradient of the rows of a run [n,T,D], likewise."""
+        """The gradient of a run's rows, [n,T,D]; likewise."""
         return found if self.rows is None else found + torch.einsum("nht,thd->ntd", ds, self.rows[: ds.shape[2]])

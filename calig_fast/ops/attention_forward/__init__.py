@@ -23,8 +23,8 @@ def attention_forward(
 ) -> tuple[Tensor, Tensor]:
     """Every segment's rows attend to each other.
 
-    With z[h,t,u] = scale (<q[t,h], k[u,h]> + <q[t,h], a[h,d]> + <k[u,h], b[h,d]>) + bias[h,t',u'] over the rows u of t's
-    segment, t' and u' their places in it, d = t' - u' + N - 1, a and b the halves of `relative`:
+    With z[h,t,u] = scale (<q[t,h], k[u,h]> + <q[t,h], a[h,d]> + <k[u,h], b[h,d]>) + bias[h,t',u'] over the rows u of
+    t's segment, t' and u' their places in it, d = t' - u' + N - 1, a and b the halves of `relative`:
     lse[h,t] = log sum_u exp z[h,t,u], out[t,h] = sum_u exp(z[h,t,u] - lse[h,t]) v[u,h].
 
     Args:

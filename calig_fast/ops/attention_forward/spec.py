@@ -11,7 +11,10 @@ from torch import Tensor
 from ..checks import check_offsets, check_same_device, check_tensor, readable
 from ..samples import Case, Layout, layouts, numbers, strided
 
-SCHEMA = "(Tensor qkv, Tensor offsets, int longest, float scale, Tensor? bias=None, Tensor? relative=None) -> (Tensor, Tensor)"
+SCHEMA = (
+    "(Tensor qkv, Tensor offsets, int longest, float scale, Tensor? bias=None, Tensor? relative=None)"
+    " -> (Tensor, Tensor)"
+)
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
