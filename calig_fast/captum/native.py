@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..engines.budget import default_budget
+from ..engines.native import first_token_block as first_row
 from ..engines.native import verify
 from ..engines.native.autograd_function import BlockStack
 from ..engines.native.engine import DEFAULT_BUDGET
@@ -128,7 +129,7 @@ class Shortcut:
         batches = min(at_once, 2)
         points = high if batches == 1 else tuple(torch.cat(pair) for pair in zip(high, low, strict=True))
         # conductance at what follows the last block reads all its rows itself, and NaN would alarm anomaly detection
-        whole = self._plain_until == len(runs) or torch.is_anomaly_enabled()
+        whole = self._plain_until == len(runs) or torch.is_anomaly_enabled() or not first_row.takes(blocks[-1])
         for first_only in (False,) if whole else (True, False):
             self._stack = BlockStack(blocks, first_only)
             with torch.no_grad(), _no_random_numbers(points), self:

@@ -36,17 +36,32 @@ class Affine:
 
 @dataclass(frozen=True)
 class Norm:
-    """Layer normalisation over the last axis.
+    """Normalisation over the last axis: (x - mean) / deviation, or x / root mean square, times weight, plus bias.
 
     Args:
         weight: [D], or None.
         bias: [D], or None.
-        eps: added to the variance.
+        eps: added to the variance or the mean square.
+        rms: the root mean square; the mean is not subtracted.
     """
 
     weight: Tensor | None
     bias: Tensor | None
     eps: float
+    rms: bool = False
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Rotation of queries and keys by their place p: columns (i, i + n) of a head by the angle p w_i, for i < n.
+
+    Args:
+        frequencies: w [n], radians a place, n at most half of a head's columns; numbers, which no dtype rounds.
+        factor: factor of the rotated columns.
+    """
+
+    frequencies: tuple[float, ...]
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -54,9 +69,10 @@ class Block:
     """One transformer block as plain tensors, the model's own wherever no copy is needed.
 
     Args:
-        qkv: queries, keys and values side by side, [3E,D]; a copy where the model keeps them apart.
+        qkv: queries, keys and values side by side, [(H + 2G)E,D], of heads with E columns; a copy where the model keeps
+            them apart.
         out: the attention's output projection.
-        norm1: norm before (pre-norm) or after (post-norm) the attention.
+        norm1: norm before (pre-norm) or after (post-norm) the attention, None for none before it.
         norm2: the same of the MLP.
         up: the MLP's first projection; of a gated one, gate and value side by side.
         down: its second.
@@ -68,12 +84,21 @@ class Block:
         scale1: layer scale [D] of the attention's branch, or None.
         scale2: layer scale [D] of the MLP's branch, or None.
         positions: terms of positions in the attention's logits, or None.
+        key_heads: G, heads of keys and of values; each serves H / G heads of queries. None: H.
+        norm_q: norm of every head of queries, over its columns, or None.
+        norm_k: the same of keys.
+        rotary: rotation of queries and keys after these norms, or None.
+        before: rows before a query that it attends to, -1 for all.
+        after: rows after it, likewise; 0 is causal attention.
+        post1: of a pre-norm block, norm of the attention's branch before it is added, or None.
+        post2: the same of the MLP's branch.
+        parallel: of a pre-norm block, the MLP reads the block's input, not the sum after the attention.
     """
 
     qkv: Affine
     out: Affine
-    norm1: Norm
-    norm2: Norm
+    norm1: Norm | None
+    norm2: Norm | None
     up: Affine
     down: Affine
     activation: Activation
@@ -84,6 +109,25 @@ class Block:
     scale1: Tensor | None = None
     scale2: Tensor | None = None
     positions: PositionTerms | None = None
+    key_heads: int | None = None
+    norm_q: Norm | None = None
+    norm_k: Norm | None = None
+    rotary: Rotary | None = None
+    before: int = -1
+    after: int = -1
+    post1: Norm | None = None
+    post2: Norm | None = None
+    parallel: bool = False
+
+    @property
+    def groups(self) -> int:
+        """G, heads of keys and of values."""
+        return self.heads if self.key_heads is None else self.key_heads
+
+    @property
+    def head_size(self) -> int:
+        """E, columns of a head."""
+        return len(self.qkv.weight) // (self.heads + 2 * self.groups)
 
 
 @dataclass(frozen=True)

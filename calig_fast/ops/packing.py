@@ -65,6 +65,12 @@ class Segments:
             out.append(Run(out[-1].stop if out else 0, len(list(alike)), tokens))
         return tuple(out)
 
+    @cached_property
+    def places(self) -> Tensor:
+        """[R] int64, the place of each row in its segment."""
+        rows = torch.arange(self.rows, device=self.offsets.device)
+        return rows - torch.repeat_interleave(self.firsts, self.offsets.diff(), output_size=self.rows)
+
     def until(self, count: int) -> Segments:
         """The first `count` segments."""
         return self if count == len(self.lengths) else Segments(self.offsets[: count + 1], self.lengths[:count])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from .._utils.warn import renamed_argument
-from ..inputs import rows, source
+from ..inputs import language, rows, source
 from ..inputs.classes import numbered
 from ..inputs.modality import modality_of
 from ..inputs.prepare import placed, read
@@ -71,7 +71,9 @@ def explain(
         method: "calig", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat", "attention_gradient",
             "gradient_x_input", a registered name, a `Fusion` of options for CA-LIG, or a `Method` of your own.
         output: the scalar F: "logit", "log_prob", "prob", "contrast", or a function of the model's output (and, if it
-            takes two arguments, of the [N] int64 input each row belongs to) that returns one scalar a row.
+            takes two arguments, of the [N] int64 input each row belongs to) that returns one scalar a row. Of a
+            language model "next_token", the log-probability of the token after an input (`target` is its id, None the
+            most likely), or "answer", that of an input's last tokens together (`target` is their number).
         layers: indices of the blocks used, or dotted names of the blocks (or of their list) of an unknown model.
         n_steps: steps of a fixed rule (default 50); with quadrature="auto" the largest number of intervals of a path
             (default 128), 1 meaning the endpoints alone.
@@ -176,6 +178,9 @@ class Explainer:
             convolves = any(isinstance(m, nn.Conv2d) for m in self._seen.modules)
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))
             batch = read(inputs, self._inner, self.encoder, self.processor, settings.long)
+            if settings.output in language.KINDS:
+                batch, scalar = language.explained(str(settings.output), settings.target, batch, self._inner)
+                settings = replace(settings, output=scalar, target=None)
             hooks, own = memory.own.of(self.model, self._inner, batch.call, self._seen.hooks)
             check_rows(own)
             if batch.ids is not None and self.encoder.embedding is None:

@@ -16,6 +16,7 @@ from .._utils.arguments import choice, flag, integer, is_meta, kind, positive, r
 from .._utils.progress import Progress
 from .._utils.warn import renamed
 from ..engines.layer_paths import Rule
+from ..inputs import language
 from ..inputs.target import KINDS, Output
 from ..inputs.windows import LONG_TEXTS, Long
 from ..methods import registry
@@ -227,8 +228,9 @@ def _layers(given: Any) -> int | str | tuple[int | str, ...] | None:
 
 def _check_output(given: Any) -> None:
     if not callable(given):
-        if not isinstance(given, str) or given not in KINDS:
-            raise ValueError(f"output: {shown(given)} is not one of {KINDS}, nor a function of the model's output")
+        known = (*KINDS, *language.KINDS)
+        if not isinstance(given, str) or given not in known:
+            raise ValueError(f"output: {shown(given)} is not one of {known}, nor a function of the model's output")
     elif not takes(given, 1) and not takes(given, 2):
         raise TypeError(
             "output: expected a function of the model's output and, if it takes two arguments, of the input each row "

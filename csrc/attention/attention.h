@@ -18,6 +18,10 @@ struct Attention {
   int64_t side;          // N
   const void* relative;  // [2, H, span, E], row t - u + span / 2 of query t and key u, of their type; null for none
   int64_t span;
+  // a query t attends to the keys from t - before to t + after alone
+  int64_t before, after;
+
+  bool banded() const { return before < rows || after < rows; }
 };
 
 struct AttentionForward : Attention {

@@ -71,6 +71,15 @@ void copy_bias(const A* bias, int64_t side, int64_t queries, int64_t keys, A* s)
     for (int64_t j = 0; j < padded; ++j) s[i * kPitch + j] = bias && j < keys ? bias[i * side + j] : A(0);
 }
 
+// Of rows of S, the logits outside of the band become so small that their exponentials are 0; `step` is the first key's
+// place less the first query's.
+template <typename A>
+void narrow(const Attention& p, int64_t step, int64_t queries, int64_t keys, A* s) {
+  for (int64_t i = 0; i < queries; ++i)
+    for (int64_t j = 0; j < keys; ++j)
+      if (step + j - i < -p.before || step + j - i > p.after) s[i * kPitch + j] = A(-1e30);
+}
+
 template <typename T>
 struct Head {
   using A = typename Accumulate<T>::type;
@@ -118,6 +127,11 @@ struct Head {
     }
   }
 
+  // Whether some of these queries attend to some of these keys.
+  bool meet(int64_t t, int64_t queries, int64_t u, int64_t keys) const {
+    return u - (t + queries - 1) <= problem.after && t - (u + keys - 1) <= problem.before;
+  }
+
   // P and dS of the queries from t on and the keys from u on.
   void block(int64_t t, int64_t queries, int64_t u, int64_t keys) const {
     if (begun) copy_bias(bias ? bias + t * problem.side + u : nullptr, problem.side, queries, keys, at.p);
@@ -127,9 +141,15 @@ struct Head {
       for (int64_t j = 0; j < keys; j += kPanel<A>) {
         const int64_t columns = keys - j < kPanel<A> ? keys - j : kPanel<A>, column = (u + j) * width;
         A *s = at.p + i * kPitch + j, *dp = at.ds + i * kPitch + j;
+        if (!meet(row, count, u + j, columns)) {
+          for (int64_t n = 0; n < count; ++n)
+            for (A* part : {s, dp}) std::memset(part + n * kPitch, 0, sizeof(A) * columns);
+          continue;
+        }
         const A *q = at.q + row * width, *g = at.g + row * width;
         product<A>({q, width, 1, at.k_turned + column, kPanel<A>, size, s, kPitch, begun}, count, columns);
         product<A>({g, width, 1, at.v_turned + column, kPanel<A>, size, dp, kPitch, false}, count, columns);
+        if (problem.banded()) narrow(problem, u + j - row, count, columns, s);
         if (map) {
           differentiate(s, dp, count, columns, lse + row, at.delta + row, map + row * problem.longest + u + j,
                         problem.longest, problem.positive);
@@ -143,12 +163,16 @@ struct Head {
   void gradients() const {
     for (int64_t u = 0; u < rows; u += kBlock) {
       const int64_t keys = rows - u < kBlock ? rows - u : kBlock, key = u * width;
+      bool more = false;  // queries that these keys have met
       for (int64_t t = 0; t < rows; t += kBlock) {
         const int64_t queries = rows - t < kBlock ? rows - t : kBlock, query = t * width;
+        if (!meet(t, queries, u, keys)) continue;
+        const bool met = u > 0 && meet(t, queries, u - kBlock, kBlock);  // keys that these queries have met
         block(t, queries, u, keys);
-        product<A>({at.p, 1, kPitch, at.g + query, width, queries, at.dv + key, width, t > 0}, keys, width);
-        product<A>({at.ds, 1, kPitch, at.q + query, width, queries, at.dk + key, width, t > 0}, keys, width);
-        product<A>({at.ds, kPitch, 1, at.k + key, width, keys, at.dq + query, width, u > 0}, queries, width);
+        product<A>({at.p, 1, kPitch, at.g + query, width, queries, at.dv + key, width, more}, keys, width);
+        product<A>({at.ds, 1, kPitch, at.q + query, width, queries, at.dk + key, width, more}, keys, width);
+        product<A>({at.ds, kPitch, 1, at.k + key, width, keys, at.dq + query, width, met}, queries, width);
+        more = true;
         if (problem.relative) terms.backward(at.ds, kPitch, t, queries, u, keys, at.dq + query, at.dk + key);
       }
     }

@@ -75,6 +75,17 @@ void turn_bias(const A* bias, int64_t side, int64_t queries, int64_t keys, A* ma
     for (int64_t i = 0; i < kPanel<A>; ++i) map[u * kPanel<A> + i] = bias && i < queries ? bias[i * side + u] : A(0);
 }
 
+// Of queries from t on and keys from u on, the logits outside of the band become so small that they count for nothing.
+// They are finite: a query that has met no key of its own yet has a greatest logit to subtract.
+template <typename A>
+void narrow(const Attention& p, int64_t t, int64_t queries, int64_t u, int64_t keys, A* map) {
+  for (int64_t j = 0; j < keys; ++j)
+    for (int64_t i = 0; i < queries; ++i) {
+      const int64_t step = u + j - t - i;
+      if (step < -p.before || step > p.after) map[j * kPanel<A> + i] = A(-1e30);
+    }
+}
+
 template <typename T>
 void head(const AttentionForward& p, int64_t segment, int64_t head, void* memory) {
   using A = typename Accumulate<T>::type;
@@ -97,19 +108,22 @@ void head(const AttentionForward& p, int64_t segment, int64_t head, void* memory
     transpose_panel(at.q, width, at.turned);
     const Vector<A> least = Vector<A>{} - static_cast<A>(__builtin_inf());
     Softmax<A> softmax{{least, least}, {}};
-    for (int64_t u = 0; u < rows; u += kKeys) {
-      const int64_t keys = rows - u < kKeys ? rows - u : kKeys;
+    const int64_t from = t > p.before ? t - p.before : 0;
+    const int64_t stop = rows - t - queries > p.after ? t + queries + p.after : rows;
+    for (int64_t u = from; u < stop; u += kKeys) {
+      const int64_t keys = stop - u < kKeys ? stop - u : kKeys;
       A factor[kPanel<A>];
       if (begun) turn_bias(bias ? bias + t * p.side + u : nullptr, p.side, queries, keys, at.map);
       if (p.relative) terms.add(at.q, t, queries, at.k + u * width, u, keys, at.map, 1, kPanel<A>);
       const Product<A> logits{at.k + u * width, width, 1, at.turned, kPanel<A>, size, at.map, kPanel<A>, begun};
       product(logits, keys, queries);
+      if (p.banded()) narrow(p, t, queries, u, keys, at.map);
       softmax.block(at.map, keys, queries, factor);
-      for (int64_t i = 0; u > 0 && i < queries; ++i) {
+      for (int64_t i = 0; u > from && i < queries; ++i) {
 #pragma omp simd
         for (int64_t e = 0; e < width; ++e) at.sum[i * width + e] *= factor[i];
       }
-      const Product<A> values{at.map, 1, kPanel<A>, at.v + u * width, width, keys, at.sum, width, u > 0};
+      const Product<A> values{at.map, 1, kPanel<A>, at.v + u * width, width, keys, at.sum, width, u > from};
       product(values, queries, width);
     }
     A most[kPanel<A>], total[kPanel<A>];

@@ -30,9 +30,13 @@ struct Packed {
   at::Tensor qkv, bias, relative;
   std::vector<int64_t> offsets;
   int64_t longest = 0;
+  int64_t before, after;  // of the band, -1 for all
 
   Packed(const at::Tensor& tensor, const at::Tensor& places, int64_t most, const Optional& added,
-         const Optional& distances) {
+         const Optional& distances, int64_t past, int64_t future)
+      : before(past), after(future) {
+    TORCH_CHECK(before >= -1 && after >= -1, "before and after: expected numbers of rows, or -1 for all, got ", before,
+                " and ", after);
     TORCH_CHECK(tensor.dim() == 4 && tensor.size(1) == 3, "qkv: expected [rows, 3, H, E], got ", tensor.sizes());
     qkv = tensor.contiguous();
     offsets = checked_offsets(places, qkv.size(0));
@@ -62,6 +66,8 @@ struct Packed {
     p.side = bias.defined() ? bias.size(1) : 0;
     p.relative = relative.defined() ? relative.const_data_ptr() : nullptr;
     p.span = relative.defined() ? relative.size(2) : 0;
+    p.before = before < 0 ? p.rows : before;
+    p.after = after < 0 ? p.rows : after;
   }
 };
 
@@ -80,8 +86,8 @@ void share(int64_t items, int64_t bytes, Run run) {
 
 std::tuple<at::Tensor, at::Tensor> attention_forward_cpu(const at::Tensor& qkv, const at::Tensor& offsets,
                                                          int64_t longest, double scale, const Optional& bias,
-                                                         const Optional& relative) {
-  const Packed packed(qkv, offsets, longest, bias, relative);
+                                                         const Optional& relative, int64_t before, int64_t after) {
+  const Packed packed(qkv, offsets, longest, bias, relative, before, after);
   AttentionForward problem{};
   packed.describe(problem, scale);
   const auto options = packed.qkv.options();
@@ -100,8 +106,8 @@ std::tuple<at::Tensor, at::Tensor> attention_backward_cpu(const at::Tensor& grad
                                                           const at::Tensor& out, const at::Tensor& lse,
                                                           const at::Tensor& offsets, int64_t longest, double scale,
                                                           int64_t maps, bool positive, const Optional& bias,
-                                                          const Optional& relative) {
-  const Packed packed(qkv, offsets, longest, bias, relative);
+                                                          const Optional& relative, int64_t before, int64_t after) {
+  const Packed packed(qkv, offsets, longest, bias, relative, before, after);
   AttentionBackward problem{};
   packed.describe(problem, scale);
   const auto heads = problem.heads, segments = packed.segments();

@@ -82,7 +82,10 @@ __global__ void __launch_bounds__(kThreads, kBlocks<wide_t<T>, kBias>)
   const int64_t u0 = blockIdx.x % tiles_across * Tile::kColumns;
   const int64_t first = load(p.offsets + segment), count = load(p.offsets + segment + 1) - first;
   A* const map = static_cast<A*>(p.maps) + segment * p.longest * p.longest;
-  if (t0 >= count || u0 >= count) {
+  const auto outside = [&](int64_t step) { return step < -p.before || step > p.after; };
+  // of the steps from a query of this tile to a key of it, the greatest and the least
+  const bool apart = u0 + Tile::kColumns - 1 - t0 < -p.before || u0 - t0 - (Tile::kRows - 1) > p.after;
+  if (t0 >= count || u0 >= count || apart) {
     write<A, M, Tile>(map, p.longest, t0, u0, [](int, int) { return Pack<A, M>{}; });
     return;
   }
@@ -143,8 +146,9 @@ __global__ void __launch_bounds__(kThreads, kBlocks<wide_t<T>, kBias>)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int row = Tile::row(m, i), column = Tile::column(n, i);
-        // beyond the segment exp may have been anything
-        tile[row * kMapStride + column] = row < rows && column < columns ? sum.at[m][n][i] / heads : A(0);
+        // beyond the segment and the band exp may have been anything
+        const bool inside = row < rows && column < columns && !outside(u0 + column - t0 - row);
+        tile[row * kMapStride + column] = inside ? sum.at[m][n][i] / heads : A(0);
       }
   __syncthreads();
   write<A, M, Tile>(map, p.longest, t0, u0, [&](int row, int column) {

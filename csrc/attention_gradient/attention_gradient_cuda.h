@@ -23,6 +23,7 @@ struct AttentionGradient {
   void* maps;              // [segments, longest, longest], the type of lse
   const void* bias;        // [H, side, side], added to the scaled logits, the type of lse; null for none
   int64_t side;
+  int64_t before, after;  // a query t attends to the keys from t - before to t + after alone
 };
 
 cudaError_t attention_gradient_cuda(const AttentionGradient& problem, cudaStream_t stream);

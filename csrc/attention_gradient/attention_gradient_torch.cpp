@@ -25,11 +25,13 @@ void check(const at::Tensor& tensor, const at::Tensor& like, const char* name, a
 at::Tensor attention_gradient_on_cuda(const at::Tensor& gradient, const at::Tensor& qkv, const at::Tensor& lse,
                                       const at::Tensor& offsets, int64_t longest, double scale, bool positive,
                                       bool tf32, const std::optional<at::Tensor>& bias,
-                                      const std::optional<at::Tensor>& relative) {
+                                      const std::optional<at::Tensor>& relative, int64_t before, int64_t after) {
   TORCH_CHECK(!relative, "relative: the cuda kernel has no terms of relative positions");
   TORCH_CHECK(qkv.dim() == 4 && qkv.size(1) == 3, "qkv: expected [rows, 3, H, E], got ", qkv.sizes());
   TORCH_CHECK(offsets.dim() == 1 && offsets.numel() > 0, "offsets: expected [S+1], got ", offsets.sizes());
   TORCH_CHECK(longest >= 0, "longest: expected a number of rows, got ", longest);
+  TORCH_CHECK(before >= -1 && after >= -1, "before and after: expected numbers of rows, or -1 for all, got ", before,
+              " and ", after);
   const int64_t rows = qkv.size(0), heads = qkv.size(2), size = qkv.size(3), segments = offsets.numel() - 1;
   const at::ScalarType wide = qkv.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   check(gradient, qkv, "gradient", {rows, heads, size}, qkv.scalar_type());
@@ -57,7 +59,9 @@ at::Tensor attention_gradient_on_cuda(const at::Tensor& gradient, const at::Tens
                                   places.const_data_ptr<int64_t>(),
                                   maps.mutable_data_ptr(),
                                   bias ? added.const_data_ptr() : nullptr,
-                                  side};
+                                  side,
+                                  before < 0 ? longest : before,
+                                  after < 0 ? longest : after};
   C10_CUDA_CHECK(attention_gradient_cuda(problem, c10::cuda::getCurrentCUDAStream()));
   return maps;
 }

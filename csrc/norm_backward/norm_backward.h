@@ -1,4 +1,5 @@
-// The input gradient of a layer norm: s (g w - mean(g w) - x' mean(g w x')) + residual, with x' = (x - mean) s.
+// The input gradient of a layer norm: s (g w - mean(g w) - x' mean(g w x')) + residual, with x' = (x - mean) s; and of
+// an RMS norm, s (g w - x' mean(g w x')) + residual, with x' = x s.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,7 @@ struct NormBackward {
   int64_t width;          // D
   const void* gradient;   // [rows, D]
   const void* x;          // [rows, D]
-  const void* mean;       // [rows], float32, or float64 for float64 gradients, as is the next
+  const void* mean;       // [rows], float32, or float64 for float64 gradients, as is the next; null for an RMS norm
   const void* deviation;  // [rows], reciprocal
   const void* weight;     // [D], or null
   const void* residual;   // [rows, D], or null

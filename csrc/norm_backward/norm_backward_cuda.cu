@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kThreads, 1) backward(NormBackward p, int64_t 
   const int64_t stop = (team + 1) * count < rows ? (team + 1) * count : rows;
   for (int64_t row = team * count; row < stop; ++row) {
     const int64_t at = row * p.width;
-    const A mean = load(static_cast<const A*>(p.mean) + row);
+    const A mean = p.mean ? load(static_cast<const A*>(p.mean) + row) : A(0);
     const A deviation = load(static_cast<const A*>(p.deviation) + row);
     Row g[kPacks], x[kPacks], r[kPacks];
     // packs of the pieces from `piece` on; with what only the result needs when it is asked for
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(kThreads, 1) backward(NormBackward p, int64_t 
     }
     sums = team_sum<A, kTeam>(sums, parts);
     const A width = static_cast<A>(p.width);
-    sums = {sums.level / width, sums.slope / width * deviation * deviation};
+    sums = {p.mean ? sums.level / width : A(0), sums.slope / width * deviation * deviation};
     for (int64_t piece = 0; piece < (kHeld ? 1 : p.width); piece += kPacks * kPiece) {
       if constexpr (!kHeld) fetch(piece, true);
       finish(sums, piece);

@@ -38,13 +38,14 @@ using Optional = std::optional<at::Tensor>;
 
 // Checks the arguments and calls run(problem, rows).
 template <typename Run>
-at::Tensor checked(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& mean, const at::Tensor& deviation,
+at::Tensor checked(const at::Tensor& gradient, const at::Tensor& x, const Optional& mean, const at::Tensor& deviation,
                    const Optional& weight, const Optional& residual, Run run) {
   TORCH_CHECK(gradient.dim() == 2, "gradient: expected [R, D], got ", gradient.sizes());
   const int64_t width = gradient.size(1);
   check(x, gradient, "x", gradient.sizes());
-  const at::Tensor middle = statistic(mean, gradient, "mean"), scale = statistic(deviation, gradient, "deviation");
-  at::Tensor factor, added;
+  const at::Tensor scale = statistic(deviation, gradient, "deviation");
+  at::Tensor middle, factor, added;
+  if (mean) middle = statistic(*mean, gradient, "mean");
   if (weight) {
     check(*weight, gradient, "weight", {width});
     factor = weight->contiguous();
@@ -59,7 +60,7 @@ at::Tensor checked(const at::Tensor& gradient, const at::Tensor& x, const at::Te
                              width,
                              g.const_data_ptr(),
                              rows.const_data_ptr(),
-                             middle.const_data_ptr(),
+                             mean ? middle.const_data_ptr() : nullptr,
                              scale.const_data_ptr(),
                              weight ? factor.const_data_ptr() : nullptr,
                              residual ? added.const_data_ptr() : nullptr,
@@ -68,7 +69,7 @@ at::Tensor checked(const at::Tensor& gradient, const at::Tensor& x, const at::Te
   return out;
 }
 
-at::Tensor norm_backward_on_cpu(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& mean,
+at::Tensor norm_backward_on_cpu(const at::Tensor& gradient, const at::Tensor& x, const Optional& mean,
                                 const at::Tensor& deviation, const Optional& weight, const Optional& residual) {
   const auto run = [](const NormBackward& problem, int64_t rows) {
     const auto body = CALIG_PICK(norm_backward_rows);
@@ -79,7 +80,7 @@ at::Tensor norm_backward_on_cpu(const at::Tensor& gradient, const at::Tensor& x,
 }
 
 #if defined(CALIG_WITH_CUDA)
-at::Tensor norm_backward_on_cuda(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& mean,
+at::Tensor norm_backward_on_cuda(const at::Tensor& gradient, const at::Tensor& x, const Optional& mean,
                                  const at::Tensor& deviation, const Optional& weight, const Optional& residual) {
   const c10::cuda::CUDAGuard guard(gradient.device());
   const auto run = [](const NormBackward& problem, int64_t rows) {

@@ -29,9 +29,9 @@ inline at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const Op
   return handle.call(x, weight, bias, residual, backward);
 }
 
-inline at::Tensor norm_backward(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& mean,
+inline at::Tensor norm_backward(const at::Tensor& gradient, const at::Tensor& x, const Optional& mean,
                                 const at::Tensor& deviation, const Optional& weight, const Optional& residual) {
-  using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+  using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const Optional&, const at::Tensor&,
                                const Optional&, const Optional&);
   static const auto handle = found<Signature>("norm_backward");
   return handle.call(gradient, x, mean, deviation, weight, residual);
@@ -48,9 +48,9 @@ inline std::tuple<at::Tensor, at::Tensor> attention_forward(const at::Tensor& qk
                                                             int64_t longest, double scale, const Optional& bias,
                                                             const Optional& relative) {
   using Signature = std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&, int64_t, double,
-                                                       const Optional&, const Optional&);
+                                                       const Optional&, const Optional&, int64_t, int64_t);
   static const auto handle = found<Signature>("attention_forward");
-  return handle.call(qkv, offsets, longest, scale, bias, relative);
+  return handle.call(qkv, offsets, longest, scale, bias, relative, -1, -1);
 }
 
 inline std::tuple<at::Tensor, at::Tensor> attention_backward(const at::Tensor& gradient, const at::Tensor& qkv,
@@ -60,18 +60,18 @@ inline std::tuple<at::Tensor, at::Tensor> attention_backward(const at::Tensor& g
                                                              const Optional& relative) {
   using Signature = std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                                        const at::Tensor&, const at::Tensor&, int64_t, double, int64_t,
-                                                       bool, const Optional&, const Optional&);
+                                                       bool, const Optional&, const Optional&, int64_t, int64_t);
   static const auto handle = found<Signature>("attention_backward");
-  return handle.call(gradient, qkv, out, lse, offsets, longest, scale, maps, positive, bias, relative);
+  return handle.call(gradient, qkv, out, lse, offsets, longest, scale, maps, positive, bias, relative, -1, -1);
 }
 
 inline at::Tensor attention_gradient(const at::Tensor& gradient, const at::Tensor& qkv, const at::Tensor& lse,
                                      const at::Tensor& offsets, int64_t longest, double scale, bool positive,
                                      const Optional& bias, const Optional& relative) {
   using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t,
-                               double, bool, bool, const Optional&, const Optional&);
+                               double, bool, bool, const Optional&, const Optional&, int64_t, int64_t);
   static const auto handle = found<Signature>("attention_gradient");
-  return handle.call(gradient, qkv, lse, offsets, longest, scale, positive, false, bias, relative);
+  return handle.call(gradient, qkv, lse, offsets, longest, scale, positive, false, bias, relative, -1, -1);
 }
 
 inline at::Tensor interpolate_path(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,

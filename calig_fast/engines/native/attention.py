@@ -15,6 +15,7 @@ from ...ops.attention_backward import OPERATION as BACKWARD
 from ...ops.attention_forward.pytorch import logits
 from ...ops.attention_gradient import OPERATION as MAPS
 from ...ops.packing import Segments
+from .heads import SavedHeads, joined, split
 
 
 @dataclass(frozen=True)
@@ -23,36 +24,38 @@ class SavedAttention:
 
     Args:
         block: the block.
-        qkv: [R,3,H,E/H].
-        out: [R,H,E/H].
+        qkv: [R,3,H,E].
+        heads: saved where they were made of the projection.
+        out: [R,H,E].
         lse: [H,R], log-sums of the logits' exponentials.
         segments: the row ranges of the segments.
     """
 
     block: Block
     qkv: Tensor
+    heads: SavedHeads | None
     out: Tensor
     lse: Tensor
     segments: Segments
 
 
 def attend(block: Block, qkv: Tensor, segments: Segments, backend: str = "auto") -> tuple[Tensor, SavedAttention]:
-    """softmax(scale q k^T + terms of positions) v of every segment.
+    """softmax(scale q k^T + terms of positions) v of every segment, within the block's band.
 
     Args:
-        block: the block, with the number of heads H, the scale and the terms.
-        qkv: [R,3E], queries, keys and values side by side.
+        block: the block.
+        qkv: [R,(H + 2G)E], its projection: queries, keys and values side by side.
         segments: the segments, covering all rows.
         backend: backend of the fused operations.
 
     Returns:
-        [R,E], and the saved tensors for the backward pass.
+        [R,HE], and the saved tensors for the backward pass.
     """
-    packed = qkv.view(len(qkv), 3, block.heads, -1)
+    packed, heads = split(block, qkv, segments)
     where = segments.offsets, segments.longest, block.scale
-    terms = terms_of(block, segments.longest, packed)
-    out, lse = ops.attention_forward(packed, *where, *terms, backend=_taken(packed, backend))
-    return out.flatten(1), SavedAttention(block, packed, out, lse, segments)
+    band, terms = (block.before, block.after), terms_of(block, segments.longest, packed)
+    out, lse = ops.attention_forward(packed, *where, *terms, *band, backend=_taken(packed, backend))
+    return out.flatten(1), SavedAttention(block, packed, heads, out, lse, segments)
 
 
 def terms_of(block: Block, tokens: int, rows: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -78,18 +81,18 @@ def terms_of(block: Block, tokens: int, rows: Tensor) -> tuple[Tensor | None, Te
 def attention_backward_rows(
     g: Tensor, attended: SavedAttention, backend: str = "auto", maps: int = 0, kind: MapKind = "gradient"
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of q, k and v, and the requested attention maps.
+    """Gradients of the projection's rows, and the requested attention maps.
 
     Args:
-        g: gradient of `attend`'s rows, [R,E].
+        g: gradient of `attend`'s rows, [R,HE].
         attended: the saved tensors of `attend`.
         backend: backend of the fused operations.
         maps: M, the number of segments, from the first, with a requested map.
         kind: "gradient" or "positive_gradient", see `attention_capture.Attention.map`.
 
     Returns:
-        [R,3E], the gradients side by side, and [M,T,T] with T rows of the longest segment, zeros outside of a
-        segment's own.
+        [R,(H + 2G)E], gradients of q, k and v side by side, and [M,T,T] with T rows of the longest segment, zeros
+        outside of a segment's own.
     """
     a, positive, backend = attended, kind == "positive_gradient", _taken(g, backend)
     gradient, terms = g.view(a.out.shape), terms_of(a.block, a.segments.longest, a.qkv)
@@ -105,11 +108,13 @@ def attention_backward_rows(
         0 if apart else maps,
         positive,
         *terms,
+        before=a.block.before,
+        after=a.block.after,
         backend=backend,
     )
     if apart:
         saved = _gradient_maps(gradient, a, maps, positive, terms=terms, backend=backend)
-    return found.flatten(1), saved
+    return joined(a.block, found, a.heads, backend), saved
 
 
 def _maps_apart(gradient: Tensor, a: SavedAttention, backend: str) -> bool:
@@ -139,6 +144,8 @@ def _gradient_maps(
         positive,
         bias=bias,
         relative=relative,
+        before=a.block.before,
+        after=a.block.after,
         backend=backend,
     )
 
@@ -150,7 +157,8 @@ def attention_map(attended: SavedAttention, segment: int) -> Tensor:
     here = slice(first, first + a.segments.lengths[segment])
     q, k = a.qkv[here, :2].to(a.lse.dtype).permute(1, 2, 0, 3)
     terms = terms_of(a.block, a.segments.lengths[segment], a.qkv)
-    return (logits(q, k, a.block.scale, *terms) - a.lse[:, here, None]).exp().mean(0)
+    z = logits(q, k, a.block.scale, *terms, (a.block.before, a.block.after))
+    return (z - a.lse[:, here, None]).exp().mean(0)
 
 
 def _taken(rows: Tensor, backend: str) -> str:

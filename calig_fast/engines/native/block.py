@@ -1,7 +1,7 @@
 """A transformer block over packed rows, and its vector-Jacobian product with respect to the input alone.
 
 Post-norm: h = LN1(x + Wo attend(x Wqkv)), out = LN2(h + W2 f(W1 h)).
-Pre-norm: y = x + s1 Wo attend(LN1(x) Wqkv), out = y + s2 W2 f(W1 LN2(y)).
+Pre-norm: y = x + s1 N3(Wo attend(LN1(x) Wqkv)), out = y + s2 N4(W2 f(W1 LN2(y))), or with LN2(x), in parallel.
 
 No weight gradients and no autograd graph: only tensors for the backward pass are saved.
 """
@@ -19,13 +19,10 @@ from ...model.encoder import Affine, Block, Norm
 from ...ops.activation_backward import pytorch as plain_activation
 from ...ops.activation_backward import spec as activation_spec
 from ...ops.dispatch import requested_backend
-from ...ops.norm_backward import pytorch as plain_norm
-from ...ops.norm_backward import spec as norm_spec
 from ...ops.packing import Segments
 from .attention import attend
 from .linear import affine, linear_backward
-
-Parts = tuple[Tensor, Tensor, Tensor]
+from .norm import Parts, fused, norm, norm_vjp
 
 
 @dataclass(frozen=True)
@@ -37,23 +34,27 @@ class Saved:
         first: (input, mean, reciprocal deviation) of norm 1.
         second: the same of norm 2.
         inner: the MLP's hidden rows before the activation.
+        post1: as `first`, of the norm of the attention's branch, or None.
+        post2: the same of the MLP's.
     """
 
     attended: Any
     first: Parts
     second: Parts
     inner: Tensor
+    post1: Parts | None = None
+    post2: Parts | None = None
 
 
 def project(block: Block, x: Tensor, backend: str = "auto") -> tuple[Tensor, Parts | None]:
     """Queries, keys and values of rows x [R,D].
 
     Returns:
-        [R,3E], and the saved tensors of norm 1 where it comes before the projection.
+        [R,(H + 2G)E], and the saved tensors of norm 1 where it comes before the projection.
     """
     if block.pre_norm:
-        normed, *saved = norm(block.norm1, x)
-        return affine(block.qkv, normed, backend=backend), (x, saved[0], saved[1])
+        normed, saved = norm(block.norm1, x)
+        return affine(block.qkv, normed, backend=backend), saved
     return affine(block.qkv, x, backend=backend), None
 
 
@@ -65,7 +66,7 @@ def forward(
     Args:
         block: the block.
         x: [R,D], its input.
-        qkv: [R,3E], the output of `project`.
+        qkv: [R,(H + 2G)E], the output of `project`.
         normed: saved by norm 1, from `project`.
         segments: the row ranges of the segments.
         backend: backend of the fused operations.
@@ -84,7 +85,7 @@ def finish(
 
     Args:
         block: the block.
-        mixed: [R,E], the output of the attention.
+        mixed: [R,HE], the output of the attention.
         x: [R,D], the rows of the input that it is added to.
         normed: saved by norm 1, from `project`.
         attended: the saved tensors of the attention.
@@ -95,18 +96,18 @@ def finish(
     """
     if not block.pre_norm:
         y = affine(block.out, mixed, x, backend)
-        h, mean1, deviation1 = norm(block.norm1, y)
+        h, first = norm(block.norm1, y)
         inner = affine(block.up, h, backend=backend)
         z = affine(block.down, activate(block, inner), h, backend)
-        out, mean2, deviation2 = norm(block.norm2, z)
-        return out, Saved(attended, (y, mean1, deviation1), (z, mean2, deviation2), inner)
-    y = _onto(x, block.out, mixed, block.scale1, backend)
-    h, mean2, deviation2 = norm(block.norm2, y)
-    inner = affine(block.up, h, backend=backend)
-    out = _onto(y, block.down, activate(block, inner), block.scale2, backend)
+        out, second = norm(block.norm2, z)
+        return out, Saved(attended, first, second, inner)
     if normed is None:
         raise RuntimeError("a pre-norm block was given no norm")
-    return out, Saved(attended, normed, (y, mean2, deviation2), inner)
+    y, post1 = _onto(x, block.out, mixed, block.scale1, block.post1, backend=backend)
+    h, second = norm(block.norm2, x if block.parallel else y)
+    inner = affine(block.up, h, backend=backend)
+    out, post2 = _onto(y, block.down, activate(block, inner), block.scale2, block.post2, backend=backend)
+    return out, Saved(attended, normed, second, inner, post1, post2)
 
 
 def vjp(block: Block, g: Tensor, saved: Saved, backend: str = "auto") -> tuple[Tensor, Tensor]:
@@ -119,16 +120,16 @@ def vjp(block: Block, g: Tensor, saved: Saved, backend: str = "auto") -> tuple[T
         backend: backend of the fused operations.
 
     Returns:
-        the gradients of the residual [*,D] and of the attention's rows [*,E], both of the output rows.
+        the gradients of the residual [*,D] and of the attention's rows [*,HE], both of the output rows.
     """
     if not block.pre_norm:
         dz = norm_vjp(block.norm2, g, saved.second, None, backend)
         dh = _mlp_vjp(block, dz, saved.inner, dz, backend)
         dy = norm_vjp(block.norm1, dh, saved.first, None, backend)
         return dy, linear_backward(block.out, dy, backend=backend)
-    dh = _mlp_vjp(block, g if block.scale2 is None else g * block.scale2, saved.inner, None, backend)
+    dh = _mlp_vjp(block, _branch_vjp(g, block.scale2, block.post2, saved.post2, backend), saved.inner, None, backend)
     dy = norm_vjp(block.norm2, dh, saved.second, g, backend)
-    mixed = dy if block.scale1 is None else dy * block.scale1
+    mixed = _branch_vjp(g if block.parallel else dy, block.scale1, block.post1, saved.post1, backend)
     return dy, linear_backward(block.out, mixed, backend=backend)
 
 
@@ -138,7 +139,7 @@ def input_grad(block: Block, residual: Tensor, dqkv: Tensor, saved: Saved, backe
     Args:
         block: the block.
         residual: gradient of the residual [R,D], from `vjp`.
-        dqkv: gradients of q, k and v side by side [R,3E], from `attention_backward_rows`.
+        dqkv: gradients of q, k and v side by side [R,(H + 2G)E], from `attention_backward_rows`.
         saved: the saved tensors of `forward`; read where norm 1 comes before the projection.
         backend: backend of the fused operations.
 
@@ -152,9 +153,10 @@ def input_grad(block: Block, residual: Tensor, dqkv: Tensor, saved: Saved, backe
 
 def row_bytes(block: Block, dtype: torch.dtype) -> int:
     """Bytes of the saved tensors of one row in a block, but for a few numbers."""
-    weight, inner = block.qkv.weight, block.up.weight.shape[0]
-    attended = len(weight) * 4 // 3  # q, k, v and what they made
-    return (2 * weight.shape[1] + inner + attended) * dtype.itemsize
+    normed = (block.heads if block.norm_q else 0) + (block.groups if block.norm_k else 0)
+    attended = (4 * block.heads + normed) * block.head_size  # q, k, v and what they made
+    posts = sum(post is not None for post in (block.post1, block.post2))
+    return ((2 + posts) * block.qkv.weight.shape[1] + block.up.weight.shape[0] + attended) * dtype.itemsize
 
 
 def activate(block: Block, inner: Tensor) -> Tensor:
@@ -172,14 +174,9 @@ def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, residual: Tensor | None, ba
 
 
 def _activation_vjp(block: Block, da: Tensor, inner: Tensor, backend: str) -> Tensor:
-    if _fused(da, activation_spec.DTYPES) and not is_one_pass(block, da, backend):
+    if fused(da, activation_spec.DTYPES) and not is_one_pass(block, da, backend):
         return ops.activation_backward(da, inner, block.activation, block.gated, backend)
     return plain_activation.activation_backward(da, inner, block.activation, block.gated)
-
-
-def _fused(g: Tensor, dtypes: tuple[torch.dtype, ...]) -> bool:
-    """Return True if the fused operations support such rows; PyTorch handles float16 on a CPU at any backend."""
-    return g.dtype in dtypes and not (g.dtype == torch.float16 and g.device.type == "cpu")
 
 
 def is_one_pass(block: Block, g: Tensor, backend: str) -> bool:
@@ -189,20 +186,20 @@ def is_one_pass(block: Block, g: Tensor, backend: str) -> bool:
     return one and requested_backend(backend) == "auto"
 
 
-def norm(n: Norm, x: Tensor) -> Parts:
-    out, mean, deviation = torch.ops.aten.native_layer_norm(x, x.shape[-1:], n.weight, n.bias, n.eps)
-    return out, mean, deviation
+def _onto(
+    x: Tensor, layer: Affine, rows: Tensor, scale: Tensor | None, post: Norm | None, *, backend: str
+) -> tuple[Tensor, Parts | None]:
+    """x + scale post(W rows + b), and the saved tensors of the norm `post`."""
+    if scale is None and post is None:
+        return affine(layer, rows, x, backend), None
+    branch, saved = affine(layer, rows, backend=backend), None
+    if post is not None:
+        branch, saved = norm(post, branch)
+    return x + branch if scale is None else torch.addcmul(x, branch, scale), saved
 
 
-def norm_vjp(n: Norm, g: Tensor, saved: Parts, residual: Tensor | None, backend: str) -> Tensor:
-    """The gradient of the norm's input, the residual's added."""
-    if _fused(g, norm_spec.DTYPES):
-        return ops.norm_backward(g, *saved, n.weight, residual, backend)
-    return plain_norm.norm_backward(g, *saved, n.weight, residual)
-
-
-def _onto(x: Tensor, layer: Affine, rows: Tensor, scale: Tensor | None, backend: str) -> Tensor:
-    """x + scale (W rows + b)."""
-    if scale is None:
-        return affine(layer, rows, x, backend)
-    return torch.addcmul(x, affine(layer, rows, backend=backend), scale)
+def _branch_vjp(g: Tensor, scale: Tensor | None, post: Norm | None, saved: Parts | None, backend: str) -> Tensor:
+    """The gradient of W rows + b in `_onto`, from that of its output."""
+    if scale is not None:
+        g = g * scale
+    return g if saved is None else norm_vjp(post, g, saved, None, backend)

@@ -44,12 +44,12 @@ def takes(rows: Tensor) -> bool:
 def stack_of(runner: BlockRunner) -> torch.ScriptObject | None:
     """The blocks as the passes in C++ take them, or None where an operation has no compiled kernel for their rows."""
     weight, backend = runner.stack[0].qkv.weight, runner.backend
+    if extension().module is None or weight.dtype != runner.dtype or not all(map(_is_known, runner.stack)):
+        return None
     tensors = [tensor for block in runner.stack for tensor in _tensors(block)]
-    if extension().module is None or weight.dtype != runner.dtype or not all(map(_is_plain, tensors)):
+    if not all(map(_is_plain, tensors)):
         return None
-    if any(block.positions is not None for block in runner.stack):
-        return None
-    rows = weight.new_empty(0, 3, 1, len(weight) // (3 * runner.stack[0].heads))
+    rows = weight.new_empty(0, 3, 1, runner.stack[0].head_size)
     if not _is_compiled(rows, backend):
         return None
     product = "ours" if by_ours(rows, backend) else "tiles" if by_onednn(rows) else "torch"
@@ -59,7 +59,7 @@ def stack_of(runner: BlockRunner) -> torch.ScriptObject | None:
     found: torch.ScriptObject = torch.classes.calig_fast.Stack(
         tensors,
         [int(n) for n in integers],
-        [float(x) for b in runner.stack for x in (b.scale, b.norm1.eps, b.norm2.eps)],
+        [float(x) for b in runner.stack for x in (b.scale, *(n.eps for n in (b.norm1, b.norm2) if n))],
         [block.activation for block in runner.stack],
         choices,
     )
@@ -127,6 +127,15 @@ def _register(operation: Operation) -> None:
     operation.register("triton", "CUDA")
 
 
+def _is_known(block: Block) -> bool:
+    """Return True if C++ knows all parts of a block: the others run in Python."""
+    norms = block.norm1, block.norm2
+    if any(n is None or n.rms for n in norms) or (block.before, block.after) != (-1, -1):
+        return False
+    others = block.key_heads, block.norm_q, block.norm_k, block.rotary, block.positions, block.post1, block.post2
+    return not block.parallel and all(part is None for part in others)
+
+
 def _is_plain(tensor: Tensor | None) -> bool:
     """Return False for a subclass, whose operations are its own (quantized or distributed weights)."""
     return tensor is None or type(tensor) in (Tensor, torch.nn.Parameter)
@@ -135,4 +144,5 @@ def _is_plain(tensor: Tensor | None) -> bool:
 def _tensors(block: Block) -> list[Tensor | None]:
     """The tensors of a block, in the order of csrc/wave/stack_torch.cpp."""
     layers = block.qkv, block.out, block.up, block.down, block.norm1, block.norm2
-    return [*(t for layer in layers for t in (layer.weight, layer.bias)), block.scale1, block.scale2]
+    pairs = (t for layer in layers if layer for t in (layer.weight, layer.bias))
+    return [*pairs, block.scale1, block.scale2]

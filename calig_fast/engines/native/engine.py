@@ -27,6 +27,7 @@ from ...ops.dispatch import requested_backend
 from ...ops.packing import Packed
 from ..base import Endpoints, Problem
 from ..budget import default_budget
+from . import first_token_block as first_row
 from . import verify
 from .cuda_graphs import recorder_for
 from .head import Head, first_logits, reader
@@ -118,11 +119,11 @@ class NativeEngine:
 
     def _begin(self) -> None:
         one = self._distinct[0]
-        device, head = one.qkv.weight.device, len(one.qkv.weight) // (3 * one.heads)
+        device = one.qkv.weight.device
         self.budget = default_budget(device, DEFAULT_BUDGET) if self._asked is None else self._asked
         # what a recording reads must stay where it is, and terms of positions are laid out anew in every pass
         terms = any(block.positions is not None for block in self._distinct)
-        recorder = None if terms else recorder_for(device, self.dtype, self.backend, head)
+        recorder = None if terms else recorder_for(device, self.dtype, self.backend, one.head_size)
         self.workspace.begin((requested_backend(self.backend), self._prune, self._linear), recorder)
 
     def _runner(self, order: tuple[int, ...], first_only: bool) -> BlockRunner:
@@ -169,10 +170,11 @@ class NativeEngine:
         mask = first.new_ones(first.shape[:2], dtype=torch.bool)[:batch] if problem.mask is None else problem.mask
         mask = mask.to(first.device)
         verify.same_tokens(first, mask)
-        verify.same_places(self._distinct, mask)
+        verify.same_places(self._distinct, call, mask)
         packed = Packed.of(mask)
         everything = packed if problem.baseline is None else packed.twice()
-        first_only = self._prune and maps != "attention" and self._reads_first(problem, known, seen, first, packed)
+        prune = self._prune and maps != "attention" and first_row.takes(self._distinct[known.layout.order[-1]])
+        first_only = prune and self._reads_first(problem, known, seen, first, packed)
         runner = self._runner(known.layout.order, first_only)
         whole = WholePass(runner=runner, packed=packed, everything=everything)
         hidden, qkvs, saved, out = whole.up(first.to(self.dtype))

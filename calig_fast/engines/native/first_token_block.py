@@ -17,6 +17,7 @@ from ...model.encoder import Block
 from ...ops.packing import Segments
 from . import block as blocks
 from .first_row_terms import FirstRowTerms
+from .norm import norm, norm_vjp
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class SavedFirstRows:
     terms: FirstRowTerms
 
 
+def takes(block: Block) -> bool:
+    """Return True if the first row of a block can be computed so: logits are q.k alone, over all rows."""
+    plain = block.norm_q is None and block.norm_k is None and block.rotary is None and block.groups == block.heads
+    return plain and (block.before, block.after) == (-1, -1)
+
+
 def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") -> tuple[Tensor, blocks.Saved]:
     """The block's output at the first row of each segment.
 
@@ -48,8 +55,7 @@ def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") 
     """
     normed, source, firsts = None, x, segments.firsts
     if block.pre_norm:
-        source, mean, deviation = blocks.norm(block.norm1, x)
-        normed = (x, mean, deviation)
+        source, normed = norm(block.norm1, x)
     wq, wk, wv = _weights(block)
     q = (source[firsts] @ wq.flatten(0, 1).T).view(len(firsts), *wq.shape[:2])
     bq, bv = _bias(block, 0), _bias(block, 2)
@@ -98,7 +104,7 @@ def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> 
     out = torch.cat(found)
     out.index_add_(0, pooled.firsts, dq.flatten(1) @ wq.flatten(0, 1))
     if block.pre_norm:
-        out = blocks.norm_vjp(block.norm1, out, saved.first, None, backend)
+        out = norm_vjp(block.norm1, out, saved.first, None, backend)
     return out.index_add_(0, pooled.firsts, residual), dmixed
 
 

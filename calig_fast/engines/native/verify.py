@@ -46,19 +46,26 @@ def same_tokens(hidden: Tensor, mask: Tensor) -> None:
         )
 
 
-def same_places(blocks: Sequence[Block], mask: Tensor) -> None:
-    """Raise where the blocks' terms of positions would read other positions than the model's.
+def same_places(blocks: Sequence[Block], call: Call, mask: Tensor) -> None:
+    """Raise where the blocks would read other positions than the model's: in terms, rotations and bands.
 
     Args:
-        blocks: the blocks.
+        blocks: the blocks; they count an input's positions from its first real token, and read their differences.
+        call: the model's arguments.
         mask: [B,T] bool, real tokens.
 
     Raises:
-        NotTheModelError: padding lies between real tokens, or the terms are of another number of tokens.
+        NotTheModelError: padding lies between real tokens, the caller gives positions that the blocks rotate by, or
+            the terms are of another number of tokens.
     """
     terms = [block.positions for block in blocks if block.positions is not None]
-    if not terms:
+    rotated = any(block.rotary is not None for block in blocks)
+    if not terms and not rotated and all(max(block.before, block.after) <= 0 for block in blocks):
         return
+    if rotated and "position_ids" in call:
+        raise NotTheModelError(
+            'model: positions are given (position_ids), and its blocks rotate by them; use engine="autograd"'
+        )
     lengths = mask.sum(1)
     if bool(((mask[:, 1:] & mask[:, :-1]).sum(1) != (lengths - 1).clamp_min(0)).any()):
         raise NotTheModelError(
@@ -103,7 +110,7 @@ def same_logits(models: Tensor | None, ours: Tensor | None, mask: Tensor, dtype:
     """Hold the logits against the model's own: they differ where its head reads what is not here.
 
     Args:
-        models: [N,C] of the inputs and their baselines, or None where there are none.
+        models: [N,C] or [N,T,C] of the inputs and their baselines, or None where there are none.
         ours: the same, of the last hidden state alone.
         mask: [B,T] bool, real tokens.
         dtype: what the blocks ran in.
@@ -113,6 +120,9 @@ def same_logits(models: Tensor | None, ours: Tensor | None, mask: Tensor, dtype:
     """
     if models is None or ours is None:
         return
+    if models.dim() > 2 and models.shape[1] == mask.shape[1]:  # of each token: rows of padding are not ours
+        real = mask.repeat(len(models) // len(mask), 1).view(*models.shape[:2], *(1 for _ in models.shape[2:]))
+        models, ours = (torch.where(real, t, t.new_zeros(())) for t in (models, ours))
     size = models.float().abs().max().clamp_min(1e-6)
     difference = (models.float() - ours.float()).abs().amax(tuple(range(1, models.dim()))) / size
     if bool((difference <= _agreement(dtype)).all()):

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..encoder import Activation, Affine, Norm
+from ..encoder import Activation, Affine, Norm, Rotary
 
 
 class UnreadableError(ValueError):
     """A block computes something that its family does not know; the message names it."""
 
 
+_LESS_ONE = {"GemmaRMSNorm", "Gemma2RMSNorm", "Gemma3RMSNorm"}
 _ACTIVATIONS: dict[str, Activation] = {
     "GELUActivation": "gelu",
     "NewGELUActivation": "gelu_tanh",
@@ -39,6 +40,8 @@ def affine(module: Any) -> Affine:
     """
     if type(module) is nn.Linear:
         return Affine(module.weight, module.bias)
+    if type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils":
+        return Affine(module.weight.T.contiguous(), module.bias)
     if type(module).__module__.startswith("peft.tuners.lora") and type(module).__name__ == "Linear":
         return _with_adapters(module)
     raise UnreadableError(f"a projection is a {type(module).__name__}, not a plain linear layer")
@@ -84,15 +87,46 @@ def relative_tables(rows: Tensor, keys: Affine | None, queries: Affine | None, h
 
 
 def norm(module: Any) -> Norm:
-    """The weights of a layer norm over the last axis.
+    """The weights of a layer norm or an RMS norm over the last axis.
 
     Raises:
         UnreadableError: another kind of norm.
     """
+    if type(module).__name__.endswith("RMSNorm") and type(module).__module__.startswith("transformers."):
+        return _rms_norm(module)
     known = isinstance(module, nn.LayerNorm) and type(module).forward in _norm_forwards()
     if not known or len(module.normalized_shape) != 1:
         raise UnreadableError(f"a norm is a {type(module).__name__}, not a layer norm")
     return Norm(module.weight, module.bias, float(module.eps))
+
+
+def _rms_norm(module: Any) -> Norm:
+    """The weights of an RMS norm of transformers; Gemma's are kept less 1."""
+    eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+    weight = getattr(module, "weight", None)
+    if eps is None or not isinstance(weight, Tensor):
+        raise UnreadableError(f"a norm is a {type(module).__name__}, without weight or eps")
+    if type(module).__name__ in _LESS_ONE:
+        weight = weight.to(torch.promote_types(weight.dtype, torch.float32)) + 1
+    return Norm(weight, None, float(eps), rms=True)
+
+
+def rotary(module: Any, kind: str = "") -> Rotary:
+    """The rotation of queries and keys by a module of transformers.
+
+    Args:
+        module: a rotary embedding.
+        kind: of a block's attention, where each kind has frequencies of its own.
+
+    Raises:
+        UnreadableError: angles that depend on the text's length.
+    """
+    mine = f"{kind}_" if kind and hasattr(module, f"{kind}_inv_freq") else ""
+    scaled = module.rope_type[kind] if mine else module.rope_type
+    if scaled in {"dynamic", "longrope"}:
+        raise UnreadableError(f"its rotary positions depend on the length of the text ({scaled})")
+    frequencies: Tensor = getattr(module, f"{mine}inv_freq")
+    return Rotary(tuple(frequencies.tolist()), float(getattr(module, f"{mine}attention_scaling")))
 
 
 def _norm_forwards() -> list[Any]:

@@ -24,6 +24,8 @@ def attention_backward(
     positive: bool = False,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries, keys and values, and the attention gradient of the first segments.
@@ -44,6 +46,8 @@ def attention_backward(
         positive: take the positive part of P dP before the mean.
         bias: [H,N,N] or None, the argument of `attention_forward`; it gets no gradient.
         relative: [2,H,2N-1,E] or None, likewise.
+        before: its argument.
+        after: its argument.
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
@@ -54,6 +58,8 @@ def attention_backward(
         ValueError: an argument of another shape, value or device; an unknown backend.
         RuntimeError: the backend asked for cannot run.
     """
-    spec.check(gradient, qkv, out, lse, offsets, longest, maps, bias, relative)
-    found = OPERATION(backend, gradient, qkv, out, lse, offsets, longest, scale, maps, positive, bias, relative)
+    spec.check(gradient, qkv, out, lse, offsets, longest, maps, bias, relative, before, after)
+    found = OPERATION(
+        backend, gradient, qkv, out, lse, offsets, longest, scale, maps, positive, bias, relative, before, after
+    )
     return cast(tuple[Tensor, Tensor], tuple(found))

@@ -28,13 +28,15 @@ def attention_backward(
     positive: bool = False,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> tuple[Tensor, Tensor]:
     """The definition, one segment at a time, in the dtype that came; the maps in float32 at least."""
     found = torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device)
     kept = lse.new_zeros((maps, longest, longest))
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
         (q, k, v), g = qkv[first:last].permute(1, 2, 0, 3), gradient[first:last].transpose(0, 1)
-        p, dp = logits(q, k, scale, bias, relative).softmax(-1), g @ v.mT
+        p, dp = logits(q, k, scale, bias, relative, (before, after)).softmax(-1), g @ v.mT
         ds = p * (dp - (dp * p).sum(-1, keepdim=True)) * scale
         dq, dk = ds @ k, ds.mT @ q
         if relative is not None:
@@ -43,7 +45,9 @@ def attention_backward(
         found[first:last] = torch.stack([dq, dk, p.mT @ g]).permute(2, 0, 1, 3)
         if s < maps:
             g, q, k, v = (x.to(lse.dtype) for x in (g, q, k, v))
-            kept[s, : last - first, : last - first] = of_segment(g, q, k, v, scale, positive, bias, relative)
+            kept[s, : last - first, : last - first] = of_segment(
+                g, q, k, v, scale, positive, bias, relative, (before, after)
+            )
     return found, kept
 
 

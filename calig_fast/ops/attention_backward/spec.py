@@ -15,7 +15,7 @@ from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = (
     "(Tensor gradient, Tensor qkv, Tensor out, Tensor lse, Tensor offsets, int longest, float scale, int maps=0,"
-    " bool positive=False, Tensor? bias=None, Tensor? relative=None) -> (Tensor, Tensor)"
+    " bool positive=False, Tensor? bias=None, Tensor? relative=None, int before=-1, int after=-1) -> (Tensor, Tensor)"
 )
 DTYPES = forward.DTYPES
 # In float64 plain PyTorch makes the exact value's own rounding errors, so that its error is 0 and twice it allows none.
@@ -34,9 +34,11 @@ def check(
     maps: int,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
-    forward.check(qkv, offsets, longest, bias, relative)
+    forward.check(qkv, offsets, longest, bias, relative, before, after)
     rows, _, heads, size = qkv.shape
     check_tensor("gradient", gradient, [rows, heads, size], [qkv.dtype])
     check_tensor("out", out, [rows, heads, size], [qkv.dtype])
@@ -58,6 +60,8 @@ def fake(
     positive: bool = False,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> tuple[Tensor, Tensor]:
     """The results' shapes and dtypes."""
     return torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device), lse.new_empty((maps, longest, longest))
@@ -75,13 +79,16 @@ def exact(
     positive: bool = False,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> tuple[Tensor, Tensor]:
     """The formulas, segment by segment, in float64, from q, k and v alone."""
     g, x = gradient.double(), qkv.double()
     found, kept = torch.zeros_like(x), x.new_zeros(maps, longest, longest)
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
         (q, k, v), mine = x[first:last].permute(1, 2, 0, 3), g[first:last].transpose(0, 1)
-        p = forward.exact_logits(q.transpose(0, 1), k.transpose(0, 1), scale, bias, relative).softmax(-1)
+        logits = forward.exact_logits(q.transpose(0, 1), k.transpose(0, 1), scale, bias, relative)
+        p = logits.masked_fill(forward.outside(last - first, before, after), -torch.inf).softmax(-1)
         dp = mine @ v.mT
         ds = scale * p * (dp - (dp * p).sum(-1, keepdim=True))
         dq, dk = ds @ k, ds.mT @ q
@@ -116,6 +123,11 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             kept = out.to(dtype), lse.to(forward.wide(dtype))
             where = offsets, longest, 0.25, segments, i % 2 == 0
             cases.append(Case(f"{name}, relative", (g, qkv, *kept, *where, None, relative)))
+        for band in forward.bands_for(name):
+            out, lse = forward.exact(qkv, offsets, longest, 0.25, None, None, *band)
+            kept = out.to(dtype), lse.to(forward.wide(dtype))
+            where = offsets, longest, 0.25, segments, i % 2 == 0
+            cases.append(Case(f"{name}, {forward.band_name(band)}", (g, qkv, *kept, *where, None, None, *band)))
     return cases
 
 

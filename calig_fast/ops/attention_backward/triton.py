@@ -12,8 +12,11 @@ from torch import Tensor
 from ..attention_forward.triton import (
     ARGUMENTS,
     added,
+    band,
     bias_of,
     heads_of,
+    inside,
+    met_by,
     product,
     put_rows,
     rows_of,
@@ -42,6 +45,9 @@ def queries_kernel(
     scale,
     bias,
     side,
+    before,
+    after,
+    BAND: tl.constexpr,
     SIZE: tl.constexpr,
     PADDED: tl.constexpr,
     PRODUCT: tl.constexpr,
@@ -62,13 +68,16 @@ def queries_kernel(
         share = tl.sum(g.to(tl.float32) * o.to(tl.float32), 1)
         tl.store(delta + sums, share, mask=t < count)
         dq = tl.zeros((HELD, PADDED), tl.float32)
-        for met in range(0, count, MET):
+        low, high = met_by(start, HELD, count, before, after, MET, BAND)
+        for met in range(low, high, MET):
             u = met + tl.arange(0, MET)
             k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
             v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
             logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
             if bias is not None:
                 logits += bias_of(bias, head, t[:, None], u[None, :], count, side)
+            if BAND:
+                logits = tl.where(inside(u[None, :], t[:, None], before, after), logits, float("-inf"))
             p = tl.where((u < count)[None, :], tl.exp2(logits - total[:, None]), 0.0)
             ds = p * (product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT) - share[:, None])
             dq += product(ds, k, qkv.dtype.element_ty, PRODUCT)
@@ -89,6 +98,9 @@ def keys_kernel(
     scale,
     bias,
     side,
+    before,
+    after,
+    BAND: tl.constexpr,
     SIZE: tl.constexpr,
     PADDED: tl.constexpr,
     PRODUCT: tl.constexpr,
@@ -105,7 +117,8 @@ def keys_kernel(
         v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
         dk = tl.zeros((HELD, PADDED), tl.float32)
         dv = tl.zeros((HELD, PADDED), tl.float32)
-        for met in range(0, count, MET):
+        low, high = met_by(start, HELD, count, after, before, MET, BAND)
+        for met in range(low, high, MET):
             t = met + tl.arange(0, MET)
             sums = head.to(tl.int64) * rows + first + t
             q = rows_of(base, t, count, stride, SIZE, PADDED, PRODUCT)
@@ -114,6 +127,8 @@ def keys_kernel(
             logits = product(k, tl.trans(q), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
             if bias is not None:
                 logits += bias_of(bias, head, t[None, :], u[:, None], count, side)
+            if BAND:
+                logits = tl.where(inside(u[:, None], t[None, :], before, after), logits, float("-inf"))
             p = tl.where((t < count)[None, :], tl.exp2(logits - total[None, :]), 0.0)
             dv += product(p, g, qkv.dtype.element_ty, PRODUCT)
             share = tl.load(delta + sums, mask=t < count, other=0)
@@ -134,21 +149,25 @@ def attention_backward(
     maps: int = 0,
     positive: bool = False,
     bias: Tensor | None = None,
+    relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> tuple[Tensor, Tensor]:
     """Only the requested maps are stored."""
     rows, _, heads, size = qkv.shape
     gradient, qkv, lse, offsets = (x.contiguous() for x in (gradient, qkv, lse, offsets))
     found, kept = torch.empty_like(qkv), lse.new_empty((maps, longest, longest))
     delta = torch.empty_like(lse)
-    segments, configs, constants = len(offsets) - 1, tiles(qkv.dtype, size), sizes(size, qkv.dtype)
-    rest = rows, heads * size, longest, scale, *added(bias)
+    reach, banded = band(before, after)
+    segments, configs, constants = len(offsets) - 1, tiles(qkv.dtype, size), sizes(size, qkv.dtype) | banded
+    rest = rows, heads * size, longest, scale, *added(bias), *reach
 
     if qkv.numel():
         grid = lambda meta: (segments * int(triton.cdiv(longest, meta["HELD"])), heads)  # noqa: E731
         inputs = gradient, qkv, out.contiguous(), lse, offsets, delta, found, *rest
         launch(queries_kernel, tiles(qkv.dtype, size, fewer=True), grid, *inputs, **constants)
         launch(keys_kernel, configs, grid, gradient, qkv, lse, offsets, delta, found, *rest, **constants)
-    launch_maps(gradient, qkv, lse, offsets, kept, scale, positive, bias)
+    launch_maps(gradient, qkv, lse, offsets, kept, scale, positive, bias, before, after)
     return found, kept
 
 

@@ -7,6 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from .spec import outside
+
 
 def supports(*tensors: Tensor) -> str | None:
     """Takes everything."""
@@ -19,15 +21,29 @@ def distances(tokens: int, relative: Tensor) -> Tensor:
     return places[:, None] - places + relative.shape[2] // 2
 
 
-def logits(q: Tensor, k: Tensor, scale: float, bias: Tensor | None = None, relative: Tensor | None = None) -> Tensor:
-    """[H,T,T] of q and k [H,T,E]; of the bias [H,N,N] the first T x T are added, and the terms of their distances."""
+def logits(
+    q: Tensor,
+    k: Tensor,
+    scale: float,
+    bias: Tensor | None = None,
+    relative: Tensor | None = None,
+    band: tuple[int, int] = (-1, -1),
+) -> Tensor:
+    """[H,T,T] of q and k [H,T,E]; of the bias [H,N,N] the first T x T are added, and the terms of their distances.
+
+    Outside of the band, rows before and after a query, they are -inf.
+    """
     q = q * scale
     found = q @ k.transpose(-1, -2)
     if relative is not None:
         keys, queries = relative.to(q.dtype)
         where = distances(q.shape[1], relative).expand(found.shape)
         found = found + (q @ keys.mT).gather(2, where) + (k @ queries.mT * scale).gather(2, where.mT).mT
-    return found if bias is None else (found + bias[:, : found.shape[1], : found.shape[2]]).to(found.dtype)
+    if bias is not None:
+        found = (found + bias[:, : found.shape[1], : found.shape[2]]).to(found.dtype)
+    if band != (-1, -1):
+        found.masked_fill_(outside(found.shape[1], *band).to(found.device), -torch.inf)
+    return found
 
 
 def attention_forward(
@@ -37,14 +53,16 @@ def attention_forward(
     scale: float,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> tuple[Tensor, Tensor]:
     """The definition, one segment at a time, in the dtype that came; the log-sums in float32 at least."""
     rows, _, heads, size = qkv.shape
     out = qkv.new_empty((rows, heads, size))
-    wide = torch.promote_types(qkv.dtype, torch.float32)
+    band, wide = (before, after), torch.promote_types(qkv.dtype, torch.float32)
     lse = qkv.new_empty((heads, rows), dtype=wide)
     for first, last in pairwise(offsets.tolist()):
         q, k, v = qkv[first:last].permute(1, 2, 0, 3)
-        out[first:last] = (logits(q, k, scale, bias, relative).softmax(-1) @ v).transpose(0, 1)
-        lse[:, first:last] = logits(q.to(wide), k.to(wide), scale, bias, relative).logsumexp(-1)
+        out[first:last] = (logits(q, k, scale, bias, relative, band).softmax(-1) @ v).transpose(0, 1)
+        lse[:, first:last] = logits(q.to(wide), k.to(wide), scale, bias, relative, band).logsumexp(-1)
     return out, lse

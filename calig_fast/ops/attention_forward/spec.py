@@ -12,8 +12,8 @@ from ..checks import check_offsets, check_same_device, check_tensor, readable
 from ..samples import Case, Layout, layouts, numbers, strided
 
 SCHEMA = (
-    "(Tensor qkv, Tensor offsets, int longest, float scale, Tensor? bias=None, Tensor? relative=None)"
-    " -> (Tensor, Tensor)"
+    "(Tensor qkv, Tensor offsets, int longest, float scale, Tensor? bias=None, Tensor? relative=None, int before=-1,"
+    " int after=-1) -> (Tensor, Tensor)"
 )
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -24,7 +24,13 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 
 
 def check(
-    qkv: Tensor, offsets: Tensor, longest: int, bias: Tensor | None = None, relative: Tensor | None = None
+    qkv: Tensor,
+    offsets: Tensor,
+    longest: int,
+    bias: Tensor | None = None,
+    relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
     check_tensor("qkv", qkv, ["rows", 3, "H", "E"], DTYPES)
@@ -47,6 +53,15 @@ def check(
                 f"{[*relative.shape]}"
             )
         check_same_device({"qkv": qkv, "relative": relative})
+    for name, rows in (("before", before), ("after", after)):
+        if rows < -1:
+            raise ValueError(f"{name}: expected a number of rows, or -1 for all, got {rows}")
+
+
+def outside(rows: int, before: int, after: int) -> Tensor:
+    """[rows,rows] bool, the keys that a segment's queries do not attend to."""
+    steps = torch.arange(rows) - torch.arange(rows)[:, None]
+    return ((steps < -before) & (before >= 0)) | ((steps > after) & (after >= 0))
 
 
 def fake(
@@ -56,6 +71,8 @@ def fake(
     scale: float,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> tuple[Tensor, Tensor]:
     """The results' shapes and dtypes."""
     rows, _, heads, size = qkv.shape
@@ -69,6 +86,8 @@ def exact(
     scale: float,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> tuple[Tensor, Tensor]:
     """The formula, segment by segment, in float64."""
     q, k, v = qkv.double().unbind(1)
@@ -76,6 +95,7 @@ def exact(
     for first, last in pairwise(offsets.tolist()):
         here = slice(first, last)
         logits = exact_logits(q[here], k[here], scale, bias, relative)
+        logits.masked_fill_(outside(last - first, before, after), -torch.inf)
         out[here] = torch.einsum("htu,uhe->the", logits.softmax(-1), v[here])
         lse[:, here] = logits.logsumexp(-1)
     return out, lse
@@ -127,6 +147,18 @@ def relative_for(name: str, heads: int, size: int, longest: int, dtype: torch.dt
     ]
 
 
+def bands_for(name: str) -> list[tuple[int, int]]:
+    """Bands for some of the problems, by their names: causal, narrow, wider than a tile, and of one side alone."""
+    if name.startswith("long"):
+        return [(-1, 0), (5, 5), (40, 0), (130, 3), (0, -1)]
+    return [(-1, 0), (1, 2)] if name.startswith(("one token", "no inputs", "ragged, 3")) else []
+
+
+def band_name(band: tuple[int, int]) -> str:
+    """The name of a case."""
+    return f"{band[0]} before, {band[1]} after".replace("-1", "all")
+
+
 def sample_cases(dtype: torch.dtype) -> list[Case]:
     """Small problems that have gone wrong in kernels before."""
     cases = []
@@ -139,6 +171,8 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             cases.append(Case(f"{name}, relative", (qkv, offsets, longest, 0.25, None, relative)))
             bias = bias_for(name, qkv.shape[2], longest, dtype)[0]
             cases.append(Case(f"{name}, relative and bias", (qkv, offsets, longest, 0.25, bias, relative)))
+        for band in bands_for(name):
+            cases.append(Case(f"{name}, {band_name(band)}", (qkv, offsets, longest, 0.25, None, None, *band)))
     return cases
 
 

@@ -15,8 +15,10 @@ LARGEST = 128  # columns of a head
 
 
 def supports(*tensors: Tensor) -> str | None:
-    """Tensors of a GPU, no float64, heads that fit into registers."""
+    """Tensors of a GPU, no float64, heads that fit into registers, no terms of relative positions."""
     rows = tensors[0]
+    if sum(tensor.ndim == 4 for tensor in tensors) > 1:
+        return "the triton kernels of the attention have no terms of relative positions"
     if rows.ndim in (3, 4):
         if rows.dtype == torch.float64:
             return "the triton kernels of the attention do not take torch.float64"
@@ -61,6 +63,21 @@ def added(bias: Tensor | None) -> tuple[Tensor | None, int | None]:
     return (None, None) if bias is None else (bias.contiguous(), bias.shape[1])
 
 
+def band(before: int, after: int) -> tuple[list[int], dict[str, bool]]:
+    """A band as the kernels take it, its rows and the constant; kernels without band are compiled without it."""
+    return [2**30 if rows < 0 else rows for rows in (before, after)], {"BAND": (before, after) != (-1, -1)}
+
+
+@triton.jit
+def met_by(start, HELD: tl.constexpr, count, before, after, MET: tl.constexpr, BAND: tl.constexpr):
+    """First and last of the rows, in whole tiles from 0, that a tile from `start` on meets."""
+    low, high = 0, count
+    if BAND:
+        low = tl.maximum(start - before, 0) // MET * MET
+        high = tl.minimum(start + HELD + after, count)
+    return low, high
+
+
 @triton.jit
 def rows_of(base, t, count, width, SIZE: tl.constexpr, PADDED: tl.constexpr, PRODUCT: tl.constexpr):
     """Some rows [.,PADDED] of one head, zeros outside the segment and the head."""
@@ -91,6 +108,12 @@ def bias_of(bias, head, t, u, count, side):
 
 
 @triton.jit
+def inside(u, t, before, after):
+    """True where a query at t attends to a key at u. Of t and u one is [.,1], the other [1,.]."""
+    return (u - t >= -before) & (u - t <= after)
+
+
+@triton.jit
 def kernel(
     qkv,
     out,
@@ -102,6 +125,9 @@ def kernel(
     scale,
     bias,
     side,
+    before,
+    after,
+    BAND: tl.constexpr,
     SIZE: tl.constexpr,
     PADDED: tl.constexpr,
     PRODUCT: tl.constexpr,
@@ -121,12 +147,15 @@ def kernel(
     total = tl.zeros((HELD,), tl.float32)
     mixed = tl.zeros((HELD, PADDED), tl.float32)
     if start < count:
-        for met in range(0, count, MET):
+        low, high = met_by(start, HELD, count, before, after, MET, BAND)
+        for met in range(low, high, MET):
             u = met + tl.arange(0, MET)
             k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
             logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
             if bias is not None:
                 logits += bias_of(bias, head, t[:, None], u[None, :], count, side)
+            if BAND:  # finite: a query that has met no key of its own yet has a greatest logit to subtract
+                logits = tl.where(inside(u[None, :], t[:, None], before, after), logits, -1e30)
             logits = tl.where((u < count)[None, :], logits, float("-inf"))
             above = tl.maximum(top, tl.max(logits, 1))
             p = tl.exp2(logits - above[:, None])
@@ -141,13 +170,20 @@ def kernel(
 
 
 def attention_forward(
-    qkv: Tensor, offsets: Tensor, longest: int, scale: float, bias: Tensor | None = None
+    qkv: Tensor,
+    offsets: Tensor,
+    longest: int,
+    scale: float,
+    bias: Tensor | None = None,
+    relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> tuple[Tensor, Tensor]:
     """Each query is read once; a segment's keys and values once per tile of its queries."""
     rows, _, heads, size = qkv.shape
     out, lse = qkv.new_empty((rows, heads, size)), qkv.new_empty((heads, rows), dtype=torch.float32)
     if out.numel():
-        segments = offsets.numel() - 1
+        segments, (reach, banded) = offsets.numel() - 1, band(before, after)
         launch(
             kernel,
             tiles(qkv.dtype, size),
@@ -161,6 +197,8 @@ def attention_forward(
             longest,
             scale,
             *added(bias),
+            *reach,
+            **banded,
             **sizes(size, qkv.dtype),
         )
     return out, lse
@@ -170,7 +208,7 @@ def attention_forward(
 ARGUMENTS = {
     "offsets": "*i64",
     **dict.fromkeys(("lse", "delta", "kept", "bias"), "*sums"),
-    **dict.fromkeys(("rows", "width", "longest", "heads", "side"), "i32"),
+    **dict.fromkeys(("rows", "width", "longest", "heads", "side", "before", "after"), "i32"),
     "scale": "fp32",
 }
 
@@ -183,6 +221,6 @@ def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
 
 def heads_of(dtype: torch.dtype) -> Iterator[tuple[str, int, dict[str, object]]]:
     """Name, columns and constants of the heads that the attention's kernels are compiled for."""
-    for size, bias in ((24, False), (64, False), (64, True), (80, False), (128, False)):
-        constants = sizes(size, dtype) | ({} if bias else {"bias": None, "side": None})
-        yield f"heads of {size}{', bias' if bias else ''}", size, constants
+    for size, more in ((24, ""), (64, ""), (64, ", bias"), (64, ", band"), (80, ""), (128, "")):
+        constants = sizes(size, dtype) | ({} if more == ", bias" else {"bias": None, "side": None})
+        yield f"heads of {size}{more}", size, constants | {"BAND": more == ", band"}

@@ -23,6 +23,8 @@ def attention_gradient(
     tf32: bool = False,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
     backend: str = "auto",
 ) -> Tensor:
     """Attention times its gradient, element by element, in the mean of the heads.
@@ -41,6 +43,8 @@ def attention_gradient(
         tf32: let the products of float32 have ten bits of mantissa, where the backend has such ('cuda').
         bias: [H,N,N] or None, the argument of `attention_forward`.
         relative: [2,H,2N-1,E] or None, likewise.
+        before: its argument.
+        after: its argument.
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
@@ -51,6 +55,8 @@ def attention_gradient(
         ValueError: an argument of another shape, value or device; an unknown backend.
         RuntimeError: the backend asked for cannot run.
     """
-    spec.check(gradient, qkv, lse, offsets, longest, bias, relative)
-    found = OPERATION(backend, gradient, qkv, lse, offsets, longest, scale, positive, tf32, bias, relative)
+    spec.check(gradient, qkv, lse, offsets, longest, bias, relative, before, after)
+    found = OPERATION(
+        backend, gradient, qkv, lse, offsets, longest, scale, positive, tf32, bias, relative, before, after
+    )
     return cast(Tensor, found)

@@ -13,7 +13,9 @@ attention_gradient = torch.ops.calig_fast.attention_gradient
 
 
 def supports(*tensors: Tensor) -> str | None:
-    """CUDA tensors of the operation's dtypes."""
+    """CUDA tensors of the operation's dtypes, no terms of relative positions."""
+    if sum(tensor.ndim == 4 for tensor in tensors) > 1:
+        return "the cuda kernel of the maps has no terms of relative positions"
     return refusal("cuda", tensors, DTYPES)
 
 
@@ -27,6 +29,9 @@ def launch(
     positive: bool,
     tf32: bool,
     bias: Tensor | None,
+    relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> Launch:
     """The call as its launcher takes it."""
     if tf32:
@@ -34,4 +39,5 @@ def launch(
     segments = len(offsets) - 1
     side = 0 if bias is None else bias.shape[1]
     numbers = [len(qkv), *qkv.shape[2:], segments, longest, SCALARS[qkv.dtype], int(positive), side]
+    numbers += [longest if rows < 0 else rows for rows in (before, after)]
     return Launch([gradient, qkv, lse, offsets, bias], [lse.new_empty((segments, longest, longest))], numbers, [scale])

@@ -23,9 +23,10 @@ def of_segment(
     positive: bool,
     bias: Tensor | None,
     relative: Tensor | None,
+    band: tuple[int, int],
 ) -> Tensor:
     """P (.) dP, or its positive part, in the mean of the heads: [T,T] of [H,T,E]."""
-    product = logits(q, k, scale, bias, relative).softmax(-1) * (g @ v.mT)
+    product = logits(q, k, scale, bias, relative, band).softmax(-1) * (g @ v.mT)
     return (product.clamp_min(0) if positive else product).mean(0)
 
 
@@ -40,11 +41,15 @@ def attention_gradient(
     tf32: bool = False,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> Tensor:
     """The definition, one segment at a time, in float32 at least."""
     maps = lse.new_zeros((len(offsets) - 1, longest, longest))
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
         q, k, v = qkv[first:last].permute(1, 2, 0, 3).to(lse.dtype)
         g = gradient[first:last].transpose(0, 1).to(lse.dtype)
-        maps[s, : last - first, : last - first] = of_segment(g, q, k, v, scale, positive, bias, relative)
+        maps[s, : last - first, : last - first] = of_segment(
+            g, q, k, v, scale, positive, bias, relative, (before, after)
+        )
     return maps

@@ -15,7 +15,7 @@ from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = (
     "(Tensor gradient, Tensor qkv, Tensor lse, Tensor offsets, int longest, float scale, bool positive=False,"
-    " bool tf32=False, Tensor? bias=None, Tensor? relative=None) -> Tensor"
+    " bool tf32=False, Tensor? bias=None, Tensor? relative=None, int before=-1, int after=-1) -> Tensor"
 )
 DTYPES = forward.DTYPES
 
@@ -28,9 +28,11 @@ def check(
     longest: int,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
-    forward.check(qkv, offsets, longest, bias, relative)
+    forward.check(qkv, offsets, longest, bias, relative, before, after)
     rows, _, heads, size = qkv.shape
     check_tensor("gradient", gradient, [rows, heads, size], [qkv.dtype])
     check_tensor("lse", lse, [heads, rows], [forward.wide(qkv.dtype)])
@@ -48,6 +50,8 @@ def fake(
     tf32: bool = False,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> Tensor:
     """The result's shape and dtype."""
     return lse.new_empty((len(offsets) - 1, longest, longest))
@@ -64,13 +68,16 @@ def exact(
     tf32: bool = False,
     bias: Tensor | None = None,
     relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> tuple[Tensor]:
     """The formula, segment by segment, in float64, from q, k and v alone."""
     g, x = gradient.double(), qkv.double()
     maps = x.new_zeros(len(offsets) - 1, longest, longest)
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
         (q, k, v), here = x[first:last].permute(1, 2, 0, 3), slice(0, last - first)
-        p = forward.exact_logits(q.transpose(0, 1), k.transpose(0, 1), scale, bias, relative).softmax(-1)
+        logits = forward.exact_logits(q.transpose(0, 1), k.transpose(0, 1), scale, bias, relative)
+        p = logits.masked_fill(forward.outside(last - first, before, after), -torch.inf).softmax(-1)
         product = p * (g[first:last].transpose(0, 1) @ v.mT)
         maps[s, here, here] = (product.clamp_min(0) if positive else product).mean(0)
     return (maps,)
@@ -92,6 +99,10 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             lse = forward.exact(qkv, offsets, longest, 0.25, None, relative)[1].to(forward.wide(dtype))
             where = offsets, longest, 0.25, i % 2 == 0, False, None, relative
             cases.append(Case(f"{name}, relative", (g, qkv, lse, *where)))
+        for band in forward.bands_for(name):
+            lse = forward.exact(qkv, offsets, longest, 0.25, None, None, *band)[1].to(forward.wide(dtype))
+            more = offsets, longest, 0.25, i % 2 == 0, False, None, None, *band
+            cases.append(Case(f"{name}, {forward.band_name(band)}", (g, qkv, lse, *more)))
     return cases
 
 

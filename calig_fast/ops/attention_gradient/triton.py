@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..attention_forward.triton import added, bias_of, product, rows_of, sizes, supports, tiles
+from ..attention_forward.triton import added, band, bias_of, inside, product, rows_of, sizes, supports, tiles
 from ..triton import launch
 
 __all__ = ["attention_gradient", "supports"]
@@ -35,7 +35,10 @@ def maps_kernel(
     scale,
     bias,
     side,
+    before,
+    after,
     POSITIVE: tl.constexpr,
+    BAND: tl.constexpr,
     SIZE: tl.constexpr,
     PADDED: tl.constexpr,
     PRODUCT: tl.constexpr,
@@ -61,10 +64,12 @@ def maps_kernel(
             logits += more
         found = tl.exp2(logits - total[:, None]) * product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT)
         mean += tl.maximum(found, 0.0) if POSITIVE else found
-    inside = (t < count)[:, None] & (u < count)[None, :]
+    real = (t < count)[:, None] & (u < count)[None, :]
+    if BAND:  # beyond it exp2 may have been anything
+        real = real & inside(u[None, :], t[:, None], before, after)
     segment = (tl.program_id(0) // tl.cdiv(longest, HELD)).to(tl.int64)
     at = kept + (segment * longest + t[:, None]) * longest + u[None, :]
-    tl.store(at, tl.where(inside, mean / heads, 0.0), mask=(t < longest)[:, None] & (u < longest)[None, :])
+    tl.store(at, tl.where(real, mean / heads, 0.0), mask=(t < longest)[:, None] & (u < longest)[None, :])
 
 
 def launch_maps(
@@ -76,17 +81,20 @@ def launch_maps(
     scale: float,
     positive: bool,
     bias: Tensor | None,
+    before: int,
+    after: int,
 ) -> None:
     """Fill `kept` [M,longest,longest] with the maps of the first M segments; but for the bias all are contiguous."""
     rows, _, heads, size = qkv.shape
-    maps, longest = kept.shape[:2]
+    (maps, longest), (reach, banded) = kept.shape[:2], band(before, after)
     if kept.numel():
         launch(
             maps_kernel,
             tiles(qkv.dtype, size),
             lambda meta: (maps * int(triton.cdiv(longest, meta["HELD"])), triton.cdiv(longest, meta["MET"])),
-            *(gradient, qkv, lse, offsets, kept, rows, heads * size, longest, heads, scale, *added(bias)),
+            *(gradient, qkv, lse, offsets, kept, rows, heads * size, longest, heads, scale, *added(bias), *reach),
             POSITIVE=positive,
+            **banded,
             **sizes(size, qkv.dtype),
         )
 
@@ -101,9 +109,12 @@ def attention_gradient(
     positive: bool = False,
     tf32: bool = False,
     bias: Tensor | None = None,
+    relative: Tensor | None = None,
+    before: int = -1,
+    after: int = -1,
 ) -> Tensor:
     """Only the requested maps are stored; float32 products are exact."""
     gradient, qkv, lse, offsets = (x.contiguous() for x in (gradient, qkv, lse, offsets))
     maps = lse.new_empty((len(offsets) - 1, longest, longest))
-    launch_maps(gradient, qkv, lse, offsets, maps, scale, positive, bias)
+    launch_maps(gradient, qkv, lse, offsets, maps, scale, positive, bias, before, after)
     return maps

@@ -1,4 +1,4 @@
-"""Input gradient of a layer norm, with the residual's gradient added."""
+"""Input gradient of a layer norm or an RMS norm, with the residual's gradient added."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ OPERATION = Operation(__name__, spec.SCHEMA, spec.fake, spec.DTYPES)
 def norm_backward(
     gradient: Tensor,
     x: Tensor,
-    mean: Tensor,
+    mean: Tensor | None,
     deviation: Tensor,
     weight: Tensor | None = None,
     residual: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    """Gradient of a layer norm's input, with the gradient of the residual added.
+    """Gradient of a norm's input, with the gradient of the residual added.
 
-    dx = s (g w - mean(g w) - x' mean(g w x')) + residual, with x' = (x - m) s and means over the last axis.
+    Layer norm: dx = s (g w - mean(g w) - x' mean(g w x')) + residual, with x' = (x - m) s and means over the last axis.
+    RMS norm: dx = s (g w - x' mean(g w x')) + residual, with x' = x s.
 
     Args:
         gradient: g [R,D] float32, float64, float16 or bfloat16 (both computed in float32); gradient of the norm's
             output.
         x: [R,D], dtype of `gradient`; the norm's input.
-        mean: m [R,1], dtype of `gradient`, or float32 where that has 16 bits; as torch's native_layer_norm gives it.
-        deviation: s [R,1], likewise; the reciprocal of the standard deviation.
+        mean: m [R,1], dtype of `gradient`, or float32 where that has 16 bits; as torch's native_layer_norm gives it;
+            None for an RMS norm.
+        deviation: s [R,1], likewise; the reciprocal of the standard deviation, or of the root of the mean square.
         weight: w [D], dtype of `gradient`, or None for ones.
         residual: [R,D], dtype of `gradient`, or None for zeros.
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.

@@ -20,13 +20,13 @@ def supports(*tensors: Tensor) -> str | None:
 def launch(
     gradient: Tensor,
     x: Tensor,
-    mean: Tensor,
+    mean: Tensor | None,
     deviation: Tensor,
     weight: Tensor | None,
     residual: Tensor | None,
 ) -> Launch:
     """The call as its launcher takes it."""
-    statistics = [t.to(wide(gradient.dtype)) for t in (mean, deviation)]
+    statistics = [None if t is None else t.to(wide(gradient.dtype)) for t in (mean, deviation)]
     rows_a_team = 3 if len(gradient) > 3 else 0  # a batch large enough for several is too large to emulate
     numbers = [*gradient.shape, SCALARS[gradient.dtype], rows_a_team]
     return Launch([gradient, x, *statistics, weight, residual], [gradient.new_empty(gradient.shape)], numbers)

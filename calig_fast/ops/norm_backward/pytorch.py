@@ -16,25 +16,27 @@ def supports(*tensors: Tensor) -> str | None:
 def norm_backward(
     gradient: Tensor,
     x: Tensor,
-    mean: Tensor,
+    mean: Tensor | None,
     deviation: Tensor,
     weight: Tensor | None = None,
     residual: Tensor | None = None,
 ) -> Tensor:
-    """torch's own kernel, in the statistics' dtype where that is wider, and an addition.
+    """torch's own kernel, in the statistics' dtype where that is wider, and an addition; of an RMS norm the definition.
 
     The kernel reads statistics that are not contiguous as if they were, so they are made so.
     """
-    wide = mean.dtype
-    found: Tensor = torch.ops.aten.native_layer_norm_backward(
-        gradient.to(wide),
-        x.to(wide),
-        x.shape[-1:],
-        mean.contiguous(),
-        deviation.contiguous(),
-        None if weight is None else weight.to(wide),
-        None,
-        _INPUT_ALONE,
-    )[0]
+    wide = deviation.dtype
+    g, rows, w = gradient.to(wide), x.to(wide), None if weight is None else weight.to(wide)
+    if mean is None:
+        found = _of_rms(g, rows, deviation, w)
+    else:
+        statistics = mean.contiguous(), deviation.contiguous()
+        found = torch.ops.aten.native_layer_norm_backward(g, rows, x.shape[-1:], *statistics, w, None, _INPUT_ALONE)[0]
     found = found.to(gradient.dtype)
     return found if residual is None else found.add_(residual)
+
+
+def _of_rms(gradient: Tensor, x: Tensor, deviation: Tensor, weight: Tensor | None) -> Tensor:
+    """The gradient of an RMS norm's input; PyTorch 2.6 has no kernel of it."""
+    g, normed = gradient if weight is None else gradient * weight, x * deviation
+    return deviation * (g - normed * (g * normed).mean(-1, keepdim=True))

@@ -11,21 +11,29 @@ from ..checks import check_same_device, check_tensor
 from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = (
-    "(Tensor gradient, Tensor x, Tensor mean, Tensor deviation, Tensor? weight=None, Tensor? residual=None) -> Tensor"
+    "(Tensor gradient, Tensor x, Tensor? mean, Tensor deviation, Tensor? weight=None, Tensor? residual=None) -> Tensor"
 )
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def check(
-    gradient: Tensor, x: Tensor, mean: Tensor, deviation: Tensor, weight: Tensor | None, residual: Tensor | None
+    gradient: Tensor,
+    x: Tensor,
+    mean: Tensor | None,
+    deviation: Tensor,
+    weight: Tensor | None,
+    residual: Tensor | None,
 ) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
     check_tensor("gradient", gradient, ["R", "D"], DTYPES)
     (rows, width), dtype = gradient.shape, gradient.dtype
     check_tensor("x", x, [rows, width], [dtype])
-    check_tensor("mean", mean, [rows, 1], [dtype, torch.float32] if dtype.itemsize == 2 else [dtype])
-    check_tensor("deviation", deviation, [rows, 1], [mean.dtype])
-    tensors = {"gradient": gradient, "x": x, "mean": mean, "deviation": deviation}
+    statistics = [dtype, torch.float32] if dtype.itemsize == 2 else [dtype]
+    tensors = {"gradient": gradient, "x": x}
+    if mean is not None:
+        tensors["mean"] = check_tensor("mean", mean, [rows, 1], statistics)
+        statistics = [mean.dtype]
+    tensors["deviation"] = check_tensor("deviation", deviation, [rows, 1], statistics)
     if weight is not None:
         tensors["weight"] = check_tensor("weight", weight, [width], [dtype])
     if residual is not None:
@@ -36,7 +44,7 @@ def check(
 def fake(
     gradient: Tensor,
     x: Tensor,
-    mean: Tensor,
+    mean: Tensor | None,
     deviation: Tensor,
     weight: Tensor | None = None,
     residual: Tensor | None = None,
@@ -48,7 +56,7 @@ def fake(
 def exact(
     gradient: Tensor,
     x: Tensor,
-    mean: Tensor,
+    mean: Tensor | None,
     deviation: Tensor,
     weight: Tensor | None = None,
     residual: Tensor | None = None,
@@ -56,8 +64,9 @@ def exact(
     """The formula in float64."""
     g, s = gradient.double(), deviation.double()
     g = g if weight is None else g * weight.double()
-    normed = (x.double() - mean.double()) * s
-    found = s * (g - g.mean(-1, keepdim=True) - normed * (g * normed).mean(-1, keepdim=True))
+    normed = (x.double() if mean is None else x.double() - mean.double()) * s
+    found = g if mean is None else g - g.mean(-1, keepdim=True)
+    found = s * (found - normed * (g * normed).mean(-1, keepdim=True))
     return (found if residual is None else found + residual.double(),)
 
 
@@ -80,6 +89,9 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             apart = tuple(map(strided, (g, x, mean.to(wide), deviation.to(wide), weight)))
             cases.append(Case(f"{where}, weight, strided", (*apart, None)))
             cases.append(Case(f"{where}, strided", (*apart, strided(residual))))
+            root = (x.double().square().mean(-1, keepdim=True) + 1).rsqrt()
+            cases.append(Case(f"{where}, RMS", (g, x, None, root.to(dtype), weight, residual)))
+            cases.append(Case(f"{where}, RMS, bare", (g, x, None, root.to(wide), None, None)))
     return cases
 
 

@@ -29,6 +29,7 @@ def kernel(
     out,
     rows,
     width,
+    MEAN: tl.constexpr,
     WEIGHT: tl.constexpr,
     RESIDUAL: tl.constexpr,
     WIDE: tl.constexpr,
@@ -42,12 +43,14 @@ def kernel(
     g = tl.load(gradient + here, mask=mask, other=0).to(WIDE)
     if WEIGHT:
         g *= tl.load(weight + column, mask=column < width, other=0).to(WIDE)
-    middle = tl.load(mean + row, mask=row < rows, other=0).to(WIDE)[:, None]
     scale = tl.load(deviation + row, mask=row < rows, other=0).to(WIDE)[:, None]
-    normed = (tl.load(x + here, mask=mask, other=0).to(WIDE) - middle) * scale
+    normed = tl.load(x + here, mask=mask, other=0).to(WIDE)
+    if MEAN:
+        normed -= tl.load(mean + row, mask=row < rows, other=0).to(WIDE)[:, None]
+    normed *= scale
     # asked for before the sums are awaited
     found = tl.load(residual + here, mask=mask, other=0).to(WIDE) if RESIDUAL else 0.0
-    share = tl.sum(g, 1)[:, None] / width
+    share = tl.sum(g, 1)[:, None] / width if MEAN else 0.0
     slope = tl.sum(g * normed, 1)[:, None] / width
     found += scale * (g - share - normed * slope)
     tl.store(out + here, found.to(out.dtype.element_ty), mask=mask)
@@ -56,7 +59,7 @@ def kernel(
 def norm_backward(
     gradient: Tensor,
     x: Tensor,
-    mean: Tensor,
+    mean: Tensor | None,
     deviation: Tensor,
     weight: Tensor | None = None,
     residual: Tensor | None = None,
@@ -72,13 +75,14 @@ def norm_backward(
             lambda meta: (triton.cdiv(rows, meta["ROWS"]),),
             gradient,
             x.contiguous(),
-            mean.contiguous(),
+            gradient if mean is None else mean.contiguous(),
             deviation.contiguous(),
             gradient if weight is None else weight.contiguous(),
             gradient if residual is None else residual.contiguous(),
             out,
             rows,
             width,
+            MEAN=mean is not None,
             WEIGHT=weight is not None,
             RESIDUAL=residual is not None,
             WIDE=language(gradient.dtype),
@@ -93,5 +97,6 @@ ARGUMENTS = {"rows": "i32", "width": "i32"}
 def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
     """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
     wide, rows = {"WIDE": language(dtype)}, whole_rows(WIDTH)[0]
-    yield "bare", {**wide, "WEIGHT": False, "RESIDUAL": False}, rows
-    yield "weight, residual", {**wide, "WEIGHT": True, "RESIDUAL": True}, rows
+    yield "bare", {**wide, "MEAN": True, "WEIGHT": False, "RESIDUAL": False}, rows
+    yield "weight, residual", {**wide, "MEAN": True, "WEIGHT": True, "RESIDUAL": True}, rows
+    yield "RMS, weight, residual", {**wide, "MEAN": False, "WEIGHT": True, "RESIDUAL": True}, rows

@@ -36,6 +36,14 @@ PLACES = {"relative_attention": True, "position_biased_input": False, "pos_att_t
 BUCKETS = {"position_buckets": 4, "share_att_key": True, "norm_rel_ebd": "layer_norm"}
 CHARACTERS = {"pronunciation_vocab_size": 9, "pronunciation_embed_dim": 8, "shape_vocab_size": 9, "shape_embed_dim": 8}
 
+ENDS = {"bos_token_id": CLS, "eos_token_id": SEP}
+SHARED = {**SIZES, **ENDS, "num_attention_heads": 6, "num_key_value_heads": 2}
+NEAR = {"head_dim": 6, "sliding_window": 4}
+LAYERS = {"num_hidden_layers": 4, "layer_types": ["sliding_attention", "full_attention"] * 2}
+GEMMA3 = {**SHARED, **NEAR, **LAYERS, "num_key_value_heads": 1, "query_pre_attn_scalar": 7}
+GPT2 = {"vocab_size": VOCABULARY, "n_embd": 24, "n_layer": 3, "n_head": 3, "n_positions": 40, "num_labels": 4}
+MODERNBERT = {**SIZES, **ENDS, "cls_token_id": CLS, "sep_token_id": SEP, "local_attention": 4}
+
 # a line a kind: the name of transformers' classifier without "ForSequenceClassification", and its sizes
 TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("Bert", SIZES),
@@ -61,6 +69,24 @@ TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "deberta-v2": ("DebertaV2", {**SIZES, **PLACES}),
     "deberta-v3": ("DebertaV2", {**SIZES, **PLACES, **BUCKETS, "max_position_embeddings": 16}),
     "mpnet": ("MPNet", {**SIZES, "pad_token_id": PAD}),
+    "llama": ("Llama", SHARED),
+    "mistral": ("Mistral", {**SHARED, **NEAR}),
+    "qwen2": ("Qwen2", SHARED),
+    "qwen3": ("Qwen3", {**SHARED, "head_dim": 6}),
+    "gemma": ("Gemma", {**SHARED, "num_key_value_heads": 1, "head_dim": 6}),
+    "gemma3_text": ("Gemma3Text", GEMMA3),
+    "phi3": ("Phi3", SHARED),
+    "ministral": ("Ministral", {**SHARED, **NEAR, **LAYERS}),
+    "smollm3": ("SmolLM3", {**SHARED, "no_rope_layer_interval": 2}),
+    "seed_oss": ("SeedOss", SHARED),
+    "exaone4": ("Exaone4", {**SHARED, **LAYERS, "sliding_window": 4, "sliding_window_pattern": 2}),
+    "starcoder2": ("Starcoder2", {**SHARED, "sliding_window": 4}),
+    "eurobert": ("EuroBert", SHARED),
+    "phi": ("Phi", {**SHARED, "qk_layernorm": True}),
+    "gpt_neox": ("GPTNeoX", {**SIZES, **ENDS, "rotary_pct": 0.5}),
+    "gpt2": ("GPT2", {**GPT2, **ENDS, "pad_token_id": PAD}),
+    "modernbert": ("ModernBert", {**MODERNBERT, "global_attn_every_n_layers": 2, "classifier_pooling": "cls"}),
+    "modernbert-mean": ("ModernBert", {**MODERNBERT, "classifier_pooling": "mean"}),
     "esm": ("Esm", {**SIZES, "token_dropout": True, "mask_token_id": 4, "position_embedding_type": "absolute"}),
 }
 # the same without "ForImageClassification..."; or the arguments of timm's VisionTransformer
@@ -106,7 +132,12 @@ def tiny(kind: str, attention: str = "") -> Any:
     model = getattr(transformers, f"{name}For{form}{teacher}")(config)
     if attention:
         model.set_attn_implementation(attention)
-    return seeded(model, seed=3)
+    model = seeded(model, seed=3)
+    if kind.startswith("gemma"):  # whose norms multiply by 1 + weight
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                weight -= 1.0 if "norm" in name else 0.0
+    return model
 
 
 def _timm(more: dict[str, Any]) -> Any:
