@@ -179,6 +179,15 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
             )
         ),
         *(
+            (op, base, {name: -2}, ValueError, f"{name}: expected a number of rows, or -1 for all, got -2")
+            for op, base in (
+                (ops.attention_forward, ATTENTION),
+                (ops.attention_backward, BACK),
+                (ops.attention_gradient, MAPS),
+            )
+            for name in ("before", "after")
+        ),
+        *(
             (op, base, {"bias": bias}, kind, message)
             for op, base in (
                 (ops.attention_forward, ATTENTION),
