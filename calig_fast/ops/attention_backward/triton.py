@@ -17,11 +17,14 @@ from ..attention_forward.triton import (
     heads_of,
     inside,
     met_by,
+    of_distances,
     product,
     put_rows,
+    relative_logits,
     rows_of,
     sizes,
     supports,
+    table_rows,
     tiles,
 )
 from ..attention_gradient.triton import launch_maps, maps_kernel, segment_of
@@ -45,6 +48,8 @@ def queries_kernel(
     scale,
     bias,
     side,
+    relative,
+    span,
     before,
     after,
     BAND: tl.constexpr,
@@ -74,6 +79,12 @@ def queries_kernel(
             k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
             v = rows_of(base + 2 * width, u, count, stride, SIZE, PADDED, PRODUCT)
             logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+            if relative is not None:
+                DISTANCES: tl.constexpr = 2 * (HELD if HELD > MET else MET)
+                d = start - met - (MET - 1) + span // 2
+                a = table_rows(relative, 0, d, head, width // SIZE, span, SIZE, PADDED, DISTANCES)
+                b = table_rows(relative, 1, d, head, width // SIZE, span, SIZE, PADDED, DISTANCES)
+                logits += relative_logits(q, k, a, b, PRODUCT, HELD, MET) * (scale * 1.4426950408889634)
             if bias is not None:
                 logits += bias_of(bias, head, t[:, None], u[None, :], count, side)
             if BAND:
@@ -81,6 +92,9 @@ def queries_kernel(
             p = tl.where((u < count)[None, :], tl.exp2(logits - total[:, None]), 0.0)
             ds = p * (product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT) - share[:, None])
             dq += product(ds, k, qkv.dtype.element_ty, PRODUCT)
+            if relative is not None:
+                slopes = of_distances(ds, HELD, MET, DISTANCES, False)
+                dq += product(slopes, a.to(PRODUCT), qkv.dtype.element_ty, PRODUCT)
         put_rows(found + first * stride + head * SIZE, dq * scale, t, count, stride, SIZE, PADDED)
 
 
@@ -98,6 +112,8 @@ def keys_kernel(
     scale,
     bias,
     side,
+    relative,
+    span,
     before,
     after,
     BAND: tl.constexpr,
@@ -125,6 +141,13 @@ def keys_kernel(
             g = rows_of(gradient + here, t, count, width, SIZE, PADDED, PRODUCT)
             total = tl.load(lse + sums, mask=t < count, other=0) * 1.4426950408889634
             logits = product(k, tl.trans(q), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+            if relative is not None:
+                DISTANCES: tl.constexpr = 2 * (HELD if HELD > MET else MET)
+                d = met - start - (HELD - 1) + span // 2
+                a = table_rows(relative, 0, d, head, width // SIZE, span, SIZE, PADDED, DISTANCES)
+                b = table_rows(relative, 1, d, head, width // SIZE, span, SIZE, PADDED, DISTANCES)
+                terms = tl.trans(relative_logits(q, k, a, b, PRODUCT, MET, HELD))
+                logits += terms * (scale * 1.4426950408889634)
             if bias is not None:
                 logits += bias_of(bias, head, t[None, :], u[:, None], count, side)
             if BAND:
@@ -134,6 +157,9 @@ def keys_kernel(
             share = tl.load(delta + sums, mask=t < count, other=0)
             ds = p * (product(v, tl.trans(g), qkv.dtype.element_ty, PRODUCT) - share[None, :])
             dk += product(ds, q, qkv.dtype.element_ty, PRODUCT)
+            if relative is not None:
+                slopes = of_distances(ds, HELD, MET, DISTANCES, True)
+                dk += product(slopes, b.to(PRODUCT), qkv.dtype.element_ty, PRODUCT)
         put_rows(found + first * stride + width + head * SIZE, dk * scale, u, count, stride, SIZE, PADDED)
         put_rows(found + first * stride + 2 * width + head * SIZE, dv, u, count, stride, SIZE, PADDED)
 
@@ -159,22 +185,24 @@ def attention_backward(
     found, kept = torch.empty_like(qkv), lse.new_empty((maps, longest, longest))
     delta = torch.empty_like(lse)
     reach, banded = band(before, after)
-    segments, configs, constants = len(offsets) - 1, tiles(qkv.dtype, size), sizes(size, qkv.dtype) | banded
-    rest = rows, heads * size, longest, scale, *added(bias), *reach
+    segments, related, constants = len(offsets) - 1, relative is not None, sizes(size, qkv.dtype) | banded
+    rest = rows, heads * size, longest, scale, *added(bias, relative), *reach
 
     if qkv.numel():
         grid = lambda meta: (segments * int(triton.cdiv(longest, meta["HELD"])), heads)  # noqa: E731
         inputs = gradient, qkv, out.contiguous(), lse, offsets, delta, found, *rest
-        launch(queries_kernel, tiles(qkv.dtype, size, fewer=True), grid, *inputs, **constants)
+        fewer, configs = (tiles(qkv.dtype, size, fewer=least, relative=related) for least in (True, False))
+        launch(queries_kernel, fewer, grid, *inputs, **constants)
         launch(keys_kernel, configs, grid, gradient, qkv, lse, offsets, delta, found, *rest, **constants)
-    launch_maps(gradient, qkv, lse, offsets, kept, scale, positive, bias, before, after)
+    launch_maps(gradient, qkv, lse, offsets, kept, scale, positive, bias, relative, before, after)
     return found, kept
 
 
 def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
     """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
     for heads, size, constants in heads_of(dtype):
-        config = tiles(dtype, size, amd)[0]
-        yield f"queries, {heads}", constants, tiles(dtype, size, amd, fewer=True)[0]
+        related = "relative" in heads
+        config = tiles(dtype, size, amd, relative=related)[0]
+        yield f"queries, {heads}", constants, tiles(dtype, size, amd, fewer=True, relative=related)[0]
         yield f"keys, {heads}", constants, config
         yield f"maps, {heads}", {**constants, "POSITIVE": False}, config

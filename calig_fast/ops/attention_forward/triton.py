@@ -27,7 +27,9 @@ def supports(*tensors: Tensor) -> str | None:
     return refusal(tensors)
 
 
-def tiles(dtype: torch.dtype, size: int, amd: bool = AMD, fewer: bool = False) -> tuple[triton.Config, ...]:
+def tiles(
+    dtype: torch.dtype, size: int, amd: bool = AMD, fewer: bool = False, relative: bool = False
+) -> tuple[triton.Config, ...]:
     """Rows that a program holds, and rows it meets at a time; the first have room for every kernel's registers.
 
     Args:
@@ -35,9 +37,12 @@ def tiles(dtype: torch.dtype, size: int, amd: bool = AMD, fewer: bool = False) -
         size: columns of a head.
         amd: True if the GPU prefetches into registers, not into shared memory, so that prefetching has no gain.
         fewer: meet fewer rows of float32 at a time, for the kernel that would spill.
+        relative: the smallest tiles alone, beside which the rows of a tile's distances have room.
     """
     shapes: tuple[tuple[int, int, int], ...]
-    if dtype == torch.float32:
+    if relative:
+        shapes = ((32, 32, 8) if dtype != torch.float32 else (16, 16, 4) if size > 64 else (32, 16, 8),)
+    elif dtype == torch.float32:
         first = (32, 16, 4) if amd else (32, 16, 8) if fewer else (32, 32, 8)
         shapes = (first if size > 64 else (32, 32, 8), (64, 32, 8), (32, 16, 4))
     else:
@@ -58,9 +63,10 @@ def sizes(size: int, dtype: torch.dtype) -> dict[str, object]:
     }
 
 
-def added(bias: Tensor | None) -> tuple[Tensor | None, int | None]:
-    """The bias and its rows as the kernels take them; kernels without bias are compiled without it."""
-    return (None, None) if bias is None else (bias.contiguous(), bias.shape[1])
+def added(bias: Tensor | None, relative: Tensor | None) -> tuple[Tensor | int | None, ...]:
+    """The terms and their rows as the kernels take them; kernels without a term are compiled without it."""
+    of_pairs = (None, None) if bias is None else (bias.contiguous(), bias.shape[1])
+    return *of_pairs, *((None, None) if relative is None else (relative.contiguous(), relative.shape[2]))
 
 
 def band(before: int, after: int) -> tuple[list[int], dict[str, bool]]:
@@ -114,6 +120,41 @@ def inside(u, t, before, after):
 
 
 @triton.jit
+def table_rows(
+    relative, side, first, head, heads, span, SIZE: tl.constexpr, PADDED: tl.constexpr, DISTANCES: tl.constexpr
+):
+    """The rows of DISTANCES distances t - u from `first` on of relative keys (side 0) or queries (1), zeros beside them."""
+    d, e = first + tl.arange(0, DISTANCES), tl.arange(0, PADDED)
+    mask = ((d >= 0) & (d < span))[:, None] & (e < SIZE)[None, :]
+    at = ((side * heads + head).to(tl.int64) * span + d[:, None]) * SIZE + e[None, :]
+    return tl.load(relative + at, mask=mask, other=0)
+
+
+@triton.jit
+def of_pairs(products, ROWS: tl.constexpr, OTHERS: tl.constexpr, KEYS: tl.constexpr):
+    """[ROWS,OTHERS] of the products of rows with distances [ROWS,DISTANCES]: the one of each pair. KEYS: rows are keys."""
+    i, j = tl.arange(0, ROWS)[:, None], tl.arange(0, OTHERS)[None, :]
+    return tl.gather(products, j - i + ROWS - 1 if KEYS else i - j + OTHERS - 1, 1)
+
+
+@triton.jit
+def of_distances(ds, ROWS: tl.constexpr, OTHERS: tl.constexpr, DISTANCES: tl.constexpr, KEYS: tl.constexpr):
+    """The reverse: dS [ROWS,OTHERS] at the distances of its pairs [ROWS,DISTANCES], zeros elsewhere."""
+    i, d = tl.arange(0, ROWS)[:, None], tl.arange(0, DISTANCES)[None, :]
+    place = d + i - (ROWS - 1) if KEYS else i - d + OTHERS - 1
+    met = (place >= 0) & (place < OTHERS)
+    return tl.where(met, tl.gather(ds, tl.where(met, place, 0), 1), 0.0)
+
+
+@triton.jit
+def relative_logits(q, k, a, b, PRODUCT: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr):
+    """<q, a> + <k, b> of every pair of a tile, [QUERIES,KEYS], with a and b of the tile's distances."""
+    keys = tl.dot(q, tl.trans(a.to(PRODUCT)), input_precision="ieee")
+    queries = tl.dot(k, tl.trans(b.to(PRODUCT)), input_precision="ieee")
+    return of_pairs(keys, QUERIES, KEYS, False) + tl.trans(of_pairs(queries, KEYS, QUERIES, True))
+
+
+@triton.jit
 def kernel(
     qkv,
     out,
@@ -125,6 +166,8 @@ def kernel(
     scale,
     bias,
     side,
+    relative,
+    span,
     before,
     after,
     BAND: tl.constexpr,
@@ -152,6 +195,12 @@ def kernel(
             u = met + tl.arange(0, MET)
             k = rows_of(base + width, u, count, stride, SIZE, PADDED, PRODUCT)
             logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+            if relative is not None:
+                DISTANCES: tl.constexpr = 2 * (HELD if HELD > MET else MET)
+                d = start - met - (MET - 1) + span // 2
+                a = table_rows(relative, 0, d, head, width // SIZE, span, SIZE, PADDED, DISTANCES)
+                b = table_rows(relative, 1, d, head, width // SIZE, span, SIZE, PADDED, DISTANCES)
+                logits += relative_logits(q, k, a, b, PRODUCT, HELD, MET) * (scale * 1.4426950408889634)
             if bias is not None:
                 logits += bias_of(bias, head, t[:, None], u[None, :], count, side)
             if BAND:  # finite: a query that has met no key of its own yet has a greatest logit to subtract
@@ -186,7 +235,7 @@ def attention_forward(
         segments, (reach, banded) = offsets.numel() - 1, band(before, after)
         launch(
             kernel,
-            tiles(qkv.dtype, size),
+            tiles(qkv.dtype, size, relative=relative is not None),
             lambda meta: (segments * triton.cdiv(longest, meta["HELD"]), heads),
             qkv.contiguous(),
             out,
@@ -196,7 +245,7 @@ def attention_forward(
             heads * size,
             longest,
             scale,
-            *added(bias),
+            *added(bias, relative),
             *reach,
             **banded,
             **sizes(size, qkv.dtype),
@@ -208,7 +257,7 @@ def attention_forward(
 ARGUMENTS = {
     "offsets": "*i64",
     **dict.fromkeys(("lse", "delta", "kept", "bias"), "*sums"),
-    **dict.fromkeys(("rows", "width", "longest", "heads", "side", "before", "after"), "i32"),
+    **dict.fromkeys(("rows", "width", "longest", "heads", "side", "span", "before", "after"), "i32"),
     "scale": "fp32",
 }
 
@@ -216,11 +265,14 @@ ARGUMENTS = {
 def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
     """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
     for heads, size, constants in heads_of(dtype):
-        yield heads, constants, tiles(dtype, size, amd)[0]
+        yield heads, constants, tiles(dtype, size, amd, relative="relative" in heads)[0]
 
 
 def heads_of(dtype: torch.dtype) -> Iterator[tuple[str, int, dict[str, object]]]:
     """Name, columns and constants of the heads that the attention's kernels are compiled for."""
-    for size, more in ((24, ""), (64, ""), (64, ", bias"), (64, ", band"), (80, ""), (128, "")):
-        constants = sizes(size, dtype) | ({} if more == ", bias" else {"bias": None, "side": None})
-        yield f"heads of {size}{more}", size, constants | {"BAND": more == ", band"}
+    terms = {"bias": ("bias", "side"), "relative": ("relative", "span")}
+    kinds = (24, ""), (64, ""), (64, "bias"), (64, "relative"), (64, "band"), (80, ""), (128, ""), (128, "relative")
+    for size, kind in kinds:
+        without = {name: None for term, names in terms.items() if kind != term for name in names}
+        constants = sizes(size, dtype) | without | {"BAND": kind == "band"}
+        yield f"heads of {size}{', ' * bool(kind)}{kind}", size, constants

@@ -6,7 +6,19 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..attention_forward.triton import added, band, bias_of, inside, product, rows_of, sizes, supports, tiles
+from ..attention_forward.triton import (
+    added,
+    band,
+    bias_of,
+    inside,
+    product,
+    relative_logits,
+    rows_of,
+    sizes,
+    supports,
+    table_rows,
+    tiles,
+)
 from ..triton import launch
 
 __all__ = ["attention_gradient", "supports"]
@@ -35,6 +47,8 @@ def maps_kernel(
     scale,
     bias,
     side,
+    relative,
+    span,
     before,
     after,
     POSITIVE: tl.constexpr,
@@ -60,6 +74,12 @@ def maps_kernel(
         g = rows_of(gradient + first * width + head * SIZE, t, count, width, SIZE, PADDED, PRODUCT)
         total = tl.load(lse + head * tl.cast(rows, tl.int64) + first + t, mask=t < count, other=0) * 1.4426950408889634
         logits = product(q, tl.trans(k), qkv.dtype.element_ty, PRODUCT) * (scale * 1.4426950408889634)
+        if relative is not None:
+            DISTANCES: tl.constexpr = 2 * (HELD if HELD > MET else MET)
+            d = start - tl.program_id(1) * MET - (MET - 1) + span // 2
+            a = table_rows(relative, 0, d, head, heads, span, SIZE, PADDED, DISTANCES)
+            b = table_rows(relative, 1, d, head, heads, span, SIZE, PADDED, DISTANCES)
+            logits += relative_logits(q, k, a, b, PRODUCT, HELD, MET) * (scale * 1.4426950408889634)
         if bias is not None:
             logits += more
         found = tl.exp2(logits - total[:, None]) * product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT)
@@ -81,18 +101,20 @@ def launch_maps(
     scale: float,
     positive: bool,
     bias: Tensor | None,
+    relative: Tensor | None,
     before: int,
     after: int,
 ) -> None:
-    """Fill `kept` [M,longest,longest] with the maps of the first M segments; but for the bias all are contiguous."""
+    """Fill `kept` [M,longest,longest] with the maps of the first M segments; but for the terms all are contiguous."""
     rows, _, heads, size = qkv.shape
     (maps, longest), (reach, banded) = kept.shape[:2], band(before, after)
     if kept.numel():
         launch(
             maps_kernel,
-            tiles(qkv.dtype, size),
+            tiles(qkv.dtype, size, relative=relative is not None),
             lambda meta: (maps * int(triton.cdiv(longest, meta["HELD"])), triton.cdiv(longest, meta["MET"])),
-            *(gradient, qkv, lse, offsets, kept, rows, heads * size, longest, heads, scale, *added(bias), *reach),
+            *(gradient, qkv, lse, offsets, kept, rows, heads * size, longest, heads, scale),
+            *(*added(bias, relative), *reach),
             POSITIVE=positive,
             **banded,
             **sizes(size, qkv.dtype),
@@ -116,5 +138,5 @@ def attention_gradient(
     """Only the requested maps are stored; float32 products are exact."""
     gradient, qkv, lse, offsets = (x.contiguous() for x in (gradient, qkv, lse, offsets))
     maps = lse.new_empty((len(offsets) - 1, longest, longest))
-    launch_maps(gradient, qkv, lse, offsets, maps, scale, positive, bias, before, after)
+    launch_maps(gradient, qkv, lse, offsets, maps, scale, positive, bias, relative, before, after)
     return maps
