@@ -96,7 +96,7 @@ def attention_backward_rows(
     """
     a, positive, backend = attended, kind == "positive_gradient", _taken(g, backend)
     gradient, terms = g.view(a.out.shape), terms_of(a.block, a.segments.longest, a.qkv)
-    apart = maps > 0 and _maps_apart(gradient, a, backend)
+    apart = maps > 0 and terms[1] is None and _maps_apart(gradient, a, backend)
     found, saved = ops.attention_backward(
         gradient,
         a.qkv,

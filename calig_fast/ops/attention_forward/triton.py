@@ -123,7 +123,7 @@ def inside(u, t, before, after):
 def table_rows(
     relative, side, first, head, heads, span, SIZE: tl.constexpr, PADDED: tl.constexpr, DISTANCES: tl.constexpr
 ):
-    """The rows of DISTANCES distances t - u from `first` on of relative keys (side 0) or queries (1), zeros beside them."""
+    """The rows of distances t - u from `first` on of relative keys (side 0) or queries (1), zeros beside them."""
     d, e = first + tl.arange(0, DISTANCES), tl.arange(0, PADDED)
     mask = ((d >= 0) & (d < span))[:, None] & (e < SIZE)[None, :]
     at = ((side * heads + head).to(tl.int64) * span + d[:, None]) * SIZE + e[None, :]
@@ -132,7 +132,7 @@ def table_rows(
 
 @triton.jit
 def of_pairs(products, ROWS: tl.constexpr, OTHERS: tl.constexpr, KEYS: tl.constexpr):
-    """[ROWS,OTHERS] of the products of rows with distances [ROWS,DISTANCES]: the one of each pair. KEYS: rows are keys."""
+    """[ROWS,OTHERS] of the products of rows with distances: the one of each pair. KEYS: rows are keys."""
     i, j = tl.arange(0, ROWS)[:, None], tl.arange(0, OTHERS)[None, :]
     return tl.gather(products, j - i + ROWS - 1 if KEYS else i - j + OTHERS - 1, 1)
 
