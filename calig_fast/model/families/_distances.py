@@ -1,13 +1,16 @@
-"""The row of a table that each distance between two tokens has, as models bucket distances."""
+"""The places of positions in a model's tables: distances between tokens in buckets, pairs of patches in a window."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from ..position_terms import PairWeights
 
 
 @dataclass(frozen=True)
@@ -91,3 +94,22 @@ class Window:
                 "the size that it was made for"
             )
         return self.index
+
+
+def pair_weights(*modules: Any) -> PairWeights | None:
+    """The weights of pairs of patches, the sum of some modules' tables; None where there is no table.
+
+    Args:
+        *modules: with a table [P,H] of pairs in a window, each its own or that of all blocks, or None.
+    """
+    tables = [module for module in modules if module is not None]
+    if not tables:
+        return None
+    first, *others = tables
+    weights: Tensor = first.relative_position_bias_table
+    for module in others:
+        weights = weights + module.relative_position_bias_table
+    index = getattr(first, "relative_position_index", None)
+    if index is None:
+        index = first.generate_relative_position_index(first.window_size)
+    return PairWeights(weights.T, Window(index.cpu()))

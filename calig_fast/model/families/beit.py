@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..encoder import Block, Encoder
-from ..position_terms import PairWeights
-from ._distances import Window
+from ._distances import pair_weights
 from ._huggingface import image
 from ._weights import activation, affine, fused, norm, unhooked
 
@@ -32,6 +31,8 @@ def encoder(module: nn.Module, prefix: str) -> Encoder | None:
 def _block(shared: nn.Module | None, module: nn.Module) -> Block:
     m: Any = module
     unhooked(module)
+    if shared is not None:
+        unhooked(shared)
     new = hasattr(m.attention, "q_proj")
     inner = m.attention if new else m.attention.attention
     names = ("q_proj", "k_proj", "v_proj") if new else ("query", "key", "value")
@@ -51,20 +52,10 @@ def _block(shared: nn.Module | None, module: nn.Module) -> Block:
         pre_norm=True,
         scale1=_scale(m.lambda_1),
         scale2=_scale(m.lambda_2),
-        positions=_weights([bias for bias in (shared, own) if bias is not None]),
+        positions=pair_weights(own, shared),
     )
 
 
 def _scale(given: Any) -> Tensor | None:
     """The factors of a branch; the model keeps 1.0 or None where it has none."""
     return given if isinstance(given, Tensor) else None
-
-
-def _weights(tables: list[Any]) -> PairWeights | None:
-    """The weights of pairs of patches, those that all blocks share added to the block's own."""
-    if not tables:
-        return None
-    for bias in tables:
-        unhooked(bias)
-    weights = sum(bias.relative_position_bias_table for bias in tables).T
-    return PairWeights(weights, Window(tables[0].generate_relative_position_index(tables[0].window_size)))

@@ -41,7 +41,7 @@ def tiles(
     """
     shapes: tuple[tuple[int, int, int], ...]
     if relative:
-        shapes = ((32, 32, 8) if dtype != torch.float32 else (16, 16, 4) if size > 64 else (32, 16, 8),)
+        shapes = ((16, 16, 4) if dtype == torch.float32 else (32, 32, 8),)
     elif dtype == torch.float32:
         first = (32, 16, 4) if amd else (32, 16, 8) if fewer else (32, 32, 8)
         shapes = (first if size > 64 else (32, 32, 8), (64, 32, 8), (32, 16, 4))

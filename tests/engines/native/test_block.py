@@ -7,6 +7,7 @@ from calig_fast.engines.native import block as blocks
 from calig_fast.engines.native import first_token_block as first_row
 from calig_fast.engines.native.attention import attend, attention_backward_rows, attention_map
 from calig_fast.model.encoder import Affine, Block, Norm
+from calig_fast.model.position_terms import PairWeights, RelativeTerms
 from calig_fast.ops.packing import Run, Segments
 
 D, E, F, H = 12, 8, 20, 2
@@ -17,7 +18,8 @@ FIRST = SEGMENTS.firsts
 ROWS = SEGMENTS.rows
 
 
-def make(pre_norm, activation, biases, gated, scaled, *, seed=0):
+def make(kind, seed=0):
+    pre_norm, activation, biases, gated, scaled, terms = (*kind, None)[:6]
     g = torch.Generator().manual_seed(seed)
 
     def rand(*shape):
@@ -43,7 +45,30 @@ def make(pre_norm, activation, biases, gated, scaled, *, seed=0):
         gated=gated,
         scale1=rand(D) if scaled else None,
         scale2=rand(D) if scaled else None,
+        positions=positions(terms, rand),
     )
+
+
+def positions(terms, rand):
+    """Terms of positions, with fewer rows than there are distances."""
+    if terms == "pairs":
+        return PairWeights(rand(H, 7), lambda n: (torch.arange(n)[:, None] - torch.arange(n)).clamp(-3, 3) + 3)
+    if terms == "relative":
+        return RelativeTerms(rand(2, H, 5, E // H), lambda n: torch.arange(1 - n, n).clamp(-2, 2) + 2)
+    return None
+
+
+def logits(block, q, k):
+    """scale q k^T and the terms of positions, from queries and keys [n,H,T,E/H]."""
+    found, terms, tokens = block.scale * q @ k.transpose(-1, -2), block.positions, q.shape[2]
+    if isinstance(terms, PairWeights):
+        return found + terms.weights[:, terms.places(tokens)]
+    if isinstance(terms, RelativeTerms):
+        places = torch.arange(tokens)
+        keys, queries = terms.tables[:, :, terms.places(tokens)[places[:, None] - places + tokens - 1]]
+        more = torch.einsum("nhte,htue->nhtu", q, keys) + torch.einsum("nhue,htue->nhtu", k, queries)
+        return found + block.scale * more
+    return found
 
 
 def plain(block, x):
@@ -60,7 +85,7 @@ def plain(block, x):
         for run in RUNS:
             rows = linear(block.qkv, x[run.start : run.stop]).view(run.count, run.tokens, 3, H, E // H)
             q, k, v = rows.permute(2, 0, 3, 1, 4)
-            p = torch.softmax(block.scale * q @ k.transpose(-1, -2), -1)
+            p = torch.softmax(logits(block, q, k), -1)
             out.append((p @ v).transpose(1, 2).reshape(-1, E))
         return linear(block.out, torch.cat(out))
 
@@ -85,6 +110,10 @@ KINDS = [
     (True, "gelu_tanh", True, True, False),
     (True, "quick_gelu", True, False, False),
     (False, "quick_gelu", True, True, False),
+    (False, "gelu", True, False, False, "pairs"),
+    (True, "gelu", False, False, True, "pairs"),
+    (False, "gelu", True, False, False, "relative"),
+    (True, "silu", False, True, True, "relative"),
 ]
 
 
@@ -128,20 +157,21 @@ def test_segments_of_one_length_side_by_side_are_one_run():
 
 
 @pytest.mark.parametrize("backend", ["auto", "torch"])
-def test_maps_of_attention_are_its_softmax(backend):
-    block = make(*KINDS[0])
+@pytest.mark.parametrize("terms", [None, "pairs", "relative"])
+def test_maps_of_attention_are_its_softmax(backend, terms):
+    block = make((*KINDS[0], terms))
     x = torch.randn(ROWS, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     qkv, _ = blocks.project(block, x)
     _, attended = attend(block, qkv, SEGMENTS, backend)
     for segment, (first, tokens) in enumerate(zip(FIRST.tolist(), LENGTHS, strict=True)):
         q, k, _ = qkv[first : first + tokens].view(tokens, 3, H, -1).permute(1, 2, 0, 3)
-        wanted = torch.softmax(0.4 * q @ k.mT, -1).mean(0)
+        wanted = torch.softmax(logits(block, q[None], k[None])[0], -1).mean(0)
         torch.testing.assert_close(attention_map(attended, segment), wanted, rtol=1e-10, atol=1e-12)
 
 
 def case(kind, readout):
     """A block, rows, its output at some rows (None for all), a gradient of that, and autograd's of the rows."""
-    block = make(*kind)
+    block = make(kind)
     g = torch.Generator().manual_seed(1)
     x = torch.randn(ROWS, D, generator=g, dtype=torch.float64, requires_grad=True)
     want = plain(block, x)
@@ -153,7 +183,7 @@ def case(kind, readout):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_way_back_leaves_its_arguments_alone(kind):
-    block = make(*kind)
+    block = make(kind)
     x = torch.randn(ROWS, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     qkv, normed = blocks.project(block, x)
     before = x.clone(), qkv.clone()
