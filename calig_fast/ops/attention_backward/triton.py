@@ -205,4 +205,5 @@ def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
         config = tiles(dtype, size, amd, relative=related)[0]
         yield f"queries, {heads}", constants, tiles(dtype, size, amd, fewer=True, relative=related)[0]
         yield f"keys, {heads}", constants, config
+        config = tiles(dtype, size, amd, fewer=related, relative=related)[0]
         yield f"maps, {heads}", {**constants, "POSITIVE": False}, config

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..triton import AMD, Variant, interpreting, launch, refusal
 
 LARGEST = 128  # columns of a head
+LARGEST_RELATIVE = 64  # with relative keys and queries, whose rows of a tile's distances are in registers too
 
 
 def supports(*tensors: Tensor) -> str | None:
@@ -22,8 +23,10 @@ def supports(*tensors: Tensor) -> str | None:
     if rows.ndim in (3, 4):
         if rows.dtype == torch.float64:
             return "the triton kernels of the attention do not take torch.float64"
-        if rows.shape[-1] > LARGEST:
-            return f"heads of {rows.shape[-1]}, the triton kernels hold at most {LARGEST}"
+        related = sum(tensor.ndim == 4 for tensor in tensors) > 1  # no other argument has as many axes as `qkv`
+        largest = LARGEST_RELATIVE if related else LARGEST
+        if rows.shape[-1] > largest:
+            return f"heads of {rows.shape[-1]}, the triton kernels hold at most {largest}"
     return refusal(tensors)
 
 
@@ -36,18 +39,19 @@ def tiles(
         dtype: of the data; products of float32 are made without tensor cores, to its full precision.
         size: columns of a head.
         amd: True if the GPU prefetches into registers, not into shared memory, so that prefetching has no gain.
-        fewer: meet fewer rows of float32 at a time, for the kernel that would spill.
-        relative: the smallest tiles alone, beside which the rows of a tile's distances have room.
+        fewer: meet fewer rows at a time, for the kernels that would spill.
+        relative: tiles beside which the rows of their distances have room.
     """
     shapes: tuple[tuple[int, int, int], ...]
     if relative:
-        shapes = ((16, 16, 4) if dtype == torch.float32 else (32, 32, 8),)
+        small = amd or fewer or dtype == torch.float32
+        shapes = ((16, 16, 8 if dtype == torch.float32 and not amd else 4) if small else (32, 32, 8),)
     elif dtype == torch.float32:
         first = (32, 16, 4) if amd else (32, 16, 8) if fewer else (32, 32, 8)
         shapes = (first if size > 64 else (32, 32, 8), (64, 32, 8), (32, 16, 4))
     else:
         shapes = ((64, 32, 8) if size > 64 else (64, 64, 8), (64, 64, 4), (32, 32, 4))
-    stages = 1 if amd else 2
+    stages = 1 if amd or relative else 2
     return tuple(
         triton.Config({"HELD": a, "MET": b}, num_warps=w, num_stages=stages) for a, b, w in dict.fromkeys(shapes)
     )
@@ -271,7 +275,7 @@ def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
 def heads_of(dtype: torch.dtype) -> Iterator[tuple[str, int, dict[str, object]]]:
     """Name, columns and constants of the heads that the attention's kernels are compiled for."""
     terms = {"bias": ("bias", "side"), "relative": ("relative", "span")}
-    kinds = (24, ""), (64, ""), (64, "bias"), (64, "relative"), (64, "band"), (80, ""), (128, ""), (128, "relative")
+    kinds = (24, ""), (64, ""), (64, "bias"), (64, "relative"), (64, "band"), (80, ""), (128, "")
     for size, kind in kinds:
         without = {name: None for term, names in terms.items() if kind != term for name in names}
         constants = sizes(size, dtype) | without | {"BAND": kind == "band"}
