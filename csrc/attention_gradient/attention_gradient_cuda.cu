@@ -9,9 +9,13 @@ namespace {
 template <typename A>
 using TileOf = std::conditional_t<sizeof(A) == 8, TileShape<2, 1, 4>, TileShape<2, 2, 4>>;
 
-// Blocks that share a multiprocessor, whose registers they must fit into; a bias takes more.
-template <typename A, bool kBias>
-constexpr int kBlocks = sizeof(A) == 8 || kBias ? 2 : 3;
+enum class Terms { none, bias, relative };  // added to the logits; relative keys and queries may come with a bias
+
+// Blocks that share a multiprocessor, whose registers they must fit into; terms take more.
+template <typename A, Terms kTerms>
+constexpr int kBlocks = kTerms == Terms::relative                 ? 1
+                        : sizeof(A) == 8 || kTerms == Terms::bias ? 2
+                                                                  : 3;
 
 template <typename T>
 constexpr int kDepth = kUnits * kPack<T>;  // columns of a head that are in shared memory at once
@@ -61,11 +65,23 @@ __device__ __forceinline__ void write(A* map, int64_t longest, int64_t t0, int64
   }
 }
 
+// <q, a> + <k, b> of a query and a key with their distance's row in the first table; zero where not `active`.
+template <typename T, typename A = wide_t<T>>
+__device__ __forceinline__ A relative_term(const T* q, const T* k, const T* row, int64_t table, int size, bool active) {
+  A sum = 0;
+#pragma unroll 1
+  for (int e = 0; e < size; ++e) {
+    sum += widen(load(q + e, active)) * widen(load(row + e, active));
+    sum += widen(load(k + e, active)) * widen(load(row + table + e, active));
+  }
+  return sum;
+}
+
 // One block makes one tile of one segment's map, head after head, so that nothing is summed across blocks.
 // kWide: heads begin on 16 bytes and are whole units wide; kWideMap: so do the map's rows;
-// kBias: a bias is added to the logits.
-template <typename T, Precision kPrecision, bool kWide, bool kWideMap, bool kBias>
-__global__ void __launch_bounds__(kThreads, kBlocks<wide_t<T>, kBias>)
+// kTerms: what is added to the logits.
+template <typename T, Precision kPrecision, bool kWide, bool kWideMap, Terms kTerms>
+__global__ void __launch_bounds__(kThreads, kBlocks<wide_t<T>, kTerms>)
     make_tile(AttentionGradient p, int64_t tiles_down, int64_t tiles_across) {
   using A = wide_t<T>;
   using Tile = TileOf<A>;
@@ -99,8 +115,10 @@ __global__ void __launch_bounds__(kThreads, kBlocks<wide_t<T>, kBias>)
   const A scale = static_cast<A>(p.scale);
   Share<A, Tile> sum{};
   const A* lse = static_cast<const A*>(p.lse) + first + t0;
-  const A* bias = kBias ? static_cast<const A*>(p.bias) + t0 * p.side + u0 : nullptr;
+  constexpr bool kBias = kTerms != Terms::none, kRelative = kTerms == Terms::relative;
+  const A* bias = kBias && p.bias ? static_cast<const A*>(p.bias) + t0 * p.side + u0 : nullptr;
   int side = kBias ? static_cast<int>(p.side) : 0;
+  const T* distances = kRelative ? static_cast<const T*>(p.relative) + (t0 - u0 + p.span / 2) * size : nullptr;
   for (int head = 0; head < width; head += size, lse += p.rows) {
     Share<A, Tile> logits{}, slopes{};
     for (int e = 0; e < size; e += kDepth<T>) {
@@ -125,15 +143,22 @@ __global__ void __launch_bounds__(kThreads, kBlocks<wide_t<T>, kBias>)
       for (int c = 0; c < 2 * Tile::kPiecesAcross; ++c) {
         const int m = r / 2, n = c / 2, i = r % 2 * 2 + c % 2;
         A logit = scale * logits.at[m][n][i];
+        if constexpr (kRelative) {
+          const int column = Tile::column(n, i);
+          const T *const query = at_q + head + row * 3 * width, *const key = at_k + head + column * 3 * width;
+          logit += scale * relative_term(query, key, distances + (row - column) * size, p.heads * p.span * size, size,
+                                         row < rows && column < columns);
+        }
         if constexpr (kBias) {
           const int column = Tile::column(n, i);
-          logit += load(bias + row * side + column, row < rows && column < columns);
+          logit += load(bias + row * side + column, (!kRelative || bias) && row < rows && column < columns);
         }
         const A found = exp(logit - level) * slopes.at[m][n][i];
         sum.at[m][n][i] += p.positive ? greater(A(0), found) : found;
       }
     }
-    if constexpr (kBias) bias += p.side * p.side;
+    if (kBias && bias) bias += p.side * p.side;
+    if constexpr (kRelative) distances += p.span * size;
   }
 
   A* const tile = reinterpret_cast<A*>(memory);
@@ -164,12 +189,14 @@ cudaError_t run(const AttentionGradient& p, cudaStream_t stream) {
   if (p.side > INT32_MAX / Tile::kRows) return cudaErrorInvalidValue;
   const bool wide = p.size % kPack<T> == 0 && on_16_bytes(p.gradient) && on_16_bytes(p.qkv);
   const bool wide_map = p.longest % kPack<wide_t<T>> == 0 && on_16_bytes(p.maps);
-  auto kernel = wide ? make_tile<T, kPrecision, true, false, false> : make_tile<T, kPrecision, false, false, false>;
+  constexpr Terms kNone = Terms::none, kBias = Terms::bias, kRelative = Terms::relative;
+  auto kernel = wide ? make_tile<T, kPrecision, true, false, kNone> : make_tile<T, kPrecision, false, false, kNone>;
   if (wide_map)
-    kernel = wide ? make_tile<T, kPrecision, true, true, false> : make_tile<T, kPrecision, false, true, false>;
+    kernel = wide ? make_tile<T, kPrecision, true, true, kNone> : make_tile<T, kPrecision, false, true, kNone>;
   // one width of the map's writes will do: all heads' bias, which is read, is the larger part
   if (p.bias)
-    kernel = wide ? make_tile<T, kPrecision, true, false, true> : make_tile<T, kPrecision, false, false, true>;
+    kernel = wide ? make_tile<T, kPrecision, true, false, kBias> : make_tile<T, kPrecision, false, false, kBias>;
+  if (p.relative) kernel = make_tile<T, kPrecision, false, false, kRelative>;
   return launch(kernel, dim3(static_cast<unsigned>(p.segments * down * across)), dim3(kThreads), stream, p, down,
                 across);
 }

@@ -23,6 +23,8 @@ struct AttentionGradient {
   void* maps;              // [segments, longest, longest], the type of lse
   const void* bias;        // [H, side, side], added to the scaled logits, the type of lse; null for none
   int64_t side;
+  const void* relative;  // [2, H, span, E], row t - u + span / 2 of query t and key u, the type of qkv; null for none
+  int64_t span;
   int64_t before, after;  // a query t attends to the keys from t - before to t + after alone
 };
 

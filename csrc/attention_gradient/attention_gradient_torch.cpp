@@ -26,7 +26,6 @@ at::Tensor attention_gradient_on_cuda(const at::Tensor& gradient, const at::Tens
                                       const at::Tensor& offsets, int64_t longest, double scale, bool positive,
                                       bool tf32, const std::optional<at::Tensor>& bias,
                                       const std::optional<at::Tensor>& relative, int64_t before, int64_t after) {
-  TORCH_CHECK(!relative, "relative: the cuda kernel has no terms of relative positions");
   TORCH_CHECK(qkv.dim() == 4 && qkv.size(1) == 3, "qkv: expected [rows, 3, H, E], got ", qkv.sizes());
   TORCH_CHECK(offsets.dim() == 1 && offsets.numel() > 0, "offsets: expected [S+1], got ", offsets.sizes());
   TORCH_CHECK(longest >= 0, "longest: expected a number of rows, got ", longest);
@@ -39,10 +38,14 @@ at::Tensor attention_gradient_on_cuda(const at::Tensor& gradient, const at::Tens
   check(offsets, qkv, "offsets", {segments + 1}, at::kLong);
   const int64_t side = bias && bias->dim() == 3 ? std::max(longest, bias->size(1)) : longest;
   if (bias) check(*bias, qkv, "bias", {heads, side, side}, wide);
+  const int64_t least = std::max<int64_t>(2 * longest - 1, 1);
+  const int64_t span = relative && relative->dim() == 4 ? std::max(least, relative->size(2)) | 1 : least;
+  if (relative) check(*relative, qkv, "relative", {2, heads, span, size}, qkv.scalar_type());
   const c10::cuda::CUDAGuard guard(qkv.device());
   const at::Tensor g = gradient.contiguous(), x = qkv.contiguous(), sums = lse.contiguous();
   const at::Tensor places = offsets.contiguous();
   const at::Tensor added = bias ? bias->contiguous() : at::Tensor();
+  const at::Tensor distances = relative ? relative->contiguous() : at::Tensor();
   at::Tensor maps = at::empty({segments, longest, longest}, sums.options());
   const AttentionGradient problem{scalar_of(x, "qkv"),
                                   rows,
@@ -60,6 +63,8 @@ at::Tensor attention_gradient_on_cuda(const at::Tensor& gradient, const at::Tens
                                   maps.mutable_data_ptr(),
                                   bias ? added.const_data_ptr() : nullptr,
                                   side,
+                                  relative ? distances.const_data_ptr() : nullptr,
+                                  span,
                                   before < 0 ? longest : before,
                                   after < 0 ? longest : after};
   C10_CUDA_CHECK(attention_gradient_cuda(problem, c10::cuda::getCurrentCUDAStream()));

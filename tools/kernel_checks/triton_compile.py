@@ -37,7 +37,7 @@ TARGETS = {
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
 # What the tensor cores' instructions are called in the machine code: mma.sync, wgmma, tcgen05.mma, mfma.
-TENSOR = {"sm_80": r"\bHMMA\.", "sm_90": r"\bHGMMA\.", "sm_100": r"\bUTC\w*MMA\b", "gfx942": r"\bv_mfma_"}
+TENSOR = {"sm_80": r"\bHMMA\.", "sm_90": r"\bHG?MMA\.", "sm_100": r"\bUTC\w*MMA\b", "gfx942": r"\bv_mfma_"}
 TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.float16: "fp16", torch.bfloat16: "bf16"}
 COMPILED = (torch.float32, torch.bfloat16, torch.float64)  # the first two of those that an operation takes
 

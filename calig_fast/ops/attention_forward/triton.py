@@ -16,10 +16,8 @@ LARGEST_RELATIVE = 64  # with relative keys and queries, whose rows of a tile's 
 
 
 def supports(*tensors: Tensor) -> str | None:
-    """Tensors of a GPU, no float64, heads that fit into registers, no terms of relative positions."""
+    """Tensors of a GPU, no float64, heads that fit into registers."""
     rows = tensors[0]
-    if sum(tensor.ndim == 4 for tensor in tensors) > 1:
-        return "the triton kernels of the attention have no terms of relative positions"
     if rows.ndim in (3, 4):
         if rows.dtype == torch.float64:
             return "the triton kernels of the attention do not take torch.float64"

@@ -13,9 +13,7 @@ attention_gradient = torch.ops.calig_fast.attention_gradient
 
 
 def supports(*tensors: Tensor) -> str | None:
-    """CUDA tensors of the operation's dtypes, no terms of relative positions."""
-    if sum(tensor.ndim == 4 for tensor in tensors) > 1:
-        return "the cuda kernel of the maps has no terms of relative positions"
+    """CUDA tensors of the operation's dtypes."""
     return refusal("cuda", tensors, DTYPES)
 
 
@@ -39,5 +37,8 @@ def launch(
     segments = len(offsets) - 1
     side = 0 if bias is None else bias.shape[1]
     numbers = [len(qkv), *qkv.shape[2:], segments, longest, SCALARS[qkv.dtype], int(positive), side]
+    numbers.append(0 if relative is None else relative.shape[2])
     numbers += [longest if rows < 0 else rows for rows in (before, after)]
-    return Launch([gradient, qkv, lse, offsets, bias], [lse.new_empty((segments, longest, longest))], numbers, [scale])
+    return Launch(
+        [gradient, qkv, lse, offsets, bias, relative], [lse.new_empty((segments, longest, longest))], numbers, [scale]
+    )
