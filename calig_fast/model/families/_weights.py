@@ -83,7 +83,7 @@ def relative_tables(rows: Tensor, keys: Affine | None, queries: Affine | None, h
     made = [None if p is None else nn.functional.linear(rows, p.weight, p.bias) for p in (keys, queries)]
     one = next(table for table in made if table is not None)
     both = torch.stack([torch.zeros_like(one) if table is None else table for table in made])
-    return both.unflatten(2, (heads, -1)).transpose(1, 2).contiguous()
+    return torch.unflatten(both, 2, (heads, -1)).transpose(1, 2).contiguous()
 
 
 def norm(module: Any) -> Norm:

@@ -49,7 +49,7 @@ def _block(encoder: Any, module: nn.Module) -> Block:
 def _joined(attention: Any) -> Affine:
     """Queries, keys and values side by side; the model has the three of each head side by side."""
     weight = affine(attention.in_proj).weight
-    by_head = weight.unflatten(0, (attention.num_attention_heads, 3, -1)).transpose(0, 1)
+    by_head = torch.unflatten(weight, 0, (attention.num_attention_heads, 3, -1)).transpose(0, 1)
     bias = torch.cat([attention.q_bias, torch.zeros_like(attention.q_bias), attention.v_bias])
     return Affine(by_head.flatten(0, 2), bias)
 

@@ -118,7 +118,7 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             kept = out.to(dtype), lse.to(forward.wide(dtype))
             where = offsets, longest, 0.25, segments, i % 2 == 0
             cases.append(Case(f"{name}, bias", (g, qkv, *kept, *where, bias)))
-        for relative in forward.relative_for(name, *qkv.shape[2:], longest, dtype):
+        for relative in forward.relative_for(name, qkv.shape[2], qkv.shape[3], longest, dtype):
             out, lse = forward.exact(qkv, offsets, longest, 0.25, None, relative)
             kept = out.to(dtype), lse.to(forward.wide(dtype))
             where = offsets, longest, 0.25, segments, i % 2 == 0

@@ -167,7 +167,7 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
         cases.append(Case(f"{name}, strided", (strided(qkv), strided(offsets), longest + 3, 0.125)))
         for bias in bias_for(name, qkv.shape[2], longest, dtype):
             cases.append(Case(f"{name}, bias", (qkv, offsets, longest, 0.25, bias)))
-        for relative in relative_for(name, *qkv.shape[2:], longest, dtype):
+        for relative in relative_for(name, qkv.shape[2], qkv.shape[3], longest, dtype):
             cases.append(Case(f"{name}, relative", (qkv, offsets, longest, 0.25, None, relative)))
             for bias in bias_for(name, qkv.shape[2], longest, dtype):
                 cases.append(Case(f"{name}, relative and bias", (qkv, offsets, longest, 0.25, bias, relative)))

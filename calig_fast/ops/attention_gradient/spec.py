@@ -95,7 +95,7 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
         for bias in forward.bias_for(name, qkv.shape[2], longest, dtype):
             lse = forward.exact(qkv, offsets, longest, 0.25, bias)[1].to(forward.wide(dtype))
             cases.append(Case(f"{name}, bias", (g, qkv, lse, offsets, longest, 0.25, i % 2 == 0, False, bias)))
-        for relative in forward.relative_for(name, *qkv.shape[2:], longest, dtype):
+        for relative in forward.relative_for(name, qkv.shape[2], qkv.shape[3], longest, dtype):
             lse = forward.exact(qkv, offsets, longest, 0.25, None, relative)[1].to(forward.wide(dtype))
             where = offsets, longest, 0.25, i % 2 == 0, False, None, relative
             cases.append(Case(f"{name}, relative", (g, qkv, lse, *where)))
