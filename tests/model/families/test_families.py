@@ -253,40 +253,6 @@ def test_arguments_beside_the_ids_stay_the_inputs_own(kind):
     torch.testing.assert_close(alone.layer_scores[0], a.layer_scores[1, :, :6], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["llama", "modernbert"])
-def test_left_padding_is_left_out_and_other_positions_run_by_autograd(kind):
-    model, call = tiny(kind), ids(9)
-    alone = explain(model, call, **NODES)
-    if kind == "llama":  # ModernBERT's head reads the first token, here of padding
-        wide = {name: torch.nn.functional.pad(value, (3, 0)) for name, value in call.items()}
-        padded = explain(model, wide, **NODES)
-        assert padded.engine == "native"
-        size = alone.layer_scores.abs().max()
-        torch.testing.assert_close(padded.layer_scores[..., 3:] / size, alone.layer_scores / size, rtol=1e-4, atol=1e-5)
-    hole = {**call, "attention_mask": call["attention_mask"].clone()}
-    hole["attention_mask"][0, 4] = 0
-    placed = {**call, "position_ids": 2 * torch.arange(9)[None]}
-    for other, why in ((hole, "padding lies between"), (placed, "positions are given")):
-        a = explain(model, other, **NODES)
-        assert a.engine == "autograd"
-        assert why in a.settings.not_native
-
-
-def test_what_the_blocks_of_decoders_have_not_runs_by_autograd():
-    import transformers
-    from helpers.tiny_models import NEAR, SHARED
-
-    capped = transformers.Gemma2Config(**{**SHARED, **NEAR, "query_pre_attn_scalar": 7})
-    a = explain(seeded(transformers.Gemma2ForSequenceClassification(capped)), ids(9), **NODES)
-    assert (a.engine, a.settings.family) == ("autograd", "llama")
-    assert "capped" in a.settings.not_native
-    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
-    scaled = transformers.LlamaConfig(**SHARED, rope_parameters=rope)
-    a = explain(seeded(transformers.LlamaForSequenceClassification(scaled)), ids(9), **NODES)
-    assert a.engine == "autograd"
-    assert "depend on the length of the text (dynamic)" in a.settings.not_native
-
-
 def test_entities_beside_the_words_are_left_to_autograd():
     places = torch.tensor([[[1, 2, -1], [3, -1, -1]], [[1, -1, -1], [2, 3, -1]]])
     more = {"entity_ids": torch.tensor([[1, 2], [3, 4]]), "entity_position_ids": places}
