@@ -105,6 +105,8 @@ class _Copying:
             before: of the previous reading.
             parts: rows and tensor of each part of a joined one, None for zeros; none where it is not joined.
         """
+        if not new.is_floating_point():  # places of pairs of tokens, no weights
+            return new
         its_own = self._is_theirs(new)
         if its_own and new.dtype == self._dtype:
             return new
