@@ -10,12 +10,14 @@ from ._utils.version import __version__ as __version__
 from .methods.base import Method, Signals
 from .methods.fusion import Fusion
 from .methods.registry import register_method
+from .model.backward_rules import Rules
 from .model.encoder import Encoder
 from .model.families import Family, register_family
 from .model.zero_shot import ZeroShot
 from .ops.backend import register_backend
 from .ops.backend.base import Backend
 from .ops.build_info import build_info
+from .pipeline.calibrated import Calibrated
 from .pipeline.explain import Explainer, explain
 from .pipeline.options import ExplainOptions
 from .results.attribution import Attribution
@@ -29,6 +31,7 @@ _ROOMS = ("bench", "captum", "corpus", "demo", "metrics", "monitor", "ops")  # l
 __all__ = [
     "Attribution",
     "Backend",
+    "Calibrated",
     "Comparison",
     "Encoder",
     "ExplainOptions",
@@ -40,6 +43,7 @@ __all__ = [
     "Method",
     "Provenance",
     "Ranked",
+    "Rules",
     "Signals",
     "Text",
     "Unit",

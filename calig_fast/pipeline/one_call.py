@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._utils.arguments import shown
 from .._utils.progress import ticker
 from ..engines.autograd import AutogradEngine
 from ..engines.base import Engine, Problem, Run
@@ -125,6 +126,8 @@ class Pipeline:
         if settings.engine == "autograd":
             return self._engine("autograd"), ""
         why = 'method "conductance" runs on the autograd engine' if settings.resolved.integral == "input" else ""
+        if not settings.backward.plain:
+            why = f"backward rules ({shown(settings.rules)}) run on the autograd engine"
         if not why:
             try:
                 return self._engine("native"), ""
@@ -145,7 +148,13 @@ class Pipeline:
         budget, backend = self.settings.memory_budget, self.settings.backend
         if name == "autograd":
             return AutogradEngine(
-                self.model, self.encoder, dtype=dtype, memory_budget=budget, backend=backend, hooks=self._hooks
+                self.model,
+                self.encoder,
+                dtype=dtype,
+                memory_budget=budget,
+                backend=backend,
+                hooks=self._hooks,
+                rules=self.settings.backward,
             )
         return NativeEngine(
             self.model,
@@ -161,7 +170,15 @@ class Pipeline:
     def _key(self, name: str) -> tuple[Any, ...]:
         """All that an engine is made of beside the model."""
         settings = self.settings
-        return name, self.encoder, settings.dtype, settings.memory_budget, settings.backend, self._hooks
+        return (
+            name,
+            self.encoder,
+            settings.dtype,
+            settings.memory_budget,
+            settings.backend,
+            settings.backward,
+            self._hooks,
+        )
 
     def _group(self, batch: Inputs, rows: slice) -> Attribution:
         settings = replace(
