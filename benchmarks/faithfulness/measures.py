@@ -26,6 +26,7 @@ ALSO = (
 )
 SETS = 64
 SHARES = (0.1, 0.2, 0.3, 0.5)
+TOP = tuple(range(10, 90, 10))  # words predicted, as in Chefer, Gur and Wolf 2021
 
 
 def of_case(task: Task, case: Case, split: str) -> list[dict[str, Any]]:
@@ -132,6 +133,7 @@ def judge(task: Task, case: Case, target: int, scores: Tensor, few: bool = False
         marked = torch.tensor([case.rationale])
         found["token_f1"] = _one(metrics.token_f1(words, marked))
         found["auprc"] = _one(metrics.auprc(words, marked))
+        found |= {f"token_f1_{k}": _one(metrics.token_f1(words, marked, k=k)) for k in TOP}
     return found
 
 

@@ -8,6 +8,7 @@ import torch
 
 from benchmarks.faithfulness import measures, methods, page, run, summary
 from benchmarks.faithfulness.__main__ import RESULT, WORDS
+from benchmarks.faithfulness.calibrated import LeakError, calibrated, check_apart
 from benchmarks.faithfulness.signals import heads, integrated_slopes, read
 from benchmarks.faithfulness.task import Case, Task, kept
 from calig_fast import explain
@@ -20,12 +21,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module", params=["sentiment", "fashion"])
 def task(request):
     try:
-        demo = load(request.param, count=2)
+        demo = load(request.param, count=6)
     except MissingPackageError as error:
         pytest.skip(str(error))
     cases = [Case(dict(demo.processor(s.input, return_tensors="pt")), s.label) for s in demo.samples]
     kind = "text" if request.param == "sentiment" else "image"
-    return Task(request.param, "", kind, demo.model, demo.processor, cases[:1], cases[1:])
+    return Task(request.param, "", kind, demo.model, demo.processor, cases[:5], cases[5:])
 
 
 def test_fusing_what_was_read_once_is_what_explain_does(task):
@@ -60,6 +61,24 @@ def test_every_method_gives_scores_and_only_random_knows_nothing(task):
     ours, theirs = found["ig"][1], found["captum_ig"][1]
     if task.kind == "text":  # before and after the normalisation of embeddings; for images the baseline is another
         assert torch.corrcoef(torch.cat([ours, theirs]))[0, 1] > 0.95
+
+
+def test_what_was_calibrated_on_is_never_measured(task):
+    _, choice = calibrated(task)
+    assert len(choice.inputs) == len(task.tune)
+    check_apart(choice, task, task.held[0])
+    for case in task.tune:
+        with pytest.raises(LeakError, match="an input that is measured was used to calibrate"):
+            check_apart(choice, task, case)
+        with pytest.raises(LeakError):
+            list(methods.compared(task, case))
+
+
+def test_holms_correction():
+    # each p times the tests not yet rejected, never less than one before it
+    assert summary.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert summary.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert summary.holm([]) == []
 
 
 def test_a_case_is_judged_and_the_searched_lam_is_the_best_of_its_choices(task):
