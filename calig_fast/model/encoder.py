@@ -12,6 +12,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from .._utils.arguments import choice, function, integer, kind, text
+from .backward_rules import Rules
 
 Modality = Literal["text", "image"]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
@@ -41,11 +42,13 @@ class Norm:
         weight: [D], or None.
         bias: [D], or None.
         eps: added to the variance.
+        frozen: in the backward pass its deviation is a constant.
     """
 
     weight: Tensor | None
     bias: Tensor | None
     eps: float
+    frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Block:
         gated: the activated gate multiplies the value.
         scale1: layer scale [D] of the attention's branch, or None.
         scale2: layer scale [D] of the MLP's branch, or None.
+        rules: of its gradients, None for its own; its norms have theirs.
     """
 
     qkv: Affine
@@ -81,6 +85,7 @@ class Block:
     gated: bool = False
     scale1: Tensor | None = None
     scale2: Tensor | None = None
+    rules: Rules | None = None
 
 
 @dataclass(frozen=True)

@@ -85,5 +85,5 @@ def check_record(record: Record, attention: bool, altered: AlteredBackward | Non
             "(of windows and with sinks too; not over channels, pooled or learned keys, nor beside other mixing). Take "
             'a method that needs no maps, such as method="layer_ig"'
         )
-    if altered is not None:
+    if altered is not None and torch.is_grad_enabled():
         altered.check()

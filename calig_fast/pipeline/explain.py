@@ -75,7 +75,7 @@ def explain(
             "gradient_x_input", a registered name, a `Fusion` of options for CA-LIG, or a `Method` of your own.
         rules: the gradients that the backward pass takes: "plain", the model's own; "gim", those of GIM (Edin et al.,
             arXiv 2505.17630); or `Rules(...)`. Under other rules than the model's own the layer scores need not add up
-            to F(x) - F(x'), and the autograd engine runs.
+            to F(x) - F(x').
         calibration: the choice that `Explainer.calibrate` made, or the name of its file: it takes the place of method,
             rules and lam. None for none.
         output: the scalar F: "logit", "log_prob", "prob", "contrast", or a function of the model's output (and, if it

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._utils.arguments import shown
 from .._utils.progress import ticker
 from ..engines.autograd import AutogradEngine
 from ..engines.base import Engine, Problem, Run
 from ..engines.native.engine import Known, NativeEngine
 from ..engines.native.lease import EngineLease
+from ..engines.native.ruled import refusal
 from ..engines.native.verify import NotTheModelError
 from ..engines.native.workspace import Workspace
 from ..engines.tokens import changed_tokens, reads_ids_twice
@@ -126,8 +126,7 @@ class Pipeline:
         if settings.engine == "autograd":
             return self._engine("autograd"), ""
         why = 'method "conductance" runs on the autograd engine' if settings.resolved.integral == "input" else ""
-        if not settings.backward.plain:
-            why = f"backward rules ({shown(settings.rules)}) run on the autograd engine"
+        why = why or refusal(settings.backward)
         if not why:
             try:
                 return self._engine("native"), ""
@@ -165,6 +164,7 @@ class Pipeline:
             known=self.memory.known,
             workspace=workspace,
             hooks=self._hooks,
+            rules=self.settings.backward,
         )
 
     def _key(self, name: str) -> tuple[Any, ...]:

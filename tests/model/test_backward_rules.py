@@ -43,8 +43,7 @@ def test_wrong_rules_are_named(given):
 def test_the_result_names_the_rules_and_promises_no_sum():
     a = explain(tiny("bert"), ids(9, 6), rules="gim")
     assert a.settings["rules"] == GIM
-    assert a.engine == "autograd"
-    assert "backward rules" in a.settings.not_native
+    assert a.engine == "native"
     assert torch.isnan(a.convergence_delta).all()
     assert "need not sum to the change of the output" in a[0].statement()
     assert Attribution.from_json(a.to_json()).settings["rules"] == GIM
@@ -73,9 +72,7 @@ def test_the_error_is_that_of_the_integral():
     assert (gap > 5e-2).any()  # so that the gap could have judged nothing
 
 
-def test_the_native_engine_and_a_path_of_the_input_refuse_other_rules():
-    with pytest.raises(ValueError, match='engine: "native" cannot run this: backward rules'):
-        explain(tiny("bert"), ids(9), rules="gim", engine="native")
+def test_a_path_of_the_input_refuses_other_rules():
     with pytest.raises(ValueError, match='rules: method "conductance"'):
         explain(tiny("bert"), ids(9), rules="gim", method="conductance")
 

@@ -168,6 +168,8 @@ def activate(block: Block, inner: Tensor) -> Tensor:
 def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, residual: Tensor | None, backend: str) -> Tensor:
     """The gradient of the rows that W1 was applied to, from the gradient of W2 f(u), the residual added."""
     du = _activation_vjp(block, linear_backward(block.down, g, backend=backend), inner, backend)
+    if block.gated and block.rules is not None and block.rules.halve_products:
+        du = du * 0.5
     return linear_backward(block.up, du, residual, backend)
 
 
@@ -196,6 +198,8 @@ def norm(n: Norm, x: Tensor) -> Parts:
 
 def norm_vjp(n: Norm, g: Tensor, saved: Parts, residual: Tensor | None, backend: str) -> Tensor:
     """The gradient of the norm's input, the residual's added."""
+    if n.frozen:  # without x', the deviation takes no part
+        saved = torch.zeros_like(saved[0]), torch.zeros_like(saved[1]), saved[2]
     if _fused(g, norm_spec.DTYPES):
         return ops.norm_backward(g, *saved, n.weight, residual, backend)
     return plain_norm.norm_backward(g, *saved, n.weight, residual)

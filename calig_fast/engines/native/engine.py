@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ...inputs.target import gradients, logits_of
 from ...model.call import row_count
+from ...model.backward_rules import Rules
 from ...model.clone import shares_all, user_hooks
 from ...model.dataflow import has_kinks
 from ...model.encoder import Encoder
@@ -32,6 +33,7 @@ from .cuda_graphs import recorder_for
 from .head import Head, first_logits, reader
 from .head_replay import HeadReplay
 from .path_batch import BlockRunner
+from .ruled import ruled
 from .run import NativeRun
 from .weights import storages
 from .whole_pass import WholePass
@@ -69,6 +71,7 @@ class NativeEngine:
         prune: compute the last block for the first row alone where the head reads no other.
         linear: interpolate the first projection of a path where it is linear.
         hooks: run the forward hooks that the user put on the model.
+        rules: the gradients of the model's operations, None for their own.
 
     Raises:
         ValueError: the family cannot read the blocks' weights; the message says why.
@@ -89,11 +92,13 @@ class NativeEngine:
         prune: bool = True,
         linear: bool = True,
         hooks: bool = True,
+        rules: Rules | None = None,
     ) -> None:
+        self._rules = Rules() if rules is None else rules
         own = next(model.parameters()).dtype
         self.dtype = own if dtype is None else dtype
         wider = torch.promote_types(own, self.dtype)
-        self.tap = InstrumentedModel(model, encoder, None if wider == own else wider, hooks=hooks)
+        self.tap = InstrumentedModel(model, encoder, None if wider == own else wider, hooks=hooks, rules=rules)
         self.shares_weights = shares_all(model, self.tap.model)
         self.workspace = Workspace() if workspace is None or wider != own else workspace
         self.backend, self._encoder, self._asked = backend, encoder, memory_budget
@@ -121,19 +126,19 @@ class NativeEngine:
         device, head = one.qkv.weight.device, len(one.qkv.weight) // (3 * one.heads)
         self.budget = default_budget(device, DEFAULT_BUDGET) if self._asked is None else self._asked
         recorder = recorder_for(device, self.dtype, self.backend, head)
-        self.workspace.begin((requested_backend(self.backend), self._prune, self._linear), recorder)
+        self.workspace.begin((requested_backend(self.backend), self._prune, self._linear, self._rules), recorder)
 
     def _runner(self, order: tuple[int, ...], first_only: bool) -> BlockRunner:
         """The runner of the blocks in an order; it is kept with them, as they may be prepared for C++."""
         key = order, first_only
         if key not in self._runners:
-            stack = tuple(self._distinct[i] for i in order)
+            stack = ruled(tuple(self._distinct[i] for i in order), self._rules)
             self._runners[key] = BlockRunner(stack, first_only, self._linear, self.backend, self.dtype)
         return self._runners[key]
 
     def _replay(self, kind: Hashable) -> HeadReplay | None:
-        """The repetition of the head for calls of a kind; None where hooks of a user may do more than compute."""
-        if self._hooks:
+        """The repetition of the head for calls of a kind; None for other gradients, or hooks that may do more."""
+        if self._hooks or not self._rules.plain:
             return None
         if kind not in self._replays:
             self._replays[kind] = HeadReplay(self.tap.model)
@@ -212,6 +217,7 @@ class NativeEngine:
             slopes=slopes,
             order=known.layout.order,
             kinked=kinked or any(block.activation == "relu" for block in runner.stack),
+            complete=self._rules.plain,
         )
         return NativeRun(self, head, runner, order=known.layout.order, lease=lease, endpoints=endpoints)
 

@@ -15,6 +15,7 @@ from ...model.attention_capture import MapKind, over_heads
 from ...model.encoder import Block
 from ...ops.packing import Segments
 from . import block as blocks
+from .ruled import map_slopes, share
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,12 @@ def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> 
     residual, dmixed = blocks.vjp(block, g, saved, backend)
     wq, wk, wv = _weights(block)
     through_v = torch.einsum("shd,hdw->shw", dmixed.view(len(dmixed), *wv.shape[:2]), wv)
-    found, queries, done = [], [], 0
+    found, queries, done, part = [], [], 0, share(block.rules)
     for rows, absorbed, p in pooled.parts:
-        dm = through_v[done : done + len(rows)]
+        dm = through_v[done : done + len(rows)] * part
         done += len(rows)
         dp = dm @ rows.transpose(1, 2)
-        ds = p * (dp - (dp * p).sum(-1, keepdim=True))
+        ds = map_slopes(block.rules, p, dp) * part
         found.append((p.transpose(1, 2) @ dm + ds.transpose(1, 2) @ absorbed).flatten(0, 1))
         queries.append(ds @ rows)
     dq = torch.einsum("shw,hdw->shd", torch.cat(queries), wk) * block.scale
@@ -93,7 +94,7 @@ def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> 
     out.index_add_(0, pooled.firsts, dq.flatten(1) @ wq.flatten(0, 1))
     if block.pre_norm:
         out = blocks.norm_vjp(block.norm1, out, saved.first, None, backend)
-    return out.index_add_(0, pooled.firsts, residual), dmixed
+    return out.index_add_(0, pooled.firsts, residual), dmixed * part
 
 
 def attention_map(block: Block, saved: blocks.Saved, segment: int, dmixed: Tensor, kind: MapKind) -> Tensor:

@@ -53,7 +53,7 @@ RULE_CASES = [
     (ValueError, chosen(rules="lrp")),
     (TypeError, chosen(rules=2)),
     (ValueError, chosen(rules="gim", method="conductance")),
-    (ValueError, chosen(rules="gim", engine="native")),
+    (ValueError, chosen(rules=Rules(gate="frozen"), engine="native")),
     (ValueError, lambda: Rules(norm="thawed")),
     (ValueError, lambda: Rules(gate="shut")),
     (ValueError, lambda: Rules(softmax_temperature=0)),

@@ -1,0 +1,82 @@
+"""Backward rules in the native engine, by the fused operations as they are.
+
+A norm with a frozen deviation is the norm's operation where x' is 0. The gradient of a softmax at temperature T is that
+of an attention with logits over T, of which queries and keys take theirs. Halves are factors of the results. The passes
+run in Python, as those in C++ know no rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ... import ops
+from ...model.attention_capture import MapKind
+from ...model.backward_rules import Rules
+from ...model.encoder import Block
+from .attention import SavedAttention, _taken, attention_backward_rows
+
+
+def refusal(rules: Rules) -> str:
+    """The reason why the native engine does not run some rules, or ""."""
+    return "" if rules.gate == "plain" else 'Rules(gate="frozen") runs on the autograd engine'
+
+
+def ruled(stack: tuple[Block, ...], rules: Rules) -> tuple[Block, ...]:
+    """The blocks with the rules of their gradients."""
+    if rules.plain:
+        return stack
+    frozen = rules.norm == "frozen"
+    return tuple(
+        replace(
+            block, norm1=replace(block.norm1, frozen=frozen), norm2=replace(block.norm2, frozen=frozen), rules=rules
+        )
+        for block in stack
+    )
+
+
+def attention_vjp(
+    block: Block, g: Tensor, attended: SavedAttention, backend: str, *, maps: int = 0, kind: MapKind = "gradient"
+) -> tuple[Tensor, Tensor]:
+    """`attention_backward_rows` by the rules of a block; the arguments are its own."""
+    found, saved = attention_backward_rows(g, attended, backend, maps, kind)
+    rules = block.rules
+    if rules is None:
+        return found, saved
+    heads, t = attended.qkv.shape, rules.softmax_temperature
+    slopes = found.view(heads)
+    if t != 1:
+        soft = _at_temperature(attended, t, backend)
+        # queries and keys by the softer map, from logits that are scaled by 1 / T; values by the map itself
+        slopes[:, :2] = attention_backward_rows(g, soft, backend)[0].view(heads)[:, :2].mul_(t)
+    if rules.halve_products:
+        slopes[:, :2].mul_(0.25)
+        slopes[:, 2].mul_(0.5)
+        saved = saved * 0.5
+    return slopes.flatten(1), saved
+
+
+def map_slopes(rules: Rules | None, p: Tensor, dp: Tensor) -> Tensor:
+    """The gradient of the logits [...,U] of a map p from that of the map, without the halves of its products.
+
+    Args:
+        rules: of the block.
+        p: softmax(z).
+        dp: gradient of p.
+    """
+    if rules is not None and rules.softmax_temperature != 1:
+        p = torch.softmax(p.clamp_min(torch.finfo(p.dtype).tiny).log() / rules.softmax_temperature, -1)
+    return p * (dp - (dp * p).sum(-1, keepdim=True))
+
+
+def share(rules: Rules | None) -> float:
+    """The share of its gradient that a factor of a product takes."""
+    return 0.5 if rules is not None and rules.halve_products else 1.0
+
+
+def _at_temperature(a: SavedAttention, t: float, backend: str) -> SavedAttention:
+    where = a.segments.offsets, a.segments.longest
+    out, lse = ops.attention_forward(a.qkv, *where, a.scale / t, backend=_taken(a.qkv, backend))
+    return SavedAttention(a.scale / t, a.qkv, out, lse, a.segments)
