@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any
@@ -276,7 +276,7 @@ def _settings(base: Options, options: Mapping[str, Any]) -> Options:
         raise TypeError(f"{name}: unknown option of explain; {hint}")
     if "calibration" in options:  # it chooses what is not chosen beside it
         options = {"method": "calig", "rules": "plain", "lam": None, **options}
-    elif {"method", "rules", "lam", "layers"} & set(options):
+    elif {"method", "rules", "lam"} & set(options):
         options = {"calibration": None, **options}
     if {"certify", "guarantee"} & set(options):  # the number that is ranked belongs to the guarantee
         options = {"k": None, **options}

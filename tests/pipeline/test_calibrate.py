@@ -51,6 +51,8 @@ def test_later_calls_give_the_choice_and_name_it(calibrated, tmp_path):
     torch.testing.assert_close(b.scores, a.scores, rtol=4e-2, atol=4e-2 * float(a.scores.abs().max()))
     assert explainer(ids(9), method="attcat").settings.calibration is None
     assert explainer(ids(9)).settings.calibration == found.record()
+    with pytest.raises(ValueError, match="calibration: it was made on all layers"):
+        explainer(ids(9), layers=[0])
 
 
 def test_forgetting_gives_the_first_calls_scores_again():

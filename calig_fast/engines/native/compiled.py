@@ -45,7 +45,12 @@ def stack_of(runner: BlockRunner) -> torch.ScriptObject | None:
     """The blocks as the passes in C++ take them, or None where an operation has no compiled kernel for their rows."""
     weight, backend = runner.stack[0].qkv.weight, runner.backend
     tensors = [tensor for block in runner.stack for tensor in _tensors(block)]
-    if runner.stack[0].rules is not None or extension().module is None or weight.dtype != runner.dtype or not all(map(_is_plain, tensors)):
+    if (
+        runner.stack[0].rules is not None
+        or extension().module is None
+        or weight.dtype != runner.dtype
+        or not all(map(_is_plain, tensors))
+    ):
         return None
     rows = weight.new_empty(0, 3, 1, len(weight) // (3 * runner.stack[0].heads))
     if not _is_compiled(rows, backend):

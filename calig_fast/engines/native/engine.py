@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from ...inputs.target import gradients, logits_of
-from ...model.call import row_count
 from ...model.backward_rules import Rules
+from ...model.call import row_count
 from ...model.clone import shares_all, user_hooks
 from ...model.dataflow import has_kinks
 from ...model.encoder import Encoder

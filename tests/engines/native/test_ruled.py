@@ -59,7 +59,9 @@ def test_the_passes_in_python_equal_those_in_cpp_where_no_rule_is_left():
         ours, maps = read(kind, nothing, "native")
         plain, others = read(kind, "plain", "native")
         torch.testing.assert_close(ours.layer_scores, plain.layer_scores, rtol=1e-5, atol=1e-7)
-        torch.testing.assert_close(maps.double(), others.double(), rtol=1e-5, atol=1e-8)  # some softmaxes are of float32
+        torch.testing.assert_close(
+            maps.double(), others.double(), rtol=1e-5, atol=1e-8
+        )  # some softmaxes are of float32
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
