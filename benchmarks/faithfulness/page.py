@@ -32,6 +32,8 @@ TITLES = {
     "log_odds": "log-odds",
     "token_f1": "token-F1",
     "auprc": "AUPRC",
+    "naopc": "NAOPC",
+    "naopc_sufficiency": "NAOPC, sufficiency",
     "positive": "positive AUC",
     "negative": "negative AUC",
     "black_score": "score, black",

@@ -17,7 +17,16 @@ from calig_fast.bench import machine
 RIVALS = ("ig", "captum_ig", "layer_ig_mean", "chefer", "attcat", "rollout")
 START = "lam 0.8"
 PARTS = {
-    "text": ("score", "comprehensiveness", "sufficiency", "log_odds", "token_f1", "auprc"),
+    "text": (
+        "score",
+        "comprehensiveness",
+        "sufficiency",
+        "log_odds",
+        "token_f1",
+        "auprc",
+        "naopc",
+        "naopc_sufficiency",
+    ),
     "image": ("score", "positive", "negative", "black_score", "black_positive", "black_negative"),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._utils.arguments import integer
+from .._utils.arguments import integer, kind
 from .._utils.warn import renamed_argument
 from ..perturbation import Output, PerturbationRunner, perturbation_runner, rankings
 from .measure import Measure
@@ -48,6 +48,7 @@ def naopc(
     output: Output = "prob",
     exhaustive: int = 8,
     beam: int = 5,
+    bounds: Naopc | None = None,
     batch_size: int = 64,
 ) -> Naopc:
     """Comprehensiveness and sufficiency over the range that orders of removal attain (Edin et al. 2025).
@@ -62,13 +63,15 @@ def naopc(
     Args:
         exhaustive: largest n of which every set is removed, at most 16.
         beam: sets kept of each size; about beam n^2 forward passes an input.
+        bounds: a result of the same model, inputs, target, removal and output with other scores; its bounds, which do
+            not depend on the scores, are not searched again.
         model, inputs, scores, target, processor, removal, output, batch_size: see `erasure`.
 
     Returns:
         both measures, the bounds, and where they are exact; NaN where all orders have one AOPC.
 
     Raises:
-        ValueError, TypeError: see `erasure`.
+        ValueError, TypeError: see `erasure`; bounds of another number of inputs.
     """
     exhaustive, beam = integer("exhaustive", exhaustive, 0, MOST_EXHAUSTIVE), integer("beam", beam, 1, 10_000)
     p = perturbation_runner(
@@ -77,11 +80,10 @@ def naopc(
     count = p.removable.sum(1)
     original = p.answers(torch.zeros_like(p.removable)[:, None])[:, 0]
     orders = torch.stack([_aopc(p, original, largest) for largest in (True, False)])
-    exact = count <= exhaustive
-    ends = torch.zeros(2, len(count), dtype=torch.float64)
-    for b, few in enumerate(exact.tolist()):
-        at = p, b, float(original[b])
-        ends[:, b] = torch.tensor(_every_order(*at) if few else _beam(*at, beam), dtype=torch.float64)
+    if bounds is None:
+        exact, ends = _searched(p, original, count <= exhaustive, beam)
+    else:
+        exact, ends = _known(bounds, len(count))
     lower, upper = torch.minimum(ends[0], orders.amin(0)), torch.maximum(ends[1], orders.amax(0))
     lower, upper = torch.where(exact, ends[0], lower), torch.where(exact, ends[1], upper)
     room = torch.where(upper > lower, upper - lower, torch.nan)
@@ -96,6 +98,23 @@ def naopc(
         upper=upper,
         exact=exact,
     )
+
+
+def _searched(p: PerturbationRunner, original: Tensor, exact: Tensor, beam: int) -> tuple[Tensor, Tensor]:
+    """Where the bounds are exact [B], and the bounds [2,B]."""
+    ends = torch.zeros(2, len(exact), dtype=torch.float64)
+    for b, few in enumerate(exact.tolist()):
+        at = p, b, float(original[b])
+        ends[:, b] = torch.tensor(_every_order(*at) if few else _beam(*at, beam), dtype=torch.float64)
+    return exact, ends
+
+
+def _known(bounds: Naopc, count: int) -> tuple[Tensor, Tensor]:
+    if not isinstance(bounds, Naopc):
+        raise TypeError(f"bounds: expected None or a result of naopc, got {kind(bounds)}")
+    if len(bounds.lower) != count:
+        raise ValueError(f"bounds: expected those of {count} inputs, got {len(bounds.lower)}; leave them out")
+    return bounds.exact, torch.stack([bounds.lower, bounds.upper])
 
 
 def _aopc(p: PerturbationRunner, original: Tensor, largest: bool) -> Tensor:

@@ -91,6 +91,19 @@ def test_a_case_is_judged_and_the_searched_lam_is_the_best_of_its_choices(task):
     assert also == (set(measures.ALSO) if task.kind == "text" else set())
 
 
+def test_shares_of_the_attainable_take_the_same_bounds(task):
+    if task.kind == "image":
+        pytest.skip("of texts alone")
+    case, bounds = task.held[0], None
+    short = Case({name: value[:, :7] for name, value in case.call.items()}, case.label)
+    for seed in (0, 1):
+        scores = torch.rand(1, 7, generator=torch.Generator().manual_seed(seed))
+        found = measures.attainable(task, short, 1, scores, bounds)
+        assert 0 <= float(found.values) <= 1
+        assert bounds is None or float(bounds.upper) == float(found.upper)
+        bounds = found
+
+
 def test_random_removals_choose_the_scores_that_add_up(task):
     case = task.tune[0]
     signals = read(task, case)

@@ -38,7 +38,7 @@ def test_a_bag_of_words_in_closed_form(beam):
         assert float(found.values[b]) == pytest.approx((aopc(mine, order.tolist()) - low) / (high - low))
         opposite = (aopc(mine, order.tolist()[::-1]) - low) / (high - low)
         assert float(found.sufficiency[b]) == pytest.approx(opposite)
-    best = naopc(model, call, worth, **OPTIONS, **options)
+    best = naopc(model, call, worth, **OPTIONS, **options, bounds=found)
     torch.testing.assert_close(best.values, torch.ones(3).double())
     torch.testing.assert_close(best.sufficiency, torch.zeros(3).double())
 
@@ -66,6 +66,15 @@ def test_every_order_of_a_transformer_is_searched():
     assert float(beam.upper) <= float(found.upper) + 1e-6
     assert float(beam.upper) == pytest.approx(float(found.upper), abs=1e-3)
     assert not beam.exact.any()
+
+
+def test_bounds_of_other_inputs_are_refused():
+    model, call = Bag(), ids(6)
+    found = naopc(model, call, torch.rand(1, 6), **OPTIONS)
+    with pytest.raises(ValueError, match="bounds: expected those of 2 inputs, got 1"):
+        naopc(model, ids(6, 5), torch.rand(2, 6), **OPTIONS, bounds=found)
+    with pytest.raises(TypeError, match="bounds: expected None or a result of naopc"):
+        naopc(model, call, torch.rand(1, 6), **OPTIONS, bounds=(0, 1))
 
 
 def test_words_of_no_effect_have_no_share():
