@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
+
+import torch
 
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast import Calibrated, Explainer
@@ -20,7 +23,10 @@ class LeakError(RuntimeError):
 def calibrated(task: Task) -> tuple[Explainer, Calibrated]:
     """An Explainer of a task, calibrated on the first tuning inputs, without their labels."""
     explainer = Explainer(task.model, task.processor)
-    return explainer, explainer.calibrate([case.call for case in task.tune[:INPUTS]])
+    calls: Any = [case.call for case in task.tune[:INPUTS]]
+    if task.kind == "image":
+        calls = {name: torch.cat([call[name] for call in calls]) for name in calls[0]}
+    return explainer, explainer.calibrate(calls)
 
 
 def check_apart(choice: Calibrated, task: Task, case: Case) -> None:

@@ -15,7 +15,7 @@ from ...model.attention_capture import MapKind, over_heads
 from ...model.encoder import Block
 from ...ops.packing import Segments
 from . import block as blocks
-from .ruled import map_slopes, share
+from .ruled import share, softer
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> 
         dm = through_v[done : done + len(rows)] * part
         done += len(rows)
         dp = dm @ rows.transpose(1, 2)
-        ds = map_slopes(block.rules, p, dp) * part
+        soft = softer(block.rules, p, absorbed, rows)
+        ds = soft * (dp - (dp * soft).sum(-1, keepdim=True)) * part
         found.append((p.transpose(1, 2) @ dm + ds.transpose(1, 2) @ absorbed).flatten(0, 1))
         queries.append(ds @ rows)
     dq = torch.einsum("shw,hdw->shd", torch.cat(queries), wk) * block.scale

@@ -12,11 +12,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ... import ops
 from ...model.attention_capture import MapKind
 from ...model.backward_rules import Rules
 from ...model.encoder import Block
-from .attention import SavedAttention, _taken, attention_backward_rows
+from .attention import SavedAttention, attend, attention_backward_rows
 
 
 def refusal(rules: Rules) -> str:
@@ -48,7 +47,8 @@ def attention_vjp(
     heads, t = attended.qkv.shape, rules.softmax_temperature
     slopes = found.view(heads)
     if t != 1:
-        soft = _at_temperature(attended, t, backend)
+        where = attended.qkv.shape[2], attended.scale / t, attended.segments
+        soft = attend(attended.qkv.flatten(1), *where, backend)[1]
         # queries and keys by the softer map, from logits that are scaled by 1 / T; values by the map itself
         slopes[:, :2] = attention_backward_rows(g, soft, backend)[0].view(heads)[:, :2].mul_(t)
     if rules.halve_products:
@@ -58,25 +58,19 @@ def attention_vjp(
     return slopes.flatten(1), saved
 
 
-def map_slopes(rules: Rules | None, p: Tensor, dp: Tensor) -> Tensor:
-    """The gradient of the logits [...,U] of a map p from that of the map, without the halves of its products.
+def softer(rules: Rules | None, p: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
+    """The map that the gradient of a softmax is taken at.
 
     Args:
         rules: of the block.
-        p: softmax(z).
-        dp: gradient of p.
+        p: softmax(z), z = queries keys^T, [n,H,U].
+        queries: [n,H,D].
+        keys: [n,U,D].
     """
-    if rules is not None and rules.softmax_temperature != 1:
-        p = torch.softmax(p.clamp_min(torch.finfo(p.dtype).tiny).log() / rules.softmax_temperature, -1)
-    return p * (dp - (dp * p).sum(-1, keepdim=True))
+    t = 1.0 if rules is None else rules.softmax_temperature
+    return p if t == 1 else torch.softmax(queries @ keys.transpose(1, 2) / t, -1)
 
 
 def share(rules: Rules | None) -> float:
     """The share of its gradient that a factor of a product takes."""
     return 0.5 if rules is not None and rules.halve_products else 1.0
-
-
-def _at_temperature(a: SavedAttention, t: float, backend: str) -> SavedAttention:
-    where = a.segments.offsets, a.segments.longest
-    out, lse = ops.attention_forward(a.qkv, *where, a.scale / t, backend=_taken(a.qkv, backend))
-    return SavedAttention(a.scale / t, a.qkv, out, lse, a.segments)
