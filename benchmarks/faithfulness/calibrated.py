@@ -9,8 +9,7 @@ import torch
 
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast import Calibrated, Explainer
-from calig_fast.inputs.digest import digests
-from calig_fast.perturbation import opened
+from calig_fast.perturbation import digests, opened
 
 INPUTS = 8
 

@@ -101,7 +101,7 @@ def naopc(
 
 
 def _searched(p: PerturbationRunner, original: Tensor, exact: Tensor, beam: int) -> tuple[Tensor, Tensor]:
-    """Where the bounds are exact [B], and the bounds [2,B]."""
+    """The bounds [2,B] of every input, after `exact`, by every order where it is True and by a beam elsewhere."""
     ends = torch.zeros(2, len(exact), dtype=torch.float64)
     for b, few in enumerate(exact.tolist()):
         at = p, b, float(original[b])

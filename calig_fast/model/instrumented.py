@@ -71,8 +71,7 @@ class InstrumentedModel:
         self.order: list[int] = []
         self._axes: list[TokenAxes] = []
         self._learned = False
-        self._tokens = 0
-        self._start = 0
+        self._tokens = self._start = 0
         self._final: Tensor | None = None
         self._embedded: Tensor | None = None
         self._stem_shape: torch.Size | None = None
@@ -82,8 +81,7 @@ class InstrumentedModel:
         self._changed: Tensor | None = None
         self._first_shape: torch.Size | None = None
         self._calls = 0
-        self._inside = False
-        self._running = False
+        self._inside = self._running = False
         self._entered: list[tuple[Tensor, Tensor | None, TokenAxes]] = []
         self._record: Record | None = None
         self._seen: list[tuple[Attention, bool]] = []
@@ -131,9 +129,8 @@ class InstrumentedModel:
         self._record, self._tuple, self.order = Record(rows=self._rows), [], []
         self._slots: list[Slots] = []
         self._changed = changed
-        reader = Reader(self._caught) if attention else None
         try:
-            self._record.output = self._run(call, 0, None, replacement, reader)
+            self._record.output = self._run(call, 0, None, replacement, Reader(self._caught) if attention else None)
             record = self._record
         finally:
             self._record = None
