@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from .methods.base import Method, Signals
     from .methods.fusion import Fusion
     from .methods.registry import register_method
+    from .model.backward_rules import Rules
     from .model.encoder import Encoder
     from .model.families import Family, register_family
     from .model.zero_shot import ZeroShot
     from .ops.backend import register_backend
     from .ops.backend.base import Backend
     from .ops.build_info import build_info
+    from .pipeline.calibrated import Calibrated
     from .pipeline.explain import Explainer, explain
     from .pipeline.options import ExplainOptions
     from .pipeline.pretrained import from_pretrained
@@ -33,6 +35,7 @@ _ROOMS = ("bench", "captum", "corpus", "demo", "metrics", "monitor", "ops")  # l
 __all__ = [
     "Attribution",
     "Backend",
+    "Calibrated",
     "Comparison",
     "DataSetSummary",
     "Encoder",
@@ -45,6 +48,7 @@ __all__ = [
     "Method",
     "Provenance",
     "Ranked",
+    "Rules",
     "Signals",
     "Text",
     "Unit",
@@ -71,6 +75,7 @@ __all__ = [
 _PLACES = {
     "Attribution": "results.attribution",
     "Backend": "ops.backend.base",
+    "Calibrated": "pipeline.calibrated",
     "Comparison": "results.comparison",
     "DataSetSummary": "results.data_set",
     "Encoder": "model.encoder",
@@ -83,6 +88,7 @@ _PLACES = {
     "Method": "methods.base",
     "Provenance": "results.provenance",
     "Ranked": "results.grouping",
+    "Rules": "model.backward_rules",
     "Signals": "methods.base",
     "Text": "results.tokens",
     "Unit": "results.units",

@@ -9,12 +9,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from benchmarks.faithfulness.calibrated import calibrated, check_apart
 from benchmarks.faithfulness.signals import Signals, explainer, heads, integrated_slopes, read
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast import Fusion
 
 PRESETS = ("rollout", "chefer", "attcat", "attention_gradient", "gradient_x_input")
-METHODS = ("calig", "layer_ig_mean", "ig", "captum_ig", *PRESETS, "random")
+METHODS = ("calig", "calibrated", "layer_ig_mean", "ig", "captum_ig", "gim", *PRESETS, "random")
 CAPTUM_STEPS = 20
 
 
@@ -23,9 +24,13 @@ def compared(task: Task, case: Case) -> Iterator[tuple[str, int, Tensor]]:
     chosen = explainer(task)(case.call)
     target = int(chosen.target)
     yield "calig", target, chosen.scores
+    ours, choice = calibrated(task)
+    check_apart(choice, task, case)
+    yield "calibrated", target, ours(case.call, target=target).scores
     yield "layer_ig_mean", target, chosen.layer_scores.mean(1).float()
     yield "ig", target, chosen.layer_scores[:, 0].float()
     yield "captum_ig", target, captum_ig(task, case, target)
+    yield "gim", target, explainer(task, method="gradient_x_input", rules="gim")(case.call, target=target).scores
     for name in PRESETS:
         yield name, target, explainer(task, method=name)(case.call, target=target).scores
     seed = zlib.crc32(b"".join(v.numpy().tobytes() for v in case.call.values()))

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faithfulness.methods import METHODS
-from benchmarks.faithfulness.summary import PARTS, RIVALS, START
+from benchmarks.faithfulness.summary import PARTS, RIVALS, START, holm
 from benchmarks.page_parts import row_of, ruler
 from calig_fast._utils import files
 
 NAMES = {
     "calig": "**calig** (default)",
+    "calibrated": "calibrated on 8 tuning inputs",
+    "gim": "gradient x input, GIM's rules",
     "layer_ig_mean": "mean of r_l over the layers",
     "captum_ig": "Captum's IG",
     "ig": "IG at the embeddings (ours)",
@@ -22,6 +24,7 @@ NAMES = {
     "gradient_x_input": "gradient x input",
     "random": "random",
 }
+LEVEL = 0.05
 TITLES = {
     "score": "score",
     "comprehensiveness": "comprehensiveness",
@@ -29,6 +32,8 @@ TITLES = {
     "log_odds": "log-odds",
     "token_f1": "token-F1",
     "auprc": "AUPRC",
+    "naopc": "NAOPC",
+    "naopc_sufficiency": "NAOPC, sufficiency",
     "positive": "positive AUC",
     "negative": "negative AUC",
     "black_score": "score, black",
@@ -49,7 +54,7 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
     tasks = {name: task for name, task in summary["tasks"].items() if "missing" not in task}
     parts = [words.rstrip(), "", "![Scores of every method](images/faithfulness.png)", "", *_overview(tasks), ""]
     for name, task in tasks.items():
-        parts += [*_task(name, task), ""]
+        parts += [*_task(name, task), "", *_token_f1(name, task)]
     parts += ["## The ablation", "", *_ablation(tasks), "", *_removals(tasks), "", *_randomised(tasks), ""]
     gone = [f"- {name}: {task['missing']}." for name, task in summary["tasks"].items() if "missing" in task]
     parts += ["## Not run here", "", *gone, ""] if gone else []
@@ -75,13 +80,34 @@ def _overview(tasks: dict[str, Any]) -> list[str]:
     """Calig's difference from each rival, task by task."""
     lines = ["## Calig against the others, held-out inputs", ""]
     lines += [row_of(["task", "inputs", *(NAMES[r] for r in RIVALS)]), ruler(2 + len(RIVALS), 2 + len(RIVALS))]
+    pairs = [(name, rival) for name, task in tasks.items() for rival in RIVALS if rival in task["against"]]
+    corrected = dict(zip(pairs, holm([tasks[name]["against"][rival]["p"] for name, rival in pairs]), strict=True))
     for name, task in tasks.items():
         cells = []
         for rival in RIVALS:
             d = task["against"].get(rival)
-            cells.append("-" if d is None else _difference(d))
+            cells.append("-" if d is None else _difference(d) + ("\\*" if corrected[name, rival] < LEVEL else ""))
         lines.append(row_of([name, str(task["sizes"]["held"]), *cells]))
-    return [*lines, "", "Bold: the 95 % interval of the paired difference excludes zero."]
+    found = sum(p < LEVEL for p in corrected.values())
+    return [
+        *lines,
+        "",
+        f"Bold: the 95 % interval of the paired difference excludes zero. \\*: so does a sign-flip test at {LEVEL:g}, "
+        f"corrected for all {len(pairs)} cells of this table (Holm 1979); {found} cells.",
+    ]
+
+
+def _token_f1(name: str, task: dict[str, Any]) -> list[str]:
+    """Token-F1 of the k highest words against the marked ones, where it was measured."""
+    found = task.get("token_f1", {})
+    if not found:
+        return []
+    sizes = list(dict.fromkeys(k for row in found.values() for k in row))
+    lines = [f"Token-F1 of the k highest words of {name}, inputs with marked words:", ""]
+    lines += [row_of(["method", *sizes]), ruler(1 + len(sizes))]
+    for method, row in found.items():
+        lines.append(row_of([NAMES[method], *(f"{row[k]:.3f}" if k in row else "-" for k in sizes)]))
+    return [*lines, ""]
 
 
 def _difference(d: dict[str, float]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.faithfulness import run
-from benchmarks.faithfulness.measures import ALSO, REMOVALS
+from benchmarks.faithfulness.measures import ALSO, REMOVALS, TOP
 from benchmarks.faithfulness.methods import METHODS
 from calig_fast import metrics
 from calig_fast.bench import machine
@@ -17,7 +17,16 @@ from calig_fast.bench import machine
 RIVALS = ("ig", "captum_ig", "layer_ig_mean", "chefer", "attcat", "rollout")
 START = "lam 0.8"
 PARTS = {
-    "text": ("score", "comprehensiveness", "sufficiency", "log_odds", "token_f1", "auprc"),
+    "text": (
+        "score",
+        "comprehensiveness",
+        "sufficiency",
+        "log_odds",
+        "token_f1",
+        "auprc",
+        "naopc",
+        "naopc_sufficiency",
+    ),
     "image": ("score", "positive", "negative", "black_score", "black_positive", "black_negative"),
 }
 
@@ -42,6 +51,7 @@ def summarise(folder: Path, names: list[str], missing: dict[str, str]) -> dict[s
             **facts,
             "sizes": {"tune": len(tune.get(START, ())), "held": len(held.get("calig", ()))},
             "methods": {m: _means(held[m], PARTS[facts["kind"]]) for m in METHODS if m in held},
+            "token_f1": {m: f1 for m in METHODS if m in held and (f1 := _token_f1(held[m]))},
             "against": {m: _paired(held["calig"], held[m]) for m in held if m != "calig"},
             "ablation": {m: {"mean": _mean(tune[m], "score"), **_paired(tune[m], tune[START])} for m in tune},
             "removals": _removals(tune) if facts["kind"] == "text" else {},
@@ -75,6 +85,25 @@ def _means(cases: dict[int, dict[str, Any]], parts: tuple[str, ...]) -> dict[str
             i = metrics.interval(torch.tensor(values, dtype=torch.float64))
             found[part] = {"mean": i.estimate, "low": i.low, "high": i.high}
     return found
+
+
+def holm(p: list[float]) -> list[float]:
+    """p values corrected for their number: the smallest p that Holm's step-down test rejects each at (Holm 1979).
+
+    Args:
+        p: of several tests, each from 0 to 1.
+    """
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    found, least = [0.0] * len(p), 0.0
+    for place, i in enumerate(order):
+        least = max(least, min(1.0, (len(p) - place) * p[i]))
+        found[i] = least
+    return found
+
+
+def _token_f1(cases: dict[int, dict[str, Any]]) -> dict[str, float]:
+    """Mean token-F1 by the number of words predicted."""
+    return {str(k): _mean(cases, f"token_f1_{k}") for k in TOP if _values(cases, f"token_f1_{k}")}
 
 
 def _removals(tune: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[str, dict[str, float]]]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..inputs.target import gradients, logits_of
 from ..model.attention_capture import MapKind
+from ..model.backward_rules import Rules
 from ..model.call import row_count
 from ..model.clone import shares_all
 from ..model.dataflow import bypassed_layers, has_kinks
@@ -34,6 +35,7 @@ class AutogradEngine:
             `default_budget`'s, 512 MiB on a CPU.
         backend: backend of the fused operations.
         hooks: run the forward hooks that the user put on the model.
+        rules: the gradients of the model's operations, None for their own.
     """
 
     name = "autograd"
@@ -47,8 +49,10 @@ class AutogradEngine:
         memory_budget: int | None,
         backend: str,
         hooks: bool = True,
+        rules: Rules | None = None,
     ) -> None:
-        self.tap = InstrumentedModel(model, encoder, dtype, hooks=hooks)
+        self.tap = InstrumentedModel(model, encoder, dtype, hooks=hooks, rules=rules)
+        self._complete = rules is None or rules.plain
         device = next(self.tap.model.parameters()).device
         self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
         self.backend, self.shares_weights = backend, shares_all(model, self.tap.model)
@@ -56,6 +60,10 @@ class AutogradEngine:
         self._weights = {
             t.untyped_storage().data_ptr() for t in (*self.tap.model.parameters(), *self.tap.model.buffers())
         }
+
+    def row_bytes(self, tokens: int) -> int:
+        """See `Engine.row_bytes`; the graph of the model's own modules is not known before."""
+        return 0
 
     def read(self) -> None:
         """Nothing: the twin's weights are the model's."""
@@ -109,6 +117,7 @@ class AutogradEngine:
                 slopes=slopes,
                 order=entered.seen.layout.order,
                 kinked=kinked,
+                complete=self._complete,
             ),
             entered=entered,
             row_bytes=max(1, sum(saved.values()) // max(1, len(rows))),

@@ -117,6 +117,7 @@ class Endpoints:
         slopes: the gradients of each.
         order: which of the encoder's blocks is run, call by call.
         kinked: F has kinks in its hidden states (a ReLU, a maximum), so that its gradient jumps.
+        complete: the gradients are those of F, so that r_l sums to F(x) - F(x'); False under other backward rules.
     """
 
     first: Tensor
@@ -126,6 +127,7 @@ class Endpoints:
     slopes: list[EndpointGradients]
     order: tuple[int, ...]
     kinked: bool = False
+    complete: bool = True
 
     @property
     def layers(self) -> int:
@@ -173,6 +175,9 @@ class Engine(Protocol):
 
     @property
     def dtype(self) -> torch.dtype: ...
+
+    def row_bytes(self, tokens: int) -> int:
+        """Bytes that the pass of the endpoints holds for a row of so many tokens; 0 where only a run can tell."""
 
     def read(self) -> None:
         """Read the model's weights anew, at the beginning of a call."""

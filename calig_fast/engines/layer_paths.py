@@ -134,6 +134,7 @@ def layer_paths(
         noise=noise.ravel(),
         eps=eps,
         kinked=ends.kinked,
+        complete=ends.complete,
     )
     per_layer = [*starts] * (len(paths.gap) // max(1, len(starts)))
     integrals = rule.integrals(paths, per_layer, defer=weigh is not None)

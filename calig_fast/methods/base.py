@@ -29,6 +29,8 @@ class Signals:
         mask: [B,T] bool, real tokens.
         readout: [B,T] weights of the rows the head reads.
         backend: backend of the fused operations.
+        integrand: that of r_l at the input, sum_d (h_l - h'_l) dF/dh_l [B,L,T] float64; None where it is not known.
+        content: [B,T] bool, real tokens that are not special; None for all real ones.
     """
 
     relevance: Tensor
@@ -37,6 +39,8 @@ class Signals:
     mask: Tensor
     readout: Tensor
     backend: str
+    integrand: Tensor | None = None
+    content: Tensor | None = None
 
 
 Scores = tuple[Tensor, Tensor]

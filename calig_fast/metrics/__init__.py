@@ -9,8 +9,10 @@ from .agreement import Agreement, agreement, kendall, spearman, top_k_overlap
 from .curves import deletion_auc, insertion_auc, perturbation_auc
 from .erasure import Erasure, comprehensiveness, erasure, log_odds, sufficiency
 from .measure import Curve, Measure
+from .naopc import Naopc, naopc
 from .randomisation import Randomisation, model_randomisation
 from .rationales import F1, auprc, average_precision, average_ratio, iou_f1, span_scores, token_f1, token_iou
+from .saco import saco
 from .sensitivity import infidelity, max_sensitivity
 from .statistics import Interval, PairedDifference, interval, paired_test
 
@@ -21,6 +23,7 @@ __all__ = [
     "Erasure",
     "Interval",
     "Measure",
+    "Naopc",
     "PairedDifference",
     "Randomisation",
     "agreement",
@@ -38,8 +41,10 @@ __all__ = [
     "log_odds",
     "max_sensitivity",
     "model_randomisation",
+    "naopc",
     "paired_test",
     "perturbation_auc",
+    "saco",
     "span_scores",
     "spearman",
     "sufficiency",

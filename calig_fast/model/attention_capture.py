@@ -181,7 +181,7 @@ class Reader(TorchFunctionMode):
 
 
 class Plain(TorchFunctionMode):
-    """Replaces fused attention by its definition, which can be differentiated twice."""
+    """Replaces fused attention by its definition, which can be differentiated twice, and part by part."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -194,9 +194,13 @@ class Plain(TorchFunctionMode):
             return func(*args, **kwargs)
         q, k, v, mask, scale = _parts(*args, **kwargs)
         logits = (q * scale) @ k.transpose(-1, -2)
-        if mask is not None:
-            logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
-        return torch.softmax(logits, -1) @ v
+        if mask is None:
+            return torch.softmax(logits, -1) @ v
+        if mask.dtype != torch.bool:
+            return torch.softmax(logits + mask, -1) @ v
+        # a query that reads no key gives zeros
+        attention = torch.softmax(logits.masked_fill(~mask, torch.finfo(logits.dtype).min), -1)
+        return attention.masked_fill(~mask.any(-1, keepdim=True), 0.0) @ v
 
 
 def _over_keys(out: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from .._utils.arguments import choice, function, integer, kind, text
+from .backward_rules import Rules
 from .position_terms import PositionTerms
 
 Modality = Literal["text", "image"]
@@ -43,12 +44,14 @@ class Norm:
         bias: [D], or None.
         eps: added to the variance or the mean square.
         rms: the root mean square; the mean is not subtracted.
+        frozen: in the backward pass its deviation is a constant.
     """
 
     weight: Tensor | None
     bias: Tensor | None
     eps: float
     rms: bool = False
+    frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Block:
         post1: of a pre-norm block, norm of the attention's branch before it is added, or None.
         post2: the same of the MLP's branch.
         parallel: of a pre-norm block, the MLP reads the block's input, not the sum after the attention.
+        rules: of its gradients, None for its own; its norms have theirs.
     """
 
     qkv: Affine
@@ -118,6 +122,7 @@ class Block:
     post1: Norm | None = None
     post2: Norm | None = None
     parallel: bool = False
+    rules: Rules | None = None
 
     @property
     def groups(self) -> int:
@@ -128,6 +133,14 @@ class Block:
     def head_size(self) -> int:
         """E, columns of a head."""
         return len(self.qkv.weight) // (self.heads + 2 * self.groups)
+
+    @property
+    def basic(self) -> bool:
+        """Return True for two layer norms, an attention of all tokens with keys of every head, and an MLP after it."""
+        if any(n is None or n.rms for n in (self.norm1, self.norm2)) or (self.before, self.after) != (-1, -1):
+            return False
+        others = self.key_heads, self.norm_q, self.norm_k, self.rotary, self.positions, self.post1, self.post2
+        return not self.parallel and all(part is None for part in others)
 
 
 @dataclass(frozen=True)

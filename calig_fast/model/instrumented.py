@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .altered_backward import altered, operations
 from .attention_capture import Attention, Reader
+from .backward_rules import Rules
 from .block_attention import block_attention
 from .block_state import picked_rows, run_block, state_given, state_in
 from .call import Call, called_again, concatenated, row_count
@@ -43,12 +45,20 @@ class InstrumentedModel:
         encoder: where its blocks are.
         dtype: floating dtype to run in; None for the model's own.
         hooks: run the forward hooks that the user put on the model.
+        rules: the gradients of its operations, None for their own.
     """
 
     def __init__(
-        self, model: nn.Module, encoder: Encoder, dtype: torch.dtype | None = None, *, hooks: bool = True
+        self,
+        model: nn.Module,
+        encoder: Encoder,
+        dtype: torch.dtype | None = None,
+        *,
+        hooks: bool = True,
+        rules: Rules | None = None,
     ) -> None:
         self.model = share_weights(model, dtype, hooks=hooks)
+        self._altered = altered(rules)
         self.blocks = [self.model.get_submodule(name) for name in encoder.blocks]
         for number, block in enumerate(self.blocks):
             block.forward = functools.partial(self._block, number, block.forward)
@@ -61,8 +71,7 @@ class InstrumentedModel:
         self.order: list[int] = []
         self._axes: list[TokenAxes] = []
         self._learned = False
-        self._tokens = 0
-        self._start = 0
+        self._tokens = self._start = 0
         self._final: Tensor | None = None
         self._embedded: Tensor | None = None
         self._stem_shape: torch.Size | None = None
@@ -72,8 +81,7 @@ class InstrumentedModel:
         self._changed: Tensor | None = None
         self._first_shape: torch.Size | None = None
         self._calls = 0
-        self._inside = False
-        self._running = False
+        self._inside = self._running = False
         self._entered: list[tuple[Tensor, Tensor | None, TokenAxes]] = []
         self._record: Record | None = None
         self._seen: list[tuple[Attention, bool]] = []
@@ -100,7 +108,7 @@ class InstrumentedModel:
         Raises:
             ValueError: the blocks are not run, their hidden states differ in shape or cannot be read as [N,T,D]; a
                 replacement was given and no lookup of the ids was seen; attention was asked for and a block holds no
-                attention of token by token that can be read, or more than one.
+                attention of token by token that can be read, or more than one; a backward rule meets no operation.
         """
         if replacement is not None or not self._learned:
             self._axes = []
@@ -121,15 +129,13 @@ class InstrumentedModel:
         self._record, self._tuple, self.order = Record(rows=self._rows), [], []
         self._slots: list[Slots] = []
         self._changed = changed
-        reader = Reader(self._caught) if attention else nullcontext()
         try:
-            with reader:
-                self._record.output = self._run(call, 0, None, replacement)
+            self._record.output = self._run(call, 0, None, replacement, Reader(self._caught) if attention else None)
             record = self._record
         finally:
             self._record = None
         self._tokens = record.hidden[0].shape[1] if record.hidden else 0
-        check_record(record, attention)
+        check_record(record, attention, self._altered)
         if replacement is not None and self._words is not None and not self._words.replaced:
             raise ValueError(
                 "baselines: the ids reach no table of word embeddings that can be seen, so no baseline can stand in "
@@ -285,11 +291,14 @@ class InstrumentedModel:
         finally:
             self._record = None
 
-    def _run(self, call: Call, start: int, hidden: Tensor | None, replacement: Replacement | None) -> Any:
+    def _run(
+        self, call: Call, start: int, hidden: Tensor | None, words: Replacement | None, reader: Reader | None = None
+    ) -> Any:
         self._start, self._inject, self._calls = start, hidden, 0
         self._running, self._entered = True, []
         try:
-            with nullcontext() if self._words is None else self._words.watching(replacement), without_checkpoints():
+            lookups = nullcontext() if self._words is None else self._words.watching(words)
+            with operations(self._altered, reader), lookups, without_checkpoints():
                 return called_again(self.model, call)
         finally:
             self._inject, self._running = None, False
@@ -339,10 +348,11 @@ class InstrumentedModel:
     def _again(self, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """A block that a checkpoint of the user's runs a second time, for its gradients, with the same hidden state."""
         given = state_given(forward, args, kwargs)
-        for before, tokens, axes in self._entered:
-            if tokens is not None and before.data_ptr() == given.data_ptr() and before.shape == given.shape:
-                return run_block(forward, given, axes.write(tokens), args, kwargs)
-        return forward(*args, **kwargs)
+        with operations(self._altered):
+            for before, tokens, axes in self._entered:
+                if tokens is not None and before.data_ptr() == given.data_ptr() and before.shape == given.shape:
+                    return run_block(forward, given, axes.write(tokens), args, kwargs)
+            return forward(*args, **kwargs)
 
     def _skipped(self, index: int, hidden: Tensor) -> Any:
         """The output of a block that is not run: its recorded output, or else its own input."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .altered_backward import AlteredBackward
 from .block_attention import BlockAttention
 from .token_axes import TokenAxes
 
@@ -63,11 +64,12 @@ class Seen:
     stem_shape: torch.Size | None
 
 
-def check_record(record: Record, attention: bool) -> None:
+def check_record(record: Record, attention: bool, altered: AlteredBackward | None = None) -> None:
     """Raise where a record lacks what was asked for.
 
     Raises:
-        ValueError: no block was run, hidden states of several shapes, or blocks without the one map of token by token.
+        ValueError: no block was run, hidden states of several shapes, blocks without the one map of token by token, or
+            a backward rule that met no operation.
     """
     if not record.hidden:
         raise ValueError("layers: the named blocks were not run by the model; name the blocks its forward calls")
@@ -83,3 +85,5 @@ def check_record(record: Record, attention: bool) -> None:
             "(of windows and with sinks too; not over channels, pooled or learned keys, nor beside other mixing). Take "
             'a method that needs no maps, such as method="layer_ig"'
         )
+    if altered is not None and torch.is_grad_enabled():
+        altered.check()

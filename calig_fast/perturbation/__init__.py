@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..inputs.digest import digests
 from ..inputs.rows import windows_apart
 from ..inputs.target import Output
 from . import rankings
@@ -15,6 +16,7 @@ __all__ = [
     "PerturbationRunner",
     "Remover",
     "continuous",
+    "digests",
     "explained_classes",
     "model_parts",
     "noise",

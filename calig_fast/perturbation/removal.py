@@ -178,18 +178,33 @@ class Remover:
         Raises:
             ValueError: a deletion that leaves nothing.
         """
-        flat = removed.flatten(0, 1)
         owners = torch.arange(removed.shape[0]).repeat_interleave(removed.shape[1])
-        order, sizes = self._order(flat, owners, batch_size)
+        found = self.answers_of(removed.flatten(0, 1), owners, answer, grid, batch_size)
+        return found.reshape(*removed.shape[:2], *found.shape[1:])
+
+    def answers_of(self, removed: Tensor, owners: Tensor, answer: Answer, grid: Grid | None, batch_size: int) -> Tensor:
+        """The output for sets of removed parts of any inputs.
+
+        Args:
+            removed: [N,T] bool, the removed tokens of each set.
+            owners: [N] int64, the input that each belongs to.
+            answer, grid, batch_size: see `answers`.
+
+        Returns:
+            [N,...] float64 on the CPU.
+
+        Raises:
+            ValueError: a deletion that leaves nothing.
+        """
+        order, sizes = self._order(removed, owners, batch_size)
         out: list[Tensor] = []
         device = next(self.model.parameters()).device
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
             for rows in torch.split(order, sizes):
                 owner = owners[rows].to(device)
-                output = self._forward(flat[rows].to(device), owner, grid)
+                output = self._forward(removed[rows].to(device), owner, grid)
                 out.append(answer(output, owner).detach().double().cpu())
-        found = torch.cat(out)
-        return found[order.argsort()].reshape(*removed.shape[:2], *found.shape[1:])
+        return torch.cat(out)[order.argsort()]
 
     def _order(self, removed: Tensor, owners: Tensor, batch_size: int) -> tuple[Tensor, list[int]]:
         """Rows in the order of execution, and their number at a time; rows of similar length run together."""

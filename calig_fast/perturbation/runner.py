@@ -44,6 +44,10 @@ class PerturbationRunner:
         """[B,K] float64, the output without `removed` [B,K,T]."""
         return self.remover.answers(removed, self.answer, self.grid, self.batch_size)
 
+    def answers_of(self, removed: Tensor, owners: Tensor) -> Tensor:
+        """[N] float64, the output without `removed` [N,T] of the inputs `owners` [N]."""
+        return self.remover.answers_of(removed, owners, self.answer, self.grid, self.batch_size)
+
     def top(self, fractions: Tensor, largest: bool = True) -> Tensor:
         """[B,K,T] bool, the given shares of the removable tokens, the largest (or smallest) scores first."""
         places = rankings.places(self.scores if largest else -self.scores, self.removable)

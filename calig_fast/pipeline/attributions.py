@@ -62,7 +62,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     mask, special = tokens_seen(batch, encoder, ends)
     described = _described(asked, layers, ends)
     device = ends.first.device
-    there = mask.to(device)
+    there, content = mask.to(device), (mask & ~special).to(device)
     signals = [
         Signals(
             relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64, device=device),
@@ -71,14 +71,14 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
             mask=there,
             readout=readout(encoder, slopes, mask).to(device),
             backend=settings.backend,
+            integrand=slopes.high[layers].transpose(0, 1) * there[:, None],
+            content=content,
         )
         for slopes in ends.slopes
     ]
-    kind = "|".join(str(getattr(described, name)) for name in ("baselines", "output", "tolerance", "dtype"))
+    kind = "|".join(str(getattr(described, name)) for name in ("baselines", "output", "tolerance", "dtype", "rules"))
     rounding = np.zeros(len(layers)) if asked.rounding is None else asked.rounding[layers]
-    found = integration.run(
-        run, layers, signals, settings=settings, kind=kind, rounding=rounding, content=(mask & ~special).to(device)
-    )
+    found = integration.run(run, layers, signals, settings=settings, kind=kind, rounding=rounding, content=content)
     common: dict[str, Any] = {
         "logits": torch.zeros(len(batch), 0)
         if ends.logits is None or ends.logits.dim() != 2
@@ -96,7 +96,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     }
     return [
         Attribution(
-            **_scores(one, integrated, settings, rounding=rounding),
+            **_scores(one, integrated, settings, rounding=rounding, complete=ends.complete),
             target=None if scalar.target is None else scalar.target.cpu(),
             **common,
         )
@@ -104,7 +104,9 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     ]
 
 
-def _scores(signals: Signals, integrated: Integrated | None, settings: Options, *, rounding: Floats) -> dict[str, Any]:
+def _scores(
+    signals: Signals, integrated: Integrated | None, settings: Options, *, rounding: Floats, complete: bool
+) -> dict[str, Any]:
     """The fields of an attribution that come from the signals of one scalar."""
     method, shape = settings.resolved, signals.product.shape[:2]
     if integrated is not None:
@@ -119,8 +121,9 @@ def _scores(signals: Signals, integrated: Integrated | None, settings: Options, 
     if integrated is not None:
         found = integrated.relevance
         error = found.errors.error + rounding
-        bypass = found.bypass + found.share(~signals.mask)
-        columns = {"gap": found.gap, "convergence_delta": found.errors.delta}
+        bypass, columns = found.bypass, {"gap": found.gap, "convergence_delta": unknown}
+        if complete:
+            bypass, columns["convergence_delta"] = bypass + found.share(~signals.mask), found.errors.delta
         score_error, nodes = combined(integrated.effects) + rounding.max(initial=0.0), found.nodes
         within = ~incomplete(torch.from_numpy(bypass), settings.tolerance).numpy()
         converged = (error <= settings.tolerance) & within
@@ -187,6 +190,8 @@ def _described(asked: Asked, layers: list[int], ends: Endpoints) -> Provenance:
         certify=settings.certify,
         k=settings.k,
         fusion=None if fusion is None else asdict(fusion),
+        rules=settings.backward.record(),
+        calibration=None if settings.choice is None else settings.choice.record(),
         dtype=str(asked.engine.dtype).removeprefix("torch."),
         not_native=asked.not_native,
         multi_label=is_multi_label(tap.model),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from .._utils.progress import Progress
 from .._utils.warn import renamed_argument
 from ..inputs import language, rows, source
 from ..inputs.classes import numbered
@@ -31,6 +32,8 @@ from ..quadrature.warm_start import Calibration
 from ..results.attribution import Attribution
 from ..results.windows import merged
 from . import habits
+from .calibrate import FRACTIONS, CalibrationOptions, choose
+from .calibrated import Calibrated
 from .one_call import Memory, Pipeline
 from .options import ExplainOptions, Options
 from .windows import settings_of_windows
@@ -71,6 +74,11 @@ def explain(
             (default), "mean", "black", "zeros", pixels.
         method: "calig", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat", "attention_gradient",
             "gradient_x_input", a registered name, a `Fusion` of options for CA-LIG, or a `Method` of your own.
+        rules: the gradients that the backward pass takes: "plain", the model's own; "gim", those of GIM (Edin et al.,
+            arXiv 2505.17630); or `Rules(...)`. Under other rules than the model's own the layer scores need not add up
+            to F(x) - F(x').
+        calibration: the choice that `Explainer.calibrate` made, or the name of its file: it takes the place of method,
+            rules and lam. None for none.
         output: the scalar F: "logit", "log_prob", "prob", "contrast", or a function of the model's output (and, if it
             takes two arguments, of the [N] int64 input each row belongs to) that returns one scalar a row. Of a
             language model "next_token", the log-probability of the token after an input (`target` is its id, None the
@@ -145,7 +153,7 @@ class Explainer:
         checks.model(self._source.model)
         self.model: nn.Module = self._source.model
         self.processor = self._source.processor
-        self.settings = _settings(Options(), options)
+        self.settings = self._given = _settings(Options(), options)
         self._inner = unwrap(self.model)
         names = self.settings.block_names()
         if encoder is not None:
@@ -156,9 +164,55 @@ class Explainer:
         self._memory, self._traits, self._seen = Memory(), traits_of(self._inner), Fingerprint(self._inner)
 
     def forget(self) -> None:
-        """Forget nodes and rounding that earlier calls taught: the next call gives the numbers of a first call."""
+        """Forget what earlier calls taught, a calibration too: the next call gives the numbers of a first call."""
+        self.settings = self._given
         self._memory.calibration = Calibration()
-        self._memory.rounding, self._memory.row_bytes = {}, {}
+        self._memory.rounding = {}
+
+    def calibrate(
+        self,
+        inputs: Any,
+        *,
+        removals: Sequence[Any] | None = None,
+        fractions: Sequence[float] = FRACTIONS,
+        batch_size: int = 64,
+        progress: Progress = None,
+    ) -> Calibrated:
+        """Choose the scores that later calls give, on inputs without labels; 6 to 8 of the kind to be explained do.
+
+        The candidates are the rollouts at lam 0.5, 0.8 and 0.97, IG at the embeddings, its integrand at the input,
+        every layer, their mean, and a mixture, each by plain gradients and by GIM's rules. Each has a mean over the
+        inputs, removals and fractions f of comprehensiveness minus sufficiency, F(top_f alone) - F(x without top_f), F
+        being the probability of the explained class. The candidate with the largest mean is chosen, if the choices
+        that the other inputs make are better than the default on the input left out; else the default. A measurement
+        later must not hold these inputs: see `Calibrated.inputs`.
+
+        Args:
+            inputs: see `explain`; at least 4, each an input of its own.
+            removals: replacements of removed parts, see `metrics.erasure`; None for two that the model takes, of text
+                "mask", "pad", "delete", "zero_embedding", of images "blur", "mean".
+            fractions: [K] shares of the removable tokens or patches, 0 to 1.
+            batch_size: perturbed inputs in one forward pass.
+            progress: True for a progress bar, or a function of (done, total).
+
+        Returns:
+            the choice, which can be saved, and given to `explain` and `Explainer` as `calibration=`.
+
+        Raises:
+            ValueError, TypeError: see `explain`; fewer than 4 inputs, or several targets of one.
+        """
+        inputs = rows.gathered(self._source.inputs(inputs))
+        asked = CalibrationOptions(
+            model=self.model,
+            processor=self.processor,
+            removals=removals,
+            fractions=fractions,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        found = choose(self, inputs, asked)
+        self.settings = _settings(self.settings, {"calibration": found})
+        return found
 
     def __call__(self, inputs: Any, **options: Unpack[ExplainOptions]) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.
@@ -228,6 +282,10 @@ def _settings(base: Options, options: Mapping[str, Any]) -> Options:
         close = get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"expected some of {sorted(known)}"
         raise TypeError(f"{name}: unknown option of explain; {hint}")
+    if "calibration" in options:  # it chooses what is not chosen beside it
+        options = {"method": "calig", "rules": "plain", "lam": None, **options}
+    elif {"method", "rules", "lam"} & set(options):
+        options = {"calibration": None, **options}
     if {"certify", "guarantee"} & set(options):  # the number that is ranked belongs to the guarantee
         options = {"k": None, **options}
     settings = replace(base, **options)

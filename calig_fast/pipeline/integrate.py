@@ -14,7 +14,7 @@ from ..engines.layer_paths import Relevance, ScoreErrors, input_paths, layer_pat
 from ..methods.base import Scores, Signals
 from ..methods.ranking import deciding_error
 from ..methods.score_error import LayerErrors, allowed, combined, score_errors
-from ..quadrature.adaptive import AdaptiveIntegrals, Integrals
+from ..quadrature.adaptive import AdaptiveIntegrals
 from ..quadrature.estimate import Floats, Ints
 from ..quadrature.warm_start import Calibration, needs
 from .options import Options
@@ -121,15 +121,15 @@ class Integration:
                 tolerances[k] = allowed(last[k].effects, found.errors.error, of_scores, costs)
             else:
                 integrated(k, found)
-        self._note(kind, integrals, relevance, np.array(layers), tolerances)
+        if isinstance(integrals, AdaptiveIntegrals):
+            self._note(kind, integrals, relevance, np.array(layers), tolerances)
         return [replace(last[k], relevance=found) for k, found in enumerate(relevance)]
 
     def _note(
-        self, kind: str, integrals: Integrals, relevance: Sequence[Relevance], layers: Ints, tolerances: Floats
+        self, kind: str, integrals: AdaptiveIntegrals, relevance: Sequence[Relevance], layers: Ints, tolerances: Floats
     ) -> None:
-        if not isinstance(integrals, AdaptiveIntegrals):
-            return
         gap, noise = (np.stack([getattr(r, name) for r in relevance]).ravel() for name in ("carried", "noise"))
         for table in integrals.tables():
-            needed = needs(table, gap[table.paths], noise[table.paths], tolerances.ravel()[table.paths])
+            exact = gap[table.paths] if integrals.complete else None
+            needed = needs(table, exact, noise[table.paths], tolerances.ravel()[table.paths])
             self._learned.append((kind, layers[table.paths % len(layers)], needed))

@@ -15,13 +15,14 @@ from ..engines.autograd import AutogradEngine
 from ..engines.base import Engine, Problem, Run
 from ..engines.native.engine import Known, NativeEngine
 from ..engines.native.lease import EngineLease
+from ..engines.native.ruled import refusal
 from ..engines.native.verify import NotTheModelError
 from ..engines.native.workspace import Workspace
 from ..engines.tokens import changed_tokens, reads_ids_twice
 from ..inputs.baseline import Baseline, make_baseline, take
 from ..inputs.prepare import Inputs
 from ..inputs.target import Target, is_multi_label, per_input, scalars
-from ..model.call import Call, ModelFailsError, has_rows
+from ..model.call import Call, ModelFailsError
 from ..model.checks import compute_dtype
 from ..model.encoder import Encoder
 from ..model.own_answer import OwnAnswers
@@ -50,7 +51,6 @@ class Memory:
         own: calls of the caller's own object.
         reach: kinds of calls whose ids reach the output past their lookups.
         rounding: times it was measured, and that of the integrands in 16 bits [L], by engine, dtype and layers.
-        row_bytes: numbers in a row of the model's arguments, and the bytes that a pass held for it, by engine.
     """
 
     calibration: Calibration = field(default_factory=Calibration)
@@ -59,7 +59,6 @@ class Memory:
     reach: WordReach = field(default_factory=WordReach)
     engines: EngineLease = field(default_factory=EngineLease, repr=False)
     rounding: dict[Hashable, tuple[int, Floats]] = field(default_factory=dict)
-    row_bytes: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -89,7 +88,7 @@ class Pipeline:
         self._hooks = hooks
         self.engine, self.not_native = self._choose()
         self._integration = Integration(memory.calibration)
-        self._targets = 1
+        self._targets, self._row_bytes = 1, 0
 
     def explain(self, batch: Inputs) -> Attribution:
         """Explain a few inputs at a time, as many as their endpoints leave room for in the memory budget."""
@@ -98,7 +97,10 @@ class Pipeline:
         with ticker(self.settings.progress, len(batch)) as tick:
             while first < len(batch):
                 size = self._fitting(batch)
-                parts.append(self._group(batch, slice(first, first + size)))
+                part = self._group(batch, slice(first, first + size))
+                if part is None:
+                    continue
+                parts.append(part)
                 for _ in range(min(size, len(batch) - first)):
                     tick()
                 first += size
@@ -109,16 +111,8 @@ class Pipeline:
 
     def _fitting(self, batch: Inputs) -> int:
         """The inputs whose endpoints the budget has room for; one, until a run has told their bytes."""
-        numbers, held = self.memory.row_bytes.get(self._key(self.engine.name), (0, 0))
-        if not held:
-            return 1
-        grown = max(1.0, _row_numbers(batch) / numbers) ** 2  # attention maps grow with the square of the tokens
-        return max(1, min(MOST_INPUTS, int(self.engine.budget / (2 * held * grown))))
-
-    def _note_bytes(self, batch: Inputs, held: int) -> None:
-        key, numbers = self._key(self.engine.name), _row_numbers(batch)
-        if numbers >= self.memory.row_bytes.get(key, (0, 0))[0]:
-            self.memory.row_bytes[key] = numbers, held
+        held = self._row_bytes or self.engine.row_bytes(batch.mask.shape[1])
+        return max(1, min(MOST_INPUTS, self.engine.budget // (2 * held))) if held else 1
 
     def _choose(self) -> tuple[Engine, str]:
         """The engine asked for; with "auto" the native one where it can be, else the autograd engine, and why."""
@@ -126,6 +120,7 @@ class Pipeline:
         if settings.engine == "autograd":
             return self._engine("autograd"), ""
         why = 'method "conductance" runs on the autograd engine' if settings.resolved.integral == "input" else ""
+        why = why or refusal(settings.backward)
         if not why:
             try:
                 return self._engine("native"), ""
@@ -146,7 +141,13 @@ class Pipeline:
         budget, backend = self.settings.memory_budget, self.settings.backend
         if name == "autograd":
             return AutogradEngine(
-                self.model, self.encoder, dtype=dtype, memory_budget=budget, backend=backend, hooks=self._hooks
+                self.model,
+                self.encoder,
+                dtype=dtype,
+                memory_budget=budget,
+                backend=backend,
+                hooks=self._hooks,
+                rules=self.settings.backward,
             )
         return NativeEngine(
             self.model,
@@ -157,14 +158,24 @@ class Pipeline:
             known=self.memory.known,
             workspace=workspace,
             hooks=self._hooks,
+            rules=self.settings.backward,
         )
 
     def _key(self, name: str) -> tuple[Any, ...]:
         """All that an engine is made of beside the model."""
         settings = self.settings
-        return name, self.encoder, settings.dtype, settings.memory_budget, settings.backend, self._hooks
+        return (
+            name,
+            self.encoder,
+            settings.dtype,
+            settings.memory_budget,
+            settings.backend,
+            settings.backward,
+            self._hooks,
+        )
 
-    def _group(self, batch: Inputs, rows: slice) -> Attribution:
+    def _group(self, batch: Inputs, rows: slice) -> Attribution | None:
+        """Explain some rows; None where another engine has to, which takes as many as it has room for."""
         settings = replace(
             self.settings,
             target=per_input(self.settings.output, self.settings.target, len(batch), rows),
@@ -175,8 +186,8 @@ class Pipeline:
         except (NotTheModelError, ModelFailsError) as error:
             if settings.engine == "native" or isinstance(self.engine, AutogradEngine):
                 raise
-            self.engine, self.not_native = self._engine("autograd"), str(error)
-            return self._explain(batch.take(rows), settings, rows.start)
+            self.engine, self.not_native, self._row_bytes = self._engine("autograd"), str(error), 0
+            return None
 
     def _explain(self, batch: Inputs, settings: Options, first: int) -> Attribution:
         engine = self.engine
@@ -187,7 +198,7 @@ class Pipeline:
         while not parts or len(parts) < self._targets:
             problem = self._problem(call, baseline, batch, settings, first=first, done=len(parts))
             run = engine.start(problem)
-            self._note_bytes(batch, run.row_bytes)
+            self._row_bytes = run.row_bytes
             asked = self._asked(settings, baseline, self._rounding(run, problem) if integrates else None)
             parts += attributions(run, batch, asked, self._integration)
         if len(parts) == 1:
@@ -287,8 +298,3 @@ class Pipeline:
     def _past_lookups(self, call: Call, batch: Inputs) -> bool:
         keep = (batch.special | ~batch.mask).to(call[batch.ids_name].device)
         return self.memory.reach.past_lookups(self.engine.tap, call, batch.ids_name, keep)
-
-
-def _row_numbers(batch: Inputs) -> int:
-    """Numbers in the largest row among the model's arguments."""
-    return max((v[:1].numel() for v in batch.call.values() if has_rows(v)), default=1)

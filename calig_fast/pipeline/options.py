@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,8 +24,11 @@ from ..methods import registry
 from ..methods.base import Method
 from ..methods.calig import IMAGES
 from ..methods.fusion import Fusion
+from ..model import backward_rules
+from ..model.backward_rules import Rules
 from ..ops.dispatch import check_backend
 from ..quadrature.rules import FIXED
+from .calibrated import Calibrated, calibrated
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 ENGINES = ("auto", "native", "autograd")
@@ -43,6 +47,8 @@ class ExplainOptions(TypedDict, total=False):
     target: Any
     baselines: Any
     method: str | Fusion | Method
+    rules: str | Rules
+    calibration: Calibrated | str | os.PathLike[str] | None
     output: Output
     layers: int | str | Sequence[int | str] | None
     n_steps: int | None
@@ -74,6 +80,8 @@ class Options:
     target: Any = None
     baselines: Any = None
     method: str | Fusion | Method = "calig"
+    rules: str | Rules = "plain"
+    calibration: Calibrated | str | os.PathLike[str] | None = None
     output: Output = "logit"
     layers: int | str | Sequence[int | str] | None = None
     n_steps: int | None = None
@@ -114,7 +122,15 @@ class Options:
             names = ", ".join(str(d) for d in DTYPES)
             kind_of = ValueError if isinstance(self.dtype, torch.dtype) else TypeError
             raise kind_of(f"dtype: expected None or one of {names}, got {shown(self.dtype)}")
+        set_("calibration", calibrated(self.calibration))
+        if self.calibration is not None:
+            self._check_calibration()
         method = self.resolved
+        if not self.backward.plain and method.integral == "input":
+            raise ValueError(
+                f'rules: method "{method.name}" differentiates the hidden states along its path too, which other '
+                'gradients would move; take rules="plain"'
+            )
         if self.certify != "layers" and (self.quadrature != "auto" or method.integral != "layer"):
             raise ValueError(
                 f'{named}: "{self.certify}" decides which layers are refined, which needs quadrature="auto" and a '
@@ -124,9 +140,22 @@ class Options:
             raise ValueError(f'return_maps: method "{method.name}" has no context maps; use method="calig"')
 
     @property
+    def choice(self) -> Calibrated | None:
+        """The calibration that chose the method and the backward rules, or None."""
+        found = self.calibration
+        return found if isinstance(found, Calibrated) else None
+
+    @property
     def rule(self) -> Rule:
         """The quadrature rule of the paths."""
         return Rule(self.quadrature, self.n_steps, self.tolerance)
+
+    @property
+    def backward(self) -> Rules:
+        """The backward rules."""
+        if self.choice is not None:
+            return self.choice.backward
+        return backward_rules.resolve(self.rules)
 
     @property
     def long(self) -> Long:
@@ -136,11 +165,14 @@ class Options:
     @property
     def resolved(self) -> Method:
         """The method, its options applied."""
+        if self.choice is not None:
+            return self.choice.method
         return registry.resolve(self.method, self.lam)
 
     def with_modality_defaults(self, images: bool) -> Options:
         """The same options with CA-LIG's own chosen for the kind of input, where the caller chose none."""
-        return replace(self, method=IMAGES) if images and self.method == "calig" else self
+        unchosen = self.method == "calig" and self.calibration is None
+        return replace(self, method=IMAGES) if images and unchosen else self
 
     def block_names(self) -> tuple[str, ...] | None:
         """The blocks the caller named, or None where layers holds indices or nothing."""
@@ -149,12 +181,25 @@ class Options:
             return tuple(str(n) for n in named)
         return None
 
+    def _check_calibration(self) -> None:
+        given = {"method": self.method != "calig", "rules": self.rules != "plain", "lam": self.lam is not None}
+        if any(given.values()):
+            name = next(name for name, there in given.items() if there)
+            raise ValueError(f"calibration: it chooses the method and the rules; leave out {name}, or calibration")
+        if self.layers is not None and self.block_names() is None:
+            raise ValueError("calibration: it was made on all layers; leave out layers, or calibration")
+
     def chosen(self, depth: int) -> list[int]:
         """Indices of the integrated blocks, of `depth` blocks.
 
         Raises:
-            ValueError: an index out of range.
+            ValueError: an index out of range; a calibration of a model of another depth.
         """
+        if self.choice is not None and self.choice.depth != depth:
+            raise ValueError(
+                f"calibration: it is of a model with {self.choice.depth} layers, and this one has {depth}; calibrate "
+                "this model"
+            )
         if self.layers is None or self.block_names() is not None:
             found = list(range(depth))
         else:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._utils.ends import ENDS
-from .estimate import Bools, Floats, Ints, Judgement, Sizes, judged
+from .estimate import Bools, Floats, Ints, Judgement, Sizes, judged, judged_alone
 from .panels import Panels
 from .uniform import Uniform
 from .values import Values, Wanted, warp
@@ -87,6 +87,7 @@ class Paths:
         noise: rounding of the scalars that the gap is taken from, [P].
         eps: relative rounding of the values; 0 where there is none.
         kinked: the integrands may jump, as the gradient of a ReLU does.
+        complete: the integrals sum to `gap`; where they need not, their errors are judged by the rules alone.
     """
 
     ends: Tensor
@@ -94,6 +95,12 @@ class Paths:
     noise: Floats
     eps: float = 0.0
     kinked: bool = False
+    complete: bool = True
+
+    def judged(self, sizes: Sizes, rule: Floats, paths: Any = slice(None)) -> Judgement:
+        """The errors of some of the paths; see `estimate.judged`."""
+        gap, noise = self.gap[paths], self.noise[paths]
+        return judged(sizes, rule, gap, noise) if self.complete else judged_alone(sizes, rule, gap)
 
 
 class Integrals(Protocol):
@@ -222,6 +229,11 @@ class AdaptiveIntegrals:
         )
 
     @property
+    def complete(self) -> bool:
+        """Return True where the integrals sum to a known gap."""
+        return self._paths.complete
+
+    @property
     def more(self) -> Ints:
         """Evaluations that refining takes, as far as is known beforehand, [P]."""
         return np.where(self._panels.of(np.arange(len(self._nodes))), A_BISECTION, self._uniform.intervals)
@@ -265,7 +277,7 @@ class AdaptiveIntegrals:
         self._r, self._coarse = self._r.index_copy(0, index, r), self._coarse.index_copy(0, index, coarse)
 
     def _mark(self, paths: Ints, sizes: Sizes, rule: Floats) -> None:
-        found = judged(sizes, rule, self._paths.gap[paths], self._paths.noise[paths])
+        found = self._paths.judged(sizes, rule, paths)
         self._columns[:, paths] = list(vars(found).values())
         self._coarse_total[paths] = sizes.coarse_total
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .._utils.ends import ENDS
 from .adaptive import Estimates, Paths
-from .estimate import Bools, Ints, Sizes, judged, measured, on_host, over, rule_error
+from .estimate import Bools, Ints, Sizes, measured, on_host, over, rule_error
 from .rules import corrected_trapezoid, nodes_and_weights
 from .values import Wanted
 
@@ -18,6 +18,7 @@ class FixedIntegrals:
 
     The corrected trapezoid on an even number of intervals estimates its error as the adaptive path does; every other
     rule knows no more of it than its completeness gap, which may be small by luck.
+    Where there is no gap either, its error is put at 1.
 
     Args:
         paths: their ends and known properties.
@@ -74,7 +75,9 @@ class FixedIntegrals:
             coarse = corrected_trapezoid(self._nested).to(r.device) @ self._rows[:, ::2]
         sizes = Sizes.of(on_host(measured(r, coarse)))
         rule = rule_error(over(sizes.difference, sizes.norm))
-        errors = judged(sizes, rule, self._paths.gap, self._paths.noise)
+        if not self._nested and not self._paths.complete:
+            rule = np.ones_like(rule)  # nothing is known
+        errors = self._paths.judged(sizes, rule)
         return Estimates(
             r=r,
             coarse=coarse,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .adaptive import Start, Table
-from .estimate import Floats, Ints, Sizes, judged, measured, on_host, over, rule_error
+from .estimate import Floats, Ints, Sizes, judged, judged_alone, measured, on_host, over, rule_error
 from .rules import corrected_trapezoid
 from .values import stretch, warp
 
@@ -63,14 +63,14 @@ class Calibration:
             self._seen.setdefault((kind, layer), deque(maxlen=MEMORY)).append(row)
 
 
-def needs(table: Table, gap: Floats, noise: Floats, tolerance: Floats) -> Floats:
+def needs(table: Table, gap: Floats | None, noise: Floats, tolerance: Floats) -> Floats:
     """The fewest intervals of `MENU` that would have met the tolerance at each of `STRENGTHS`, inf where none would.
 
     The integrand is a cubic spline through the path's values; rules finer than 1.5 times its nodes are not tried.
 
     Args:
         table: the evaluations of some paths.
-        gap: the exact sum over the tokens of each, [g].
+        gap: the exact sum over the tokens of each, [g]; None where there is none.
         noise: rounding of the scalars that the gap is taken from, [g].
         tolerance: relative error that each should have met, [g].
 
@@ -84,7 +84,10 @@ def needs(table: Table, gap: Floats, noise: Floats, tolerance: Floats) -> Floats
     found = (weights.to(table.rows.device) @ table.rows).view(len(table.rows), len(rules), 2, -1)
     sizes = Sizes.of(on_host(measured(found[:, :, 0], found[:, :, 1])))
     rule = rule_error(over(sizes.difference, sizes.norm))
-    errors = judged(sizes, rule, gap[:, None], noise[:, None]).error
+    if gap is None:
+        errors = judged_alone(sizes, rule, np.zeros_like(rule)).error
+    else:
+        errors = judged(sizes, rule, gap[:, None], noise[:, None]).error
     for (strength, m), met in zip(rules, (errors <= tolerance[:, None]).T, strict=True):
         column = out[:, STRENGTHS.index(strength)]
         column[met] = np.minimum(column[met], m)

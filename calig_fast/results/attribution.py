@@ -33,7 +33,7 @@ class Attribution(Exports):
     """Signed relevance of every token (or image patch) for a decision, layer by layer, with its error.
 
     `scores` [B,T] is the answer of the method; `layer_scores` [B,L,T] is r_l, the relevance of the input of block l.
-    Where the baseline was propagated through the model, completeness holds for every layer:
+    Where the baseline was propagated through the model, by its own gradients, completeness holds for every layer:
     `layer_scores[b,l].sum() = gap[b,l] + convergence_delta[b,l]`.
 
     Args:
@@ -41,7 +41,8 @@ class Attribution(Exports):
         layer_scores: [B,L,T] float32, unit: the explained scalar's (a logit by default).
         gap: [B,L] float32, F(x) - F(x') by two whole calls, what the layer's scores should add up to; nan without a
             baseline.
-        convergence_delta: [B,L] float32, sum_t r_l[t] - gap, signed; nan where the method integrates nothing.
+        convergence_delta: [B,L] float32, sum_t r_l[t] - gap, signed; nan where the method integrates nothing
+            and under backward rules, whose scores need not add up.
         error: [B,L] float32, estimated relative error of r_l (norm over tokens); nan where nothing was integrated.
         score_error: [B] float32, estimated relative error of `scores`; nan where nothing was integrated.
         n_steps: [B,L] int64, gradient evaluations the path really used (the two end points included).

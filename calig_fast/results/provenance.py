@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-OPTIONAL = ("model", "not_native", "multi_label", "returns", "windows", "k")  # there when they say something
+# there when they say something
+OPTIONAL = ("model", "not_native", "multi_label", "returns", "windows", "k", "rules", "calibration")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,6 +28,10 @@ class Provenance(Mapping[str, Any]):
         certify: "layers", "scores" or "top-k", the `guarantee` that was asked for.
         k: scores that "top-k" ranks, None otherwise.
         fusion: options of CA-LIG, None for other methods.
+        rules: options of the backward rules, None where every gradient is the model's own. Under other rules the layer
+            scores need not sum to the gap, and `convergence_delta` is nan.
+        calibration: the calibration that chose the method and the rules, with the SHA-256 of each input that it was
+            made on; None where none did.
         dtype: of the computation.
         not_native: the reason why the native engine did not run, "" where it did or was not asked for.
         multi_label: classes are independent of each other.
@@ -48,6 +53,8 @@ class Provenance(Mapping[str, Any]):
     certify: str | None = None
     k: int | None = None
     fusion: dict[str, Any] | None = None
+    rules: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     dtype: str | None = None
     not_native: str = ""
     multi_label: bool = False

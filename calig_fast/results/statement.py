@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .attribution import Attribution
 
 INCOMPLETE = "incomplete"
+INCOMPLETE_RULES = (
+    "The backward rules replace gradients, so the layer scores need not sum to the change of the output; the error is "
+    "that of the integral."
+)
 LIMIT, NONFINITE = "limit", "nonfinite"
 ADVICE = {
     "limit": "Raise n_steps or tolerance.",
@@ -46,9 +50,14 @@ def reasons(a: Attribution) -> tuple[tuple[str, ...], ...]:
 
 
 def statement(a: Attribution, index: int) -> str:
-    """The error of one input in one to three plain sentences."""
+    """The error of one input in one to four plain sentences."""
     windows = 1 if a.texts is None else a.texts[index].windows
-    return _error(a, index) + (f" The scores are the mean of {windows} windows of the text." if windows > 1 else "")
+    rules = "" if a.settings.rules is None else f" {INCOMPLETE_RULES}"
+    return (
+        _error(a, index)
+        + rules
+        + (f" The scores are the mean of {windows} windows of the text." if windows > 1 else "")
+    )
 
 
 def _error(a: Attribution, index: int) -> str:

@@ -8,6 +8,7 @@ import torch
 
 from benchmarks.faithfulness import measures, methods, page, run, summary
 from benchmarks.faithfulness.__main__ import RESULT, WORDS
+from benchmarks.faithfulness.calibrated import LeakError, calibrated, check_apart
 from benchmarks.faithfulness.signals import heads, integrated_slopes, read
 from benchmarks.faithfulness.task import Case, Task, kept
 from calig_fast import explain
@@ -20,12 +21,16 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module", params=["sentiment", "fashion"])
 def task(request):
     try:
-        demo = load(request.param, count=2)
+        demo = load(request.param, count=5)
     except MissingPackageError as error:
         pytest.skip(str(error))
-    cases = [Case(dict(demo.processor(s.input, return_tensors="pt")), s.label) for s in demo.samples]
     kind = "text" if request.param == "sentiment" else "image"
-    return Task(request.param, "", kind, demo.model, demo.processor, cases[:1], cases[1:])
+    short = {"truncation": True, "max_length": 16} if kind == "text" else {}
+    cases = [
+        Case(dict(demo.processor(s.input, return_tensors="pt", **({} if k == 4 else short))), s.label)
+        for k, s in enumerate(demo.samples)
+    ]
+    return Task(request.param, "", kind, demo.model, demo.processor, cases[:4], cases[4:])
 
 
 def test_fusing_what_was_read_once_is_what_explain_does(task):
@@ -62,6 +67,24 @@ def test_every_method_gives_scores_and_only_random_knows_nothing(task):
         assert torch.corrcoef(torch.cat([ours, theirs]))[0, 1] > 0.95
 
 
+def test_what_was_calibrated_on_is_never_measured(task):
+    _, choice = calibrated(task)
+    assert len(choice.inputs) == len(task.tune)
+    check_apart(choice, task, task.held[0])
+    for case in task.tune:
+        with pytest.raises(LeakError, match="an input that is measured was used to calibrate"):
+            check_apart(choice, task, case)
+        with pytest.raises(LeakError):
+            list(methods.compared(task, case))
+
+
+def test_holms_correction():
+    # each p times the tests not yet rejected, never less than one before it
+    assert summary.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert summary.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert summary.holm([]) == []
+
+
 def test_a_case_is_judged_and_the_searched_lam_is_the_best_of_its_choices(task):
     records = measures.of_case(task, task.tune[0], "tune")
     named = {record["method"]: record["score"] for record in records}
@@ -70,6 +93,19 @@ def test_a_case_is_judged_and_the_searched_lam_is_the_best_of_its_choices(task):
     assert named["lam of each input, by random removals"] in [named[f"lam {lam:g}"] for lam in measures.CHOICES]
     also = {r["method"] for r in records if "score_delete" in r and "each input" not in r["method"]}
     assert also == (set(measures.ALSO) if task.kind == "text" else set())
+
+
+def test_shares_of_the_attainable_take_the_same_bounds(task):
+    if task.kind == "image":
+        pytest.skip("of texts alone")
+    case, bounds = task.held[0], None
+    short = Case({name: value[:, :7] for name, value in case.call.items()}, case.label)
+    for seed in (0, 1):
+        scores = torch.rand(1, 7, generator=torch.Generator().manual_seed(seed))
+        found = measures.attainable(task, short, 1, scores, bounds)
+        assert 0 <= float(found.values) <= 1
+        assert bounds is None or float(bounds.upper) == float(found.upper)
+        bounds = found
 
 
 def test_random_removals_choose_the_scores_that_add_up(task):

@@ -58,6 +58,7 @@ from helpers.refused import (
     vit,
     without,
 )
+from helpers.rule_errors import RULE_CASES
 from helpers.tiny_models import Linear, ids, tiny
 from helpers.view_errors import VIEW_CASES
 from helpers.window_errors import WINDOW_CASES
@@ -246,6 +247,7 @@ CASES = [
     (ValueError, biased(torch.zeros(1, 1, 1))),
     (ValueError, biased(torch.zeros(1, 2, 2, device="meta"))),
     *METRIC_CASES,
+    *RULE_CASES,
     *ODD_CASES,
     *IMAGE_CASES,
     *CAPTUM_CASES,

@@ -334,3 +334,25 @@ def test_a_resolved_panel_has_no_jump():
         assert float(_unresolved(smooth[None, None])) == 0
     assert float(_unresolved((a > 0.6).double()[None, None])) == pytest.approx(0.25)
     assert float(_unresolved(torch.exp(-((a - 0.5) ** 2) / 1e-3)[None, None])) > 0.2
+
+
+def test_without_a_gap_the_rules_alone_judge():
+    def f(a):
+        return torch.tensor([a**3, 1 + 2 * a**3], dtype=torch.float64)
+
+    judged = adaptive(f, gap=5.0, tolerance=1e-2, budget=32)  # 5 is the sum of another integral
+    assert not judged.converged.any()
+    alone = adaptive(f, gap=5.0, tolerance=1e-2, budget=32, complete=False)
+    assert alone.converged.all()
+    found = alone.estimates
+    torch.testing.assert_close(found.r, torch.tensor([[0.25, 1.5]], dtype=torch.float64), rtol=1e-2, atol=0)
+    e1 = float((found.r - found.coarse).norm() / found.r.norm())
+    assert float(found.errors.error[0]) == pytest.approx(e1 / 2)
+
+
+@pytest.mark.parametrize("rule", ["riemann_middle", "gausslegendre"])
+def test_a_fixed_rule_without_a_gap_knows_nothing_of_its_error(rule):
+    ends = torch.ones(2, 1, 3, dtype=torch.float64)
+    integrals = FixedIntegrals(Paths(ends=ends, gap=np.array([9.0]), noise=np.array([0.0]), complete=False), rule, 4)
+    integrals.add(torch.ones(len(integrals.pending().path), 3, dtype=torch.float64))
+    assert integrals.estimates.errors.error.tolist() == [1.0]

@@ -170,6 +170,8 @@ def activate(block: Block, inner: Tensor) -> Tensor:
 def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, residual: Tensor | None, backend: str) -> Tensor:
     """The gradient of the rows that W1 was applied to, from the gradient of W2 f(u), the residual added."""
     du = _activation_vjp(block, linear_backward(block.down, g, backend=backend), inner, backend)
+    if block.gated and block.rules is not None and block.rules.halve_products:
+        du = du * 0.5
     return linear_backward(block.up, du, residual, backend)
 
 

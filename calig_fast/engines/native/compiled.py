@@ -44,7 +44,8 @@ def takes(rows: Tensor) -> bool:
 def stack_of(runner: BlockRunner) -> torch.ScriptObject | None:
     """The blocks as the passes in C++ take them, or None where an operation has no compiled kernel for their rows."""
     weight, backend = runner.stack[0].qkv.weight, runner.backend
-    if extension().module is None or weight.dtype != runner.dtype or not all(map(_is_known, runner.stack)):
+    known = all(block.basic and block.rules is None for block in runner.stack)
+    if extension().module is None or weight.dtype != runner.dtype or not known:
         return None
     tensors = [tensor for block in runner.stack for tensor in _tensors(block)]
     if not all(map(_is_plain, tensors)):
@@ -125,15 +126,6 @@ def _is_compiled(rows: Tensor, backend: str) -> bool:
 @cache
 def _register(operation: Operation) -> None:
     operation.register("triton", "CUDA")
-
-
-def _is_known(block: Block) -> bool:
-    """Return True if C++ knows all parts of a block: the others run in Python."""
-    norms = block.norm1, block.norm2
-    if any(n is None or n.rms for n in norms) or (block.before, block.after) != (-1, -1):
-        return False
-    others = block.key_heads, block.norm_q, block.norm_k, block.rotary, block.positions, block.post1, block.post2
-    return not block.parallel and all(part is None for part in others)
 
 
 def _is_plain(tensor: Tensor | None) -> bool:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ...inputs.target import gradients, logits_of
+from ...model.backward_rules import Rules
 from ...model.call import row_count
 from ...model.clone import shares_all, user_hooks
 from ...model.dataflow import has_kinks
@@ -27,12 +28,14 @@ from ...ops.dispatch import requested_backend
 from ...ops.packing import Packed
 from ..base import Endpoints, Problem
 from ..budget import default_budget
+from . import block as blocks
 from . import first_token_block as first_row
 from . import verify
 from .cuda_graphs import recorder_for
 from .head import Head, first_logits, reader
 from .head_replay import HeadReplay
 from .path_batch import BlockRunner
+from .ruled import check_rules, ruled
 from .run import NativeRun
 from .weights import storages
 from .whole_pass import WholePass
@@ -70,9 +73,10 @@ class NativeEngine:
         prune: compute the last block for the first row alone where the head reads no other.
         linear: interpolate the first projection of a path where it is linear.
         hooks: run the forward hooks that the user put on the model.
+        rules: the gradients of the model's operations, None for their own.
 
     Raises:
-        ValueError: the family cannot read the blocks' weights; the message says why.
+        ValueError: the family cannot read the blocks' weights, or the rules are not for them; the message says why.
     """
 
     name = "native"
@@ -90,11 +94,13 @@ class NativeEngine:
         prune: bool = True,
         linear: bool = True,
         hooks: bool = True,
+        rules: Rules | None = None,
     ) -> None:
+        self._rules = Rules() if rules is None else rules
         own = next(model.parameters()).dtype
         self.dtype = own if dtype is None else dtype
         wider = torch.promote_types(own, self.dtype)
-        self.tap = InstrumentedModel(model, encoder, None if wider == own else wider, hooks=hooks)
+        self.tap = InstrumentedModel(model, encoder, None if wider == own else wider, hooks=hooks, rules=rules)
         self.shares_weights = shares_all(model, self.tap.model)
         self.workspace = Workspace() if workspace is None or wider != own else workspace
         self.backend, self._encoder, self._asked = backend, encoder, memory_budget
@@ -104,7 +110,14 @@ class NativeEngine:
         self._runners: dict[tuple[tuple[int, ...], bool], BlockRunner] = {}
         self._theirs = storages(model)
         self._distinct = self.workspace.blocks(map(encoder.block, self.tap.blocks), self.dtype, self._theirs)
+        check_rules(self._distinct, self._rules)
         self._begin()
+
+    def row_bytes(self, tokens: int) -> int:
+        """See `Engine.row_bytes`; blocks that run several times count as often as the configuration says."""
+        config = getattr(self.tap.model, "config", None)
+        depth = max(len(self._distinct), getattr(config, "num_hidden_layers", 0) or 0)
+        return tokens * blocks.row_bytes(self._distinct[0], self.dtype) * depth
 
     def read(self) -> None:
         """Read the blocks' weights, at the beginning of a later call.
@@ -124,19 +137,19 @@ class NativeEngine:
         # what a recording reads must stay where it is, and terms of positions are laid out anew in every pass
         terms = any(block.positions is not None for block in self._distinct)
         recorder = None if terms else recorder_for(device, self.dtype, self.backend, one.head_size)
-        self.workspace.begin((requested_backend(self.backend), self._prune, self._linear), recorder)
+        self.workspace.begin((requested_backend(self.backend), self._prune, self._linear, self._rules), recorder)
 
     def _runner(self, order: tuple[int, ...], first_only: bool) -> BlockRunner:
         """The runner of the blocks in an order; it is kept with them, as they may be prepared for C++."""
         key = order, first_only
         if key not in self._runners:
-            stack = tuple(self._distinct[i] for i in order)
+            stack = ruled(tuple(self._distinct[i] for i in order), self._rules)
             self._runners[key] = BlockRunner(stack, first_only, self._linear, self.backend, self.dtype)
         return self._runners[key]
 
     def _replay(self, kind: Hashable) -> HeadReplay | None:
-        """The repetition of the head for calls of a kind; None where hooks of a user may do more than compute."""
-        if self._hooks:
+        """The repetition of the head for calls of a kind; None for other gradients, or hooks that may do more."""
+        if self._hooks or not self._rules.plain:
             return None
         if kind not in self._replays:
             self._replays[kind] = HeadReplay(self.tap.model)
@@ -217,6 +230,7 @@ class NativeEngine:
             slopes=slopes,
             order=known.layout.order,
             kinked=kinked or any(block.activation == "relu" for block in runner.stack),
+            complete=self._rules.plain,
         )
         return NativeRun(self, head, runner, order=known.layout.order, lease=lease, endpoints=endpoints)
 

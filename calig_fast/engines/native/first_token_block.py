@@ -18,6 +18,7 @@ from ...ops.packing import Segments
 from . import block as blocks
 from .first_row_terms import FirstRowTerms
 from .norm import norm, norm_vjp
+from .ruled import share, softer
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,14 @@ def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> 
     residual, dmixed = blocks.vjp(block, g, saved, backend)
     wq, wk, wv = _weights(block)
     through_v = torch.einsum("shd,hdw->shw", dmixed.view(len(dmixed), *wv.shape[:2]), wv)
-    terms, found, queries, slopes, done = pooled.terms, [], [], [], 0
+    terms, part = pooled.terms, share(block.rules)
+    found, queries, slopes, done = [], [], [], 0
     for rows, absorbed, p in pooled.parts:
-        dm = through_v[done : done + len(rows)]
+        dm = through_v[done : done + len(rows)] * part
         done += len(rows)
         dp = dm @ rows.transpose(1, 2)
-        ds = p * (dp - (dp * p).sum(-1, keepdim=True))
+        soft = softer(block.rules, p, absorbed, rows)
+        ds = soft * (dp - (dp * soft).sum(-1, keepdim=True)) * part
         found.append(terms.row_grad(p.transpose(1, 2) @ dm + ds.transpose(1, 2) @ absorbed, ds).flatten(0, 1))
         queries.append(ds @ rows)
         slopes.append(ds)
@@ -105,7 +108,7 @@ def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> 
     out.index_add_(0, pooled.firsts, dq.flatten(1) @ wq.flatten(0, 1))
     if block.pre_norm:
         out = norm_vjp(block.norm1, out, saved.first, None, backend)
-    return out.index_add_(0, pooled.firsts, residual), dmixed
+    return out.index_add_(0, pooled.firsts, residual), dmixed * part
 
 
 def attention_map(block: Block, saved: blocks.Saved, segment: int, dmixed: Tensor, kind: MapKind) -> Tensor:

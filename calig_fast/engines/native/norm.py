@@ -32,6 +32,8 @@ def norm_vjp(n: Norm | None, g: Tensor, saved: Parts, residual: Tensor | None, b
     x, mean, deviation = saved
     if n is None or deviation is None:
         return g if residual is None else g + residual
+    if n.frozen:  # without x', the deviation takes no part
+        x, mean = torch.zeros_like(x), None if mean is None else torch.zeros_like(mean)
     if fused(g, norm_spec.DTYPES):
         return ops.norm_backward(g, x, mean, deviation, n.weight, residual, backend)
     return plain_norm.norm_backward(g, x, mean, deviation, n.weight, residual)

@@ -28,7 +28,7 @@ from ..base import PathPoints
 from . import block as blocks
 from . import compiled
 from . import first_token_block as first_row
-from .attention import attention_backward_rows
+from .ruled import attention_vjp
 
 # saved tensors of each block, or the state of the passes in C++
 SavedBlocks = list[blocks.Saved] | torch.ScriptObject
@@ -280,7 +280,7 @@ class BlockRunner:
         if self.is_pooled(layer):
             return *first_row.vjp(block, g, saved, self.backend), None
         residual, dmixed = blocks.vjp(block, g, saved, self.backend)
-        dqkv, found = attention_backward_rows(dmixed, saved.attended, self.backend, maps, kind)
+        dqkv, found = attention_vjp(block, dmixed, saved.attended, self.backend, maps=maps, kind=kind)
         return blocks.input_grad(block, residual, dqkv, saved, self.backend), dmixed, found
 
     def _backward_block(self, layer: int, g: Tensor, saved: blocks.Saved, state: ForwardState) -> tuple[Tensor, Tensor]:
@@ -295,7 +295,7 @@ class BlockRunner:
             below = self.back(layer, g, saved)[0]
             return below[:split], self._integrand([below[split:]], [direction], state, here)
         residual, dmixed = blocks.vjp(block, g, saved, self.backend)
-        dqkv, _ = attention_backward_rows(dmixed, saved.attended, self.backend)
+        dqkv, _ = attention_vjp(block, dmixed, saved.attended, self.backend)
         below = g.new_zeros(0)
         if split:
             below = blocks.input_grad(block, residual[:split], dqkv[:split], saved, self.backend)

@@ -43,7 +43,8 @@ class Weights:
             found.append(copying.placed(block, old))
             del block  # so that the next is read into the memory of this one
         self.blocks, self._own = tuple(found), copying.own
-        self._copies = copying.copies if copying.complete else None
+        numbers = any(block.rotary is not None for block in self.blocks)  # read of a tensor that may change
+        self._copies = copying.copies if copying.complete and not numbers else None
         return self.blocks
 
     @torch.no_grad()

@@ -37,6 +37,7 @@ def drawn(**options):
 
 
 METRIC_CASES = [
+    (TypeError, lambda: metrics.naopc(tiny("bert"), X, SCORES, removal="pad", bounds=3)),
     (TypeError, erased("scores")),
     (ValueError, erased(torch.arange(7.0))),
     (ValueError, erased(SCORES * float("nan"))),

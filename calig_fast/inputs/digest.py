@@ -1,0 +1,35 @@
+"""Digests of inputs, by which an input is known again."""
+
+from __future__ import annotations
+
+import hashlib
+
+from torch import Tensor
+
+from .prepare import Inputs
+
+
+def digests(batch: Inputs) -> tuple[str, ...]:
+    """The SHA-256 of each input, in hexadecimal: of a text its ids without padding, of others what the model reads.
+
+    Args:
+        batch: the inputs.
+    """
+    return tuple(_digest(batch, row) for row in range(len(batch)))
+
+
+def _digest(batch: Inputs, row: int) -> str:
+    found = hashlib.sha256()
+    if batch.ids is not None:
+        _add(found, batch.ids[row][batch.mask[row]])
+    elif batch.embeds is not None:
+        _add(found, batch.call[batch.embeds][row][batch.mask[row]])
+    else:
+        _add(found, batch.pixels[1][row])
+    return found.hexdigest()
+
+
+def _add(found: hashlib._Hash, value: Tensor) -> None:
+    plain = value.detach().cpu().contiguous()
+    plain = plain.double() if plain.is_floating_point() else plain.long()
+    found.update(f"{list(plain.shape)}".encode() + plain.numpy().tobytes())

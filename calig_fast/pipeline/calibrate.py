@@ -1,0 +1,205 @@
+"""A calibration: the scores of a model chosen by comprehensiveness minus sufficiency on inputs of the caller's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._utils.progress import Progress, ticker
+from ..inputs.digest import digests
+from ..methods.base import Method, Scores, Signals
+from ..methods.candidates import candidates
+from ..perturbation import PerturbationRunner, perturbation_runner, rankings
+from ..quadrature.estimate import Floats
+from ..results.attribution import Attribution
+from .calibrated import Calibrated
+
+RULES = ("plain", "gim")
+FRACTIONS = (0.1, 0.3, 0.5)
+LEAST = 4  # inputs; a choice made on the others of three is noise
+RESAMPLES = 1_000
+_DEFAULT = {"text": "calig, lam 0.8", "image": "calig, lam 0.97"}
+_REMOVALS = {"text": ("mask", "pad", "delete", "zero_embedding"), "image": ("blur", "mean")}
+Explain = Callable[..., Attribution]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationOptions:
+    """The options of a calibration.
+
+    Args:
+        model: the model.
+        processor: tokenizer or image processor, or None.
+        removals: replacements of removed parts, None for two that the model takes.
+        fractions: shares of the removable tokens.
+        batch_size: rows in one forward pass.
+        progress: see `explain`.
+    """
+
+    model: Any
+    processor: Any
+    removals: Sequence[Any] | None
+    fractions: Sequence[float]
+    batch_size: int
+    progress: Progress
+
+
+def choose(explain: Explain, inputs: Any, asked: CalibrationOptions) -> Calibrated:
+    """Choose the scores of a model.
+
+    Args:
+        explain: `Explainer.__call__` of the model.
+        inputs: [B] inputs, gathered.
+        asked: the options.
+
+    Raises:
+        ValueError, TypeError: see `Explainer.calibrate`.
+    """
+    begun = time.monotonic()
+    shares = rankings.fractions_of(asked.fractions)
+    with ticker(asked.progress, len(RULES) + (2 if asked.removals is None else len(asked.removals))) as tick:
+        tables: dict[tuple[str, str], Tensor] = {}
+        first: Attribution | None = None
+        for rules in RULES:
+            try:
+                scores, found = _scored(explain, inputs, rules)
+            except ValueError as error:  # a model without the operations that the rules alter
+                if rules == "plain" or not str(error).startswith("rules:"):
+                    raise
+                scores = {}
+            tables |= {(name, rules): table for name, table in scores.items()}
+            first = first or found
+            tick()
+        if first is None or first.target is None or first.target.dim() != 1:
+            raise ValueError(
+                "output: a calibration measures the probability of one class an input; explain a logit, a probability "
+                "or a log-probability of one target"
+            )
+        runners = _runners(inputs, first, asked)
+        values = np.zeros((len(tables), first.batch))
+        passes = 0
+        for runner in runners.values():
+            found_values, count = _measured(runner, list(tables.values()), shares)
+            values, passes = values + found_values / len(runners), passes + count
+            tick()
+    kind = "image" if first.texts is None else "text"
+    pairs = list(tables)
+    default = pairs.index((_DEFAULT[kind], "plain"))
+    chosen, sure = choose_among(values, default)
+    return Calibrated(
+        candidate=pairs[chosen][0],
+        rules=pairs[chosen][1],
+        depth=first.layer_scores.shape[1],
+        default=pairs[default],
+        inputs=digests(next(iter(runners.values())).remover.batch),
+        removals=tuple(runners),
+        fractions=tuple(shares.tolist()),
+        tried={" | ".join(pair): float(row.mean()) for pair, row in zip(pairs, values, strict=True)},
+        **sure,
+        seconds=time.monotonic() - begun,
+        passes=passes,
+    )
+
+
+def _scored(explain: Explain, inputs: Any, rules: str) -> tuple[dict[str, Tensor], Attribution]:
+    """The scores [B,T] of every candidate, and the explanation whose signals they were read from."""
+    last: dict[int, Signals] = {}  # of each group of inputs, which has a product of its own
+
+    def read(s: Signals) -> Scores:
+        last[id(s.product)] = s
+        return s.relevance.sum(1), s.relevance
+
+    def changed(s: Signals, others: Tensor) -> Tensor:
+        return s.relevance.sum(1) + (others - s.relevance).transpose(1, 2)
+
+    method = Method("candidates", "layer", "gradient", read, changed=changed)
+    found = explain(inputs, method=method, rules=rules, long_texts="cut", progress=None)
+    if found.source is not None:
+        raise ValueError(
+            "target: a calibration takes one target an input; leave target at None for the predicted class"
+        )
+    family = candidates(found.layer_scores.shape[1])
+    scores = {name: torch.cat([one.scores(s)[0].cpu() for s in last.values()]) for name, one in family.items()}
+    if found.batch < LEAST or any(len(table) != found.batch for table in scores.values()):
+        raise ValueError(
+            f"inputs: a calibration takes at least {LEAST} inputs, each explained as a whole, got {found.batch}"
+        )
+    return scores, found
+
+
+def _runners(inputs: Any, found: Attribution, asked: CalibrationOptions) -> dict[str, PerturbationRunner]:
+    """A runner of each removal by its name; of the default ones the first two that the model takes."""
+    kind = "image" if found.texts is None else "text"
+    wanted = _REMOVALS[kind] if asked.removals is None else asked.removals
+    runners: dict[str, PerturbationRunner] = {}
+    for removal in wanted:
+        try:
+            runners[str(removal)] = perturbation_runner(
+                asked.model,
+                inputs,
+                found,
+                None,
+                processor=asked.processor,
+                removal=removal,
+                output="prob",
+                batch_size=asked.batch_size,
+            )
+        except ValueError:
+            if asked.removals is not None:
+                raise
+        if asked.removals is None and len(runners) == 2:
+            break
+    if not runners:
+        raise ValueError(f"removals: expected at least one, such as {_REMOVALS[kind][0]!r}, got {list(wanted)}")
+    return runners
+
+
+def _measured(p: PerturbationRunner, tables: list[Tensor], fractions: Tensor) -> tuple[Floats, int]:
+    """Comprehensiveness minus sufficiency [C,B] of every candidate, and the rows that were run.
+
+    Both have F(x), which cancels: mean_f F(top_f alone) - F(x without top_f). Sets that several candidates remove are
+    run once.
+    """
+    counts = rankings.counts(fractions, p.removable)[:, :, None]
+    top = torch.stack([rankings.places(table.double(), p.removable)[:, None] < counts for table in tables], 1)
+    sets = torch.cat([p.removable[:, None, None] & ~top, top], 2)  # [B,C,2K,T]
+    apart = [torch.unique(of_input.flatten(0, 1), dim=0, return_inverse=True) for of_input in sets]
+    sizes = [len(rows) for rows, _ in apart]
+    owners = torch.arange(len(apart)).repeat_interleave(torch.tensor(sizes))
+    answers = p.answers_of(torch.cat([rows for rows, _ in apart]), owners).split_with_sizes(sizes)
+    every = torch.stack([of_input[back] for of_input, (_, back) in zip(answers, apart, strict=True)])
+    alone, without = every.view(sets.shape[:3]).chunk(2, 2)
+    found: Floats = (alone - without).mean(2).T.numpy()
+    return found, len(owners)
+
+
+def choose_among(values: Floats, default: int) -> tuple[int, dict[str, float]]:
+    """The index of the choice, and how sure it is.
+
+    The largest mean is chosen, where the choices that the other inputs make are better than the default on the one left
+    out; else the default.
+
+    Args:
+        values: [C,B].
+        default: the index of the default.
+    """
+    count = values.shape[1]
+    others = values.sum(1, keepdims=True) - values
+    gains = values[others.argmax(0), np.arange(count)] - values[default]
+    draws = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
+    low, high = np.quantile(gains[draws].mean(1), (0.025, 0.975))
+    best = int(values.mean(1).argmax())
+    again = values[:, draws].mean(2).argmax(0)
+    chosen = best if gains.mean() > 0 else default
+    return chosen, {
+        "gain": float(gains.mean()),
+        "low": float(low),
+        "high": float(high),
+        "stability": float((again == chosen).mean()),
+    }

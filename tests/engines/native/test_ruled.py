@@ -1,0 +1,89 @@
+"""Backward rules in the native engine: equal to the autograd engine's, for every family."""
+
+import pytest
+import torch
+from helpers.tiny_models import IMAGE, OTHERS, TEXT, inputs, tiny
+
+from calig_fast import Method, Rules, explain
+from calig_fast.model import families
+
+FIXED = {"quadrature": "corrected_trapezoid", "n_steps": 4, "dtype": torch.float64}
+RULES = {
+    "gim": "gim",
+    "norm": Rules(norm="frozen"),
+    "temperature": Rules(softmax_temperature=3),
+    "halves": Rules(halve_products=True),
+}
+
+
+def read(kind, rules, engine, **options):
+    """Layer relevance, and the attention maps."""
+    seen = []
+
+    def scores(signals):
+        seen.append(signals.maps)
+        return signals.product[:, 0], torch.cat([signals.relevance, signals.product], 1)[:, : signals.product.shape[1]]
+
+    method = Method("maps", "layer", "gradient", scores, changed=lambda s, o: o.transpose(1, 2))
+    a = explain(tiny(kind), inputs(kind), method=method, rules=rules, engine=engine, target=1, **FIXED, **options)
+    return a, seen[-1][-1:]  # of the last input; engines take another number at once
+
+
+def same(kind, rules):
+    ours, maps = read(kind, rules, "native")
+    theirs, others = read(kind, rules, "autograd")
+    assert ours.engine == "native"
+    torch.testing.assert_close(ours.layer_scores, theirs.layer_scores, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(ours.scores, theirs.scores, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(maps.double(), others.double(), rtol=1e-5, atol=1e-8)  # some softmaxes are of float32
+    assert torch.isnan(ours.convergence_delta).all()
+    assert torch.allclose(ours.gap, theirs.gap, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [*TEXT, *IMAGE, *OTHERS])
+def test_every_family_under_gims_rules(kind):
+    model = tiny(kind)
+    encoder = families.find(model)
+    if all(encoder.block(model.get_submodule(name)).basic for name in encoder.blocks):
+        same(kind, "gim")
+        return
+    with pytest.raises(ValueError, match="run on the autograd engine"):
+        read(kind, "gim", "native")
+    assert explain(model, inputs(kind), rules="gim", target=1, n_steps=1).engine == "autograd"
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("kind", ["bert", "vit", "dinov2-gated", "timm-avg"])
+def test_each_rule(kind, rules):
+    same(kind, RULES[rules])
+    plain = explain(tiny(kind), inputs(kind), method="layer_ig", target=1, layers=[0], **FIXED)
+    other = explain(tiny(kind), inputs(kind), method="layer_ig", target=1, layers=[0], rules=RULES[rules], **FIXED)
+    assert (plain.scores - other.scores).norm() > 1e-3 * plain.scores.norm()
+
+
+def test_the_passes_in_python_equal_those_in_cpp_where_no_rule_is_left():
+    nothing = Rules(softmax_temperature=1 + 1e-9)  # not plain, so that the blocks run in Python
+    for kind in ("bert", "vit"):
+        ours, maps = read(kind, nothing, "native")
+        plain, others = read(kind, "plain", "native")
+        torch.testing.assert_close(ours.layer_scores, plain.layer_scores, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(
+            maps.double(), others.double(), rtol=1e-5, atol=1e-8
+        )  # some softmaxes are of float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_narrower_dtypes(dtype):
+    options = {"rules": "gim", "target": 1, "quadrature": "corrected_trapezoid", "n_steps": 4}
+    exact = explain(tiny("bert"), inputs("bert"), dtype=torch.float64, engine="native", **options)
+    a = explain(tiny("bert"), inputs("bert"), dtype=dtype, engine="native", **options)
+    off = (a.layer_scores - exact.layer_scores).norm() / exact.layer_scores.norm()
+    assert float(off) < (1e-4 if dtype == torch.float32 else 5e-2)
+
+
+def test_a_frozen_gate_goes_to_the_autograd_engine():
+    a = explain(tiny("bert"), inputs("bert"), rules=Rules(gate="frozen"))
+    assert a.engine == "autograd"
+    assert "gate" in a.settings.not_native
+    with pytest.raises(ValueError, match='engine: "native" cannot run this: Rules'):
+        explain(tiny("bert"), inputs("bert"), rules=Rules(gate="frozen"), engine="native")
