@@ -20,7 +20,7 @@ for _folder in pkgutil.iter_modules(__path__):
         _package = importlib.import_module(f"{__name__}.{_folder.name}")
         globals()[_folder.name] = getattr(_package, _folder.name)  # also of a folder that no line here names
 
-from .attention_gradient.of_any_model import attention_gradient_map  # noqa: E402  (after the operations that it calls)
+from .attention_backward.of_any_model import attention_gradient_map  # noqa: E402  (after the operations that it calls)
 
 extension()
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ..._utils.arguments import choice
-from ..attention_backward import attention_backward
 from ..attention_forward import attention_forward
+from ..attention_gradient import attention_gradient
+from ..attention_gradient.spec import DTYPES
 from ..checks import check_same_device, check_tensor
 from ..packing import Packed
-from . import attention_gradient
-from .spec import DTYPES
+from . import attention_backward
 
 Of = Literal["map", "rows", "columns"]
 
