@@ -69,14 +69,15 @@ def test_doctor_tells_the_engine_of_a_saved_model(texts, pictures):
 
 def test_doctor_tells_why_a_model_runs_by_autograd(tmp_path):
     """No tokenizer is needed."""
-    from transformers import MPNetConfig, MPNetForSequenceClassification
+    from transformers import RoFormerConfig, RoFormerForSequenceClassification
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    MPNetForSequenceClassification(MPNetConfig(**sizes, vocab_size=60)).save_pretrained(tmp_path)
+    RoFormerForSequenceClassification(RoFormerConfig(**sizes, vocab_size=60)).save_pretrained(tmp_path)
     found = run("doctor", "--model", tmp_path)
     assert found.exit_code == 0, found.output
     last = found.stdout.splitlines()[-1]
-    assert last == f"model {tmp_path}: engine autograd, because no family reads it; it has a bias of relative positions"
+    why = "no family reads it; it has positions that rotate queries and keys"
+    assert last == f"model {tmp_path}: engine autograd, because {why}"
 
 
 def test_doctor_of_a_timm_model(tmp_path):

@@ -29,6 +29,12 @@ def embeddings_of(model):
     return next(m for n, m in model.named_modules() if n.endswith(("embeddings", "patch_embed")))
 
 
+def is_basic(model):
+    """Return True if the blocks compute what Captum's native classes know."""
+    read = families.find(model).block
+    return all(read(block).basic for block in blocks_of(model))
+
+
 def words_of(model):
     return model.get_input_embeddings()
 
