@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -28,12 +29,14 @@ def run(tasks: Sequence[str], folder: Path) -> dict[str, list[dict[str, Any]]]:
         subprocess.TimeoutExpired: a process waits for the other.
         AssertionError: a process failed.
     """
+    search = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "helpers.distributed", str(rank), str(folder), *tasks],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=search,
         )
         for rank in range(RANKS)
     ]
