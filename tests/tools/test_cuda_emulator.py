@@ -130,7 +130,7 @@ def test_half_precision_is_multiplied_by_tensor_cores(architecture: str) -> None
     found = compile.kernels(source, architecture)
     assert [k for k in found if k.spills or k.stack] == []
     half = [k for k in found if "__half" in k.name or "bfloat16" in k.name]
-    assert len(half) == 12
+    assert len(half) == 14
     assert all(k.tensor_products for k in half)
     # of the others, float32 whose user asked for TF32
     assert sum(bool(k.tensor_products) for k in found if k not in half) == 6

@@ -92,6 +92,7 @@ def test_a_ranking_counts_a_words_places_and_leads_to_each(open_page):
 def test_a_table_reads_out_every_score(open_page):
     with open_page(TEXT.to_html()) as page:
         page.get_by_text("table of all words").click()
+        page.locator(".calig-all tbody tr").nth(4).wait_for()
         rows = [r.locator("td").all_inner_texts() for r in page.locator(".calig-all tbody tr").all()]
         assert [r[1] for r in rows[:3]] == [w for w, _ in TEXT.word_scores()[:3]]
         assert float(rows[4][2]) == pytest.approx(TEXT.word_scores()[4][1], rel=6e-3)

@@ -191,7 +191,8 @@ def attention_backward(
     if qkv.numel():
         grid = lambda meta: (segments * int(triton.cdiv(longest, meta["HELD"])), heads)  # noqa: E731
         inputs = gradient, qkv, out.contiguous(), lse, offsets, delta, found, *rest
-        fewer, configs = (tiles(qkv.dtype, size, fewer=least, relative=related) for least in (True, False))
+        narrow = {"relative": related, "banded": banded["BAND"]}
+        fewer, configs = (tiles(qkv.dtype, size, fewer=least, **narrow) for least in (True, False))
         launch(queries_kernel, fewer, grid, *inputs, **constants)
         launch(keys_kernel, configs, grid, gradient, qkv, lse, offsets, delta, found, *rest, **constants)
     launch_maps(gradient, qkv, lse, offsets, kept, scale, positive, bias, relative, before, after)
@@ -202,8 +203,9 @@ def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
     """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
     for heads, size, constants in heads_of(dtype):
         related = "relative" in heads
-        config = tiles(dtype, size, amd, relative=related)[0]
-        yield f"queries, {heads}", constants, tiles(dtype, size, amd, fewer=True, relative=related)[0]
+        narrow = {"amd": amd, "relative": related, "banded": "band" in heads}
+        config = tiles(dtype, size, **narrow)[0]
+        yield f"queries, {heads}", constants, tiles(dtype, size, fewer=True, **narrow)[0]
         yield f"keys, {heads}", constants, config
-        config = tiles(dtype, size, amd, fewer=related, relative=related)[0]
+        config = tiles(dtype, size, fewer=related, **narrow)[0]
         yield f"maps, {heads}", {**constants, "POSITIVE": False}, config

@@ -29,7 +29,13 @@ def supports(*tensors: Tensor) -> str | None:
 
 
 def tiles(
-    dtype: torch.dtype, size: int, amd: bool = AMD, fewer: bool = False, relative: bool = False
+    dtype: torch.dtype,
+    size: int,
+    *,
+    amd: bool = AMD,
+    fewer: bool = False,
+    relative: bool = False,
+    banded: bool = False,
 ) -> tuple[triton.Config, ...]:
     """Rows that a program holds, and rows it meets at a time; the first have room for every kernel's registers.
 
@@ -39,6 +45,7 @@ def tiles(
         amd: True if the GPU prefetches into registers, not into shared memory, so that prefetching has no gain.
         fewer: meet fewer rows at a time, for the kernels that would spill.
         relative: tiles beside which the rows of their distances have room.
+        banded: the same of a band's bounds.
     """
     shapes: tuple[tuple[int, int, int], ...]
     if relative:
@@ -46,9 +53,10 @@ def tiles(
         shapes = ((16, 16, 8 if dtype == torch.float32 and not amd else 4) if small else (32, 32, 8),)
     elif dtype == torch.float32:
         first = (32, 16, 4) if amd else (32, 16, 8) if fewer else (32, 32, 8)
-        shapes = (first if size > 64 else (32, 32, 8), (64, 32, 8), (32, 16, 4))
+        shapes = (first if size > 64 or (amd and banded) else (32, 32, 8), (64, 32, 8), (32, 16, 4))
     else:
-        shapes = ((64, 32, 8) if size > 64 else (64, 64, 8), (64, 64, 4), (32, 32, 4))
+        first = (32, 32, 4) if amd and banded else (64, 32, 8) if size > 64 else (64, 64, 8)
+        shapes = (first, (64, 64, 4), (32, 32, 4))
     stages = 1 if amd or relative else 2
     return tuple(
         triton.Config({"HELD": a, "MET": b}, num_warps=w, num_stages=stages) for a, b, w in dict.fromkeys(shapes)
@@ -237,7 +245,7 @@ def attention_forward(
         segments, (reach, banded) = offsets.numel() - 1, band(before, after)
         launch(
             kernel,
-            tiles(qkv.dtype, size, relative=relative is not None),
+            tiles(qkv.dtype, size, relative=relative is not None, banded=banded["BAND"]),
             lambda meta: (segments * triton.cdiv(longest, meta["HELD"]), heads),
             qkv.contiguous(),
             out,
@@ -267,7 +275,7 @@ ARGUMENTS = {
 def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
     """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
     for heads, size, constants in heads_of(dtype):
-        yield heads, constants, tiles(dtype, size, amd, relative="relative" in heads)[0]
+        yield heads, constants, tiles(dtype, size, amd=amd, relative="relative" in heads, banded="band" in heads)[0]
 
 
 def heads_of(dtype: torch.dtype) -> Iterator[tuple[str, int, dict[str, object]]]:

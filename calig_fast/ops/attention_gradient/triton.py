@@ -111,7 +111,13 @@ def launch_maps(
     if kept.numel():
         launch(
             maps_kernel,
-            tiles(qkv.dtype, size, fewer=relative is not None, relative=relative is not None),
+            tiles(
+                qkv.dtype,
+                size,
+                fewer=relative is not None,
+                relative=relative is not None,
+                banded=(before, after) != (-1, -1),
+            ),
             lambda meta: (maps * int(triton.cdiv(longest, meta["HELD"])), triton.cdiv(longest, meta["MET"])),
             *(gradient, qkv, lse, offsets, kept, rows, heads * size, longest, heads, scale),
             *(*added(bias, relative), *reach),
