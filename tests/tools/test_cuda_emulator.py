@@ -133,4 +133,4 @@ def test_half_precision_is_multiplied_by_tensor_cores(architecture: str) -> None
     assert len(half) == 14
     assert all(k.tensor_products for k in half)
     # of the others, float32 whose user asked for TF32
-    assert sum(bool(k.tensor_products) for k in found if k not in half) == 6
+    assert sum(bool(k.tensor_products) for k in found if k not in half) == 7
