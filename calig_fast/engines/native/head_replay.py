@@ -132,6 +132,7 @@ class HeadReplay:
         self._known: Pass | None = None
         self._earlier: tuple[int, Pass] | None = None
         self._left = MOST_NOTED
+        self._one: bool | None = None  # whether one row goes the same way
 
     def __call__(self, head: Callable[[Call, Tensor], Any], call: Call, rows: Tensor, leaf: Tensor) -> Any:
         """The head's output, or the logits in it.
@@ -142,15 +143,16 @@ class HeadReplay:
             rows: [n] int64, the input that each hidden state is of.
             leaf: [n,1,D], the last hidden state; requires grad.
         """
-        several = len(leaf) > 1  # code may treat one row in another way
-        if several and self._known is not None:
+        one = len(leaf) < 2  # code may treat one row in another way: it is noted apart
+        if self._known is not None and (self._one or not one):
             logits = self._known.again(lambda name: leaf if name == HIDDEN else picked({name: call[name]}, rows)[name])
             if logits is not None:
                 return logits
         call = picked(call, rows)
-        if not several or not self._left:
+        notes = self._known is not None and self._one is None if one else self._left > 0
+        if not notes:
             return head(call, leaf)
-        self._left -= 1
+        self._left -= not one
         arguments = {HIDDEN: leaf, **{name: value for name, value in call.items() if has_rows(value)}}
         with _Noting(arguments, self._own) as noting:
             output = head(call, leaf)
@@ -158,12 +160,14 @@ class HeadReplay:
         try:
             self._learn(noting.of(logits), arguments, logits)
         except _UnknownError:
-            self._left = 0
+            self._left, self._one = 0, False
         return output
 
     def _learn(self, new: Pass, arguments: Mapping[str, Tensor], logits: Tensor | None) -> None:
         rows = len(arguments[HIDDEN])
-        if self._earlier is None or self._earlier[0] == rows:
+        if rows < 2:
+            self._one = new == self._known and logits is not None and _repeats(new, arguments, logits)
+        elif self._earlier is None or self._earlier[0] == rows:
             self._earlier = rows, new
         elif logits is not None:
             alike = self._earlier[1] == new and _repeats(new, arguments, logits)

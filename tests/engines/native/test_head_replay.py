@@ -110,7 +110,11 @@ def from_elsewhere(head: Head, ids: Tensor, hidden: Tensor) -> Tensor:
     return plain(head, ids, hidden) + torch.from_numpy(ids[:, :1].numpy()).float()
 
 
-REPEATED = [plain, named, by_ids, by_way, by_value, split, beside]
+def by_one(head: Head, ids: Tensor, hidden: Tensor) -> Tensor:
+    return plain(head, ids, hidden) if len(hidden) > 1 else 2 * plain(head, ids, hidden)
+
+
+REPEATED = [plain, named, by_ids, by_way, by_value, split, beside, by_one]
 NOT = [in_place, by_numpy, by_rows, at_random, cut, own_gradient, from_elsewhere]
 
 
@@ -133,7 +137,7 @@ def passes(compute: Any, every: list[tuple[list[int], int]]) -> tuple[Head, list
     return head, found
 
 
-EVERY = [([3, 4], 2), ([3, 4], 5), ([3, 4], 4), ([7, 4], 6), ([5, 9], 3), ([5, 9], 1), ([2, 1], 8)]
+EVERY = [([3, 4], 2), ([3, 4], 5), ([3, 4], 4), ([7, 4], 6), ([5, 9], 3), ([5, 9], 1), ([6, 8], 1), ([2, 1], 8)]
 
 
 @pytest.mark.parametrize("compute", REPEATED + NOT, ids=lambda f: f.__name__)
@@ -145,6 +149,8 @@ def test_the_answers_are_the_models_own(compute: Any) -> None:
         assert own == len(EVERY)
     elif compute in (by_way, by_value):  # another way where it reads other values
         assert 2 < own < len(EVERY)
+    elif compute is by_one:
+        assert own == 4  # two that are noted, and both of a single row
     else:
         assert own == 3  # two that are noted, and one of a single row
 
