@@ -55,7 +55,7 @@ def tiles(
         first = (32, 16, 4) if amd else (32, 16, 8) if fewer else (32, 32, 8)
         shapes = (first if size > 64 or (amd and banded) else (32, 32, 8), (64, 32, 8), (32, 16, 4))
     else:
-        first = (32, 32, 4) if amd and banded else (64, 32, 8) if size > 64 else (64, 64, 8)
+        first = (32, 32, 4) if amd and banded else (64, 32, 8) if size > 64 or banded else (64, 64, 8)
         shapes = (first, (64, 64, 4), (32, 32, 4))
     stages = 1 if amd or relative else 2
     return tuple(
