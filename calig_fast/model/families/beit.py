@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..encoder import Block, Encoder
 from ._distances import pair_weights
-from ._huggingface import image
-from ._weights import activation, affine, fused, norm, unhooked
+from ._huggingface import image, vit_block
+from ._weights import unhooked
 
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
@@ -30,30 +30,12 @@ def encoder(module: nn.Module, prefix: str) -> Encoder | None:
 
 def _block(shared: nn.Module | None, module: nn.Module) -> Block:
     m: Any = module
-    unhooked(module)
     if shared is not None:
         unhooked(shared)
-    new = hasattr(m.attention, "q_proj")
-    inner = m.attention if new else m.attention.attention
-    names = ("q_proj", "k_proj", "v_proj") if new else ("query", "key", "value")
-    qkv = fused([affine(getattr(inner, name)) for name in names])
-    heads = inner.num_attention_heads
-    own = getattr(m if new else inner, "relative_position_bias", None)
-    return Block(
-        qkv=qkv,
-        out=affine(m.attention.o_proj if new else m.attention.output.dense),
-        norm1=norm(m.layernorm_before),
-        norm2=norm(m.layernorm_after),
-        up=affine(m.mlp.fc1 if new else m.intermediate.dense),
-        down=affine(m.mlp.fc2 if new else m.output.dense),
-        activation=activation(m.mlp.activation_fn if new else m.intermediate.intermediate_act_fn),
-        heads=heads,
-        scale=(len(qkv.weight) // 3 // heads) ** -0.5,
-        pre_norm=True,
-        scale1=_scale(m.lambda_1),
-        scale2=_scale(m.lambda_2),
-        positions=pair_weights(own, shared),
-    )
+    inner = m if hasattr(m.attention, "q_proj") else m.attention.attention
+    own = getattr(inner, "relative_position_bias", None)
+    terms = pair_weights(own, shared)
+    return replace(vit_block(module), scale1=_scale(m.lambda_1), scale2=_scale(m.lambda_2), positions=terms)
 
 
 def _scale(given: Any) -> Tensor | None:
