@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ LABELS = {"labels", "label", "label_ids"}
 CONTENT = ("input_ids", "inputs_embeds", "ids", "token_ids", "tokens", "input", "inputs", "x", "src", "text")
 _A_TOKEN = {"token_type_ids", "position_ids", "segment_ids", "langs"}
 _BESIDE = _A_TOKEN | LABELS | {"lengths"}
+_of_methods: WeakKeyDictionary[FunctionType, Mapping[str, inspect.Parameter]] = WeakKeyDictionary()
 _POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL}
 _VARIABLE = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
@@ -46,7 +49,7 @@ class Forward:
     """The signature of a model's `forward`."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.parameters: Mapping[str, inspect.Parameter] = inspect.signature(model.forward).parameters
+        self.parameters = _parameters(model.forward)
         self.open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in self.parameters.values())
 
     def takes(self, name: str) -> bool:
@@ -85,6 +88,16 @@ class Forward:
                 f"inputs: the model's forward needs {missing} too; pass a mapping of all its arguments, such as "
                 f"{{{', '.join(f'{name!r}: ...' for name in self.parameters)}}}"
             )
+
+
+def _parameters(forward: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a model's `forward`, without the model itself."""
+    function = forward.__func__ if inspect.ismethod(forward) else None
+    if not inspect.isfunction(function):
+        return inspect.signature(forward).parameters
+    if function not in _of_methods:
+        _of_methods[function] = inspect.signature(forward).parameters
+    return _of_methods[function]
 
 
 def is_mask(name: str) -> bool:

@@ -52,7 +52,7 @@ class Rules:
     @property
     def plain(self) -> bool:
         """Return True where no gradient is replaced."""
-        return self == Rules()
+        return self == PRESETS["plain"]
 
     def record(self) -> dict[str, Any] | None:
         """The rules as plain values, None where no gradient is replaced."""

@@ -70,6 +70,11 @@ class Fingerprint:
         return () if self._model is None else user_hooks(self._model)
 
     @cached_property
+    def convolves(self) -> bool:
+        """Return True if one of the modules is a convolution of images."""
+        return any(isinstance(module, nn.Conv2d) for module in self.modules)
+
+    @cached_property
     def writable(self) -> Writable:
         """The tensors and containers that the modules' forward may write into."""
         return Writable(self.modules)
@@ -96,6 +101,6 @@ def _distinct(objects: Iterable[Any]) -> list[Any]:
 def _places(tensors: list[Tensor]) -> list[Any]:
     """The memory of tensors, since `.data` can be exchanged."""
     try:
-        return [*map(Tensor.data_ptr, tensors), *(tensor.shape for tensor in tensors)]
+        return [*map(Tensor.data_ptr, tensors), *map(operator.attrgetter("shape"), tensors)]
     except RuntimeError:  # a tensor without memory of its own is never the same
         return [object()]

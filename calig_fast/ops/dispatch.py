@@ -204,8 +204,10 @@ def requested_backend(backend: str) -> str:
     source, name = "backend", backend
     if not isinstance(backend, str):
         raise TypeError(f"backend: expected a backend's name, got {kind(backend)}")
-    if backend == "auto" and os.environ.get(VARIABLE):
-        source, name = VARIABLE, os.environ[VARIABLE]
+    if backend == "auto":
+        if not (wanted := os.environ.get(VARIABLE)):
+            return backend
+        source, name = VARIABLE, wanted
     name = renamed(source, name, RENAMED)
     order = tuple(backend_registry.known())
     if name not in ("auto", *order):

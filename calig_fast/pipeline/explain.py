@@ -230,12 +230,11 @@ class Explainer:
         memory = self._remembered()
         with _undisturbed(self._seen), memory.own.unless_it_fails():
             inputs = rows.gathered(self._source.inputs(inputs))
-            convolves = any(isinstance(m, nn.Conv2d) for m in self._seen.modules)
-            self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, convolves))
+            self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, self._seen.convolves))
             batch = read(inputs, self._inner, self.encoder, self.processor, settings.long)
             if settings.output in language.KINDS:
                 batch, scalar = language.explained(str(settings.output), settings.target, batch, self._inner)
-                settings = replace(settings, output=scalar, target=None)
+                settings = settings.changed(output=scalar, target=None)
             hooks, own = memory.own.of(self.model, self._inner, batch.call, self._seen.hooks)
             check_rows(own)
             if batch.ids is not None and self.encoder.embedding is None:
@@ -246,7 +245,7 @@ class Explainer:
                     self.encoder, blocks=find_blocks(self._inner, batch.call, tokens, self.encoder.embedding)
                 )
                 batch = placed(batch, self._inner, self.encoder)
-            chosen = replace(settings, target=numbered(settings.target, self._inner))
+            chosen = settings.changed(target=numbered(settings.target, self._inner))
             chosen = chosen.with_modality_defaults(images=batch.texts is None)
             chosen = settings_of_windows(chosen, batch, self._inner)
             pipeline = Pipeline(self._inner, self.encoder, chosen, memory, hooks=hooks)
@@ -269,6 +268,8 @@ class Explainer:
 
 
 def _settings(base: Options, options: Mapping[str, Any]) -> Options:
+    if not options:
+        return base
     known = {f.name for f in fields(Options)}
     unknown = sorted(set(options) - known)
     if any(isinstance(options[name], Tensor) for name in unknown):

@@ -176,8 +176,7 @@ class Pipeline:
 
     def _group(self, batch: Inputs, rows: slice) -> Attribution | None:
         """Explain some rows; None where another engine has to, which takes as many as it has room for."""
-        settings = replace(
-            self.settings,
+        settings = self.settings.changed(
             target=per_input(self.settings.output, self.settings.target, len(batch), rows),
             baselines=take(self.settings.baselines, batch, rows),
         )

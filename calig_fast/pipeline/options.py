@@ -139,6 +139,10 @@ class Options:
         if self.return_maps and method.fusion is None:
             raise ValueError(f'return_maps: method "{method.name}" has no context maps; use method="calig"')
 
+    def changed(self, **options: Any) -> Options:
+        """The same with some options changed, checked anew; itself where each of them is what it was."""
+        return self if all(getattr(self, name) is one for name, one in options.items()) else replace(self, **options)
+
     @property
     def choice(self) -> Calibrated | None:
         """The calibration that chose the method and the backward rules, or None."""
@@ -172,7 +176,7 @@ class Options:
     def with_modality_defaults(self, images: bool) -> Options:
         """The same options with CA-LIG's own chosen for the kind of input, where the caller chose none."""
         unchosen = self.method == "calig" and self.calibration is None
-        return replace(self, method=IMAGES) if images and unchosen else self
+        return self.changed(method=IMAGES) if images and unchosen else self
 
     def block_names(self) -> tuple[str, ...] | None:
         """The blocks the caller named, or None where layers holds indices or nothing."""

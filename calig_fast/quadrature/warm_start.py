@@ -20,7 +20,7 @@ MENU = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32)
 STRENGTHS = (0.0, 0.3, 0.45)
 MEMORY = 64
 MOST = 64  # intervals a path is taken to need that no rule would have satisfied
-A_ROUND = 0.2  # gradients that going through the blocks once more is worth
+A_GRADIENT = 5  # times the cost of going through the blocks once more
 
 
 class Calibration:
@@ -32,7 +32,8 @@ class Calibration:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, int], deque[Floats]] = {}
+        self._costs: dict[tuple[str, int], deque[Ints]] = {}  # of each path [strengths,menu]
+        self._sums: dict[tuple[str, int], Ints] = {}
 
     def start(self, kind: str, layer: int) -> Start:
         """Choose the start of a path.
@@ -41,26 +42,28 @@ class Calibration:
             kind: the common properties of similar paths: baseline, scalar, tolerance, `certify`.
             layer: the block.
         """
-        seen = self._seen.get((kind, layer))
-        if not seen:
+        costs = self._sums.get((kind, layer))
+        if costs is None:
             return Start()
-        needed = np.minimum(np.stack(tuple(seen)), MOST).T[:, None]  # [strengths,1,paths]
-        menu = np.array(MENU)[:, None]
-        doubled = np.maximum(0, np.ceil(np.log2(needed / menu)))
-        cost = (menu * 2**doubled - 1 + A_ROUND * doubled).sum(2)
-        strength, m = np.unravel_index(np.argmin(cost), cost.shape)
+        strength, m = divmod(int(costs.argmin()), len(MENU))
         return Start(MENU[m], STRENGTHS[strength])
 
     def learn(self, kind: str, layers: Ints, needed: Floats) -> None:
-        """Store the intervals that paths needed.
+        """Store the costs of the starts for paths, from the intervals that they needed.
 
         Args:
             kind: see `start`.
             layers: the block of each path, [g].
             needed: from `needs`, [g,strengths].
         """
-        for layer, row in zip(layers.tolist(), needed, strict=True):
-            self._seen.setdefault((kind, layer), deque(maxlen=MEMORY)).append(row)
+        menu = np.array(MENU)
+        doubled = np.maximum(0, np.ceil(np.log2(np.minimum(needed, MOST)[..., None] / menu))).astype(np.int64)
+        costs = A_GRADIENT * (menu * 2**doubled - 1) + doubled
+        for layer, cost in zip(layers.tolist(), costs, strict=True):
+            known = self._costs.setdefault((kind, layer), deque())
+            known.append(cost)
+            oldest = known.popleft() if len(known) > MEMORY else np.zeros_like(cost)
+            self._sums[kind, layer] = self._sums.get((kind, layer), 0) + cost - oldest
 
 
 def needs(table: Table, gap: Floats | None, noise: Floats, tolerance: Floats) -> Floats:
