@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .. import ops
+from ..ops.fuse_rollout import fuse_layers
 from ..ops.packing import Packed
 from .fusion import Fusion
 
@@ -46,26 +46,15 @@ def rollout(
     if fusion.sign == "positive":
         relevance, maps = relevance.clamp_min(0), maps.clamp_min(0)
     packed = Packed.of(mask)
-    row = packed.pack(readout.double())
-    identity = torch.ones_like(row)
-    start, rows, identities = row, [], []
-    by_layer = packed.pack(relevance.double().transpose(1, 2)).T.contiguous().unbind()
-    for layer_relevance, attention in zip(reversed(by_layer), reversed(maps.unbind(1)), strict=True):
-        row, identity = ops.fuse_rollout(
-            layer_relevance,
-            packed.maps(attention).double(),
-            packed.offsets,
-            row,
-            identity,
-            fusion.lam,
-            residual=fusion.residual,
-            relevance_scale=fusion.relevance_scale,
-            attention_scale=fusion.attention_scale,
-            normalise=fusion.normalise,
-            backend=backend,
-        )
-        rows.append(row)
-        identities.append(identity)
+    start = packed.pack(readout.double())
+    rows, identities = fuse_layers(
+        packed.pack(relevance.double().transpose(1, 2)).T.flip(0),
+        (packed.maps(attention).double() for attention in reversed(maps.unbind(1))),
+        packed.offsets,
+        (start, torch.ones_like(start)),
+        (fusion.lam, fusion.residual, fusion.relevance_scale, fusion.attention_scale, fusion.normalise),
+        backend=backend,
+    )
     running = torch.stack(rows[::-1], 1) - start[:, None] * torch.stack(identities[::-1], 1)
     stacked = packed.unpack(running).transpose(1, 2)
     return stacked[:, 0], stacked

@@ -16,6 +16,10 @@ from .containers import mapped, parts, tensors_in
 _BESIDE = re.compile(r"mask|bias|pos|rope|rotary|freqs|^cos$|^sin$")  # arguments that hold no hidden state
 
 
+class AtBlocksError(BaseException):
+    """Ends a pass at the first block; a model that catches its own errors does not catch it."""
+
+
 def state_in(out: Any, shape: torch.Size) -> Tensor | None:
     """The hidden state in what a block returned: the first floating tensor of the shape of its input."""
     return next((v for v in tensors_in(out) if v.is_floating_point() and v.shape == shape), None)

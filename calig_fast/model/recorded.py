@@ -39,10 +39,12 @@ class Layout:
     Args:
         order: which of the blocks is run, call by call.
         others: the other results of each call beside the hidden state, None where it returned a bare tensor.
+        lookups: how often modules look up the ids, where the model makes numbers of them in no other way; else None.
     """
 
     order: tuple[int, ...]
     others: tuple[tuple[Any, ...] | None, ...]
+    lookups: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

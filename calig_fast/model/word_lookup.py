@@ -27,12 +27,15 @@ class Replacement:
         make: (embeddings [B,T,E] of the input, the table as a function of ids) to the baseline's embeddings.
         others: [2B,T], the ids with the baseline's in the second half, or None where it has none.
         beside: other arguments of the call that hold integers, whose lookups are no words whatever their values.
+        watched: every function of torch is watched for ids; else only modules' lookups of the ids themselves are
+            replaced.
     """
 
     ids: Tensor
     make: Callable[[Tensor, Lookup], Tensor]
     others: Tensor | None = None
     beside: tuple[Tensor, ...] = ()
+    watched: bool = True
 
     def flow(self) -> IdFlow:
         """The ids, to be followed through one pass."""
@@ -66,6 +69,11 @@ class Replacement:
             some = torch.where(tokens.to(others.device), others[half:], self.ids[half:])
             others = torch.cat([others[:half], some])
         return replace(self, make=make, others=others)
+
+    @property
+    def unwatched(self) -> Replacement:
+        """The same, for modules' lookups of the ids themselves alone."""
+        return replace(self, watched=False)
 
     def reads(self, index: Any, *, followed: bool = False) -> bool:
         """Return True where a lookup's index is the ids: as they are, flat, transposed, or padded at the end.
@@ -113,11 +121,15 @@ class WordLookups:
         preferred: the module that embeds words as the model itself says, or None.
 
     Attributes:
-        replaced: lookups that the last watched call replaced.
+        replaced: lookups that the last call replaced.
+        by_ids: those of them that modules made, of the ids themselves.
+        alone: how often modules looked up the ids themselves in the last watched call, None where it made numbers of
+            them in another way too.
     """
 
     def __init__(self, model: nn.Module, preferred: nn.Module | None) -> None:
-        self.replaced = 0
+        self.replaced, self.by_ids = 0, 0
+        self.alone: int | None = None
         self.replacement: Replacement | None = None
         self.flow: IdFlow | None = None
         self.inside = False
@@ -139,14 +151,17 @@ class WordLookups:
         try:
             found = forward(*args, **kwargs)
             self.replaced += 1
+            self.by_ids += index is replacement.ids
             return replacement.applied(found, index, forward)
         finally:
             self.inside = False
 
     def reads(self, index: Any) -> bool:
-        """Return True where the index of a lookup is the ids of the watched call."""
-        if self.replacement is None or self.flow is None:
+        """Return True where the index of a lookup is the ids of the call."""
+        if self.replacement is None:
             return False
+        if self.flow is None:
+            return index is self.replacement.ids
         before, self.inside = self.inside, True  # what is computed to tell it is none of the model's
         try:
             return self.replacement.reads(index, followed=self.flow.follows(index))
@@ -199,9 +214,9 @@ class _Watching(TorchFunctionMode):
 
     def __enter__(self) -> _Watching:
         lookups = self._lookups
-        lookups.replaced = 0
+        lookups.replaced, lookups.by_ids = 0, 0
         lookups.replacement = self._replacement
-        if self._replacement is not None:
+        if self._replacement is not None and self._replacement.watched:
             lookups.flow = self._replacement.flow()
             TorchFunctionMode.__enter__(self)  # type: ignore[no-untyped-call]
         return self
@@ -212,6 +227,7 @@ class _Watching(TorchFunctionMode):
         if self._replacement is None or flow is None:
             return
         TorchFunctionMode.__exit__(self, *error)  # type: ignore[no-untyped-call]
+        lookups.alone = lookups.by_ids if lookups.by_ids == lookups.replaced and not flow.uses else None
         if self._replacement.others is not None:
             lookups.replaced += len(flow.uses)
         elif flow.uses and error[0] is None:

@@ -5,6 +5,9 @@ import torch
 from torch import nn
 
 from calig_fast import explain
+from calig_fast.model.encoder import Encoder
+from calig_fast.model.instrumented import InstrumentedModel
+from calig_fast.model.word_lookup import Replacement
 
 IDS = torch.tensor([[1, 40, 17, 33, 58, 21, 2], [1, 5, 9, 31, 44, 12, 2]])
 WORDS, WIDTH = 60, 8
@@ -182,3 +185,28 @@ def test_masks_and_positions_made_of_the_ids_stay_those_of_the_input():
     model.look = lambda m, ids: m.word(ids) + m.position((IDS[: len(ids)] != 7).long().cumsum(1))
     baseline = torch.where((IDS == 1) | (IDS == 2), IDS, 7)
     torch.testing.assert_close(a.gap[:, 0], change(model, IDS, baseline), rtol=1e-4, atol=1e-5)
+
+
+def halves(ids, baseline):
+    both = torch.cat([ids, ids])
+    return both, Replacement(both, lambda out, lookup: lookup(baseline), torch.cat([ids, baseline]))
+
+
+@pytest.mark.parametrize("look", [name for name in LOOKS if name != "unseen"])
+def test_a_pass_that_ends_at_the_blocks_is_watched_where_modules_alone_do_not_read_the_ids(look):
+    tap = InstrumentedModel(made(look), Encoder("own", "text", ("blocks.0", "blocks.1"), embedding="word"))
+    both, replacement = halves(IDS, IDS.flip(0))
+    record = tap.record({"input_ids": both}, False, replacement, torch.ones_like(IDS, dtype=torch.bool))
+    layout = tap.layout
+    assert layout.lookups == (1 if look in {"module", "tied copy"} else None)
+    for _ in range(2):
+        assert torch.equal(tap.embed({"input_ids": both}, layout, replacement), record.hidden[0])
+
+
+def test_a_pass_that_reads_the_ids_otherwise_than_the_first_is_watched():
+    model = made("module")
+    tap = InstrumentedModel(model, Encoder("own", "text", ("blocks.0", "blocks.1"), embedding="word"))
+    both, replacement = halves(IDS, IDS.flip(0))
+    record = tap.record({"input_ids": both}, False, replacement, torch.ones_like(IDS, dtype=torch.bool))
+    layout, tap.model.look = tap.layout, LOOKS["clone"]
+    assert torch.equal(tap.embed({"input_ids": both}, layout, replacement), record.hidden[0])

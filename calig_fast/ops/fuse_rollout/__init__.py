@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterable
 
 from torch import Tensor
 
 from ..dispatch import Operation
 from . import spec
 
+Options = tuple[float, float, str, str, bool]
 OPERATION = Operation(__name__, spec.SCHEMA, spec.fake, spec.DTYPES)
 
 
@@ -54,6 +55,39 @@ def fuse_rollout(
         RuntimeError: the backend asked for cannot run.
     """
     options = (lam, residual, relevance_scale, attention_scale, normalise)
-    spec.check(relevance, attention, offsets, row, identity, *options)
-    found = OPERATION(backend, relevance, attention, offsets, row, identity, *options)
-    return cast(tuple[Tensor, Tensor], tuple(found))
+    rows, identities = fuse_layers(relevance[None], [attention], offsets, (row, identity), options, backend=backend)
+    return rows[0], identities[0]
+
+
+def fuse_layers(
+    relevance: Tensor,
+    attention: Iterable[Tensor],
+    offsets: Tensor,
+    start: tuple[Tensor, Tensor],
+    options: Options,
+    *,
+    backend: str,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """`fuse_rollout` of layer after layer, from the top one down; the arguments are checked once.
+
+    Args:
+        relevance: [L,tokens].
+        attention: of each layer.
+        offsets: [B+1] int64.
+        start: the row and the identity parts above the top layer.
+        options: lam, residual, relevance_scale, attention_scale, normalise.
+        backend: see `fuse_rollout`.
+
+    Returns:
+        the row and the identity parts below each layer.
+    """
+    (row, identity), rows, identities, chosen = start, list[Tensor](), list[Tensor](), ""
+    for layer, maps in zip(relevance.unbind(), attention, strict=True):
+        arguments = (layer, maps, offsets, row, identity)
+        if not chosen:
+            spec.check(*arguments, *options)
+            chosen = OPERATION.resolve(backend, arguments)
+        row, identity = OPERATION(chosen, *arguments, *options)
+        rows.append(row)
+        identities.append(identity)
+    return rows, identities
