@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..ops.fuse_rollout import fuse_layers
+from .. import ops
 from ..ops.packing import Packed
 from .fusion import Fusion
 
@@ -47,7 +47,7 @@ def rollout(
         relevance, maps = relevance.clamp_min(0), maps.clamp_min(0)
     packed = Packed.of(mask)
     start = packed.pack(readout.double())
-    rows, identities = fuse_layers(
+    rows, identities = ops.fuse_layers(
         packed.pack(relevance.double().transpose(1, 2)).T.flip(0),
         (packed.maps(attention).double() for attention in reversed(maps.unbind(1))),
         packed.offsets,

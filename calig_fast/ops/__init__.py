@@ -10,7 +10,7 @@ from .attention_forward import attention_forward
 from .attention_gradient import attention_gradient
 from .backend.extension import extension
 from .dispatch import backends, operations, resolve
-from .fuse_rollout import fuse_rollout
+from .fuse_rollout import fuse_layers, fuse_rollout
 from .interpolate_path import interpolate_path
 from .linear import linear
 from .norm_backward import norm_backward
@@ -33,6 +33,7 @@ __all__ = [
     "attention_gradient_map",
     "backends",
     "extension",
+    "fuse_layers",
     "fuse_rollout",
     "interpolate_path",
     "linear",
