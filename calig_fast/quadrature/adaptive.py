@@ -1,7 +1,7 @@
 """Integrals of many paths to a tolerance: which nodes each takes next, and the errors of their answers.
 
 A smooth path is integrated by a nested corrected trapezoid: doubling the intervals reuses every node. With
-e1 = |R_m - R_{m/2}| / |R_m| the finer rule's error is about max(e1^2, e1 / 15), see `rule_error`. The completeness
+e1 = |R_m - R_{m/2}| / |R_m| the finer rule's error is about max(e1^2, e1 / 7), see `rule_error`. The completeness
 error is added, which detects errors that both rules share. Where e1 does not decrease as the intervals
 double, the path is not smooth. It is cut into panels, and panels with two different rules' results are bisected.
 """

@@ -74,7 +74,7 @@ class FixedIntegrals:
         if self._nested:
             coarse = corrected_trapezoid(self._nested).to(r.device) @ self._rows[:, ::2]
         sizes = Sizes.of(on_host(measured(r, coarse)))
-        rule = rule_error(over(sizes.difference, sizes.norm))
+        rule = rule_error(over(sizes.difference, sizes.norm), 2 * self._nested)
         if not self._nested and not self._paths.complete:
             rule = np.ones_like(rule)  # nothing is known
         errors = self._paths.judged(sizes, rule)

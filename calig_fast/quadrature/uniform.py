@@ -94,7 +94,7 @@ class Uniform:
         e1 = np.where(m == 1, 1.0, over(sizes.difference, sizes.norm))  # the endpoints have no coarser rule
         fresh = np.isnan(self._last[paths]) & (m % 4 == 0)
         last = np.where(fresh, over(coarser_difference, coarse_norm), self._last[paths])
-        rule = rule_error(e1)
+        rule = rule_error(e1, m)
         falls = (m >= LARGEST_UNIFORM) & (last > 0)
         by_fall = np.divide(e1 * e1, last, out=np.zeros_like(e1), where=falls)
         rule = np.where(falls, np.minimum(e1, np.maximum(rule, by_fall)), rule)

@@ -86,7 +86,7 @@ def needs(table: Table, gap: Floats | None, noise: Floats, tolerance: Floats) ->
         return out
     found = (weights.to(table.rows.device) @ table.rows).view(len(table.rows), len(rules), 2, -1)
     sizes = Sizes.of(on_host(measured(found[:, :, 0], found[:, :, 1])))
-    rule = rule_error(over(sizes.difference, sizes.norm))
+    rule = rule_error(over(sizes.difference, sizes.norm), np.array([m for _, m in rules]))
     if gap is None:
         errors = judged_alone(sizes, rule, np.zeros_like(rule)).error
     else:
