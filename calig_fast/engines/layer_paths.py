@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._utils.host_copies import fetched, uploaded
 from ..quadrature.adaptive import AdaptiveIntegrals, Integrals, Paths, Start
 from ..quadrature.estimate import Bools, Floats, Ints, Judgement
 from ..quadrature.fixed import FixedIntegrals
@@ -92,10 +93,9 @@ class Relevance:
         """
         return self._of_gap(self.gap - self.carried)
 
-    def share(self, tokens: Tensor) -> Floats:
-        """[B,L], the share of the change that r_l has at some tokens [B,T] bool, 0 within rounding."""
-        there: Floats = (self.r * tokens.to(self.r.device)[:, None]).sum(2).cpu().numpy()
-        return self._of_gap(there)
+    def share(self, part: Floats) -> Floats:
+        """[B,L], the share that a part of the change [B,L] has of it, 0 within rounding."""
+        return self._of_gap(part)
 
     def _of_gap(self, part: Floats) -> Floats:
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -122,8 +122,9 @@ def layer_paths(
     """
     ends, blocks = run.endpoints, np.array(layers, dtype=np.int64)
     low, at_zero = _low_ends(run, blocks)  # F where block l receives h'_l
-    high = torch.stack([slopes.high[list(layers)] for slopes in ends.slopes])
-    values = _values(torch.stack([slopes.value for slopes in ends.slopes]))[:, :, None]
+    where = uploaded(torch.from_numpy(blocks), ends.first.device)
+    high = torch.stack([slopes.high[where] for slopes in ends.slopes])
+    values = np.stack([_values(slopes.value) for slopes in ends.slopes])[:, :, None]
     carried = values - at_zero.transpose(0, 2, 1)
     gap = np.stack([_gap(slopes, c) for slopes, c in zip(ends.slopes, carried, strict=True)])
     eps = torch.finfo(ends.first.dtype).eps
@@ -182,7 +183,8 @@ def _evaluate(run: Run, integrals: Integrals, blocks: Ints, shape: tuple[int, ..
             if not is_out_of_memory(error) or not integrals.stop():
                 raise
             return
-        integrals.add(phi[0] if shape[0] == 1 else phi[torch.from_numpy(scalar), torch.from_numpy(back.ravel())])
+        places = (uploaded(torch.from_numpy(index), phi.device) for index in (scalar, back.ravel()))
+        integrals.add(phi[0] if shape[0] == 1 else phi[tuple(places)])
 
 
 def _finer(k: int, effect: ScoreErrors, errors: Floats, cost: Floats, integrals: Integrals) -> bool:
@@ -219,27 +221,28 @@ def _low_ends(run: Run, layers: Ints) -> tuple[Tensor, Floats]:
     """phi at a = 0 of every layer [K,L,B,T], and F there [K,L,B]."""
     slopes = run.endpoints.slopes
     first = slopes[0]
-    batch = len(first.value)
+    batch, where = len(first.value), uploaded(torch.from_numpy(layers), first.high.device)
     low = first.high.new_zeros(len(slopes), len(layers), *first.high.shape[1:])
     values = np.zeros((len(slopes), len(layers), batch))
     entered = np.array([any(s.low is None or int(layer) in s.bypassed for s in slopes) for layer in layers], dtype=bool)
     for k, s in enumerate(slopes):
         if s.low is not None and s.baseline_value is not None:
-            low[k], values[k] = s.low[layers.tolist()], _values(s.baseline_value)
+            low[k], values[k] = s.low[where], _values(s.baseline_value)
     if entered.any():
         count = int(entered.sum())
         points = PathPoints(
             layer=np.repeat(layers[entered], batch), row=np.tile(np.arange(batch), count), node=np.zeros(count * batch)
         )
         rows, at_zero = run.integrand(points)
-        low[:, torch.from_numpy(entered)] = rows.view(len(slopes), count, batch, -1)
+        at = uploaded(torch.from_numpy(np.flatnonzero(entered)), low.device)
+        low[:, at] = rows.view(len(slopes), count, batch, -1)
         values[:, entered] = _values(at_zero).reshape(len(slopes), count, batch)
     return low, values
 
 
 def _values(scalars: Tensor) -> Floats:
     """Values of F on the host."""
-    found: Floats = scalars.double().cpu().numpy()
+    found: Floats = fetched(scalars)[0].double().numpy()
     return found
 
 
@@ -247,7 +250,7 @@ def _gap(slopes: EndpointGradients, carried: Floats) -> Floats:
     """F(x) - F(x') [B,L] by two whole calls; where no baseline was propagated, what each layer carries."""
     if slopes.baseline_value is None:
         return carried
-    return np.broadcast_to(_values(slopes.value - slopes.baseline_value)[:, None], carried.shape)
+    return np.broadcast_to((_values(slopes.value) - _values(slopes.baseline_value))[:, None], carried.shape)
 
 
 def input_paths(run: AutogradRun, layers: Sequence[int], rule: Rule) -> list[Relevance]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .._utils.arguments import as_tensor
+from .._utils.host_copies import fetched
 from ..inputs.baseline import Baseline
 from ..inputs.prepare import Inputs
 from ..model.encoder import Encoder
@@ -39,7 +40,8 @@ def tokens_seen(batch: Inputs, encoder: Encoder, ends: Endpoints) -> tuple[Tenso
             real, special = ~special, torch.zeros_like(special)
         return real, special
     batch.check_tokens(tokens)
-    return batch.mask.cpu(), batch.special.cpu()
+    mask, special = fetched(batch.mask, batch.special)
+    return mask, special
 
 
 def reads_ids_twice(model: nn.Module) -> bool:
@@ -65,6 +67,6 @@ def readout(encoder: Encoder, slopes: EndpointGradients, mask: Tensor) -> Tensor
             "readout at None"
         )
     # another head on the same encoder may read fewer rows than the family's own; a flat head has no gradient at any
-    read = weights * slopes.readout.cpu()
+    read = weights * fetched(slopes.readout)[0]
     weights = torch.where(read.any(1, keepdim=True), read, weights)
     return weights / weights.sum(1, keepdim=True)

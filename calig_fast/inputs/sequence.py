@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._utils.host_copies import fetched, sent
 from ..model.encoder import Encoder
 from ..results.tokens import Text
 from ..results.windows import Windows
@@ -119,7 +120,7 @@ def _written(given: Any, model: nn.Module, encoder: Encoder, tokenizer: Any, lon
     check_stride(long)
     for side in (None, "right"):
         encoded = writing.encode(given, tokenizer, encoder.max_length, padding or 0, side, whole=long.slides)
-        encoding = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in encoded.encoding.items()}
+        encoding = {n: sent(v, device) if isinstance(v, Tensor) else v for n, v in encoded.encoding.items()}
         arguments = of_mapping(encoding, model, frozenset(encoding))
         if long.slides and encoded.longest > encoded.limit:
             return _windows(
@@ -183,7 +184,7 @@ def _check_content(special: Tensor, mask: Tensor) -> None:
 def _unnamed(given: Any, model: nn.Module, encoder: Encoder) -> Arguments:
     """A bare tensor or array: ids, or the features of a model that has no words."""
     if isinstance(given, np.ndarray):
-        given = torch.from_numpy(given).to(next(model.parameters()).device)
+        given = sent(torch.from_numpy(given), next(model.parameters()).device)
     try:
         dense("the tensor", given)
     except TypeError as error:
@@ -216,6 +217,7 @@ def _checked(arguments: Arguments, model: nn.Module, encoder: Encoder) -> Argume
         TypeError: ids that are no integers.
     """
     call, name = _signed(usable(arguments.tensors, model)), arguments.content
+    fetched(*(v for v in call.values() if not v.is_floating_point() or v.dim() < 3))
     if name is None or call[name].dim() < 2:
         raise ValueError(f"inputs: expected token ids [B,T], got { {k: list(v.shape) for k, v in call.items()} }")
     main = call[name]
@@ -314,7 +316,7 @@ def _with_own_mask(arguments: Arguments, model: nn.Module) -> tuple[Arguments, T
         ValueError: padding that the model would read.
     """
     device = arguments.tensors[arguments.content or ""].device
-    given = torch.ones(0) if arguments.aside is None else arguments.aside.to(device)
+    given = torch.ones(0) if arguments.aside is None else sent(arguments.aside, device)
     real, forward = given != 0, Forward(model)
     name, whole = forward.mask(), bool(real.all())
     if whole and (name is None or not forward.needs(name)):

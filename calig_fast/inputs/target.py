@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .._utils.arguments import as_tensor, rare_kind, shown
+from .._utils.host_copies import sent
 from .._utils.warn import warn
 
 OutputFunction = Callable[..., Tensor]
@@ -302,7 +303,7 @@ def _integers(target: Any, z: Tensor, shape: tuple[int, ...]) -> Tensor:
             f'target: expected None, an int, a list or a tensor of ints, or "all", got {type(target).__name__}'
         )
     try:
-        found = as_tensor("target", target, "ints").to(z.device)
+        found = sent(as_tensor("target", target, "ints"), z.device)
     except TypeError as error:
         raise TypeError(f"target: {shown(target)} holds something other than ints") from error
     if found.is_floating_point() or found.dtype == torch.bool:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._utils.host_copies import fetched, sent
 from .._utils.warn import warn
 from ..results.tokens import Text, Word
 from .rows import collated
@@ -200,9 +201,16 @@ def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Te
     Raises:
         ValueError: a special_tokens_mask of another shape.
     """
+    if ids is not None:
+        ids = fetched(ids)[0]
+    return sent(_special(source, ids, fetched(mask)[0], tokenizer), mask.device)
+
+
+def _special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Tensor:
+    """See `special`; on the host."""
     told = None if isinstance(source, Tensor) else source.get("special_tokens_mask")
     if told is not None:
-        found = torch.as_tensor(told, device=mask.device)
+        found = fetched(torch.as_tensor(told))[0]
         found = found[None] if found.dim() == 1 else found
         if found.shape != mask.shape:
             raise ValueError(f"inputs: expected special_tokens_mask {list(mask.shape)}, got {list(found.shape)}")
@@ -211,13 +219,13 @@ def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Te
     if encodings is not None:
         out = torch.zeros_like(mask)
         for b, encoding in enumerate(encodings):
-            out[b, : len(encoding.ids)] = torch.tensor(encoding.special_tokens_mask, device=mask.device) != 0
+            out[b, : len(encoding.ids)] = torch.tensor(encoding.special_tokens_mask) != 0
         return out & mask
     if ids is None:
         return torch.zeros_like(mask)
     if tokenizer is not None and hasattr(tokenizer, "all_special_ids"):
         content = {tokenizer.unk_token_id, getattr(tokenizer, "mask_token_id", None)}
-        listed = torch.tensor([i for i in tokenizer.all_special_ids if i not in content], device=ids.device)
+        listed = torch.tensor([i for i in tokenizer.all_special_ids if i not in content])
         return torch.isin(ids, listed) & mask
     out = torch.zeros_like(mask)
     for b in range(len(ids)):
@@ -225,7 +233,7 @@ def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Te
         if len(real) > 2:
             ends = real[[0, -1]]
             alike = torch.isin(ids[b], ids[b, ends]) & mask[b]
-            out[b] = alike if bool((mask[b] & ~alike).any()) else torch.isin(torch.arange(len(alike)), ends.cpu())
+            out[b] = alike if bool((mask[b] & ~alike).any()) else torch.isin(torch.arange(len(alike)), ends)
     return out
 
 
@@ -233,6 +241,9 @@ def texts(
     source: Any, ids: Tensor | None, mask: Tensor, special: Tensor, *, tokenizer: Any, encoded: Encoded | None
 ) -> tuple[Text, ...]:
     """Names of the tokens of every input, and the words they make up."""
+    mask, special = fetched(mask, special)
+    if ids is not None:
+        ids = fetched(ids)[0]
     encodings = kept(source, ids, mask)
     out = []
     for b in range(len(mask)):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .._utils.host_copies import fetched, uploaded
 from .base import Method, Signals
 
 # The layers' errors are not quite independent. `benchmarks.torture replay` counts the scores that are wrong.
@@ -64,12 +65,13 @@ def score_errors(method: Method, signals: Signals, errors: LayerErrors, scores: 
         return np.full(rule.shape, np.nan)
     missing = np.where(rule > disagreement, np.maximum(rule, missing), missing)
     known = disagreement > 0
-    judged = torch.from_numpy(known).to(signals.mask.device)[..., None] & signals.mask[:, None]
+    judged = uploaded(torch.from_numpy(known), signals.mask.device)[..., None] & signals.mask[:, None]
     coarse = torch.where(judged, errors.coarse.to(judged.device), 0.0)
     incomplete = not bool((missing <= NEGLIGIBLE).all())
     others = torch.stack([coarse, torch.zeros_like(coarse)] if incomplete else [coarse])
     size, moved = scores.norm(dim=-1), (method.changed_scores(signals, others) - scores).norm(dim=-1)
-    shares: Floats = torch.where(size > 0, moved / size, torch.zeros_like(size)).transpose(1, 2).cpu().numpy()
+    moves = torch.where(size > 0, moved / size, torch.zeros_like(size)).transpose(1, 2)
+    shares: Floats = fetched(moves)[0].numpy()
     with np.errstate(invalid="ignore"):
         nearer = np.where(known, np.minimum(np.divide(rule, disagreement, out=rule.copy(), where=known), 1.0), rule)
         part = shares[0] * nearer

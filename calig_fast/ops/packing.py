@@ -9,11 +9,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-
-def uploaded(table: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on the device; the host goes on meanwhile."""
-    # from memory that the system may move, a transfer is waited for
-    return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table.to(device)
+from .._utils.host_copies import fetched, sent, uploaded
 
 
 @dataclass(frozen=True)
@@ -98,8 +94,8 @@ class Packed:
 
     @classmethod
     def of(cls, mask: Tensor) -> Packed:
-        """The real tokens of a mask [B,T] bool; waits for its device once."""
-        host = mask.cpu()
+        """The real tokens of a mask [B,T] bool; waits for its device once, where the host does not know the mask."""
+        (host,) = fetched(mask)
         lengths = host.sum(1)
         offsets = uploaded(torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), mask.device)
         positions = uploaded(host.flatten().nonzero().flatten(), mask.device)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .. import ops
 from .._utils.ends import ENDS
+from .._utils.host_copies import fetched, followed, sent, uploaded
 from ..engines.base import Endpoints, Engine, Run
 from ..engines.tokens import readout, tokens_seen, with_added_tokens
 from ..inputs.baseline import Baseline
@@ -58,20 +59,21 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     """One of the batch for each scalar."""
     settings, encoder, ends = asked.settings, asked.encoder, run.endpoints
     layers = settings.chosen(ends.layers)
-    batch = with_added_tokens(batch, asked.baseline, ends)
-    mask, special = tokens_seen(batch, encoder, ends)
-    described = _described(asked, layers, ends)
+    with followed(lasting=True):
+        batch = with_added_tokens(batch, asked.baseline, ends)
+        mask, special = tokens_seen(batch, encoder, ends)
+        described = _described(asked, layers, ends)
     device = ends.first.device
-    there, content = mask.to(device), (mask & ~special).to(device)
+    there, content, where = (sent(t, device) for t in (mask, mask & ~special, torch.tensor(layers)))
     signals = [
         Signals(
             relevance=torch.zeros(len(batch), len(layers), mask.shape[1], dtype=torch.float64, device=device),
             maps=None if slopes.maps is None else torch.stack([slopes.maps[i].detach() for i in layers], 1),
-            product=slopes.product[layers].transpose(0, 1) * there[:, None],
+            product=slopes.product[where].transpose(0, 1) * there[:, None],
             mask=there,
-            readout=readout(encoder, slopes, mask).to(device),
+            readout=uploaded(readout(encoder, slopes, mask), device),
             backend=settings.backend,
-            integrand=slopes.high[layers].transpose(0, 1) * there[:, None],
+            integrand=slopes.high[where].transpose(0, 1) * there[:, None],
             content=content,
         )
         for slopes in ends.slopes
@@ -82,7 +84,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     common: dict[str, Any] = {
         "logits": torch.zeros(len(batch), 0)
         if ends.logits is None or ends.logits.dim() != 2
-        else ends.logits.float().cpu(),
+        else fetched(ends.logits)[0].float(),
         "mask": mask,
         "special": special,
         "texts": batch.texts,
@@ -97,7 +99,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     return [
         Attribution(
             **_scores(one, integrated, settings, rounding=rounding, complete=ends.complete),
-            target=None if scalar.target is None else scalar.target.cpu(),
+            target=None if scalar.target is None else fetched(scalar.target)[0],
             **common,
         )
         for scalar, one, integrated in zip(ends.scalars, signals, found, strict=True)
@@ -111,7 +113,7 @@ def _scores(
     method, shape = settings.resolved, signals.product.shape[:2]
     if integrated is not None:
         signals = replace(signals, relevance=integrated.relevance.r * signals.mask[:, None])
-    scores, layer_scores = method.scores(signals) if integrated is None else integrated.scores
+    scores, layer_scores = fetched(*(method.scores(signals) if integrated is None else integrated.scores))
     unknown = np.full(shape, np.nan)
     error, bypass = unknown, unknown
     columns: dict[str, Floats] = dict.fromkeys(("gap", "convergence_delta"), unknown)
@@ -123,7 +125,7 @@ def _scores(
         error = found.errors.error + rounding
         bypass, columns = found.bypass, {"gap": found.gap, "convergence_delta": unknown}
         if complete:
-            bypass, columns["convergence_delta"] = bypass + found.share(~signals.mask), found.errors.delta
+            bypass, columns["convergence_delta"] = bypass + found.share(fetched(integrated.elsewhere)[0].numpy()), found.errors.delta
         score_error, nodes = combined(integrated.effects) + rounding.max(initial=0.0), found.nodes
         within = ~incomplete(torch.from_numpy(bypass), settings.tolerance).numpy()
         converged = (error <= settings.tolerance) & within
@@ -132,8 +134,8 @@ def _scores(
         ends = np.where(error <= settings.tolerance, 0, ends)
     maps = _context_maps(signals, method.fusion) if settings.return_maps and method.fusion else None
     return {
-        "scores": scores.float().cpu(),
-        "layer_scores": layer_scores.float().cpu(),
+        "scores": scores.float(),
+        "layer_scores": layer_scores.float(),
         **{name: _tensor(column) for name, column in columns.items()},
         "error": _tensor(error),
         "bypass": _tensor(bypass),

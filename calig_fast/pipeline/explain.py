@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from .._utils.host_copies import followed, host_copies
 from .._utils.progress import Progress
 from .._utils.warn import renamed_argument
 from ..inputs import language, rows, source
@@ -231,7 +232,8 @@ class Explainer:
         with _undisturbed(self._seen), memory.own.unless_it_fails():
             inputs = rows.gathered(self._source.inputs(inputs))
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, self._seen.convolves))
-            batch = read(inputs, self._inner, self.encoder, self.processor, settings.long)
+            with followed(lasting=True):
+                batch = read(inputs, self._inner, self.encoder, self.processor, settings.long)
             if settings.output in language.KINDS:
                 batch, scalar = language.explained(str(settings.output), settings.target, batch, self._inner)
                 settings = settings.changed(output=scalar, target=None)
@@ -301,6 +303,6 @@ def _undisturbed(seen: Fingerprint) -> Iterator[None]:
     devices = [device.index or 0] if device.type == "cuda" else []
     plain = torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False)
     with contextlib.ExitStack() as stack:
-        for context in (*plain, seen.writable.kept(), kept_random_state(devices)):
+        for context in (*plain, host_copies(device), seen.writable.kept(), kept_random_state(devices)):
             stack.enter_context(context)
         yield

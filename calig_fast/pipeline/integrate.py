@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
+from .._utils.host_copies import fetched, prefetch
 from ..engines.autograd_run import AutogradRun
 from ..engines.base import Run
 from ..engines.layer_paths import Relevance, ScoreErrors, input_paths, layer_paths
@@ -16,7 +17,7 @@ from ..methods.ranking import deciding_error
 from ..methods.score_error import LayerErrors, allowed, combined, score_errors
 from ..quadrature.adaptive import AdaptiveIntegrals
 from ..quadrature.estimate import Floats, Ints
-from ..quadrature.warm_start import Calibration, needs
+from ..quadrature.warm_start import Calibration, needs, trials
 from .options import Options
 
 ROUNDED = 0.75  # of the tolerance: where more of it is rounding, the rule would need many nodes for the rest
@@ -30,11 +31,13 @@ class Integrated:
     Args:
         relevance: r_l and its errors.
         scores: that the method makes of them, and layer scores.
+        elsewhere: [B,L] float64, the sum of r_l over tokens that are padding.
         effects: relative error of the scores that each layer's error makes, [B,L].
     """
 
     relevance: Relevance
     scores: Scores
+    elsewhere: Tensor
     effects: Floats
 
 
@@ -95,15 +98,16 @@ class Integration:
                 **{name: getattr(found.errors, name) for name in ("rule", "disagreement", "missing", "error")},
             )
             seen = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
-            scores = method.scores(seen)
-            last[k] = Integrated(found, scores, score_errors(method, seen, errors, scores[0]))
+            scores, elsewhere = method.scores(seen), (found.r * ~signals[k].mask[:, None]).sum(2)
+            prefetch(*scores, elsewhere)
+            last[k] = Integrated(found, scores, elsewhere, score_errors(method, seen, errors, scores[0]))
             return last[k]
 
         def weigh(k: int, found: Relevance) -> ScoreErrors:
             enough = np.full(len(found.gap), of_scores)
             now = integrated(k, found)
             if settings.k is not None and content is not None:
-                decided = deciding_error(now.scores[0], content, settings.k).cpu().numpy()
+                decided = fetched(deciding_error(now.scores[0], content, settings.k))[0].numpy()
                 enough = np.maximum(enough, DECIDED * decided - rounding.max())
             return ScoreErrors(now.effects, lambda left: combined(left) > enough)
 
@@ -116,20 +120,19 @@ class Integration:
         relevance, integrals = layer_paths(run, layers, rule, starts=starts, weigh=weigh if scores else None)
         tolerances = np.broadcast_to(rule.tolerances, (len(relevance), *relevance[0].gap.shape)).copy()
         costs = np.array([run.endpoints.layers - layer - 0.5 for layer in layers])
+        tables = [*integrals.tables()] if isinstance(integrals, AdaptiveIntegrals) else []
+        columns = [trials(table) for table in tables]
+        prefetch(*columns)
         for k, found in enumerate(relevance):
             if scores:  # the last that was weighed
                 tolerances[k] = allowed(last[k].effects, found.errors.error, of_scores, costs)
             else:
                 integrated(k, found)
         if isinstance(integrals, AdaptiveIntegrals):
-            self._note(kind, integrals, relevance, np.array(layers), tolerances)
+            gap, noise = (np.stack([getattr(r, name) for r in relevance]).ravel() for name in ("carried", "noise"))
+            for table, column in zip(tables, fetched(*columns), strict=True):
+                exact = gap[table.paths] if integrals.complete else None
+                limits = noise[table.paths], tolerances.ravel()[table.paths]
+                mine = np.array(layers)[table.paths % len(layers)]
+                self._learned.append((kind, mine, needs(table, column.numpy(), exact, *limits)))
         return [replace(last[k], relevance=found) for k, found in enumerate(relevance)]
-
-    def _note(
-        self, kind: str, integrals: AdaptiveIntegrals, relevance: Sequence[Relevance], layers: Ints, tolerances: Floats
-    ) -> None:
-        gap, noise = (np.stack([getattr(r, name) for r in relevance]).ravel() for name in ("carried", "noise"))
-        for table in integrals.tables():
-            exact = gap[table.paths] if integrals.complete else None
-            needed = needs(table, exact, noise[table.paths], tolerances.ravel()[table.paths])
-            self._learned.append((kind, layers[table.paths % len(layers)], needed))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._utils.host_copies import followed, scoped
 from .._utils.progress import ticker
 from ..engines.autograd import AutogradEngine
 from ..engines.base import Engine, Problem, Run
@@ -181,7 +182,10 @@ class Pipeline:
             baselines=take(self.settings.baselines, batch, rows),
         )
         try:
-            return self._explain(batch.take(rows), settings, rows.start)
+            with scoped():
+                with followed(lasting=True):
+                    mine = batch.take(rows)
+                return self._explain(mine, settings, rows.start)
         except (NotTheModelError, ModelFailsError) as error:
             if settings.engine == "native" or isinstance(self.engine, AutogradEngine):
                 raise
@@ -192,7 +196,8 @@ class Pipeline:
         engine = self.engine
         call = engine.tap.cast(batch.call)
         integrates = settings.resolved.integral != "none"
-        baseline = make_baseline(settings.baselines, replace(batch, call=call)) if integrates else None
+        with followed(lasting=True):
+            baseline = make_baseline(settings.baselines, replace(batch, call=call)) if integrates else None
         parts: list[Attribution] = []
         while not parts or len(parts) < self._targets:
             problem = self._problem(call, baseline, batch, settings, first=first, done=len(parts))

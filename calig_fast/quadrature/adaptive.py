@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .._utils.ends import ENDS
+from .._utils.host_copies import fetched, uploaded
 from .estimate import Bools, Floats, Ints, Judgement, Sizes, judged, judged_alone
 from .panels import Panels
 from .uniform import Uniform
@@ -273,7 +274,7 @@ class AdaptiveIntegrals:
         if len(paths) == len(self._r):
             self._r, self._coarse = r, coarse
             return
-        index = torch.from_numpy(paths).to(r.device)
+        index = uploaded(torch.from_numpy(paths), r.device)
         self._r, self._coarse = self._r.index_copy(0, index, r), self._coarse.index_copy(0, index, coarse)
 
     def _mark(self, paths: Ints, sizes: Sizes, rule: Floats) -> None:
@@ -308,6 +309,6 @@ class AdaptiveIntegrals:
 
 def _together(columns: list[Tensor]) -> list[Floats]:
     """Tables [c,n] on the host, in one transfer."""
-    flat: Floats = torch.cat([c.flatten() for c in columns]).cpu().numpy()
+    flat: Floats = fetched(torch.cat([c.flatten() for c in columns]))[0].numpy()
     stops = np.cumsum([c.numel() for c in columns])[:-1]
     return [part.reshape(c.shape) for part, c in zip(np.split(flat, stops), columns, strict=True)]

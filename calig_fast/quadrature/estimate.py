@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .._utils.host_copies import fetched
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -159,5 +161,5 @@ def over(part: Floats, whole: Floats) -> Floats:
 
 def on_host(columns: list[Tensor]) -> Floats:
     """Columns of equal shape as one array on the host, in one transfer."""
-    found: Floats = torch.stack(columns).cpu().numpy()
+    found: Floats = fetched(torch.stack(columns))[0].numpy()
     return found

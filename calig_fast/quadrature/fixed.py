@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._utils.ends import ENDS
+from .._utils.host_copies import uploaded
 from .adaptive import Estimates, Paths
 from .estimate import Bools, Ints, Sizes, measured, on_host, over, rule_error
 from .rules import corrected_trapezoid, nodes_and_weights
@@ -29,7 +30,7 @@ class FixedIntegrals:
     def __init__(self, paths: Paths, rule: str, n: int) -> None:
         self._paths = paths
         nodes, weights = nodes_and_weights(rule, n)
-        self._nodes, self._weights = np.array(nodes), weights.to(paths.ends.device)
+        self._nodes, self._weights = np.array(nodes), uploaded(weights, paths.ends.device)
         self._nested = n // 2 if rule == "corrected_trapezoid" and n % 2 == 0 else 0
         # the ends are known
         self._inner = np.flatnonzero((self._nodes != 0) & (self._nodes != 1))
@@ -49,7 +50,7 @@ class FixedIntegrals:
         for place, node in enumerate(self._nodes):
             if node in {0.0, 1.0}:
                 table[:, place] = high if node else low
-        table[:, torch.from_numpy(self._inner).to(low.device)] = rows.view(len(low), len(self._inner), low.shape[1])
+        table[:, uploaded(torch.from_numpy(self._inner), low.device)] = rows.view(len(low), len(self._inner), low.shape[1])
         self._rows = table
 
     def stop(self) -> bool:
@@ -72,7 +73,7 @@ class FixedIntegrals:
             raise RuntimeError("the paths were not evaluated")
         r = coarse = self._weights @ self._rows
         if self._nested:
-            coarse = corrected_trapezoid(self._nested).to(r.device) @ self._rows[:, ::2]
+            coarse = uploaded(corrected_trapezoid(self._nested), r.device) @ self._rows[:, ::2]
         sizes = Sizes.of(on_host(measured(r, coarse)))
         rule = rule_error(over(sizes.difference, sizes.norm), 2 * self._nested)
         if not self._nested and not self._paths.complete:

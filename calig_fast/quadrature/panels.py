@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._utils.host_copies import uploaded
 from .estimate import Bools, Floats, Ints, Sizes, measured, over
 from .values import Values, stretch
 
@@ -73,8 +74,8 @@ class Panels:
             u = cut.low[:, None] + cut.width[:, None] * QUARTERS
             weights[i, : len(cut.low)] = cut.width[:, None] * stretch(u, self._strength[path])
         table = values.at(numbers)
-        table *= torch.from_numpy(weights)[..., None].to(table.device)
-        fine, rough = torch.einsum("qs,njst->qnjt", RULES.to(table.device), table)
+        table *= uploaded(torch.from_numpy(weights)[..., None], table.device)
+        fine, rough = torch.einsum("qs,njst->qnjt", uploaded(RULES, table.device), table)
         r, coarse = fine.sum(1), rough.sum(1)
         apart = (fine - rough).norm(dim=2)
         return r, coarse, torch.cat([torch.stack(measured(r, coarse)), apart.T, _unresolved(table).T])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._utils.host_copies import uploaded
 from .estimate import Bools, Floats, Ints, Sizes, measured, over, rule_error
 from .rules import corrected_trapezoid
 from .values import Values, stretch
@@ -79,7 +80,7 @@ class Uniform:
         table = self.table(m, paths, values)
         if self.strength[paths].any():
             factors = stretch(np.arange(m + 1) / m, self.strength[paths][:, None])
-            table *= torch.from_numpy(factors)[..., None].to(table.device)
+            table *= uploaded(torch.from_numpy(factors)[..., None], table.device)
         r, coarse, coarser = (_weights(m, table.device) @ table).unbind(1)
         columns = [*measured(r, coarse), coarse.norm(dim=-1), (coarse - coarser).norm(dim=-1)]
         if self._kinked:
@@ -128,7 +129,7 @@ def _weights(m: int, device: torch.device) -> Tensor:
         found[1, [0, -1]] = 0.5
     if m % 4 == 0:
         found[2, ::4] = corrected_trapezoid(m // 4)
-    return found.to(device)
+    return uploaded(found, device)
 
 
 def _bends(table: Tensor) -> Tensor:

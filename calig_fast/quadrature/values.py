@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._utils.host_copies import uploaded
 from .estimate import Floats, Ints
 
 
@@ -49,7 +50,7 @@ class Values:
 
     def at(self, numbers: Ints) -> Tensor:
         """The rows of some numbers, [*numbers,T]."""
-        index = torch.from_numpy(numbers).to(self._rows.device)
+        index = uploaded(torch.from_numpy(numbers), self._rows.device)
         found: Tensor = self._rows[index.flatten()].view(*numbers.shape, self._rows.shape[1])
         return found
 

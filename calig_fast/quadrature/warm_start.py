@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .adaptive import Start, Table
-from .estimate import Floats, Ints, Sizes, judged, judged_alone, measured, on_host, over, rule_error
+from .._utils.host_copies import uploaded
+from .estimate import Floats, Ints, Sizes, judged, judged_alone, measured, over, rule_error
 from .rules import corrected_trapezoid
 from .values import stretch, warp
 
@@ -66,13 +67,27 @@ class Calibration:
             self._sums[kind, layer] = self._sums.get((kind, layer), 0) + cost - oldest
 
 
-def needs(table: Table, gap: Floats | None, noise: Floats, tolerance: Floats) -> Floats:
-    """The fewest intervals of `MENU` that would have met the tolerance at each of `STRENGTHS`, inf where none would.
+def trials(table: Table) -> Tensor:
+    """The columns [5,g,rules] of the answers that rules of `MENU` would have given, which `needs` judges.
 
     The integrand is a cubic spline through the path's values; rules finer than 1.5 times its nodes are not tried.
 
     Args:
         table: the evaluations of some paths.
+    """
+    rules, weights = _rules(table.nodes)
+    if not rules:
+        return table.rows.new_zeros(5, len(table.rows), 0)
+    found = (uploaded(weights, table.rows.device) @ table.rows).view(len(table.rows), len(rules), 2, -1)
+    return torch.stack(measured(found[:, :, 0], found[:, :, 1]))
+
+
+def needs(table: Table, columns: Floats, gap: Floats | None, noise: Floats, tolerance: Floats) -> Floats:
+    """The fewest intervals of `MENU` that would have met the tolerance at each of `STRENGTHS`, inf where none would.
+
+    Args:
+        table: the evaluations of some paths.
+        columns: from `trials`.
         gap: the exact sum over the tokens of each, [g]; None where there is none.
         noise: rounding of the scalars that the gap is taken from, [g].
         tolerance: relative error that each should have met, [g].
@@ -80,12 +95,11 @@ def needs(table: Table, gap: Floats | None, noise: Floats, tolerance: Floats) ->
     Returns:
         [g,strengths].
     """
-    rules, weights = _rules(table.nodes)
+    rules, _ = _rules(table.nodes)
     out = np.full((len(table.paths), len(STRENGTHS)), np.inf)
     if not rules:
         return out
-    found = (weights.to(table.rows.device) @ table.rows).view(len(table.rows), len(rules), 2, -1)
-    sizes = Sizes.of(on_host(measured(found[:, :, 0], found[:, :, 1])))
+    sizes = Sizes.of(columns)
     rule = rule_error(over(sizes.difference, sizes.norm), np.array([m for _, m in rules]))
     if gap is None:
         errors = judged_alone(sizes, rule, np.zeros_like(rule)).error

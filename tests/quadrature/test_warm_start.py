@@ -9,14 +9,14 @@ from helpers.tiny_models import ids, tiny
 
 from calig_fast import Explainer, explain
 from calig_fast.quadrature.adaptive import FIRST, AdaptiveIntegrals, Paths, Start, Table
-from calig_fast.quadrature.warm_start import MEMORY, MENU, STRENGTHS, Calibration, needs, spline
+from calig_fast.quadrature.warm_start import MEMORY, MENU, STRENGTHS, Calibration, needs, trials, spline
 
 
 def needed(f, gap, tolerance=2e-2, nodes=33):
     """Intervals that one path needs, [1,strengths]."""
     a = torch.linspace(0, 1, nodes, dtype=torch.float64)
     table = Table(paths=np.array([0]), nodes=tuple(a.tolist()), rows=torch.stack([f(x) for x in a])[None])
-    return needs(table, np.array([gap]), np.array([1e-12]), np.array([tolerance]))
+    return needs(table, trials(table).numpy(), np.array([gap]), np.array([1e-12]), np.array([tolerance]))
 
 
 def path_of(f, gap, tolerance, budget, start):

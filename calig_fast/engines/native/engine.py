@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from ..._utils.host_copies import Constants, fetched, followed, sent
 from ...inputs.target import gradients, logits_of
 from ...model.backward_rules import Rules
 from ...model.call import row_count
@@ -109,6 +110,7 @@ class NativeEngine:
         self._replays: dict[Hashable, HeadReplay] = {}
         self._runners: dict[tuple[tuple[int, ...], bool], BlockRunner] = {}
         self._theirs = storages(model)
+        self._constants = Constants(self.tap.model.buffers())
         self._distinct = self.workspace.blocks(map(encoder.block, self.tap.blocks), self.dtype, self._theirs)
         check_rules(self._distinct, self._rules)
         self._begin()
@@ -167,10 +169,12 @@ class NativeEngine:
             NotTheModelError: the model computes something else than its family says, or what the blocks do not carry.
         """
         call, maps, batch = problem.call, problem.maps, row_count(problem.call)
-        kind = verify.kind(call, problem.mask, self._distinct)
-        both, replacement = problem.both()
+        self._constants.remember()
+        with followed(lasting=True):
+            kind = verify.kind(call, problem.mask, self._distinct)
+            both, replacement = problem.both()
         record, known = None, self._known.get(kind)
-        with self.tap.held():
+        with self.tap.held(), followed():
             if known is None:
                 record = self.tap.record(both, False, replacement, problem.changed)
                 if not self.tap.plain:
@@ -193,8 +197,8 @@ class NativeEngine:
         hidden, qkvs, saved, out = whole.up(first.to(self.dtype))
         if record is not None:
             verify.same_outputs(record.hidden, [*hidden, out], everything)
-        index = torch.arange(batch, device=first.device)
-        rows = index if problem.baseline is None else torch.cat([index, index])
+        index = torch.arange(batch)
+        rows = sent(index if problem.baseline is None else torch.cat([index, index]), first.device)
         head = Head(
             tap=self.tap,
             seen=seen,
@@ -206,7 +210,10 @@ class NativeEngine:
         )
         output, leaf = head(out, rows, everything.positions)
         z = first_logits(output, batch, len(rows))
-        scalars = problem.resolve(z)
+        if z is not None:
+            fetched(z)
+        with followed(lasting=True):
+            scalars = problem.resolve(z)
         if len(packed.positions) < mask.numel():
             _check_padding(out, whole, mask, reads=reader(self.tap, seen, call, scalars), dtype=self.tap.dtype)
         if record is not None:
@@ -221,6 +228,7 @@ class NativeEngine:
                 g = head.rows_of(gradients(value, [leaf], keep_graph=not last)[0], everything.positions)
             slopes.append(whole.down(saved, value.detach().double(), g, lease.lines, maps=maps, free=last))
         self._known[kind] = known
+        fetched(*(t for s in slopes for t in (s.value, s.baseline_value, s.readout) if t is not None))
         tokens = whole.tokens
         endpoints = Endpoints(
             first=packed.unpack(hidden[0][:tokens]),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..._utils.host_copies import followed
 from ...inputs.target import Target, logits_of
 from ...model.call import Call, picked
 from ...model.instrumented import InstrumentedModel, Seen
@@ -49,7 +50,7 @@ class Head:
         """
         hidden = out[:, None] if self.first_only else self.packed.spread(out, where, len(rows))
         leaf = hidden.detach().to(self.tap.dtype)
-        with torch.enable_grad(), self.tap.held(self.seen):
+        with torch.enable_grad(), self.tap.held(self.seen), followed():
             leaf.requires_grad_()
             if self.replay is not None:
                 return self.replay(self.tap.head, self.call, rows, leaf), leaf

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from ... import ops
+from ..._utils.host_copies import uploaded
 from ...model.attention_capture import MapKind
 from ...model.encoder import Block
-from ...ops.packing import Packed, Segments, uploaded
+from ...ops.packing import Packed, Segments
 from ..base import PathPoints
 from . import block as blocks
 from . import compiled

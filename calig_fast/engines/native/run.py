@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._utils.host_copies import note
 from ...inputs.target import gradients
 from ...ops.packing import Packed
 from ..base import Endpoints, PathPoints
@@ -114,6 +115,7 @@ class NativeRun:
             forward = workspace.forward_graphs(key, lambda table: runner.up(shape, table, lines), (table,), lines)
             state: ForwardState = forward.saved
             index = state.inputs
+            note(index, torch.from_numpy(points.row))
             where = self._packed.where(index, points_in(table, shape)[2])
             output, leaf = self._head(forward.out, index, where)
             found = []

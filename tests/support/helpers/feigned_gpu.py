@@ -17,6 +17,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -68,21 +69,31 @@ class Feigned(Tensor):
 
     def to(self, *args: Any, **kwargs: Any) -> Tensor:  # type: ignore[override]
         """To another dtype, or in a copy to the CPU."""
+        if torch._C._len_torch_function_stack():
+            found: Tensor = handle_torch_function(Feigned.to, (self,), self, *args, **kwargs)
+            return found
+        if not isinstance(self, Feigned):  # a mode has put one of the CPU in its place
+            return TO(self, *args, **kwargs)
         place, rest, more = _target(args, kwargs)
         if place is None or place.type == "cuda":
             return TO(self, *rest, **more) if rest or more else self
         if CURRENT and not kwargs.get("non_blocking"):
             CURRENT[-1].waits["to cpu"] += 1
-        found: Tensor = _Down.apply(self)  # so that gradients return
-        return TO(found, *rest, **more) if rest or more else found
+        down: Tensor = _Down.apply(self)  # so that gradients return
+        return TO(down, *rest, **more) if rest or more else down
 
     def cpu(self) -> Tensor:  # type: ignore[override]
         """As `to`."""
-        return self.to("cpu")
+        if torch._C._len_torch_function_stack():
+            found: Tensor = handle_torch_function(Feigned.cpu, (self,), self)
+            return found
+        return Feigned.to(self, "cpu")
 
     def tolist(self) -> Any:
         """As `to`, then the values."""
-        return self.to("cpu").tolist()
+        if torch._C._len_torch_function_stack():
+            return handle_torch_function(Feigned.tolist, (self,), self)
+        return Tensor.tolist(Feigned.to(self, "cpu"))
 
     def untyped_storage(self) -> Any:
         """The storage of the values."""
@@ -199,6 +210,10 @@ def run(func: Any, args: Any, kwargs: dict[str, Any], counts: Counts | None) -> 
     return tree_map_only(Tensor, Feigned, found)
 
 
+def _synchronized() -> None:
+    CURRENT[-1].waits["synchronize"] += 1
+
+
 def _moves(func: Any, args: Any, there: bool) -> bool:
     """Return True if a copy goes from one device to the other."""
     source = args[0] if func is aten._to_copy.default else args[1]
@@ -261,6 +276,7 @@ def feigned_gpu() -> Iterator[Counts]:
         (engine, "recorder_for", lambda *args: None),
         (torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=2**34)),
         (torch.cuda, "_lazy_init", lambda: None),
+        (torch.cuda, "current_stream", lambda device=None: SimpleNamespace(synchronize=_synchronized)),
         (torch.cuda, "get_rng_state", lambda device=None: torch.get_rng_state()),
         (torch.cuda, "set_rng_state", lambda state, device=None: None),
         (choice, "card", lambda index: "Feigned"),
