@@ -16,20 +16,23 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 # Functions of torch that read a value
-_READS = frozenset(["item", "tolist", "equal", "is_nonzero", "cpu"])
-_READS |= {"__bool__", "__int__", "__float__", "__index__"}
+_READS = frozenset(
+    "item tolist equal is_nonzero cpu __bool__ __int__ __float__ __index__".split()  # noqa: SIM905
+)
 # Functions with an exact result, of any dtype
-_EXACT = frozenset(["__getitem__", "cat", "stack", "view", "reshape", "flatten", "expand", "expand_as", "unsqueeze"])
-_EXACT |= {"squeeze", "transpose", "permute", "t", "flip", "index_select", "gather", "clone", "contiguous", "detach"}
-_EXACT |= {"unbind", "split", "chunk", "repeat", "repeat_interleave", "narrow", "select", "to", "double", "where"}
-_EXACT |= {"min", "max", "amin", "amax", "cummax", "abs", "neg"}
+_EXACT = frozenset(
+    """__getitem__ cat stack view reshape flatten expand expand_as unsqueeze squeeze transpose permute t flip
+    index_select gather clone contiguous detach unbind split chunk repeat repeat_interleave narrow select to float
+    double where min max amin amax cummax abs neg""".split()  # noqa: SIM905
+)
 # Functions with an exact result where it is of whole numbers or bools
-_WHOLE = frozenset(["eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_not", "logical_xor"])
-_WHOLE |= {"bitwise_and", "bitwise_or", "bitwise_not", "bitwise_xor", "add", "sub", "mul", "sum", "diff", "cumsum"}
-_WHOLE |= {"all", "any", "clamp", "clamp_min", "clamp_max", "isin", "long", "int", "bool", "isfinite", "isnan"}
-_WHOLE |= {"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "argmax", "argmin", "nonzero"}
-_WHOLE |= {f"__{n}__" for n in ("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "invert", "add", "sub", "mul")}
-_WHOLE |= {f"__{n}__" for n in ("radd", "rsub", "rmul", "rand", "ror", "rxor", "neg", "abs")}
+_WHOLE = frozenset(
+    """eq ne lt le gt ge logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not bitwise_xor
+    add sub mul sum diff cumsum all any clamp clamp_min clamp_max isin long int bool isfinite isnan zeros_like ones_like
+    full_like new_zeros new_ones new_full argmax argmin nonzero __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __and__ __or__
+    __xor__ __invert__ __add__ __sub__ __mul__ __radd__ __rsub__ __rmul__ __rand__ __ror__ __rxor__ __neg__ __abs__
+    """.split()  # noqa: SIM905
+)
 _FOLLOWED = _READS | _EXACT | _WHOLE
 # Of equal values two devices may choose different ones
 _CHOICES = frozenset(["argmax", "argmin"])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .._utils.arguments import as_tensor, kind, shown
+from .._utils.host_copies import uploaded
 from .prepare import Inputs
 
 TEXT = ("pad", "mask", "unk", "zero_embedding", "zeros")
@@ -165,7 +166,7 @@ def blur(pixels: Tensor) -> Tensor:
     radius = max(1, min(round(3 * sigma), min(pixels.shape[-2:]) - 1))
     x = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-(x**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).to(pixels)
+    kernel = uploaded((kernel / kernel.sum()).to(pixels.dtype), pixels.device)
     channels = pixels.shape[1]
     out = torch.nn.functional.pad(pixels, (radius,) * 4, mode="reflect")
     out = torch.nn.functional.conv2d(out, kernel.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels)

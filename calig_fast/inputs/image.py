@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._utils.host_copies import fetched
 from .._utils.warn import warn
 from ..model.call import Call, has_rows
 from ..model.encoder import Encoder
@@ -94,6 +95,7 @@ def checked(call: Call, model: nn.Module, convolution: PatchConvolution | None) 
             f"inputs: expected pixels of {reads} channels [B,{reads},H,W], as the model reads, got "
             f"{list(pixels.shape)}{last}"
         )
+    fetched(pixels)
     finite = torch.isfinite(pixels).flatten(1).all(1)
     if not bool(finite.all()):
         raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._utils.host_copies import uploaded
 from ..model.call import Call, called, has_rows, rows_of
 from ..model.checks import compute_dtype
 from ..model.clone import share_weights
@@ -100,7 +101,8 @@ def _probe(model: nn.Module, encoder: Encoder, call: Call, name: str) -> tuple[n
         twin.get_submodule(block).forward = _stop
     first = rows_of(call, slice(0, 1))
     pixels = first[name].to(next(twin.parameters()).dtype)
-    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)).to(pixels)
+    drawn = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)).to(pixels.dtype)
+    noise = uploaded(drawn, pixels.device)
     return twin, first, pixels, noise * pixels.std(correction=0).clamp_min(1e-2)
 
 

@@ -98,7 +98,7 @@ class Packed:
         (host,) = fetched(mask)
         lengths = host.sum(1)
         offsets = uploaded(torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), mask.device)
-        positions = uploaded(host.flatten().nonzero().flatten(), mask.device)
+        positions = sent(host.flatten().nonzero().flatten(), mask.device)
         return cls(positions, Segments(offsets, tuple(lengths.tolist())), (mask.shape[0], mask.shape[1]))
 
     @property
@@ -147,10 +147,10 @@ class Packed:
     @cached_property
     def _pairs(self) -> Tensor:
         """[sum of T_b^2] int64, the pairs of real tokens in the flattened [B,T,T]."""
-        real = torch.zeros(self.shape[0] * self.shape[1], dtype=torch.bool, device=self.positions.device)
-        real[self.positions] = True
+        real = torch.zeros(self.shape[0] * self.shape[1], dtype=torch.bool)
+        real[fetched(self.positions)[0]] = True
         real = real.view(self.shape)
-        return (real[:, :, None] & real[:, None]).flatten().nonzero().flatten()
+        return uploaded((real[:, :, None] & real[:, None]).flatten().nonzero().flatten(), self.positions.device)
 
     def where(self, inputs: Tensor, segments: Segments) -> Tensor:
         """The places of some inputs' rows in [S,T], flattened.

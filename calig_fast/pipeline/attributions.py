@@ -125,7 +125,8 @@ def _scores(
         error = found.errors.error + rounding
         bypass, columns = found.bypass, {"gap": found.gap, "convergence_delta": unknown}
         if complete:
-            bypass, columns["convergence_delta"] = bypass + found.share(fetched(integrated.elsewhere)[0].numpy()), found.errors.delta
+            elsewhere = fetched(integrated.elsewhere)[0].numpy()
+            bypass, columns["convergence_delta"] = bypass + found.share(elsewhere), found.errors.delta
         score_error, nodes = combined(integrated.effects) + rounding.max(initial=0.0), found.nodes
         within = ~incomplete(torch.from_numpy(bypass), settings.tolerance).numpy()
         converged = (error <= settings.tolerance) & within

@@ -50,7 +50,8 @@ class FixedIntegrals:
         for place, node in enumerate(self._nodes):
             if node in {0.0, 1.0}:
                 table[:, place] = high if node else low
-        table[:, uploaded(torch.from_numpy(self._inner), low.device)] = rows.view(len(low), len(self._inner), low.shape[1])
+        inner = uploaded(torch.from_numpy(self._inner), low.device)
+        table[:, inner] = rows.view(len(low), len(inner), low.shape[1])
         self._rows = table
 
     def stop(self) -> bool:

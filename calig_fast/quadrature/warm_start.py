@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .adaptive import Start, Table
 from .._utils.host_copies import uploaded
+from .adaptive import Start, Table
 from .estimate import Floats, Ints, Sizes, judged, judged_alone, measured, over, rule_error
 from .rules import corrected_trapezoid
 from .values import stretch, warp

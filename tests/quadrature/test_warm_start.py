@@ -9,7 +9,7 @@ from helpers.tiny_models import ids, tiny
 
 from calig_fast import Explainer, explain
 from calig_fast.quadrature.adaptive import FIRST, AdaptiveIntegrals, Paths, Start, Table
-from calig_fast.quadrature.warm_start import MEMORY, MENU, STRENGTHS, Calibration, needs, trials, spline
+from calig_fast.quadrature.warm_start import MEMORY, MENU, STRENGTHS, Calibration, needs, spline, trials
 
 
 def needed(f, gap, tolerance=2e-2, nodes=33):

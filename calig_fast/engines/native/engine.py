@@ -184,8 +184,10 @@ class NativeEngine:
                 known = Known(self.tap.layout)
             first = self.tap.embed(both, known.layout, replacement)
             seen = self.tap.seen
-        mask = first.new_ones(first.shape[:2], dtype=torch.bool)[:batch] if problem.mask is None else problem.mask
-        mask = mask.to(first.device)
+        if problem.mask is None:
+            mask = sent(torch.ones(batch, first.shape[1], dtype=torch.bool), first.device)
+        else:
+            mask = problem.mask.to(first.device)
         verify.same_tokens(first, mask)
         verify.same_places(self._distinct, call, mask)
         packed = Packed.of(mask)
@@ -263,5 +265,5 @@ def _check_padding(out: Tensor, whole: WholePass, mask: Tensor, *, reads: verify
     """Hold the head of a padded call against itself with other numbers at the padding."""
     if not whole.runner.first_only:
         verify.heeds_padding(reads, whole.packed.unpack(out[: whole.tokens]).to(dtype), mask)
-    elif not bool(mask[:, 0].all()):
+    elif not bool(fetched(mask)[0][:, 0].all()):
         raise verify.reads_padding()

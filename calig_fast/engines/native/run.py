@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..._utils.host_copies import note
+from ..._utils.host_copies import note, uploaded
 from ...inputs.target import gradients
 from ...ops.packing import Packed
 from ..base import Endpoints, PathPoints
@@ -89,7 +89,7 @@ class NativeRun:
         found.append(self._halving(points.take(slice(start, len(points)))))
         rows = found[0] if len(found) == 1 else torch.cat(found, 1)
         if (order[1:] < order[:-1]).any():
-            rows = rows[:, torch.from_numpy(np.argsort(order)).to(rows.device)]
+            rows = rows[:, uploaded(torch.from_numpy(np.argsort(order)), rows.device)]
         return rows[..., :-1], rows[..., -1]
 
     def _halving(self, points: PathPoints) -> Tensor:

@@ -13,12 +13,20 @@ from helpers.tiny_models import SIZES, ids, inputs, tiny
 
 from calig_fast import Explainer, explain
 from calig_fast.engines.native.path_batch import BatchKey, BlockRunner, to_device
+from calig_fast.engines.native.run import NativeRun
 from calig_fast.ops import extension
 from calig_fast.ops.packing import Packed
+from calig_fast.pipeline import integrate
 
 pytestmark = pytest.mark.skipif(extension().module is None, reason="needs the compiled module")
 FIXED: dict[str, Any] = {"engine": "native", "n_steps": 8, "quadrature": "gausslegendre", "target": 0}
-MOST_WAITS, MOST_LAUNCHES, MOST_OF_A_BLOCK = 71, 357, 28
+MOST_WAITS, MOST_LAUNCHES, MOST_OF_A_BLOCK = 8, 357, 28
+MODES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "ig": {"method": "ig"},
+    "scores": {"guarantee": "scores"},
+    "one pass": {"method": "gradient_x_input"},
+}
 BACKENDS = ("auto", "cuda", "triton", "torch")
 
 
@@ -49,6 +57,35 @@ def of_explain(model: Any, call: Any, **options: Any) -> tuple[int, int]:
         counts.launches.clear()
         explainer(there(call))
         return counts.waits.total(), counts.launches.total()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("call", [ids(15), ids(9, 6, 15)], ids=["one", "padded"])
+def test_an_explanation_waits_four_times_and_once_a_round(
+    mode: str, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = []
+
+    def counted(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def call(*args: Any) -> Any:
+            rounds.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(owner, name, call)
+
+    counted(NativeRun, "integrand")
+    if mode == "scores":  # the effect of a round on the scores is read too
+        counted(integrate, "score_errors")
+    with feigned_gpu() as counts:
+        explainer, rows = Explainer(there(tiny("bert")), engine="native", **MODES[mode]), there(call)
+        for _ in range(3):
+            rounds.clear()
+            counts.waits.clear()
+            explainer(rows)
+    assert counts.waits.total() <= 4 + len(rounds), counts.waits
+    assert len(call["input_ids"]) > 1 or counts.waits.total() <= MOST_WAITS
 
 
 def test_waits_depend_on_neither_tokens_nor_layers() -> None:

@@ -89,6 +89,10 @@ class Feigned(Tensor):
             return found
         return Feigned.to(self, "cpu")
 
+    def type_as(self, other: Tensor) -> Tensor:
+        """As `to`."""
+        return self.to(other.dtype)
+
     def tolist(self) -> Any:
         """As `to`, then the values."""
         if torch._C._len_torch_function_stack():
