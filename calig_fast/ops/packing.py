@@ -37,17 +37,25 @@ class Segments:
     """Row ranges of the segments: the rows of each segment follow the rows of the one before.
 
     Args:
-        offsets: [S+1] int64, segment s has the rows offsets[s] .. offsets[s+1]; on the device of the rows.
-        lengths: rows of each, the same on the host, so that nothing need be asked of the device.
+        offsets: [S+1] int64, segment s has the rows offsets[s] .. offsets[s+1]; on the device of the rows. Where they
+            are padded [2S+1]: after the rows of each segment, those of its padding, a segment of their own.
+        lengths: rows of each, the same on the host, so that nothing need be asked of the device; with the padding.
+        padded: each segment has as many rows with its padding.
     """
 
     offsets: Tensor
     lengths: tuple[int, ...]
+    padded: bool = False
 
     @property
     def firsts(self) -> Tensor:
         """[S] the first row of each segment."""
-        return self.offsets[:-1]
+        return self.offsets[:-1:2] if self.padded else self.offsets[:-1]
+
+    def padding(self) -> Tensor:
+        """[S,T] bool, the rows of padding, of segments that are padded."""
+        real = self.offsets.diff()[::2]
+        return torch.arange(self.longest, device=real.device) >= real[:, None]
 
     @cached_property
     def rows(self) -> int:
@@ -71,11 +79,16 @@ class Segments:
     def places(self) -> Tensor:
         """[R] int64, the place of each row in its segment."""
         rows = torch.arange(self.rows, device=self.offsets.device)
+        if self.padded:
+            return rows % self.longest
         return rows - torch.repeat_interleave(self.firsts, self.offsets.diff(), output_size=self.rows)
 
     def until(self, count: int) -> Segments:
         """The first `count` segments."""
-        return self if count == len(self.lengths) else Segments(self.offsets[: count + 1], self.lengths[:count])
+        if count == len(self.lengths):
+            return self
+        stop = 2 * count + 1 if self.padded else count + 1
+        return Segments(self.offsets[:stop], self.lengths[:count], self.padded)
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,7 @@ class Explainer:
         self.settings = self._given
         self._memory.calibration = Calibration()
         self._memory.rounding = {}
+        self._memory.engines.forget()
 
     def calibrate(
         self,

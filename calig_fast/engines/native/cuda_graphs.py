@@ -4,7 +4,8 @@ A recording reads and writes the same addresses each time. So its inputs are cop
 runs, and its result is copied out after; its other results stay in place until it runs again. `Replay` keeps
 `KEEP` recordings, each with all the memory that its function took. For a batch of path points this is about the memory
 budget in the forward pass, and as much in the backward pass. A recording is replaced only after `IDLE` idle runs. So
-more shapes than recordings, in alternation, do not replace each other.
+more shapes than recordings, in alternation, do not replace each other. Batches whose shape does not come again are
+padded to shapes that do (`buckets`).
 
 CALIG_FAST_GRAPHS=0 in the environment switches it off.
 """
@@ -113,10 +114,12 @@ class Replay:
 
     def __init__(self, recorder: Recorder | None, keep: int = KEEP, idle: int = IDLE) -> None:
         self.recorder, self._keep, self._idle, self._runs = recorder, keep, idle, 0
-        self._recordings: OrderedDict[Hashable, _Recording] = OrderedDict()
+        self._recordings: OrderedDict[tuple[Any, ...], _Recording] = OrderedDict()
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
 
-    def __call__(self, key: Hashable, run: Run, inputs: tuple[Tensor, ...], within: Any = None) -> Ran:
+    def __call__(
+        self, key: Hashable, run: Run, inputs: tuple[Tensor, ...], within: Any = None, *, now: bool = False
+    ) -> Ran:
         """Return run(*inputs), or replay its recording on them.
 
         Args:
@@ -125,6 +128,7 @@ class Replay:
             inputs: tensors that differ from time to time.
             within: the object that `run` reads beside them; a recording is valid for this object alone. The values of
                 its tensors may change, not their addresses.
+            now: record it the first time.
         """
         if self.recorder is None:
             return Ran(*run(*inputs), fixed=False)
@@ -134,7 +138,7 @@ class Replay:
         if recording is not None and recording.within is not within:
             recording = None
             self._seen.pop(key, None)
-        if recording is None and key in self._seen:
+        if recording is None and (now or key in self._seen):
             recording = self._record(run, inputs, within)
         self._seen[key] = None
         while len(self._seen) > SEEN:
@@ -145,9 +149,26 @@ class Replay:
         return recording.run(inputs)
 
     @property
+    def keys(self) -> list[Hashable]:
+        """The keys of the recordings."""
+        return [key[0] for key in self._recordings]
+
+    @property
+    def has_room(self) -> bool:
+        """Return True if another can be recorded: there are fewer than are held, or one is idle."""
+        if self.recorder is None or len(self._recordings) < self._keep:
+            return self.recorder is not None
+        return self._runs - next(iter(self._recordings.values())).last >= self._idle
+
+    @property
     def withins(self) -> list[Any]:
         """The objects that the recordings read beside their inputs."""
         return [recording.within for recording in self._recordings.values()]
+
+    def drop(self, key: Hashable) -> None:
+        """Let go of the recordings of a key."""
+        for held in [held for held in self._recordings if held[0] == key]:
+            del self._recordings[held]
 
     def clear(self) -> None:
         """Let go of all recordings, and their memory."""
@@ -155,13 +176,10 @@ class Replay:
         self._seen.clear()
 
     def _record(self, run: Run, inputs: tuple[Tensor, ...], within: Any) -> _Recording | None:
-        if self.recorder is None:
+        if self.recorder is None or not self.has_room:
             return None
         if len(self._recordings) >= self._keep:
-            oldest = next(iter(self._recordings))
-            if self._runs - self._recordings[oldest].last < self._idle:
-                return None
-            del self._recordings[oldest]
+            self._recordings.popitem(last=False)
         mine = tuple(t.clone(memory_format=torch.contiguous_format) for t in inputs)
         try:
             (out, saved), replay = self.recorder.record(lambda: run(*mine))

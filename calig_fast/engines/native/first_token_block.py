@@ -64,11 +64,13 @@ def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") 
     absorbed = torch.einsum("shd,hdw->shw", q, wk)
     terms = FirstRowTerms.of(block, segments.longest, source, wk, _bias(block, 1))
     mixed, parts, done = [], [], 0
+    padding = segments.padding()[:, None] if segments.padded else None
     for run in segments.runs:
         rows = source[run.start : run.stop].view(run.count, run.tokens, -1)
         here = slice(done, done + run.count)
         mine, done = absorbed[here], here.stop
-        p = torch.softmax(terms.logits(mine @ rows.transpose(1, 2), q[here], rows), -1)
+        logits = terms.logits(mine @ rows.transpose(1, 2), q[here], rows)
+        p = torch.softmax(logits if padding is None else logits.masked_fill(padding, -torch.inf), -1)
         parts.append((rows, mine, p))
         mixed.append(p @ rows)
     out = torch.einsum("shw,hdw->shd", torch.cat(mixed), wv)

@@ -47,6 +47,12 @@ class EngineLease:
         if engine.shares_weights:
             self._kept.append((engine, key))
 
+    def forget(self) -> None:
+        """Let go of the recordings of the engine that is kept: batches padded for them differ by rounding."""
+        for engine, _ in self._kept:
+            if isinstance(engine, NativeEngine):
+                engine.workspace.forget()
+
     def outdate(self) -> None:
         """Of the engine that is kept only the workspace serves from now on: its clone is none of the model's."""
         self._kept.extend([(engine, None) for engine, _ in self._kept])

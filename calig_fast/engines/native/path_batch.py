@@ -25,6 +25,7 @@ from ..._utils.host_copies import uploaded
 from ...model.attention_capture import MapKind
 from ...model.encoder import Block
 from ...ops.packing import Packed, Segments
+from ...quadrature.estimate import Ints
 from ..base import PathPoints
 from . import block as blocks
 from . import compiled
@@ -41,10 +42,12 @@ class BatchKey(NamedTuple):
     Args:
         layers: of its points, in increasing order.
         lengths: rows of each.
+        padded: each has as many rows, those after its input's own are padding.
     """
 
     layers: tuple[int, ...]
     lengths: tuple[int, ...]
+    padded: bool = False
 
     @classmethod
     def of(cls, points: PathPoints, packed: Packed) -> BatchKey:
@@ -64,18 +67,20 @@ class BatchKey(NamedTuple):
         return sum(self.lengths[points])
 
 
-def to_device(points: PathPoints, shape: BatchKey, offsets: Tensor) -> Tensor:
+def to_device(points: PathPoints, shape: BatchKey, offsets: Tensor, real: Ints | None = None) -> Tensor:
     """The data of a batch, in one asynchronous transfer to the device of `offsets`: its plan, made once on the host.
 
     Args:
         points: in order of their layers.
         shape: of the batch.
         offsets: [B+1], the first token of each input.
+        real: [n], of a padded batch the rows of each point that are no padding.
 
     Returns:
         int64, one after another: of the points of each block by themselves, input after input, the first row of each
         with the bits of its node [n,2], and with those of 1 [n,2]; the points' inputs [n], the bits of their nodes [n],
-        those of 1 [n], the first row of each point, then of none [n+1]; one number; and for each block with points, the
+        those of 1 [n], the first row of each point, then of none [n+1], of a padded batch [2n+1] with the first row of
+        each point's padding; one number; and for each block with points, the
         place of each input's first point among them, then of none [B+1].
     """
     n, lengths = len(points), np.array(shape.lengths)
@@ -89,7 +94,8 @@ def to_device(points: PathPoints, shape: BatchKey, offsets: Tensor) -> Tensor:
         for first, stop in zip(blocks, [*blocks[1:], n], strict=True)
     ]
     steps = [np.stack([rows, values], 1)[order].ravel() for values in (nodes, ones)]
-    made = np.concatenate([*steps, points.row, nodes, ones, firsts, [0], *begins]).astype(np.int64, copy=False)
+    places = firsts if real is None else np.append(np.stack([firsts[:-1], firsts[:-1] + real], 1).ravel(), firsts[-1])
+    made = np.concatenate([*steps, points.row, nodes, ones, places, [0], *begins]).astype(np.int64, copy=False)
     return uploaded(torch.from_numpy(made), offsets.device)
 
 
@@ -97,7 +103,8 @@ def points_in(table: Tensor, shape: BatchKey) -> tuple[Tensor, Tensor, Segments]
     """The input and the node of each point, and the points' rows, in a table of `to_device`."""
     n = len(shape.layers)
     nodes = table[5 * n : 6 * n].view(torch.float64)
-    return table[4 * n : 5 * n], nodes, Segments(table[7 * n : 8 * n + 1], shape.lengths)
+    offsets = table[7 * n : (9 if shape.padded else 8) * n + 1]
+    return table[4 * n : 5 * n], nodes, Segments(offsets, shape.lengths, shape.padded)
 
 
 @dataclass(frozen=True)
@@ -123,9 +130,25 @@ class PathEndpoints:
         mine, theirs = self._all, new._all
         if [(t.shape, t.dtype, t.device) for t in mine] != [(t.shape, t.dtype, t.device) for t in theirs]:
             return False
-        for place, values in zip(mine, theirs, strict=True):
-            place.copy_(values)
+        torch._foreach_copy_(mine, theirs)
         return True
+
+    def padded(self, rows: Tensor, length: int) -> PathEndpoints:
+        """The same with as many rows of each input, zeros after its own.
+
+        Args:
+            rows: [tokens] int64, the place of each token.
+            length: rows of each input.
+        """
+        inputs = len(self.offsets) - 1
+
+        def wider(t: Tensor) -> Tensor:
+            return t.new_zeros(inputs * length, t.shape[1]).index_copy_(0, rows, t)
+
+        offsets = torch.arange(inputs + 1, device=self.offsets.device) * length
+        return PathEndpoints(
+            offsets, *(tuple(map(wider, ends)) for ends in (self.low, self.high, self.qkv_low, self.qkv_high))
+        )
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -196,7 +219,7 @@ class BlockRunner:
             table: from `to_device`.
             lines: the endpoints of the paths.
         """
-        stack = self.compiled_stack(table)
+        stack = None if shape.padded else self.compiled_stack(table)
         if stack is not None:
             out, inputs, kept = compiled.path_forward(stack, table, shape, lines)
             return out, ForwardState(shape, inputs, lines, kept)

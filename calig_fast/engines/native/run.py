@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..._utils.host_copies import note, uploaded
+from ..._utils.host_copies import fetched, note, uploaded
 from ...inputs.target import gradients
 from ...ops.packing import Packed
 from ..base import Endpoints, PathPoints
 from ..budget import is_out_of_memory
 from . import block as blocks
+from .buckets import Need, Slots, Wave, ranges
 from .head import Head
-from .path_batch import BatchKey, BlockRunner, ForwardState, points_in, to_device
+from .path_batch import BatchKey, BlockRunner, ForwardState, PathEndpoints, points_in, to_device
 from .workspace import Lease, Workspace
 
 # What the memory of a wave takes in pages: counted in tensors alone, a ViT-S/14 of 65 tokens grew 5 MiB above the
@@ -58,6 +59,7 @@ class NativeRun:
     ) -> None:
         self._engine, self._head, self._runner, self._order = engine, head, runner, order
         self._lease, self.endpoints = lease, endpoints
+        self._padded_leases: dict[int, Lease] = {}
         self._packed: Packed = head.packed
         self._bytes_a_row = blocks.row_bytes(runner.stack[0], runner.dtype)
 
@@ -106,30 +108,74 @@ class NativeRun:
 
     def _wave(self, points: PathPoints) -> Tensor:
         """phi and F of points in order of their layers, [K,n,T+1]: once up, and down for each scalar."""
-        runner, lines, workspace = self._runner, self._lease.lines, self._engine.workspace
-        shape = BatchKey.of(points, self._packed)
-        table = to_device(points, shape, lines.offsets)
-        key = (shape, lines.sizes, self._order, runner.first_only)
+        runner, workspace = self._runner, self._engine.workspace
         scalars = self.endpoints.scalars
         with workspace.exclusive():
-            forward = workspace.forward_graphs(key, lambda table: runner.up(shape, table, lines), (table,), lines)
+            wave = self._padded(points) or self._as_it_is(points)
+            shape, lines, index, where = wave.shape, wave.lines, wave.index, wave.where
+            graphs = workspace.padded_graphs if shape.padded else workspace.graphs
+            key = (shape, lines.sizes, self._order, runner.first_only)
+            forward = graphs.forward(
+                key, lambda table: runner.up(shape, table, lines), (wave.table,), lines, now=shape.padded
+            )
             state: ForwardState = forward.saved
-            index = state.inputs
             note(index, torch.from_numpy(points.row))
-            where = self._packed.where(index, points_in(table, shape)[2])
-            output, leaf = self._head(forward.out, index, where)
+            output, leaf = self._head(wave.own(forward.out, wave.outputs), index, where)
             found = []
             for k, scalar in enumerate(scalars):
                 last = k == len(scalars) - 1
                 with torch.enable_grad():
                     value = scalar(output, index)
                     g = self._head.rows_of(gradients(value, [leaf], keep_graph=not last)[0], where)
+                g = wave.among_all(g, forward.out)
                 if forward.fixed:
-                    phi = workspace.backward_graphs(
-                        key, lambda g: (runner.down(g, state, free=False), None), (g,), state
+                    phi = graphs.backward(
+                        key, lambda g: (runner.down(g, state, free=False), None), (g,), state, now=shape.padded
                     ).out
                 else:
                     phi = runner.down(g, state, free=last)
-                phi = self._packed.spread(phi.double(), where, len(points))
+                phi = self._packed.spread(wave.own(phi, wave.rows).double(), where, len(points))
                 found.append(torch.cat([phi, value.detach().double()[:, None]], 1))
         return torch.stack(found)
+
+    def _as_it_is(self, points: PathPoints) -> Wave:
+        """The batch of the points, and of nothing else."""
+        lines = self._lease.lines
+        shape = BatchKey.of(points, self._packed)
+        table = to_device(points, shape, lines.offsets)
+        index, _, segments = points_in(table, shape)
+        return Wave(shape, table, lines, index, self._packed.where(index, segments))
+
+    def _padded(self, points: PathPoints) -> Wave | None:
+        """The batch with points and rows added, where a recording serves it so, or is to be made."""
+        workspace, first_only, packed = self._engine.workspace, self._runner.first_only, self._packed
+        graphs = workspace.padded_graphs.forward
+        if graphs.recorder is None:
+            return None
+        every = np.array(packed.lengths)
+        lengths, depth, inputs = every[points.row], len(self._runner.stack), len(every)
+        recorded = [key[0] for key in graphs.keys if key[1][0] == inputs and key[2:] == (self._order, first_only)]
+        shape, old = workspace.buckets.shape(Need.of(points, lengths, depth), recorded, graphs.has_room)
+        if shape is None:
+            return None
+        if old is not None:
+            workspace.padded_graphs.drop((old, (inputs, inputs * old.lengths[0]), self._order, first_only))
+        lines, slots = self._padded_lines(shape.lengths[0]), Slots.of(points, lengths, shape)
+        table = to_device(slots.points, shape, lines.offsets, slots.real)
+        tokens = fetched(packed.positions)[0].numpy()[ranges((np.cumsum(every) - every)[points.row], lengths)]
+        where = tokens + np.repeat((np.arange(len(points)) - points.row) * packed.shape[1], lengths)
+        rows = ranges(slots.own * shape.lengths[0], lengths)
+        parts = [points.row, where, rows, slots.own]
+        made = uploaded(torch.from_numpy(np.concatenate(parts)), table.device).split([len(part) for part in parts])
+        return Wave(shape, table, lines, made[0], made[1], rows=made[2], outputs=made[3] if first_only else made[2])
+
+    def _padded_lines(self, length: int) -> PathEndpoints:
+        """The endpoints with as many rows of each input."""
+        lines, lengths = self._lease.lines, np.array(self._packed.lengths)
+        if (lengths == length).all():
+            return lines
+        if length not in self._padded_leases:
+            rows = ranges(np.arange(len(lengths)) * length, lengths)
+            padded = lines.padded(uploaded(torch.from_numpy(rows), lines.offsets.device), length)
+            self._padded_leases[length] = self._engine.workspace.lease(padded)
+        return self._padded_leases[length].lines

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ...model.encoder import Block
+from .buckets import Buckets
 from .cuda_graphs import Recorder, Replay
 from .path_batch import PathEndpoints
 from .weights import Weights
@@ -32,12 +33,24 @@ class Lease:
         self.lines = lines
 
 
+class Graphs:
+    """Recordings of forward passes, and of the backward passes after them."""
+
+    def __init__(self) -> None:
+        self.forward, self.backward = Replay(None), Replay(None)
+
+    def drop(self, key: Hashable) -> None:
+        """Let go of one batch's recordings."""
+        self.forward.drop(key)
+        self.backward.drop(key)
+
+
 class Workspace:
     """Weights, path endpoints and recordings of successive calls. Copied or pickled, it is an empty one."""
 
     def __init__(self) -> None:
-        self.forward_graphs, self.backward_graphs = Replay(None), Replay(None)
-        self.weights = Weights()
+        self.graphs, self.padded_graphs = Graphs(), Graphs()
+        self.weights, self.buckets = Weights(), Buckets()
         self._kind: Hashable = None
         self._leases: WeakSet[Lease] = WeakSet()
         self._lock = RLock()
@@ -49,7 +62,7 @@ class Workspace:
         """The blocks that were read, see `Weights.read`; recordings of weights elsewhere are freed."""
         before = self.weights.blocks
         found = self.weights.read(read, dtype, theirs)
-        if self.forward_graphs.withins:
+        if self._held:
             old, new = ([leaf for block in blocks for leaf in _leaves(block)] for blocks in (before, found))
             if list(map(_place, old)) != list(map(_place, new)):
                 self.clear()
@@ -66,24 +79,38 @@ class Workspace:
         if kind != self._kind or recorder is None:
             self.clear()
         self._kind = kind
-        self.forward_graphs.recorder = self.backward_graphs.recorder = recorder
+        for replay in self._replays:
+            replay.recorder = recorder
 
     def lease(self, new: PathEndpoints) -> Lease:
         """Path ends, in the places of some of the same sizes that a recording reads and no other run uses."""
-        held: list[PathEndpoints] = self.forward_graphs.withins
         used = {id(lease.lines) for lease in self._leases}
-        found = Lease(next((lines for lines in held if id(lines) not in used and lines.refilled(new)), new))
+        found = Lease(next((lines for lines in self._held if id(lines) not in used and lines.refilled(new)), new))
         self._leases.add(found)
         return found
 
     def exclusive(self) -> AbstractContextManager[Any]:
         """One run at a time, where recordings are shared."""
-        return nullcontext() if self.forward_graphs.recorder is None else self._lock
+        return nullcontext() if self.graphs.forward.recorder is None else self._lock
 
     def clear(self) -> None:
         """Let go of the recordings."""
-        self.forward_graphs.clear()
-        self.backward_graphs.clear()
+        for replay in self._replays:
+            replay.clear()
+
+    def forget(self) -> None:
+        """Let go of the recordings, and of the batches that lead to others."""
+        self.clear()
+        self.buckets = Buckets()
+
+    @property
+    def _replays(self) -> tuple[Replay, ...]:
+        return tuple(replay for graphs in (self.graphs, self.padded_graphs) for replay in vars(graphs).values())
+
+    @property
+    def _held(self) -> list[PathEndpoints]:
+        """Path ends that a recording reads."""
+        return self.graphs.forward.withins + self.padded_graphs.forward.withins
 
 
 def _leaves(value: Any) -> list[Any]:

@@ -245,11 +245,11 @@ def test_recordings_are_let_go_where_pytorch_would_take_other_kernels(fake: Fake
     explainer(ids(9, 6))
     explainer(ids(9, 6))
     workspace = workspaces(explainer)[0]
-    assert workspace.forward_graphs._recordings
+    assert workspace._held
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("high")
         workspace.begin(workspace._kind[0], fake)
     finally:
         torch.set_float32_matmul_precision(before)
-    assert not workspace.forward_graphs._recordings
+    assert not workspace._held
