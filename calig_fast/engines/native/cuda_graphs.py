@@ -115,7 +115,7 @@ class Replay:
     def __init__(self, recorder: Recorder | None, keep: int = KEEP, idle: int = IDLE) -> None:
         self.recorder, self._keep, self._idle, self._runs = recorder, keep, idle, 0
         self._recordings: OrderedDict[tuple[Any, ...], _Recording] = OrderedDict()
-        self._seen: OrderedDict[Hashable, None] = OrderedDict()
+        self._seen: OrderedDict[tuple[Any, ...], None] = OrderedDict()
 
     def __call__(
         self, key: Hashable, run: Run, inputs: tuple[Tensor, ...], within: Any = None, *, now: bool = False
@@ -147,6 +147,11 @@ class Replay:
             return Ran(*run(*inputs), fixed=False)
         self._recordings[key], recording.last = recording, self._runs
         return recording.run(inputs)
+
+    def serves(self, key: Hashable) -> bool:
+        """Return True if a key has a recording, or came before and gets one now."""
+        held = self._recordings if not self.has_room else (*self._recordings, *self._seen)
+        return any(one[0] == key for one in held)
 
     @property
     def keys(self) -> list[Hashable]:

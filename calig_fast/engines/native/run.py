@@ -30,6 +30,9 @@ from .workspace import Lease, Workspace
 PAGES = 1.1
 
 
+Key = tuple[BatchKey, tuple[int, int], tuple[int, ...], bool]
+
+
 class _Engine(Protocol):
     budget: int
     workspace: Workspace
@@ -114,7 +117,7 @@ class NativeRun:
             wave = self._padded(points) or self._as_it_is(points)
             shape, lines, index, where = wave.shape, wave.lines, wave.index, wave.where
             graphs = workspace.padded_graphs if shape.padded else workspace.graphs
-            key = (shape, lines.sizes, self._order, runner.first_only)
+            key = self._key(shape, lines)
             forward = graphs.forward(
                 key, lambda table: runner.up(shape, table, lines), (wave.table,), lines, now=shape.padded
             )
@@ -138,6 +141,9 @@ class NativeRun:
                 found.append(torch.cat([phi, value.detach().double()[:, None]], 1))
         return torch.stack(found)
 
+    def _key(self, shape: BatchKey, lines: PathEndpoints) -> Key:
+        return shape, lines.sizes, self._order, self._runner.first_only
+
     def _as_it_is(self, points: PathPoints) -> Wave:
         """The batch of the points, and of nothing else."""
         lines = self._lease.lines
@@ -149,8 +155,8 @@ class NativeRun:
     def _padded(self, points: PathPoints) -> Wave | None:
         """The batch with points and rows added, where a recording serves it so, or is to be made."""
         workspace, first_only, packed = self._engine.workspace, self._runner.first_only, self._packed
-        graphs = workspace.padded_graphs.forward
-        if graphs.recorder is None:
+        graphs, exact = workspace.padded_graphs.forward, BatchKey.of(points, packed)
+        if graphs.recorder is None or workspace.graphs.forward.serves(self._key(exact, self._lease.lines)):
             return None
         every = np.array(packed.lengths)
         lengths, depth, inputs = every[points.row], len(self._runner.stack), len(every)
