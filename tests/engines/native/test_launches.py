@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,8 +11,11 @@ from helpers.feigned_gpu import feigned_gpu, there
 from helpers.native_passes import block, points_of, whole_of
 from helpers.real_models import seeded
 from helpers.tiny_models import SIZES, ids, inputs, tiny
+from torch import Tensor
 
 from calig_fast import Explainer, explain
+from calig_fast.engines.base import PathPoints
+from calig_fast.engines.native import engine
 from calig_fast.engines.native.path_batch import BatchKey, BlockRunner, to_device
 from calig_fast.engines.native.run import NativeRun
 from calig_fast.ops import extension
@@ -86,6 +90,34 @@ def test_an_explanation_waits_four_times_and_once_a_round(
             explainer(rows)
     assert counts.waits.total() <= 4 + len(rounds), counts.waits
     assert len(call["input_ids"]) > 1 or counts.waits.total() <= MOST_WAITS
+
+
+class Stale:
+    """Records nothing: what it replays stays as it was."""
+
+    def record(self, run: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+        return run(), lambda: None
+
+
+def test_padded_batches_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, real, recorder = [], NativeRun._wave, Stale()
+    with feigned_gpu() as counts:
+
+        def wave(self: NativeRun, points: PathPoints) -> Tensor:
+            before = counts.waits.total()
+            found = real(self, points)
+            waits.append(counts.waits.total() - before)
+            return found
+
+        monkeypatch.setattr(NativeRun, "_wave", wave)
+        monkeypatch.setattr(engine, "recorder_for", lambda *args: recorder)
+        explainer = Explainer(there(tiny("bert")), **FIXED)
+        for n in (15, 12, 14, 13):
+            explainer(there(ids(n)))
+    ((taken, _),) = explainer._memory.engines._kept
+    assert isinstance(taken, engine.NativeEngine)
+    assert len(taken.workspace.padded_graphs.forward.keys) == 1
+    assert waits[-2:] == [0, 0], "the head is noted in the first passes alone"
 
 
 def test_waits_depend_on_neither_tokens_nor_layers() -> None:

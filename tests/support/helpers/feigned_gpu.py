@@ -207,7 +207,7 @@ def run(func: Any, args: Any, kwargs: dict[str, Any], counts: Counts | None) -> 
         _count(func, args, kwargs, counts, moved=copies and _moves(func, args, there))
     held = tree_map_only(Feigned, lambda t: t.held, (args, kwargs))
     found = func(*held[0], **{**held[1], **({} if to is None else {"device": "cpu"})})
-    if not there:
+    if not there or not func._schema.returns:
         return found
     if func is aten.copy_.default or func._schema.name.endswith("_") or kwargs.get("out") is not None:
         return args[0] if kwargs.get("out") is None else kwargs["out"]
