@@ -132,7 +132,7 @@ def fetched(*tensors: Tensor) -> list[Tensor]:
     out, waits = list[Tensor](), None
     for tensor in tensors:
         if not tensor.is_cuda:
-            out.append(tensor.detach().cpu())
+            out.append((tensor.detach() if tensor.requires_grad else tensor).cpu())
             continue
         host = copies.of(tensor)
         if host is None:

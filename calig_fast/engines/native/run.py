@@ -155,8 +155,10 @@ class NativeRun:
     def _padded(self, points: PathPoints) -> Wave | None:
         """The batch with points and rows added, where a recording serves it so, or is to be made."""
         workspace, first_only, packed = self._engine.workspace, self._runner.first_only, self._packed
-        graphs, exact = workspace.padded_graphs.forward, BatchKey.of(points, packed)
-        if graphs.recorder is None or workspace.graphs.forward.serves(self._key(exact, self._lease.lines)):
+        graphs = workspace.padded_graphs.forward
+        if graphs.recorder is None:
+            return None
+        if workspace.graphs.forward.serves(self._key(BatchKey.of(points, packed), self._lease.lines)):
             return None
         every = np.array(packed.lengths)
         lengths, depth, inputs = every[points.row], len(self._runner.stack), len(every)
