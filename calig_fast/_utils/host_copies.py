@@ -128,17 +128,17 @@ def prefetch(*tensors: Tensor) -> None:
 
 def fetched(*tensors: Tensor) -> list[Tensor]:
     """The values of tensors on the host, not to be written into; the host waits for a GPU once, or not at all."""
-    copies = _CURRENT.get() or HostCopies()
-    out, waits = list[Tensor](), None
+    copies, waits, out = _CURRENT.get(), None, list[Tensor]()
     for tensor in tensors:
         if not tensor.is_cuda:
             out.append((tensor.detach() if tensor.requires_grad else tensor).cpu())
             continue
+        copies = HostCopies() if copies is None else copies
         host = copies.of(tensor)
         if host is None:
             host, waits = copies.begin(tensor), tensor.device
         out.append(host)
-    if waits is not None:
+    if waits is not None and copies is not None:
         copies.wait(waits)
     return out
 
@@ -149,9 +149,9 @@ def _copying(tensor: Tensor) -> Tensor:
 
 def uploaded(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the host on the device; the host goes on meanwhile."""
-    # from memory that the system may move, a transfer is waited for
-    moves = device.type == "cuda" and tensor.device.type == "cpu"
-    return tensor.pin_memory().to(device, non_blocking=True) if moves else tensor.to(device)
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)  # from other memory a transfer is waited for
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
