@@ -154,7 +154,7 @@ class Replay:
         return any(one[0] == key for one in held)
 
     @property
-    def keys(self) -> list[Hashable]:
+    def keys(self) -> list[Any]:
         """The keys of the recordings."""
         return [key[0] for key in self._recordings]
 

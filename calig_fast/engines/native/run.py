@@ -174,7 +174,7 @@ class NativeRun:
         where = tokens + np.repeat((np.arange(len(points)) - points.row) * packed.shape[1], lengths)
         rows = ranges(slots.own * shape.lengths[0], lengths)
         parts = [points.row, where, rows, slots.own]
-        made = uploaded(torch.from_numpy(np.concatenate(parts)), table.device).split([len(part) for part in parts])
+        made = torch.split(uploaded(torch.from_numpy(np.concatenate(parts)), table.device), [len(p) for p in parts])
         return Wave(shape, table, lines, made[0], made[1], rows=made[2], outputs=made[3] if first_only else made[2])
 
     def _padded_lines(self, length: int) -> PathEndpoints:
