@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from ...quadrature.estimate import Ints
 from ..base import PathPoints
-from .path_batch import BatchKey, PathEndpoints
+from .path_batch import BatchKey, Ints, PathEndpoints
 
 STEP = 16  # rows; lengths are rounded up to multiples
 # A padded batch may take twice the work of its points, and as many rows times blocks more as a GPU does in about the

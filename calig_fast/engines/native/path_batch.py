@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -25,13 +26,13 @@ from ..._utils.host_copies import uploaded
 from ...model.attention_capture import MapKind
 from ...model.encoder import Block
 from ...ops.packing import Packed, Segments
-from ...quadrature.estimate import Ints
 from ..base import PathPoints
 from . import block as blocks
 from . import compiled
 from . import first_token_block as first_row
 from .ruled import attention_vjp
 
+Ints = npt.NDArray[np.int64]
 # saved tensors of each block, or the state of the passes in C++
 SavedBlocks = list[blocks.Saved] | torch.ScriptObject
 
