@@ -246,6 +246,19 @@ def test_recordings_of_something_else_are_let_go(
 
 
 @needs_cpu
+def test_forgetting_lets_go_of_recordings_and_of_what_leads_to_them(fake: Fake) -> None:
+    explainer = Explainer(tiny("bert"), **NODES)
+    first = explainer(ids(9, 6))
+    explainer(ids(9, 6))
+    workspace = workspaces(explainer)[0]
+    assert workspace._held
+    explainer.forget()
+    assert not workspace._held
+    assert not workspace.buckets._misses
+    same(explainer(ids(9, 6)), first)
+
+
+@needs_cpu
 def test_recordings_are_let_go_where_pytorch_would_take_other_kernels(fake: Fake) -> None:
     explainer = Explainer(tiny("bert"), **NODES)
     explainer(ids(9, 6))
