@@ -63,7 +63,7 @@ class HostCopies:
 
     def note(self, tensor: Tensor, host: Tensor) -> None:
         """Remember the values of a tensor."""
-        if tensor.is_cuda and not tensor.is_inference():
+        if tensor.is_cuda and not host.is_cuda and not tensor.is_inference():
             self._copies[id(tensor)] = _Copy(tensor, host, tensor._version)
 
     def begin(self, tensor: Tensor) -> Tensor:

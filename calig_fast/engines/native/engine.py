@@ -212,7 +212,7 @@ class NativeEngine:
         )
         output, leaf = head(out, rows, everything.positions)
         z = first_logits(output, batch, len(rows))
-        if z is not None:
+        if z is not None and z.dim() == 2:  # those of every token are large, and nothing reads them
             fetched(z)
         with followed(lasting=True):
             scalars = problem.resolve(z)
