@@ -128,7 +128,7 @@ class Replay:
             inputs: tensors that differ from time to time.
             within: the object that `run` reads beside them; a recording is valid for this object alone. The values of
                 its tensors may change, not their addresses.
-            now: record it the first time.
+            now: record it the first time, after a run without.
         """
         if self.recorder is None:
             return Ran(*run(*inputs), fixed=False)
@@ -139,6 +139,8 @@ class Replay:
             recording = None
             self._seen.pop(key, None)
         if recording is None and (now or key in self._seen):
+            if key not in self._seen and self.has_room:
+                run(*inputs)  # kernels are compiled and chosen outside of a recording
             recording = self._record(run, inputs, within)
         self._seen[key] = None
         while len(self._seen) > SEEN:

@@ -41,6 +41,29 @@ def test_the_second_time_is_recorded_and_the_third_replayed() -> None:
     assert counts == [(1, 0, 0, False), (2, 1, 1, True), (2, 1, 2, True), (2, 1, 3, True)]
 
 
+def test_what_is_recorded_at_once_ran_before() -> None:
+    fake, calls = Fake(), list[Tensor]()
+
+    def run(x: Tensor) -> tuple[Tensor, Tensor]:
+        calls.append(x)
+        return double(x)
+
+    replay = Replay(fake, keep=1)
+    for i in range(3):
+        ran = replay("a", run, (torch.full((3,), float(i)),), now=True)
+        assert torch.equal(ran.out, torch.full((3,), 2.0 * i))
+        assert (ran.fixed, len(calls), fake.recorded) == (True, 2, 1)
+    assert replay.keys == ["a"]
+    assert not replay.has_room
+    assert replay.serves("a")
+    assert not replay.serves("b")
+    assert not replay("b", run, (torch.ones(3),), now=True).fixed
+    replay.drop("a")
+    assert replay.keys == []
+    assert replay.has_room
+    assert replay.serves("b"), "it came before"
+
+
 def test_buffers_are_filled_anew_and_results_are_the_callers_own() -> None:
     replay = Replay(Fake())
     replay("a", double, (torch.zeros(3),))
