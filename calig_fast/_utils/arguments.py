@@ -59,12 +59,12 @@ def integer(name: str, value: Any, least: int, most: int | None = None, *, what:
     item = scalar(value)
     if isinstance(item, bool | np.bool_) or not isinstance(item, numbers.Integral):
         raise TypeError(f"{name}: expected {what} of at least {least}, got {kind(value)}{end}")
-    found = int(item)
-    if found < least:
-        raise ValueError(f"{name}: expected {what} of at least {least}, got {shown(found)}{end}")
-    if most is not None and found > most:
-        raise ValueError(f"{name}: expected {what} of at most {most}, got {shown(found)}{end}")
-    return found
+    plain_int = int(item)
+    if plain_int < least:
+        raise ValueError(f"{name}: expected {what} of at least {least}, got {shown(plain_int)}{end}")
+    if most is not None and plain_int > most:
+        raise ValueError(f"{name}: expected {what} of at most {most}, got {shown(plain_int)}{end}")
+    return plain_int
 
 
 def number(name: str, value: Any, what: str, *, mend: str = "") -> float:
@@ -85,12 +85,12 @@ def number(name: str, value: Any, what: str, *, mend: str = "") -> float:
     if isinstance(item, bool | np.bool_) or not isinstance(item, numbers.Real):
         raise TypeError(f"{name}: expected {what}, got {kind(value)}{end}")
     try:
-        found = float(item)
+        real = float(item)
     except OverflowError:
-        found = math.nan
-    if math.isnan(found):
+        real = math.nan
+    if math.isnan(real):
         raise ValueError(f"{name}: expected {what}, got {shown(value)}{end}")
-    return found
+    return real
 
 
 def between(
@@ -102,10 +102,10 @@ def between(
         TypeError: no number.
         ValueError: a number outside the bounds.
     """
-    found = number(name, value, what)
-    if not low <= found <= high or (open_low and found == low) or (open_high and found == high):
+    real = number(name, value, what)
+    if not low <= real <= high or (open_low and real == low) or (open_high and real == high):
         raise ValueError(f"{name}: expected {what}, got {shown(value)}")
-    return found
+    return real
 
 
 def choice(name: str, value: Any, choices: Iterable[str], more: str = "") -> str:
@@ -122,8 +122,8 @@ def choice(name: str, value: Any, choices: Iterable[str], more: str = "") -> str
     """
     listed = tuple(choices)
     if not isinstance(value, str) or value not in listed:
-        told = ", ".join(f'"{c}"' for c in listed)
-        raise ValueError(f"{name}: expected one of {told}{more}; got {kind(value)}")
+        quoted_names = ", ".join(f'"{c}"' for c in listed)
+        raise ValueError(f"{name}: expected one of {quoted_names}{more}; got {kind(value)}")
     return str(value)
 
 
@@ -178,14 +178,14 @@ def as_tensor(name: str, value: Any, what: str) -> Tensor:
     if isinstance(value, str | bytes | bytearray | memoryview):
         raise TypeError(f"{name}: expected {what}, got {kind(value)}")
     try:
-        found = value if isinstance(value, Tensor) else torch.as_tensor(_listed(value))
-        if found.is_floating_point() and not isinstance(value, Tensor | np.ndarray):
-            found = torch.as_tensor(_listed(value), dtype=torch.float64)  # as precise as Python's floats are
+        tensor = value if isinstance(value, Tensor) else torch.as_tensor(_listed(value))
+        if tensor.is_floating_point() and not isinstance(value, Tensor | np.ndarray):
+            tensor = torch.as_tensor(_listed(value), dtype=torch.float64)  # as precise as Python's floats are
     except Exception as error:  # of the caller's own class, too
         raise TypeError(f"{name}: expected {what}, got {kind(value)}") from error
-    if found.is_complex() or rare_kind(found) or is_meta(found):
+    if tensor.is_complex() or rare_kind(tensor) or is_meta(tensor):
         raise TypeError(f"{name}: expected {what} of real numbers, dense and with values; got {kind(value)}")
-    return found
+    return tensor
 
 
 def _listed(value: Any) -> Any:
@@ -217,10 +217,10 @@ def positive(name: str, value: Any) -> float:
         TypeError: no number.
         ValueError: a number that is not above 0, or infinity.
     """
-    found = number(name, value, "a positive number")
-    if not 0 < found < math.inf:
+    real = number(name, value, "a positive number")
+    if not 0 < real < math.inf:
         raise ValueError(f"{name}: expected a positive number, got {shown(value)}")
-    return found
+    return real
 
 
 def takes(function: Any, count: int) -> bool:
@@ -281,12 +281,12 @@ def position(name: str, value: Any, n: int, things: str = "inputs") -> int:
     item = scalar(value)
     if isinstance(item, bool | np.bool_) or not isinstance(item, numbers.Integral):
         raise TypeError(f"{name}: expected an int, one of {n} {things}; got {kind(value)}")
-    found = int(item)
-    if not -n <= found < n:
+    index = int(item)
+    if not -n <= index < n:
         raise IndexError(
-            f"{name}: expected an int from 0 to {n - 1}, got {shown(found)}: this attribution holds {n} {things}"
+            f"{name}: expected an int from 0 to {n - 1}, got {shown(index)}: this attribution holds {n} {things}"
         )
-    return found % n
+    return index % n
 
 
 def as_device(name: str, value: Any) -> torch.device:
@@ -299,12 +299,12 @@ def as_device(name: str, value: Any) -> torch.device:
     if not isinstance(value, str | torch.device):
         raise TypeError(f'{name}: expected a device or its name, such as "cpu" or "cuda:0", got {kind(value)}')
     try:
-        found = torch.device(value)
-        torch.empty(1, device=found)
+        device = torch.device(value)
+        torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f'{name}: {shown(value)} is not usable here ({why}); try "cpu"') from error
-    return found
+    return device
 
 
 def whole_seed(name: str, value: Any) -> int:

@@ -17,7 +17,7 @@ def load_entry_points(group: str, kind: type[T]) -> list[T]:
         group: name of the entry point group, such as "calig_fast.methods".
         kind: type that every object has.
     """
-    found: list[T] = []
+    objects: list[T] = []
     for entry in entry_points(group=group):
         try:
             value = entry.load()
@@ -25,7 +25,7 @@ def load_entry_points(group: str, kind: type[T]) -> list[T]:
             warn(f"entry point {group}: {entry.name} of {entry.value} cannot be loaded: {error!r}")
             continue
         if isinstance(value, kind):
-            found.append(value)
+            objects.append(value)
         else:
             warn(f"entry point {group}: {entry.name} is a {type(value).__name__}, expected a {kind.__name__}")
-    return found
+    return objects

@@ -37,12 +37,12 @@ def named(path: str | os.PathLike[str], argument: str = "path") -> Path:
         ) from error
     if not isinstance(name, str):
         raise TypeError(f"{argument}: expected the name of a file as a str or a Path, got {type(path).__name__}")
-    found = Path(name)
-    if found.name in ("", "..") or "\0" in str(found) or not _is_encodable(found):
+    file = Path(name)
+    if file.name in ("", "..") or "\0" in str(file) or not _is_encodable(file):
         raise ValueError(
             f"{argument}: expected the name of a file, got {os.fspath(path)!r}; add a name after the folder"
         )
-    return found
+    return file
 
 
 def _is_encodable(path: Path) -> bool:
@@ -211,17 +211,17 @@ def _naming(file: Path, state: str) -> Iterator[None]:
 def _status(file: Path) -> os.stat_result | None:
     """The status of the file, None for a new file; a file that cannot be written raises an error."""
     try:
-        found = os.stat(file)
+        status = os.stat(file)
     except FileNotFoundError:
         folder = Path(os.path.realpath(file)).parent
         if not folder.is_dir():
             raise FileNotFoundError(f"{file}: there is no folder {folder}; make it first") from None
         return None
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(f"{file}: it is a folder; add the name of a file")
     if not os.access(file, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    return found
+    return status
 
 
 def _is_stream(file: Path, status: os.stat_result | None) -> bool:
@@ -328,8 +328,8 @@ def _last_line(handle: int, size: int) -> int:
     end = size
     while end:
         begin = max(0, end - _AT_ONCE)
-        found = os.pread(handle, end - begin, begin).rfind(b"\n")
-        if found >= 0:
-            return begin + found + 1
+        line_end = os.pread(handle, end - begin, begin).rfind(b"\n")
+        if line_end >= 0:
+            return begin + line_end + 1
         end = begin
     return 0
