@@ -44,10 +44,10 @@ class Loop:
     def relevance(self, n_steps: int, batch_size: int | None = None) -> Tensor:
         """r_l [L,T] at `n_steps` Gauss nodes of every layer."""
         steps = [n_steps] * len(self.before)
-        found = layer_relevance(
+        scores = layer_relevance(
             self.forward, self.before, steps, self.x, self.low, target=self.target, batch_size=batch_size
         )
-        return found[:, 0]
+        return scores[:, 0]
 
     def best_batch_size(self) -> int:
         """The internal_batch_size of `BATCH_SIZES` that takes the least time at 32 nodes of the first layer."""
@@ -87,7 +87,7 @@ def layer_relevance(
 
     rows = []
     for module, n in zip(before, steps, strict=True):
-        found = LayerIntegratedGradients(forward, module).attribute(
+        attributions = LayerIntegratedGradients(forward, module).attribute(
             x,
             baselines=low,
             target=target,
@@ -96,7 +96,7 @@ def layer_relevance(
             method=RULE,
             internal_batch_size=batch_size,
         )
-        rows.append((found[0] if isinstance(found, tuple) else found).detach().sum(-1))
+        rows.append((attributions[0] if isinstance(attributions, tuple) else attributions).detach().sum(-1))
     return torch.stack(rows)
 
 
@@ -131,10 +131,10 @@ def _ends(model: nn.Module, encoder: Encoder, one: Inputs) -> tuple[str, Tensor,
     """The endpoints of Captum's path: the argument's name, the input and its baseline."""
     if one.ids is None:
         key, x = one.pixels
-        told = make_baseline(None, one).call
-        if told is None:
+        arguments = make_baseline(None, one).call
+        if arguments is None:
             raise ValueError("the baseline is no input of the model")
-        return key, x, told[key]
+        return key, x, arguments[key]
     embedding = None if encoder.embedding is None else model.get_submodule(encoder.embedding)
     words = make_baseline(None, one).words
     if embedding is None or words is None:
@@ -179,15 +179,15 @@ def modules_before(model: nn.Module, blocks: Sequence[str], run: Callable[[], An
     finally:
         for handle in handles:
             handle.remove()
-    found = []
+    predecessors = []
     for name, modules in entered.items():
         if len(modules) != 1 or modules[0] is None:
             raise ValueError(
                 f"Captum cannot integrate at the input of {name}: "
                 + (f"it runs {len(modules)} times" if len(modules) != 1 else "it is no module's output as it stands")
             )
-        found.append(modules[0])
-    return tuple(found)
+        predecessors.append(modules[0])
+    return tuple(predecessors)
 
 
 def attention_gradients(eager: Any, call: dict[str, Tensor], targets: list[int]) -> list[Tensor]:

@@ -24,8 +24,8 @@ def errors(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[float]:
     """
     pairs = [(g.double(), w.double()) for g, w in zip(got, wanted, strict=True)]
     off = torch.stack([torch.where((g == w).all(1), 0, (g - w).norm(dim=1) / w.norm(dim=1)) for g, w in pairs])
-    found: list[float] = off.amax(0).tolist()
-    return found
+    worst_errors: list[float] = off.amax(0).tolist()
+    return worst_errors
 
 
 def gate(what: str, worst: float, limit: float) -> None:
@@ -52,10 +52,10 @@ def same(answers: Mapping[str, list[Tensor]], by_autograd: list[Tensor], exact: 
     Raises:
         RedGateError: an answer is further off.
     """
-    apart = {name: max(errors(found, by_autograd)) for name, found in answers.items()}
+    apart = {name: max(errors(answer, by_autograd)) for name, answer in answers.items()}
     if not all(off <= SAME for off in apart.values()):
         truth = exact()
         limit = ROUNDED * max(errors(by_autograd, truth))
-        for name, found in answers.items():
-            gate(f"{name} at equal nodes", max(errors(found, truth)), max(limit, SAME))
+        for name, answer in answers.items():
+            gate(f"{name} at equal nodes", max(errors(answer, truth)), max(limit, SAME))
     return max(apart.values())

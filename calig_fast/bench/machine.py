@@ -31,9 +31,9 @@ def describe() -> dict[str, Any]:
 def _processor() -> str:
     """Its name, and the numbers that distinguish generations of one name."""
     lines = [line.partition(":") for line in _lines("/proc/cpuinfo")]
-    told = {key.strip(): value.strip() for key, _, value in lines}
-    name = told.get("model name", platform.processor())
-    numbers = [f"{key.removeprefix('cpu ')} {told[key]}" for key in ("cpu family", "model") if key in told]
+    entries = {key.strip(): value.strip() for key, _, value in lines}
+    name = entries.get("model name", platform.processor())
+    numbers = [f"{key.removeprefix('cpu ')} {entries[key]}" for key in ("cpu family", "model") if key in entries]
     return f"{name} ({', '.join(numbers)})" if numbers else name
 
 

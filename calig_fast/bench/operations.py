@@ -44,14 +44,14 @@ PROBLEMS = [
 def problem(call: str, batch: Batch) -> tuple[Any, ...]:
     """Random arguments of one call."""
     op, variant = _CALLS[call]
-    found: tuple[Any, ...] = _module(op, "sizes").TIMED[variant](batch)
-    return found
+    arguments: tuple[Any, ...] = _module(op, "sizes").TIMED[variant](batch)
+    return arguments
 
 
 def operation(call: str) -> Callable[..., Any]:
     """The operation that one of `OPERATIONS` times."""
-    found: Callable[..., Any] = getattr(ops, _CALLS[call][0])
-    return found
+    function: Callable[..., Any] = getattr(ops, _CALLS[call][0])
+    return function
 
 
 def products(call: str, batch: Batch) -> int:

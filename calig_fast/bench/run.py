@@ -87,8 +87,8 @@ class Work:
 
     def ours(self, **options: Any) -> tuple[Layers, int]:
         """The layer scores, and how many gradients they took."""
-        found = self.explained(**options)
-        return layers(found), sum(int(a.n_steps.sum()) for a in found)
+        attributions = self.explained(**options)
+        return layers(attributions), sum(int(a.n_steps.sum()) for a in attributions)
 
 
 def layers(found: list[Attribution]) -> Layers:
@@ -198,11 +198,11 @@ def _time(row: Row, run: Callable[[], tuple[Layers, int]], wanted: Layers) -> No
     """One round of one contender."""
     _wait()
     cpu, wall = time.process_time(), time.perf_counter()
-    found, row.gradients = run()
+    scores, row.gradients = run()
     _wait()
     row.cpu.append(time.process_time() - cpu)
     row.wall.append(time.perf_counter() - wall)
-    row.error = max(errors(found, wanted))
+    row.error = max(errors(scores, wanted))
 
 
 def _wait() -> None:
