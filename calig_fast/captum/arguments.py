@@ -32,16 +32,16 @@ def as_inputs(inputs: Any, name: str = "inputs") -> Tensors:
         TypeError: something else.
         ValueError: a tensor without rows.
     """
-    found = inputs if isinstance(inputs, tuple) else (inputs,)
-    strange = next((type(x).__name__ for x in found if not isinstance(x, Tensor)), None if found else "nothing")
+    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    strange = next((type(x).__name__ for x in tensors if not isinstance(x, Tensor)), None if tensors else "nothing")
     if strange is not None:
         raise TypeError(f"{name}: expected a tensor or a tuple of tensors, got {strange}")
-    rare = next((x for x in found if rare_kind(x)), None)
+    rare = next((x for x in tensors if rare_kind(x)), None)
     if rare is not None:
         raise TypeError(f"{name}: expected dense tensors, got {kind(rare)}")
-    if not all(x.dim() and len(x) for x in found):
-        raise ValueError(f"{name}: expected at least one row in each tensor, got {[list(x.shape) for x in found]}")
-    return found
+    if not all(x.dim() and len(x) for x in tensors):
+        raise ValueError(f"{name}: expected at least one row in each tensor, got {[list(x.shape) for x in tensors]}")
+    return tensors
 
 
 def check_movable(inputs: Tensors) -> None:
@@ -65,19 +65,19 @@ def as_baselines(baselines: Any, inputs: Tensors) -> tuple[Baseline, ...]:
     """
     if baselines is None:
         return tuple(False if x.dtype == torch.bool else 0 for x in inputs)
-    found = tuple(map(_plain, baselines if isinstance(baselines, tuple) else (baselines,)))
-    for one in found:
+    baseline_values = tuple(map(_plain, baselines if isinstance(baselines, tuple) else (baselines,)))
+    for one in baseline_values:
         if not isinstance(one, Tensor | int | float) or (isinstance(one, Tensor) and rare_kind(one)):
             raise TypeError(f"baselines: expected None, a number, a tensor or a tuple of them, got {kind(one)}")
-    if len(found) != len(inputs):
-        raise ValueError(f"baselines: expected one for each of {len(inputs)} inputs, got {len(found)}")
-    for one, x in zip(found, inputs, strict=True):
+    if len(baseline_values) != len(inputs):
+        raise ValueError(f"baselines: expected one for each of {len(inputs)} inputs, got {len(baseline_values)}")
+    for one, x in zip(baseline_values, inputs, strict=True):
         if isinstance(one, Tensor) and one.shape != x.shape and one.shape[:1] != (1,):
             raise ValueError(
                 f"baselines: expected a tensor {list(x.shape)}, one with a first axis of 1, or a number; got "
                 f"{list(one.shape)}"
             )
-    return found
+    return baseline_values
 
 
 def _plain(baseline: Any) -> Any:
@@ -91,28 +91,28 @@ def _plain(baseline: Any) -> Any:
 
 def as_tensors(baselines: Sequence[Baseline], inputs: Tensors) -> Tensors:
     """The baselines as tensors with as many rows as the inputs."""
-    found = []
+    tensors = []
     for one, x in zip(baselines, inputs, strict=True):
         if isinstance(one, Tensor):
             full = one
         else:  # a sum, as a number may be beyond what the dtype holds
             full = torch.zeros_like(x) + one if x.is_floating_point() else torch.full_like(x, one)
-        found.append(torch.cat([full] * len(x)) if len(full) == 1 < len(x) else full)
-    return tuple(found)
+        tensors.append(torch.cat([full] * len(x)) if len(full) == 1 < len(x) else full)
+    return tuple(tensors)
 
 
 def as_arguments(additional: Any) -> tuple[Any, ...]:
     """Return the additional forward arguments as a tuple."""
     if additional is None:
         return ()
-    found = additional if isinstance(additional, tuple) else (additional,)
+    arguments = additional if isinstance(additional, tuple) else (additional,)
     rowed = (torch.strided, torch.sparse_coo)  # the layouts that can be joined row by row
-    if any(isinstance(one, Tensor) and (one.is_nested or one.layout not in rowed) for one in found):
+    if any(isinstance(one, Tensor) and (one.is_nested or one.layout not in rowed) for one in arguments):
         raise TypeError(
             "additional_forward_args: expected tensors with a row an input, got a nested or compressed sparse one; pad "
             "it, or make it dense"
         )
-    return found
+    return arguments
 
 
 def repeated(values: Sequence[Any], times: int) -> tuple[Any, ...]:
@@ -181,14 +181,14 @@ def selected(output: Tensor, target: Any) -> Tensor:
         ValueError: a target that does not fit the output, or more than one number a row.
     """
     target = int(target) if isinstance(target, np.integer) else target
-    found = output if target is None else _picked(output, target)
-    if found.dim() == 0 or (len(found) and found[0].numel() != 1):
+    scalars = output if target is None else _picked(output, target)
+    if scalars.dim() == 0 or (len(scalars) and scalars[0].numel() != 1):
         hint = "pass target=" if target is None else "pass a target for every axis of the output"
         raise ValueError(
             f"target: expected one number a row to explain, got an output {list(output.shape)} and target "
             f"{shown(target)}; {hint}"
         )
-    return found
+    return scalars
 
 
 def check_target(target: Any, rows: int) -> None:

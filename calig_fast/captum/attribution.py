@@ -90,24 +90,24 @@ class GradientAttribution:
         """
         inputs = as_inputs(end_point, "end_point")
         start = as_tensors(as_baselines(start_point, inputs), inputs)
-        found = as_inputs(attributions, "attributions")
+        parts = as_inputs(attributions, "attributions")
         rows = len(inputs[0])
-        if any(len(a) != rows for a in found):
-            raise ValueError(f"attributions: expected {rows} rows, as many as end_point, got {[len(a) for a in found]}")
+        if any(len(a) != rows for a in parts):
+            raise ValueError(f"attributions: expected {rows} rows, as many as end_point, got {[len(a) for a in parts]}")
         check_target(target, rows)
         more = as_arguments(additional_forward_args)
         with torch.no_grad():
             low, high = (_row_sums(selected(call(self.forward_func, (*x, *more)), target)) for x in (start, inputs))
-            total = torch.stack([_row_sums(a) for a in found]).sum(0)
+            total = torch.stack([_row_sums(a) for a in parts]).sum(0)
             return total - (high - low)
 
     def _either(self, native: Callable[[], Result], autograd: Callable[[], Result]) -> Result:
         """Return the result of the native engine if it can run, else of autograd through the caller's modules."""
         if self.allow_native:
             try:
-                found = native()
+                result = native()
                 self.engine, self.not_native = "native", ""
-                return found
+                return result
             except NotNativeError as error:
                 self.not_native = str(error)
         else:
@@ -159,15 +159,15 @@ def gradients(output: Tensor, points: Sequence[Tensor], options: dict[str, Any] 
             "forward_func: the explained output has no gradient to what is attributed to; the function cuts the graph, "
             "for example with .detach(), .item() or torch.no_grad()"
         )
-    asked = {"allow_unused": True, **(options or {})}
-    found: Tensors = torch.autograd.grad(torch.unbind(output), points, **asked)
-    missing = [i for i, g in enumerate(found) if g is None]
+    keywords = {"allow_unused": True, **(options or {})}
+    slopes: Tensors = torch.autograd.grad(torch.unbind(output), points, **keywords)
+    missing = [i for i, g in enumerate(slopes) if g is None]
     if missing:
         raise ValueError(
-            f"{what}: the explained output does not depend on tensor {missing} of {len(found)}; leave it out, or (for "
+            f"{what}: the explained output does not depend on tensor {missing} of {len(slopes)}; leave it out, or (for "
             'layers) pass grad_kwargs={"materialize_grads": True} for zeros'
         )
-    return found
+    return slopes
 
 
 def grad_options(given: Any) -> dict[str, Any] | None:

@@ -113,9 +113,9 @@ class LayerConductance(LayerAttribution):
             with torch.enable_grad():
                 along = tuple(p.detach().requires_grad_() for p in points(low, x, nodes[part]))
                 with at.differentiable(values):
-                    found = output(along, steps)
+                    outputs = output(along, steps)
                 h = values.found[0]
-                g = gradients(explained(found, steps), h, grad_kwargs, "layer")
+                g = gradients(explained(outputs, steps), h, grad_kwargs, "layer")
             return tuple(_sum(one.detach(), slope.detach(), rows) for one, slope in zip(h, g, strict=True))
 
         def nowhere() -> Tensors:

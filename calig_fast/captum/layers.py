@@ -39,19 +39,19 @@ class Values:
         Raises:
             TypeError: it holds something that is no tensor.
         """
-        found = tuple(value) if isinstance(value, tuple | list) else (value,)
+        tensors = tuple(value) if isinstance(value, tuple | list) else (value,)
         what = "input" if self.at_input else "output"
-        strange = next((i for i, v in enumerate(found) if not isinstance(v, Tensor)), None if found else 0)
+        strange = next((i for i, v in enumerate(tensors) if not isinstance(v, Tensor)), None if tensors else 0)
         if strange is not None:
-            came = type(found[strange]).__name__ if found else "nothing"
+            came = type(tensors[strange]).__name__ if tensors else "nothing"
             raise UnfitLayerError(
                 f"layer: part {strange} of the {what} of {type(self.layers[number]).__name__} is no tensor but {came}; "
                 "take a layer whose positional inputs (or whose outputs) are all tensors, such as the one before it"
             )
         with self._lock:
-            self._found[number] = found
-            self._devices[number].add(found[0].device)
-        return found
+            self._found[number] = tensors
+            self._devices[number].add(tensors[0].device)
+        return tensors
 
     @property
     def found(self) -> list[Tensors]:
@@ -127,9 +127,9 @@ def differentiable(values: Values) -> Iterator[None]:
     """Read the inputs or outputs of the layers as tensors that gradients can be computed for."""
 
     def hook(number: int, value: Any) -> Any:
-        kept = tuple(t if t.requires_grad else _leaf(t) for t in values.keep(number, value))
-        values.keep(number, kept)
-        return like(value, tuple(t.clone() for t in kept))  # a later module may work in place
+        tensors = tuple(t if t.requires_grad else _leaf(t) for t in values.keep(number, value))
+        values.keep(number, tensors)
+        return like(value, tuple(t.clone() for t in tensors))  # a later module may work in place
 
     with hooked(values.layers, values.at_input, hook):
         yield

@@ -28,9 +28,9 @@ def key_mask(args: Sequence[Any], kwargs: Mapping[str, Any], hidden: Tensor) -> 
     Raises:
         NotNativeError: it has other arguments too.
     """
-    told = [*args, *(v for k, v in kwargs.items() if k not in _IGNORED)]
-    tensors = [v for v in told if isinstance(v, Tensor)]
-    if len(tensors) > 1 or any(v for v in told if not isinstance(v, Tensor)):
+    arguments = [*args, *(v for k, v in kwargs.items() if k not in _IGNORED)]
+    tensors = [v for v in arguments if isinstance(v, Tensor)]
+    if len(tensors) > 1 or any(v for v in arguments if not isinstance(v, Tensor)):
         raise NotNativeError("the blocks are told more than a hidden state and a mask")
     shape = hidden.shape[:2]
     if not tensors:

@@ -133,8 +133,8 @@ class Shortcut:
         for first_only in (False,) if whole else (True, False):
             self._stack = BlockStack(blocks, first_only)
             with torch.no_grad(), _no_random_numbers(points), self:
-                found = run(points, batches)
-            if len(found) == batches * len(own) and _same(own, wanted, pick(found, batches), limit):
+                outputs = run(points, batches)
+            if len(outputs) == batches * len(own) and _same(own, wanted, pick(outputs, batches), limit):
                 return
         raise NotNativeError(
             "forward_func reads more of the blocks than the last one's output at real tokens, or its rows depend on "
@@ -182,10 +182,10 @@ class Shortcut:
                 weights = {key: watch.encoder.read(_plain(block)) for key, block in modules.items()}
         except ValueError as error:
             raise NotNativeError(str(error)) from error
-        found = [weights[id(r.block)] for r in watch.runs]
-        if any(w.qkv.weight.dtype != watch.runs[0].hidden.dtype for w in found):
+        blocks = [weights[id(r.block)] for r in watch.runs]
+        if any(w.qkv.weight.dtype != watch.runs[0].hidden.dtype for w in blocks):
             raise NotNativeError("the hidden states are of another dtype than the weights")
-        return found
+        return blocks
 
     def _place(self, depth: int) -> None:
         """The position of the layers between the blocks."""

@@ -80,8 +80,8 @@ def integral(
         part = slice(start, start + at_once)
         at = tuple(p.detach().requires_grad_() for p in points(low, high, nodes[part]))
         steps = len(nodes[part])
-        found = [_weighed(g, weights[part], steps) for g in gradient(at, steps)]
-        total = [t + f for t, f in zip(total, found, strict=True)] if total else found
+        sums = [_weighed(g, weights[part], steps) for g in gradient(at, steps)]
+        total = [t + f for t, f in zip(total, sums, strict=True)] if total else sums
     return tuple(total)
 
 

@@ -35,8 +35,8 @@ def checked(n_steps: Any, method: Any, extra: int = 0) -> tuple[int, str]:
 def nodes(method: str, n: int) -> list[float]:
     """The n nodes in [0, 1]; the nodes of the Riemann sums are computed from float32 numbers."""
     if method == "gausslegendre":
-        found: list[float] = (0.5 * (1 + np.polynomial.legendre.leggauss(n)[0])).tolist()
-        return found
+        gauss_nodes: list[float] = (0.5 * (1 + np.polynomial.legendre.leggauss(n)[0])).tolist()
+        return gauss_nodes
     first, last = {
         "riemann_left": (0, 1 - 1 / n),
         "riemann_right": (1 / n, 1),
@@ -49,7 +49,7 @@ def nodes(method: str, n: int) -> list[float]:
 def weights(method: str, n: int) -> list[float]:
     """Their n weights. The trapezoid's weights add up to (n - 1) / n, which is Captum's choice, not the rule's."""
     if method == "gausslegendre":
-        found: list[float] = (0.5 * np.polynomial.legendre.leggauss(n)[1]).tolist()
-        return found
+        gauss_weights: list[float] = (0.5 * np.polynomial.legendre.leggauss(n)[1]).tolist()
+        return gauss_weights
     ends = 1 / (2 * n) if method == "riemann_trapezoid" else 1 / n
     return [ends, *[1 / n] * (n - 2), ends]

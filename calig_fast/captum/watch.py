@@ -40,14 +40,14 @@ class Run:
     @property
     def hidden(self) -> Tensor:
         """The hidden state that it received."""
-        found: Tensor = self.args[0]
-        return found
+        state: Tensor = self.args[0]
+        return state
 
     @property
     def made(self) -> Tensor:
         """The hidden state that it returned."""
-        found: Tensor = self.output[0] if isinstance(self.output, tuple) else self.output
-        return found
+        state: Tensor = self.output[0] if isinstance(self.output, tuple) else self.output
+        return state
 
 
 class Watch:
