@@ -47,8 +47,8 @@ def _writer(log: Any) -> Log:
         return _table(path) if path.suffix.lower() == ".csv" else _lines(path)
     if hasattr(log, "add_scalar"):
         return _tensorboard(log)
-    if (found := tracker(log)) is not None:
-        return found
+    if (writer := tracker(log)) is not None:
+        return writer
     if callable(log) and takes(log, 1):
         given: Log = log
         return given
@@ -64,8 +64,8 @@ def pages(log: Any) -> list[Callable[[str], object]]:
     Args:
         log: see `writers`.
     """
-    found = [page_of(one) for one in (log if isinstance(log, list | tuple) else [log])]
-    return [page for page in found if page is not None]
+    candidates = [page_of(one) for one in (log if isinstance(log, list | tuple) else [log])]
+    return [page for page in candidates if page is not None]
 
 
 def _table(path: Path) -> Log:

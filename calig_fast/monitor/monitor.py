@@ -204,15 +204,15 @@ class Monitor:
 
     def _look(self, device: torch.device) -> None:
         self._original.refresh()
-        for probe, found in _explained(self._explainer, self._probes, self._targets, device):
+        for probe, outcome in _explained(self._explainer, self._probes, self._targets, device):
             name = str(probe.name)
-            if isinstance(found, Exception):
-                self._failed(f"probe {name!r}", found)
+            if isinstance(outcome, Exception):
+                self._failed(f"probe {name!r}", outcome)
                 continue
-            if self._targets[name] is None and found.target is not None:
-                chosen = found.target[0].tolist()
+            if self._targets[name] is None and outcome.target is not None:
+                chosen = outcome.target[0].tolist()
                 self._targets[name] = tuple(chosen) if isinstance(chosen, list) else chosen
-            self._tell(self.histories[name].add(self.steps, found, self._certified).record())
+            self._tell(self.histories[name].add(self.steps, outcome, self._certified).record())
         self._draw()
 
     def _draw(self) -> None:
@@ -270,13 +270,13 @@ def _together(
     wanted = [targets[str(p.name)] for p in group]
     inputs = [p.inputs for p in group] if group[0].is_text else group[0].on(device)
     try:
-        found = explainer(inputs, target=None if wanted[0] is None else [_listed(t) for t in wanted])
-        if len(found) != len(group):
+        attribution = explainer(inputs, target=None if wanted[0] is None else [_listed(t) for t in wanted])
+        if len(attribution) != len(group):
             raise ValueError(
                 f"target: {wanted[0]} asks for several explanations of a probe; name one class, or pass "
                 'output="contrast" for a pair'
             )
-        return list(zip(group, found, strict=True))
+        return list(zip(group, attribution, strict=True))
     except Exception as error:
         if len(group) == 1:
             return [(group[0], error)]
@@ -303,11 +303,11 @@ def _rank() -> int:
 
 def _readable(given: Any, explainer: Explainer) -> tuple[Probe, ...]:
     """Check the probes, so that an unreadable input raises here, not during the training."""
-    found, inner = probes(given), unwrap(explainer.model)
+    watched, inner = probes(given), unwrap(explainer.model)
     device = next(inner.parameters()).device
-    for probe in found:
+    for probe in watched:
         read(probe.on(device), inner, explainer.encoder, explainer.processor)
-    return found
+    return watched
 
 
 def _options(certify: str | None, tolerance: float | None, options: dict[str, Any]) -> dict[str, Any]:

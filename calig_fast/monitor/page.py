@@ -142,9 +142,9 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 
 def _shares(values: NDArray[np.float32]) -> Floats:
     """Signed scores over the sum of their sizes, so that looks compare while the logits grow."""
-    found = np.nan_to_num(values.astype(np.float64))
-    total = np.abs(found).sum()
-    return found / total if total > 0 else found
+    scores = np.nan_to_num(values.astype(np.float64))
+    total = np.abs(scores).sum()
+    return scores / total if total > 0 else scores
 
 
 def _strips(looks: Sequence[Look], shares: Sequence[Floats], scale: float) -> list[Strip]:

@@ -75,10 +75,10 @@ def probes(given: Any) -> tuple[Probe, ...]:
         ValueError: there are none, one holds several inputs, or two have one name.
     """
     listed = list(given) if isinstance(given, list) else [given]
-    found = [p for one in listed for p in ([_single(one)] if isinstance(one, Probe) else map(Probe, _rows(one)))]
-    if not found:
+    singles = [p for one in listed for p in ([_single(one)] if isinstance(one, Probe) else map(Probe, _rows(one)))]
+    if not singles:
         raise ValueError("probes: expected at least one input to watch, got none")
-    named = [replace(p, name=p.name or _name(p.inputs, i)) for i, p in enumerate(found)]
+    named = [replace(p, name=p.name or _name(p.inputs, i)) for i, p in enumerate(singles)]
     names = [p.name for p in named]
     twice = sorted({str(n) for n in names if names.count(n) > 1})
     if twice:

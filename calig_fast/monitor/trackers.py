@@ -20,9 +20,9 @@ def numbers(record: Record) -> dict[str, float]:
     Values that are no numbers are left out, and characters that trackers refuse in names become "_".
     """
     tag = f"calig/{_NOT_IN_NAMES.sub('_', record['probe'])}"
-    found = {f"{tag}/{name}": record[name] for name in SCALARS}
-    found |= {f"{tag}/layers/{layer}": share for layer, share in enumerate(record["layers"])}
-    return {name: value for name, value in found.items() if value is not None}
+    scalars = {f"{tag}/{name}": record[name] for name in SCALARS}
+    scalars |= {f"{tag}/layers/{layer}": share for layer, share in enumerate(record["layers"])}
+    return {name: value for name, value in scalars.items() if value is not None}
 
 
 def tracker(log: Any) -> Callable[[Record], object] | None:
@@ -84,11 +84,11 @@ class _Wandb:
 
     def write(self, record: Record) -> None:
         """Write the numbers of a look; an error as text."""
-        told = {"calig/error": f"{record['at']}: {record['error']}"} if "error" in record else numbers(record)
+        metrics = {"calig/error": f"{record['at']}: {record['error']}"} if "error" in record else numbers(record)
         run, step = self._run(), record["step"]
         if self._row is not None and self._row[0] == run.step and self._row[1] != step:
             run.log({}, commit=True)
-        run.log({**told, "calig/step": step}, commit=False)
+        run.log({**metrics, "calig/step": step}, commit=False)
         self._row = run.step, step
 
     def add_page(self, html: str) -> None:
