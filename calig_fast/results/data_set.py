@@ -125,17 +125,17 @@ def summary(
         raise ValueError(f"results: expected all of texts or all of images, got both ({', '.join(sorted(units))})")
     if len({(a.grid.rows, a.grid.columns) for a in every if a.grid is not None}) > 1:
         raise ValueError("results: expected images of one grid of patches; summarise other sizes apart")
-    found = {name: _places(run, target) for name, run in runs.items()}
-    if not any(inputs for _, inputs in found.values()):
+    places_by_run = {name: _places(run, target) for name, run in runs.items()}
+    if not any(inputs for _, inputs in places_by_run.values()):
         known = sorted({a.label(b) for a in every for b in range(a.batch)})
         raise ValueError(f"target: expected an explained class, one of {', '.join(known[:8])}; got {target!r}")
-    rows = [{unit: _joined(parts, inputs) for unit, parts in held.items()} for held, inputs in found.values()]
+    rows = [{unit: _joined(parts, inputs) for unit, parts in held.items()} for held, inputs in places_by_run.values()]
     weights: dict[str, float] = {}
     for row in rows:
         for unit, places in row.items():
             weights[unit] = max(weights.get(unit, 0.0), places.importance)
     chosen = sorted(weights, key=lambda unit: -weights[unit])[:count]
-    inputs = tuple(n for _, n in found.values())
+    inputs = tuple(n for _, n in places_by_run.values())
     nothing = np.zeros(0)
     return DataSetSummary(
         names=tuple(runs),

@@ -150,11 +150,11 @@ def group(a: Attribution, by: By | None, how: str = "sum") -> Grouped:
     values = torch.zeros(a.batch, 1 + layers, widest, dtype=torch.float64)
     rest = torch.zeros(a.batch, 1 + layers, dtype=torch.float64)
     mask = torch.zeros(a.batch, widest, dtype=torch.bool)
-    for b, found in enumerate(units):
+    for b, own_units in enumerate(units):
         table = table_of(a, b)
-        values[b, :, : len(found)] = combined(table, found, how)
-        rest[b] = table[:, _outside(a, b, found)].sum(1)
-        mask[b, : len(found)] = True
+        values[b, :, : len(own_units)] = combined(table, own_units, how)
+        rest[b] = table[:, _outside(a, b, own_units)].sum(1)
+        mask[b, : len(own_units)] = True
     return Grouped(a, kind, how, units, values[:, 0], values[:, 1:], mask, rest[:, 0], rest[:, 1:])
 
 

@@ -62,11 +62,11 @@ def read(source: str | bytes | Path) -> dict[str, Any]:
     """
     text, where = _text(source)
     try:
-        found = json.loads(text, parse_constant=_refused)
+        document = json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where}: no JSON: {error}") from error
     try:
-        return _fields(found)
+        return _fields(document)
     except ValueError as error:
         raise ValueError(f"{where}: no attribution that this release can read: {error}") from error
 
@@ -78,8 +78,8 @@ def _schema_text() -> str:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the text."""
-    found: dict[str, Any] = json.loads(_schema_text())
-    return found
+    definition: dict[str, Any] = json.loads(_schema_text())
+    return definition
 
 
 def _text(source: Any) -> tuple[str | bytes, str]:

@@ -182,13 +182,13 @@ def _largest(a: Attribution) -> list[float]:
     """The largest estimated error of the layers; nan where one is, or where there are none."""
     if not a.error.shape[1]:
         return [float("nan")] * a.batch
-    found: list[float] = a.error.amax(1).tolist()
-    return found
+    errors: list[float] = a.error.amax(1).tolist()
+    return errors
 
 
 def _reason(converged: bool, layers: Sequence[str]) -> str:
     """Why an input did not converge: "" (it did), "limit", "incomplete", or both."""
     if converged:
         return ""
-    found = [why for why in (LIMIT, INCOMPLETE) if why in layers]
-    return ", ".join(found) or LIMIT
+    reasons = [why for why in (LIMIT, INCOMPLETE) if why in layers]
+    return ", ".join(reasons) or LIMIT

@@ -41,10 +41,10 @@ def sentences(text: str) -> list[Span]:
     out = []
     for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
         part = text[begin:end]
-        kept = part.strip()
-        if kept:
+        sentence = part.strip()
+        if sentence:
             start = begin + len(part) - len(part.lstrip())
-            out.append((start, start + len(kept)))
+            out.append((start, start + len(sentence)))
     return out
 
 

@@ -104,19 +104,19 @@ def _pixels(a: Attribution, rows: Sequence[Array], units: Sequence[Sequence[Unit
 def _base(grouped: Grouped, layer: int | None, totals: Array) -> Array:
     """[B] F(x'), where the values add up to F(x) - F(x'); else F(x) less their sum."""
     a = grouped.attribution
-    found, short = np.zeros(a.batch), 0
+    base_values, short = np.zeros(a.batch), 0
     for b, total in enumerate(totals.tolist()):
         row, output = _complete(grouped, b, layer), _output(a, b)
         gap = None if row is None else _covered(a, b, row, total)
         short += gap is None
-        found[b] = 0.0 if np.isnan(output) else output - (total if gap is None else gap)
+        base_values[b] = 0.0 if np.isnan(output) else output - (total if gap is None else gap)
     if short:
         warn(
             f"to_shap: these values do not add up to F(x) - F(x') in {short} of {a.batch} inputs ({a.method}, "
             f"{grouped.how} by {grouped.kind}), so base_values there are F(x) less their sum, not F(x'); the layer "
             "scores of tokens add up where a method integrates, to_shap(layer=0)"
         )
-    return found
+    return base_values
 
 
 def _covered(a: Attribution, index: int, row: int, total: float) -> float | None:

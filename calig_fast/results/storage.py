@@ -108,11 +108,11 @@ def _bytes(tensor: Tensor) -> memoryview:
 
 def _digest(about: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of the record and of every tensor's name, dtype, shape and values."""
-    found = hashlib.sha256(f"{about['kind']}\n{about['format']}\n{about['record']}".encode())
+    sha256 = hashlib.sha256(f"{about['kind']}\n{about['format']}\n{about['record']}".encode())
     for name, tensor in sorted(tensors.items()):
-        found.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        found.update(_bytes(tensor))
-    return found.hexdigest()
+        sha256.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        sha256.update(_bytes(tensor))
+    return sha256.hexdigest()
 
 
 def _contents(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -71,9 +71,9 @@ class Tables:
             TypeError, IndexError: see `to_records`.
         """
         pandas = needed("pandas", "tables", "to_pandas")
-        found = records.table(self._grouped(), layers)
+        table = records.table(self._grouped(), layers)
         made = pandas.DataFrame(
-            {name: pandas.array(found.columns[name], dtype=_PANDAS[kind]) for name, kind in found.types.items()}
+            {name: pandas.array(table.columns[name], dtype=_PANDAS[kind]) for name, kind in table.types.items()}
         )
         made.attrs["schema_version"] = records.SCHEMA_VERSION
         return made
@@ -89,13 +89,13 @@ class Tables:
             TypeError, IndexError: see `to_records`.
         """
         arrow = needed("pyarrow", "tables", "to_arrow")
-        found = records.table(self._grouped(), layers)
+        table = records.table(self._grouped(), layers)
         types = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
         schema = arrow.schema(
-            [arrow.field(name, types[kind]) for name, kind in found.types.items()],
+            [arrow.field(name, types[kind]) for name, kind in table.types.items()],
             metadata={"schema_version": str(records.SCHEMA_VERSION)},
         )
-        return arrow.table(found.columns, schema=schema)
+        return arrow.table(table.columns, schema=schema)
 
     def to_parquet(self, path: str | Path, layers: Sequence[int] | None = None) -> Path:
         """Write the table of `to_arrow` to one Parquet file; a kill or a full disk leaves the old file or the new one.

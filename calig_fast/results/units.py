@@ -162,8 +162,8 @@ def _sentence_units(text: Text) -> tuple[Unit, ...]:
     for part in sorted({w.part for w in text.words}):
         numbers = [n for n, w in enumerate(text.words) if w.part == part]
         whole, places = joined([text.words[n].text for n in numbers])
-        found = _held(text.words, numbers, places, sentences(whole), whole)
-        out += [Unit("sentence", u.text, u.tokens, part=part, words=u.words) for u in found]
+        units = _held(text.words, numbers, places, sentences(whole), whole)
+        out += [Unit("sentence", u.text, u.tokens, part=part, words=u.words) for u in units]
     return tuple(out)
 
 
@@ -172,9 +172,9 @@ def _held(
 ) -> tuple[Unit, ...]:
     held = _assigned(places, spans)
     return tuple(
-        _unit("sentence", text, span, words, [numbers[i] for i in mine])
-        for span, mine in zip(spans, held, strict=True)
-        if mine
+        _unit("sentence", text, span, words, [numbers[i] for i in members])
+        for span, members in zip(spans, held, strict=True)
+        if members
     )
 
 
@@ -221,19 +221,19 @@ def _span_units(a: Attribution, index: int, spans: Sequence[Span]) -> tuple[Unit
     held = _assigned([(w.start, w.end) for w in text.words], spans)
     cut = [
         text.words[n]
-        for (start, end), mine in zip(spans, held, strict=True)
-        for n in mine
+        for (start, end), members in zip(spans, held, strict=True)
+        for n in members
         if text.words[n].start < start or text.words[n].end > end
     ]
     if cut:
-        told = ", ".join(f"{shown(w.text)} at {w.start} to {w.end}" for w in cut[:3])
+        examples = ", ".join(f"{shown(w.text)} at {w.start} to {w.end}" for w in cut[:3])
         warn(
             f"by: spans of input {index} cut {len(cut)} of its words, which count as a whole in the span that holds "
-            f"most of them: {told}"
+            f"most of them: {examples}"
         )
     return tuple(
         Unit(SPAN, u.text, u.tokens, u.start, u.end, words=u.words)
-        for u in (_unit(SPAN, text.text, span, text.words, mine) for span, mine in zip(spans, held, strict=True))
+        for u in (_unit(SPAN, text.text, span, text.words, members) for span, members in zip(spans, held, strict=True))
     )
 
 
@@ -247,10 +247,10 @@ def _spans(a: Attribution, by: Any) -> list[list[Span]]:
         raise ValueError(f"by: expected a list of spans for each of {a.batch} inputs, got {len(rows)}")
     out = []
     for row in rows:
-        found = listed("by", row, wanted)
-        if not all(_is_span(span) for span in found):
+        spans = listed("by", row, wanted)
+        if not all(_is_span(span) for span in spans):
             raise TypeError(f"by: expected {wanted}; got {kind(row)}")
-        out.append([(int(scalar(start)), int(scalar(end))) for start, end in found])
+        out.append([(int(scalar(start)), int(scalar(end))) for start, end in spans])
     return out
 
 
@@ -269,17 +269,17 @@ def listed(name: str, value: Any, wanted: str) -> list[Any]:
         raise TypeError(f"{name}: expected {wanted}; got {kind(value)}")
     try:
         size = len(value)
-        found = [value[i] for i in range(size)] if size <= MOST else None
+        items = [value[i] for i in range(size)] if size <= MOST else None
     except Exception as error:  # of the caller's own class, a mapping, or an array without axes
         raise TypeError(f"{name}: expected {wanted}; got {kind(value)}") from error
-    if found is None:
+    if items is None:
         raise TypeError(f"{name}: expected {wanted}, at most {MOST}; got {size}")
-    return found
+    return items
 
 
 def _is_span(value: Any) -> bool:
     try:
-        found = [scalar(value[i]) for i in range(len(value))]
+        bounds = [scalar(value[i]) for i in range(len(value))]
     except Exception:  # of the caller's own class, or no list at all
         return False
-    return len(found) == 2 and all(isinstance(i, Integral) and not isinstance(i, bool) for i in found)
+    return len(bounds) == 2 and all(isinstance(i, Integral) and not isinstance(i, bool) for i in bounds)
