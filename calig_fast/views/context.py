@@ -56,16 +56,16 @@ def rows(maps: Tensor, members: tuple[tuple[int, ...], ...], budget: int) -> Row
     """
     count, views = len(members), len(maps) + 1
     whole = views * count * count <= budget
-    kept = count if whole else min(count, max(FEWEST, budget // (3 * views * count)))
+    width = count if whole else min(count, max(FEWEST, budget // (3 * views * count)))
     total = torch.zeros(count, count)
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    strongest_entries: list[tuple[Tensor, Tensor, Tensor]] = []
     for layer in maps:
         plane = _between(layer.cpu().float(), members)
         total += plane
-        found.append(_strongest(plane, kept, whole))
-    found.insert(0, _strongest(total / max(len(maps), 1), kept, whole))
-    largest, units, levels = (torch.stack(parts).numpy() for parts in zip(*found, strict=True))
-    return Rows(largest, units[..., : 0 if whole else kept].astype(np.uint16), levels)
+        strongest_entries.append(_strongest(plane, width, whole))
+    strongest_entries.insert(0, _strongest(total / max(len(maps), 1), width, whole))
+    largest, units, levels = (torch.stack(parts).numpy() for parts in zip(*strongest_entries, strict=True))
+    return Rows(largest, units[..., : 0 if whole else width].astype(np.uint16), levels)
 
 
 def _between(plane: Tensor, members: tuple[tuple[int, ...], ...]) -> Tensor:

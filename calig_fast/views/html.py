@@ -306,8 +306,8 @@ def _data(attribution: Attribution, summary: Summary, index: int, views: list[_V
 
 def _table(summaries: list[Summary]) -> list[tuple[int, str, list[tuple[str, int]]]]:
     """The strongest units of any explanation: number, name, and by each explanation the score and its level."""
-    found = strongest_of(summaries, COMPARED)
-    rows = zip(found.units, zip(*found.values, strict=True), zip(*found.levels, strict=True), strict=True)
+    strongest = strongest_of(summaries, COMPARED)
+    rows = zip(strongest.units, zip(*strongest.values, strict=True), zip(*strongest.levels, strict=True), strict=True)
     return [
         (unit, summaries[0].units[unit], [(signed(v), round(x * STEPS)) for v, x in zip(values, levels, strict=True)])
         for unit, values, levels in rows

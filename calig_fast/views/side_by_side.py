@@ -91,10 +91,10 @@ def _table(
     figure: Figure, names: tuple[str, ...], summaries: list[Summary], shown: int, place: tuple[float, float]
 ) -> None:
     """The words that any explanation ranks highest, by explanation, at (bottom, height) of the figure."""
-    found = strongest_of(summaries, shown)
+    strongest = strongest_of(summaries, shown)
     axes = figure.add_axes((0.22, place[0], min(0.72, 0.18 * len(names)), place[1]))
-    matrix(axes, np.array(found.values), [s.scales[0] for s in summaries])
-    axes.set_yticks(np.arange(shown) + 0.5, [short(summaries[0].units[i]) for i in found.units], **font())
+    matrix(axes, np.array(strongest.values), [s.scales[0] for s in summaries])
+    axes.set_yticks(np.arange(shown) + 0.5, [short(summaries[0].units[i]) for i in strongest.units], **font())
     axes.set_xticks(np.arange(len(names)) + 0.5, [short(n, max(8, 60 // len(names))) for n in names], **font())
     axes.xaxis.tick_top()
     axes.tick_params(length=0)

@@ -247,8 +247,8 @@ def _values(grouped: Grouped, index: int) -> Floats:
     """[1+L,N] scores of the units without special tokens."""
     plain = [n for n, unit in enumerate(grouped.units[index]) if not unit.special]
     rows = torch.cat([grouped.scores[index : index + 1], grouped.layer_scores[index]])
-    found: Floats = rows[:, plain].numpy()
-    return found
+    scores: Floats = rows[:, plain].numpy()
+    return scores
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,12 +123,14 @@ class _Printer:
 
     def _compared(self, names: tuple[str, ...], summaries: list[Summary]) -> RenderableType:
         """The words that any of the explanations ranks highest, in reading order, with the score of each."""
-        found = strongest_of(summaries, COMPARED)
+        strongest = strongest_of(summaries, COMPARED)
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
         table.add_column("strongest of any", header_style="dim", max_width=24, overflow="fold")
         for name in names:
             table.add_column(self._text(name), header_style="bold", justify="right", overflow="fold")
-        rows = zip(found.units, zip(*found.values, strict=True), zip(*found.levels, strict=True), strict=True)
+        rows = zip(
+            strongest.units, zip(*strongest.values, strict=True), zip(*strongest.levels, strict=True), strict=True
+        )
         for unit, values, levels in rows:
             scores = [Text(signed(v), self._paint(x)) for v, x in zip(values, levels, strict=True)]
             table.add_row(self._text(summaries[0].units[unit]), *scores)
