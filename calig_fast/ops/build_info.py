@@ -63,12 +63,12 @@ def build_info() -> BuildInfo:
     Returns:
         a `BuildInfo`; `print` it.
     """
-    found = extension()
-    built = {} if found.module is None else found.module.build_info()
+    loaded_extension = extension()
+    built = {} if loaded_extension.module is None else loaded_extension.module.build_info()
     return BuildInfo(
-        compiled=found.reason or None,
+        compiled=loaded_extension.reason or None,
         compiler=built.get("compiler"),
-        torch_built=found.built_for or None,
+        torch_built=loaded_extension.built_for or None,
         torch_running=str(torch.__version__),
         cuda=built.get("cuda") or None,
         cuda_note=built.get("cuda_note", "no compiled operations"),

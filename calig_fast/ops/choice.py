@@ -20,8 +20,8 @@ Table = dict[str, dict[str, dict[str, str]]]
 @cache
 def table() -> Table:
     """Backend by card, operation and dtype."""
-    found: Table = json.loads(files(__package__).joinpath("choice.json").read_text())
-    return found
+    fastest_backends: Table = json.loads(files(__package__).joinpath("choice.json").read_text())
+    return fastest_backends
 
 
 @cache

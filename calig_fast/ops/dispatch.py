@@ -45,13 +45,13 @@ def _machine_lacks(backend: str) -> str | None:
 
 @cache
 def _lacks(backend: Backend) -> str | None:
-    found = backend.available()
-    if found is not None and not isinstance(found, str):
+    reason = backend.available()
+    if reason is not None and not isinstance(reason, str):
         raise TypeError(
             f'available: that of the backend "{backend.name}" must return the reason why it cannot run, or None; got '
-            f"{kind(found)}"
+            f"{kind(reason)}"
         )
-    return found
+    return reason
 
 
 def _tensors(args: Sequence[Any]) -> list[Tensor]:
@@ -117,16 +117,16 @@ class Operation:
         name = self.kernel(backend)
         if name is None:
             raise RuntimeError(f"{self.name}: no {backend} kernel")
-        found = sys.modules.get(name)
-        if found is None or getattr(found.__spec__, "_initializing", False):  # another thread is importing it
-            found = importlib.import_module(name)
-        lacks = [part for part in (self.name, "supports") if not callable(getattr(found, part, None))]
+        module = sys.modules.get(name)
+        if module is None or getattr(module.__spec__, "_initializing", False):  # another thread is importing it
+            module = importlib.import_module(name)
+        lacks = [part for part in (self.name, "supports") if not callable(getattr(module, part, None))]
         if lacks:
             raise ValueError(
                 f'module: that of the backend "{backend}" names {name}, which has no function {" nor ".join(lacks)}; '
                 "return None for an operation without a kernel"
             )
-        return found
+        return module
 
     def register(self, backend: str, key: str) -> None:
         """Make a backend's kernel PyTorch's own for a dispatch key, for callers in C++; to be called once."""

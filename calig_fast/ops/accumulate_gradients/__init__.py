@@ -46,5 +46,5 @@ def accumulate_gradients(
         RuntimeError: the backend asked for cannot run.
     """
     spec.check(gradients, directions, offsets, inputs, weights, with_lig)
-    found = OPERATION(backend, list(gradients), list(directions), offsets, inputs, weights, with_lig)
-    return cast(tuple[Tensor, Tensor, Tensor], tuple(found))
+    tensors = OPERATION(backend, list(gradients), list(directions), offsets, inputs, weights, with_lig)
+    return cast(tuple[Tensor, Tensor, Tensor], tuple(tensors))

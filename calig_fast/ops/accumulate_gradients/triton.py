@@ -49,13 +49,13 @@ def kernel(
 ):
     token = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     column, column1 = tl.arange(0, COLUMNS)[None, :], tl.arange(0, COLUMNS1)[None, :]
-    mine = token < tokens
-    place, stop, inside = segments_of(token, mine, owner, offsets, begins)
+    real = token < tokens
+    place, stop, inside = segments_of(token, real, owner, offsets, begins)
     here = token[:, None] * width + column
-    mask = mine[:, None] & (column < width)
+    mask = real[:, None] & (column < width)
     step = tl.load(direction + here, mask=mask, other=0).to(WIDE)
     if PAIRS == 2:
-        mask1 = mine[:, None] & (column1 < width1)
+        mask1 = real[:, None] & (column1 < width1)
         step1 = tl.load(direction1 + token[:, None] * width1 + column1, mask=mask1, other=0).to(WIDE)
     total = tl.zeros((ROWS,), WIDE)
     if LIG:
@@ -74,7 +74,7 @@ def kernel(
         if LIG:
             totals += weight[:, None] * slope
         place += 1
-    tl.store(relevance + token, total, mask=mine)
+    tl.store(relevance + token, total, mask=real)
     if LIG:
         tl.store(lig + here, totals * step, mask=mask)
 

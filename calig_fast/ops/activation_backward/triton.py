@@ -83,8 +83,8 @@ def kernel(
         tl.store(out + here + width, (g * value).to(out.dtype.element_ty), mask=mask)
         g *= other
     # relu's zero slope ends an infinite gradient too
-    found = tl.where(slope == 0, 0.0, g) if KIND == "relu" else g * slope
-    tl.store(out + here, found.to(out.dtype.element_ty), mask=mask)
+    inner_gradient = tl.where(slope == 0, 0.0, g) if KIND == "relu" else g * slope
+    tl.store(out + here, inner_gradient.to(out.dtype.element_ty), mask=mask)
 
 
 def activation_backward(gradient: Tensor, inner: Tensor, kind: str, gated: bool = False) -> Tensor:

@@ -59,7 +59,7 @@ def attention_backward(
         RuntimeError: the backend asked for cannot run.
     """
     spec.check(gradient, qkv, out, lse, offsets, longest, maps, bias, relative, before, after)
-    found = OPERATION(
+    tensors = OPERATION(
         backend, gradient, qkv, out, lse, offsets, longest, scale, maps, positive, bias, relative, before, after
     )
-    return cast(tuple[Tensor, Tensor], tuple(found))
+    return cast(tuple[Tensor, Tensor], tuple(tensors))

@@ -81,8 +81,8 @@ def attention_gradient_map(
     where = packed.offsets, longest, size**-0.5 if scale is None else scale
     out, lse = attention_forward(qkv, *where, backend=backend)
     if of == "map":
-        found = attention_gradient(gradient, qkv, lse, *where, positive, backend=backend)
-        return _at_their_places(found, packed)
+        maps = attention_gradient(gradient, qkv, lse, *where, positive, backend=backend)
+        return _at_their_places(maps, packed)
     pair = out, gradient
     if of == "columns":
         dqkv, _ = attention_backward(gradient, qkv, out, lse, *where, backend=backend)

@@ -32,8 +32,8 @@ def attention_backward(
     after: int = -1,
 ) -> tuple[Tensor, Tensor]:
     """The definition, one segment at a time, in the dtype that came; the maps in float32 at least."""
-    found = torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device)
-    kept = lse.new_zeros((maps, longest, longest))
+    dqkv = torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device)
+    gradient_maps = lse.new_zeros((maps, longest, longest))
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
         (q, k, v), g = qkv[first:last].permute(1, 2, 0, 3), gradient[first:last].transpose(0, 1)
         p, dp = logits(q, k, scale, bias, relative, (before, after)).softmax(-1), g @ v.mT
@@ -42,13 +42,13 @@ def attention_backward(
         if relative is not None:
             keys, queries = relative
             dq, dk = dq + _by_distance(ds, relative) @ keys, dk + _by_distance(ds, relative, of_keys=True) @ queries
-        found[first:last] = torch.stack([dq, dk, p.mT @ g]).permute(2, 0, 1, 3)
+        dqkv[first:last] = torch.stack([dq, dk, p.mT @ g]).permute(2, 0, 1, 3)
         if s < maps:
             g, q, k, v = (x.to(lse.dtype) for x in (g, q, k, v))
-            kept[s, : last - first, : last - first] = of_segment(
+            gradient_maps[s, : last - first, : last - first] = of_segment(
                 g, q, k, v, scale, positive, bias, relative, (before, after)
             )
-    return found, kept
+    return dqkv, gradient_maps
 
 
 def _by_distance(ds: Tensor, relative: Tensor, of_keys: bool = False) -> Tensor:

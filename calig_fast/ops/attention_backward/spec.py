@@ -84,22 +84,22 @@ def exact(
 ) -> tuple[Tensor, Tensor]:
     """The formulas, segment by segment, in float64, from q, k and v alone."""
     g, x = gradient.double(), qkv.double()
-    found, kept = torch.zeros_like(x), x.new_zeros(maps, longest, longest)
+    dqkv, gradient_maps = torch.zeros_like(x), x.new_zeros(maps, longest, longest)
     for s, (first, last) in enumerate(pairwise(offsets.tolist())):
-        (q, k, v), mine = x[first:last].permute(1, 2, 0, 3), g[first:last].transpose(0, 1)
+        (q, k, v), dout = x[first:last].permute(1, 2, 0, 3), g[first:last].transpose(0, 1)
         logits = forward.exact_logits(q.transpose(0, 1), k.transpose(0, 1), scale, bias, relative)
         p = logits.masked_fill(forward.outside(last - first, before, after), -torch.inf).softmax(-1)
-        dp = mine @ v.mT
+        dp = dout @ v.mT
         ds = scale * p * (dp - (dp * p).sum(-1, keepdim=True))
         dq, dk = ds @ k, ds.mT @ q
         if relative is not None:
             keys, queries = forward.of_distances(relative, last - first)
             dq += torch.einsum("htu,htue->hte", ds, keys)
             dk += torch.einsum("htu,htue->hue", ds, queries)
-        found[first:last] = torch.stack([dq, dk, p.mT @ mine]).permute(2, 0, 1, 3)
+        dqkv[first:last] = torch.stack([dq, dk, p.mT @ dout]).permute(2, 0, 1, 3)
         if s < maps:
-            kept[s, : last - first, : last - first] = ((p * dp).clamp_min(0) if positive else p * dp).mean(0)
-    return found, kept
+            gradient_maps[s, : last - first, : last - first] = ((p * dp).clamp_min(0) if positive else p * dp).mean(0)
+    return dqkv, gradient_maps
 
 
 def sample_cases(dtype: torch.dtype) -> list[Case]:
@@ -109,25 +109,25 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
         segments = len(offsets) - 1
         g = numbers((len(qkv), *qkv.shape[2:]), dtype, 2)
         out, lse = forward.exact(qkv, offsets, longest, 0.25)
-        kept = out.to(dtype), lse.to(forward.wide(dtype))
-        cases.append(Case(name, (g, qkv, *kept, offsets, longest, 0.25, segments, i % 2 == 1)))
-        apart = map(strided, (g, qkv, *kept, offsets))
+        saved = out.to(dtype), lse.to(forward.wide(dtype))
+        cases.append(Case(name, (g, qkv, *saved, offsets, longest, 0.25, segments, i % 2 == 1)))
+        apart = map(strided, (g, qkv, *saved, offsets))
         cases.append(Case(f"{name}, strided, no map", (*apart, longest + 3, 0.25)))
         for bias in forward.bias_for(name, qkv.shape[2], longest, dtype):
             out, lse = forward.exact(qkv, offsets, longest, 0.25, bias)
-            kept = out.to(dtype), lse.to(forward.wide(dtype))
+            saved = out.to(dtype), lse.to(forward.wide(dtype))
             where = offsets, longest, 0.25, segments, i % 2 == 0
-            cases.append(Case(f"{name}, bias", (g, qkv, *kept, *where, bias)))
+            cases.append(Case(f"{name}, bias", (g, qkv, *saved, *where, bias)))
         for relative in forward.relative_for(name, qkv.shape[2], qkv.shape[3], longest, dtype):
             out, lse = forward.exact(qkv, offsets, longest, 0.25, None, relative)
-            kept = out.to(dtype), lse.to(forward.wide(dtype))
+            saved = out.to(dtype), lse.to(forward.wide(dtype))
             where = offsets, longest, 0.25, segments, i % 2 == 0
-            cases.append(Case(f"{name}, relative", (g, qkv, *kept, *where, None, relative)))
+            cases.append(Case(f"{name}, relative", (g, qkv, *saved, *where, None, relative)))
         for band in forward.bands_for(name):
             out, lse = forward.exact(qkv, offsets, longest, 0.25, None, None, *band)
-            kept = out.to(dtype), lse.to(forward.wide(dtype))
+            saved = out.to(dtype), lse.to(forward.wide(dtype))
             where = offsets, longest, 0.25, segments, i % 2 == 0
-            cases.append(Case(f"{name}, {forward.band_name(band)}", (g, qkv, *kept, *where, None, None, *band)))
+            cases.append(Case(f"{name}, {forward.band_name(band)}", (g, qkv, *saved, *where, None, None, *band)))
     return cases
 
 

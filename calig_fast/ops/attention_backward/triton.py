@@ -182,7 +182,7 @@ def attention_backward(
     """Only the requested maps are stored."""
     rows, _, heads, size = qkv.shape
     gradient, qkv, lse, offsets = (x.contiguous() for x in (gradient, qkv, lse, offsets))
-    found, kept = torch.empty_like(qkv), lse.new_empty((maps, longest, longest))
+    dqkv, gradient_maps = torch.empty_like(qkv), lse.new_empty((maps, longest, longest))
     delta = torch.empty_like(lse)
     reach, banded = band(before, after)
     segments, related, constants = len(offsets) - 1, relative is not None, sizes(size, qkv.dtype) | banded
@@ -190,13 +190,13 @@ def attention_backward(
 
     if qkv.numel():
         grid = lambda meta: (segments * int(triton.cdiv(longest, meta["HELD"])), heads)  # noqa: E731
-        inputs = gradient, qkv, out.contiguous(), lse, offsets, delta, found, *rest
+        inputs = gradient, qkv, out.contiguous(), lse, offsets, delta, dqkv, *rest
         narrow = {"relative": related, "banded": banded["BAND"]}
         fewer, configs = (tiles(qkv.dtype, size, fewer=least, **narrow) for least in (True, False))
         launch(queries_kernel, fewer, grid, *inputs, **constants)
-        launch(keys_kernel, configs, grid, gradient, qkv, lse, offsets, delta, found, *rest, **constants)
-    launch_maps(gradient, qkv, lse, offsets, kept, scale, positive, bias, relative, before, after)
-    return found, kept
+        launch(keys_kernel, configs, grid, gradient, qkv, lse, offsets, delta, dqkv, *rest, **constants)
+    launch_maps(gradient, qkv, lse, offsets, gradient_maps, scale, positive, bias, relative, before, after)
+    return dqkv, gradient_maps
 
 
 def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:

@@ -51,5 +51,5 @@ def attention_forward(
         RuntimeError: the backend asked for cannot run.
     """
     spec.check(qkv, offsets, longest, bias, relative, before, after)
-    found = OPERATION(backend, qkv, offsets, longest, scale, bias, relative, before, after)
-    return cast(tuple[Tensor, Tensor], tuple(found))
+    tensors = OPERATION(backend, qkv, offsets, longest, scale, bias, relative, before, after)
+    return cast(tuple[Tensor, Tensor], tuple(tensors))

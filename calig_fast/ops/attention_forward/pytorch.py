@@ -34,16 +34,16 @@ def logits(
     Outside of the band, rows before and after a query, they are -inf.
     """
     q = q * scale
-    found = q @ k.transpose(-1, -2)
+    z = q @ k.transpose(-1, -2)
     if relative is not None:
         keys, queries = relative.to(q.dtype)
-        where = distances(q.shape[1], relative).expand(found.shape)
-        found = found + (q @ keys.mT).gather(2, where) + (k @ queries.mT * scale).gather(2, where.mT).mT
+        where = distances(q.shape[1], relative).expand(z.shape)
+        z = z + (q @ keys.mT).gather(2, where) + (k @ queries.mT * scale).gather(2, where.mT).mT
     if bias is not None:
-        found = (found + bias[:, : found.shape[1], : found.shape[2]]).to(found.dtype)
+        z = (z + bias[:, : z.shape[1], : z.shape[2]]).to(z.dtype)
     if band != (-1, -1):
-        found.masked_fill_(outside(found.shape[1], *band).to(found.device), -torch.inf)
-    return found
+        z.masked_fill_(outside(z.shape[1], *band).to(z.device), -torch.inf)
+    return z
 
 
 def attention_forward(

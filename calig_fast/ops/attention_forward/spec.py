@@ -36,8 +36,8 @@ def check(
     check_tensor("qkv", qkv, ["rows", 3, "H", "E"], DTYPES)
     check_offsets(offsets, qkv.shape[0])
     check_same_device({"qkv": qkv, "offsets": offsets})
-    if readable(offsets) and (found := max((b - a for a, b in pairwise(offsets.tolist())), default=0)) > longest:
-        raise ValueError(f"longest: expected at least {found}, the longest segment's rows, got {longest}")
+    if readable(offsets) and (most_rows := max((b - a for a, b in pairwise(offsets.tolist())), default=0)) > longest:
+        raise ValueError(f"longest: expected at least {most_rows}, the longest segment's rows, got {longest}")
     if bias is not None:
         _, *sides = check_tensor("bias", bias, [qkv.shape[2], "N", "N"], [wide(qkv.dtype)]).shape
         if sides[0] != sides[1] or sides[0] < longest:
@@ -103,11 +103,11 @@ def exact(
 
 def exact_logits(q: Tensor, k: Tensor, scale: float, bias: Tensor | None, relative: Tensor | None) -> Tensor:
     """z [H,T,T] of one segment's q and k [T,H,E], in float64."""
-    found = scale * torch.einsum("the,uhe->htu", q, k)
+    z = scale * torch.einsum("the,uhe->htu", q, k)
     if relative is not None:
         keys, queries = of_distances(relative, len(q))
-        found += scale * (torch.einsum("the,htue->htu", q, keys) + torch.einsum("uhe,htue->htu", k, queries))
-    return found if bias is None else found + bias[:, : len(q), : len(q)].double()
+        z += scale * (torch.einsum("the,htue->htu", q, keys) + torch.einsum("uhe,htue->htu", k, queries))
+    return z if bias is None else z + bias[:, : len(q), : len(q)].double()
 
 
 def of_distances(relative: Tensor, tokens: int) -> Tensor:
@@ -120,13 +120,13 @@ def problems(dtype: torch.dtype) -> list[tuple[str, Tensor, Tensor, int]]:
     """(name, qkv, offsets, longest): the layouts, and rows that fill several tiles, of heads of odd sizes."""
     placed = {str(o.tolist()): (name, o) for name, o, _ in layouts()}
     placed["long"] = ("long", torch.tensor([0, 70, 71, 216]))
-    found = []
+    cases = []
     for name, offsets in placed.values():
         rows, longest = int(offsets[-1]), int(offsets.diff().max()) if len(offsets) > 1 else 0
         for heads, size in ((3, 24), (2, 16), (1, 80)) if name in ("ragged", "long") else ((3, 24),):
             qkv = numbers((rows, 3, heads, size), dtype, 1) / 32
-            found.append((f"{name}, {heads} heads of {size}", qkv, offsets, longest))
-    return found
+            cases.append((f"{name}, {heads} heads of {size}", qkv, offsets, longest))
+    return cases
 
 
 def bias_for(name: str, heads: int, longest: int, dtype: torch.dtype) -> list[Tensor]:

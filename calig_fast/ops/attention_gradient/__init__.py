@@ -56,7 +56,7 @@ def attention_gradient(
         RuntimeError: the backend asked for cannot run.
     """
     spec.check(gradient, qkv, lse, offsets, longest, bias, relative, before, after)
-    found = OPERATION(
+    maps = OPERATION(
         backend, gradient, qkv, lse, offsets, longest, scale, positive, tf32, bias, relative, before, after
     )
-    return cast(Tensor, found)
+    return cast(Tensor, maps)

@@ -82,8 +82,8 @@ def maps_kernel(
             logits += relative_logits(q, k, a, b, PRODUCT, HELD, MET) * (scale * 1.4426950408889634)
         if bias is not None:
             logits += more
-        found = tl.exp2(logits - total[:, None]) * product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT)
-        mean += tl.maximum(found, 0.0) if POSITIVE else found
+        head_map = tl.exp2(logits - total[:, None]) * product(g, tl.trans(v), qkv.dtype.element_ty, PRODUCT)
+        mean += tl.maximum(head_map, 0.0) if POSITIVE else head_map
     real = (t < count)[:, None] & (u < count)[None, :]
     if BAND:  # beyond it exp2 may have been anything
         real = real & inside(u[None, :], t[:, None], before, after)

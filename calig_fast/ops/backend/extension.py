@@ -42,8 +42,8 @@ def _built(path: Path) -> tuple[str, str] | None:
     Written in the file, since to load one that was built otherwise could crash the process.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = MARKED.match(content, max(content.find(MARK), 0))
-        return (found[1].decode(), found[2].decode()) if found else None
+        stamp = MARKED.match(content, max(content.find(MARK), 0))
+        return (stamp[1].decode(), stamp[2].decode()) if stamp else None
 
 
 def fits(built: str, running: str) -> bool:
@@ -55,10 +55,10 @@ def _load() -> Extension:
     spec = importlib.util.find_spec("calig_fast._C")
     if spec is None or spec.origin is None:
         return Extension(None, "it was not built (pip install -v says why)")
-    found, running = _built(Path(spec.origin)), str(torch.__version__)
-    if found is None:
+    stamp, running = _built(Path(spec.origin)), str(torch.__version__)
+    if stamp is None:
         return Extension(None, "it was built from another release of calig_fast")
-    built, digest = found
+    built, digest = stamp
     if not fits(built, running):
         return Extension(None, f"it was built for torch {built}, this is torch {running}", built)
     if sources.checkout(ROOT) and digest != sources.digest(ROOT):
@@ -78,11 +78,12 @@ def _way_out() -> str:
 @cache
 def extension() -> Extension:
     """Load the compiled module, once a process; if that fails, warn once and continue without it."""
-    found = _load()
-    if found.module is None:
+    loaded_extension = _load()
+    if loaded_extension.module is None:
         warnings.warn(
-            f"calig_fast runs without its compiled operations, slower, in plain PyTorch: {found.reason}; {_way_out()}",
+            f"calig_fast runs without its compiled operations, slower, in plain PyTorch: {loaded_extension.reason}; "
+            f"{_way_out()}",
             RuntimeWarning,
             stacklevel=2,
         )
-    return found
+    return loaded_extension

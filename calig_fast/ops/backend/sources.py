@@ -16,8 +16,8 @@ def digest(root: Path) -> str:
 
     Headers named *_flat.h are left out: only the emulator of the CUDA kernels compiles them, the module does not.
     """
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     sources = (p for p in (root / "csrc").rglob("*.*") if p.is_file() and not p.name.endswith("_flat.h"))
     for path in (root / "CMakeLists.txt", *sorted(sources)):
-        found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()[:16]
+        sha256.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return sha256.hexdigest()[:16]

@@ -27,12 +27,12 @@ def _longest(relevance: Tensor, attention: Tensor) -> int:
 def _divisor(magnitude, entries, SCALE: tl.constexpr):
     """The divisor of values, from their magnitudes, zeros included; 1 if all are zero."""
     if SCALE == "sum":
-        found = tl.sum(magnitude, 0)
+        divisor = tl.sum(magnitude, 0)
     else:
-        found = tl.max(magnitude, 0)
+        divisor = tl.max(magnitude, 0)
         if SCALE == "max_t":
-            found *= entries
-    return tl.where(found == 0, 1.0, found)
+            divisor *= entries
+    return tl.where(divisor == 0, 1.0, divisor)
 
 
 @triton.jit
@@ -68,13 +68,13 @@ def kernel(
     if WITH_ATTENTION:
         scale = 1 - share
         if ATTENTION != "none":
-            found = tl.zeros((ROWS * COLUMNS,), row_out.dtype.element_ty)
+            magnitudes = tl.zeros((ROWS * COLUMNS,), row_out.dtype.element_ty)
             entries = count.to(tl.int64) * count
             for start in range(0, entries, ROWS * COLUMNS):
                 entry = start + tl.arange(0, ROWS * COLUMNS)
                 magnitude = tl.abs(tl.load(here + entry, mask=entry < entries, other=0))
-                found = found + magnitude if ATTENTION == "sum" else tl.maximum(found, magnitude)
-            scale = scale / _divisor(found, count, ATTENTION)
+                magnitudes = magnitudes + magnitude if ATTENTION == "sum" else tl.maximum(magnitudes, magnitude)
+            scale = scale / _divisor(magnitudes, count, ATTENTION)
     total = tl.zeros((ROWS, COLUMNS), row_out.dtype.element_ty)
     for start in range(0, count, ROWS):
         t = start + tl.arange(0, ROWS)
@@ -90,8 +90,8 @@ def kernel(
             z = tl.sum(tl.abs(a), 1)
             factor = tl.where(z == 0, 0.0, 1 / tl.where(z == 0, 1.0, z))
         total += a * (tl.load(row + first + t, mask=t < count, other=0) * factor)[:, None]
-        kept = tl.load(identity + first + t, mask=t < count, other=0)
-        tl.store(identity_out + first + t, kept * rest * factor, mask=t < count)
+        identity_part = tl.load(identity + first + t, mask=t < count, other=0)
+        tl.store(identity_out + first + t, identity_part * rest * factor, mask=t < count)
     tl.store(row_out + first + u, tl.sum(total, 0), mask=u < count)
 
 

@@ -26,6 +26,6 @@ def interpolate_path(
     """One torch.lerp a segment: exact at both ends, and bfloat16 is computed in float32."""
     places = segments(offsets, inputs)
     points = start.new_empty((places[-1].rows.stop if places else 0, start.shape[1]))
-    for (tokens, mine), a in zip(places, nodes.tolist(), strict=True):
-        torch.lerp(start[tokens], end[tokens], a, out=points[mine])
+    for (tokens, own_rows), a in zip(places, nodes.tolist(), strict=True):
+        torch.lerp(start[tokens], end[tokens], a, out=points[own_rows])
     return points

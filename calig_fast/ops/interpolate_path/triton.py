@@ -38,9 +38,9 @@ def kernel(
     across = tl.cdiv(width, COLUMNS)
     token = (tl.program_id(0) // across).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     column = ((tl.program_id(0) % across) * COLUMNS + tl.arange(0, COLUMNS))[None, :]
-    mine = token < tokens
-    place, stop, inside = segments_of(token, mine, owner, offsets, begins)
-    mask = mine[:, None] & (column < width)
+    real = token < tokens
+    place, stop, inside = segments_of(token, real, owner, offsets, begins)
+    mask = real[:, None] & (column < width)
     low = tl.load(start + token[:, None] * width + column, mask=mask, other=0).to(WIDE)
     high = tl.load(end + token[:, None] * width + column, mask=mask, other=0).to(WIDE)
     for _ in range(tl.max(stop - place, 0).to(tl.int32)):

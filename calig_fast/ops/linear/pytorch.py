@@ -15,5 +15,5 @@ def linear(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, residual: Tensor | None = None, backward: bool = False
 ) -> Tensor:
     """torch's own product, and an addition."""
-    found = torch.nn.functional.linear(x, weight.T if backward else weight, bias)
-    return found if residual is None else found.add_(residual)
+    product = torch.nn.functional.linear(x, weight.T if backward else weight, bias)
+    return product if residual is None else product.add_(residual)

@@ -41,9 +41,9 @@ def exact(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, residual: Tensor | None = None, backward: bool = False
 ) -> tuple[Tensor]:
     """The formula in float64."""
-    found = x.double() @ (weight if backward else weight.T).double()
-    found = found if bias is None else found + bias.double()
-    return (found if residual is None else found + residual.double(),)
+    product = x.double() @ (weight if backward else weight.T).double()
+    product = product if bias is None else product + bias.double()
+    return (product if residual is None else product + residual.double(),)
 
 
 def sample_cases(dtype: torch.dtype) -> list[Case]:

@@ -28,12 +28,12 @@ def norm_backward(
     wide = deviation.dtype
     g, rows, w = gradient.to(wide), x.to(wide), None if weight is None else weight.to(wide)
     if mean is None:
-        found = _of_rms(g, rows, deviation, w)
+        dx = _of_rms(g, rows, deviation, w)
     else:
         statistics = mean.contiguous(), deviation.contiguous()
-        found = torch.ops.aten.native_layer_norm_backward(g, rows, x.shape[-1:], *statistics, w, None, _INPUT_ALONE)[0]
-    found = found.to(gradient.dtype)
-    return found if residual is None else found.add_(residual)
+        dx = torch.ops.aten.native_layer_norm_backward(g, rows, x.shape[-1:], *statistics, w, None, _INPUT_ALONE)[0]
+    dx = dx.to(gradient.dtype)
+    return dx if residual is None else dx.add_(residual)
 
 
 def _of_rms(gradient: Tensor, x: Tensor, deviation: Tensor, weight: Tensor | None) -> Tensor:

@@ -65,9 +65,9 @@ def exact(
     g, s = gradient.double(), deviation.double()
     g = g if weight is None else g * weight.double()
     normed = (x.double() if mean is None else x.double() - mean.double()) * s
-    found = g if mean is None else g - g.mean(-1, keepdim=True)
-    found = s * (found - normed * (g * normed).mean(-1, keepdim=True))
-    return (found if residual is None else found + residual.double(),)
+    dx = g if mean is None else g - g.mean(-1, keepdim=True)
+    dx = s * (dx - normed * (g * normed).mean(-1, keepdim=True))
+    return (dx if residual is None else dx + residual.double(),)
 
 
 def sample_cases(dtype: torch.dtype) -> list[Case]:
@@ -80,12 +80,12 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             mean = x.double().mean(-1, keepdim=True) + 1
             deviation = ((x.double() - mean).square().mean(-1, keepdim=True) + 1).rsqrt()
             weight = numbers((width,), dtype, 4)
-            mine = mean.to(dtype), deviation.to(dtype)
+            statistics = mean.to(dtype), deviation.to(dtype)
             wide = torch.promote_types(dtype, torch.float32)
             where = f"{name}, D {width}"
-            cases.append(Case(where, (g, x, *mine, weight, residual)))
+            cases.append(Case(where, (g, x, *statistics, weight, residual)))
             cases.append(Case(f"{where}, bare", (g, x, mean.to(wide), deviation.to(wide), None, None)))
-            cases.append(Case(f"{where}, residual", (g, x, *mine, None, residual)))
+            cases.append(Case(f"{where}, residual", (g, x, *statistics, None, residual)))
             apart = tuple(map(strided, (g, x, mean.to(wide), deviation.to(wide), weight)))
             cases.append(Case(f"{where}, weight, strided", (*apart, None)))
             cases.append(Case(f"{where}, strided", (*apart, strided(residual))))

@@ -49,11 +49,11 @@ def kernel(
         normed -= tl.load(mean + row, mask=row < rows, other=0).to(WIDE)[:, None]
     normed *= scale
     # asked for before the sums are awaited
-    found = tl.load(residual + here, mask=mask, other=0).to(WIDE) if RESIDUAL else 0.0
+    dx = tl.load(residual + here, mask=mask, other=0).to(WIDE) if RESIDUAL else 0.0
     share = tl.sum(g, 1)[:, None] / width if MEAN else 0.0
     slope = tl.sum(g * normed, 1)[:, None] / width
-    found += scale * (g - share - normed * slope)
-    tl.store(out + here, found.to(out.dtype.element_ty), mask=mask)
+    dx += scale * (g - share - normed * slope)
+    tl.store(out + here, dx.to(out.dtype.element_ty), mask=mask)
 
 
 def norm_backward(
