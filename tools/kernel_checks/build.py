@@ -122,8 +122,8 @@ def glue(folder: Path, torch: Path) -> Path:
 
 def program(kind: str, folder: Path) -> Path:
     """A program that runs the problems of a file, with the sanitizers of `kind`."""
-    mine = _entry(kind, folder, "program", ["-DCALIG_STANDALONE"])
-    objects = [*machinery(kind, folder), *instrumented(KERNELS, kind, folder, []), mine]
+    entry = _entry(kind, folder, "program", ["-DCALIG_STANDALONE"])
+    objects = [*machinery(kind, folder), *instrumented(KERNELS, kind, folder, []), entry]
     target = folder / kind / "emulated"
     _run([compiler(), *SANITIZERS[kind][0], *map(str, objects), "-o", str(target)])
     return target

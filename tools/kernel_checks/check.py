@@ -34,17 +34,17 @@ TESTS = ("tests/ops/test_values.py", "tests/ops/test_triton.py")
 
 def versions() -> dict[str, str]:
     """The versions of the compilers and libraries, and today's date."""
-    found = {"date": datetime.date.today().isoformat(), "torch": str(torch.__version__)}
+    environment = {"date": datetime.date.today().isoformat(), "torch": str(torch.__version__)}
     if importlib.util.find_spec("triton") is not None:
         import triton
 
-        found["triton"] = str(triton.__version__)
+        environment["triton"] = str(triton.__version__)
     for name, pattern in (("nvcc", r"release ([\d.]+)"), (build.compiler() or "", r"(\d+\.\d+\.\d+)")):
         if name and shutil.which(name):
             said = subprocess.run([name, "--version"], capture_output=True, text=True).stdout
             words = re.search(pattern, said)
-            found[Path(name).name] = words[1] if words else "unknown"
-    return found
+            environment[Path(name).name] = words[1] if words else "unknown"
+    return environment
 
 
 def attempt(run: Callable[[], Any]) -> dict[str, Any]:
@@ -73,49 +73,49 @@ def interpreter() -> dict[str, Any]:
 def emulated(folder: Path) -> dict[str, Any]:
     """The checks of the CUDA kernels under the emulator: values, sanitizers, planted bugs, traffic."""
     library = emulate.load(folder)
-    found: dict[str, Any] = {"values": {}, "sanitizers": {}, "planted": {}}
+    checks: dict[str, Any] = {"values": {}, "sanitizers": {}, "planted": {}}
     for op in problems.OPERATIONS:
-        found["values"][op] = attempt(lambda op=op: emulate.values(library, op))
+        checks["values"][op] = attempt(lambda op=op: emulate.values(library, op))
         say(f"{op}: values")
     for name in emulate.PLANTED:
-        found["planted"][name] = attempt(lambda name=name: emulate.planted(folder, name))
+        checks["planted"][name] = attempt(lambda name=name: emulate.planted(folder, name))
     say("planted bugs")
-    found["twins"] = {"tensor cores": attempt(lambda: emulate.twins(folder))}
+    checks["twins"] = {"tensor cores": attempt(lambda: emulate.twins(folder))}
     say("products on tensor cores")
     for kind in ("address", "thread"):
-        found["sanitizers"][kind] = attempt(lambda kind=kind: emulate.sanitize(folder, kind))
+        checks["sanitizers"][kind] = attempt(lambda kind=kind: emulate.sanitize(folder, kind))
         say(f"{kind} sanitizer")
-    found["traffic"] = [asdict(t) for t in traffic.measure(library)]
-    return found
+    checks["traffic"] = [asdict(t) for t in traffic.measure(library)]
+    return checks
 
 
 def collect(folder: Path) -> dict[str, Any]:
     """Run all checks that this machine's tools allow; skipped checks are reported and left out."""
-    found: dict[str, Any] = {"versions": versions()}
+    checks: dict[str, Any] = {"versions": versions()}
     if importlib.util.find_spec("triton") is None:
         say("Triton kernels: skipped, triton is not installed")
     else:
         from tools.kernel_checks import triton_compile
 
-        found["interpreter"] = interpreter()
+        checks["interpreter"] = interpreter()
         say("Triton kernels interpreted")
-        found["triton"] = [asdict(report) for report in triton_compile.reports()]
+        checks["triton"] = [asdict(report) for report in triton_compile.reports()]
         say("Triton kernels compiled")
     if sys.platform != "linux" or build.compiler() is None:
         say("CUDA kernels under the emulator: skipped, it needs Linux and g++")
     else:
-        found |= emulated(folder)
+        checks |= emulated(folder)
     if shutil.which("nvcc") is None:
         say("CUDA kernels compiled: skipped, there is no nvcc")
     else:
-        found["cuda"] = [
+        checks["cuda"] = [
             asdict(kernel)
             for source in build.KERNELS
             for arch in compile.ARCHITECTURES
             for kernel in compile.kernels(source, arch)
         ]
         say("CUDA kernels compiled")
-    return found
+    return checks
 
 
 STARTED = time.monotonic()

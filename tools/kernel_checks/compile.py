@@ -69,9 +69,9 @@ def _instructions(cubin: Path) -> dict[str, tuple[int, int]]:
         return {}
     code = subprocess.run([tool, "-sass", str(cubin)], capture_output=True, text=True, check=True).stdout
     functions = re.split(r"\bFunction : (\S+)", code)[1:]
-    found = zip(functions[::2], functions[1::2], strict=True)
+    named_bodies = zip(functions[::2], functions[1::2], strict=True)
     patterns = r"\b(?:LDG|STG)\.E(?:\.\w+)*\.128", r"\bHMMA\.\w+"
-    counted = ((name, [len(re.findall(p, body)) for p in patterns]) for name, body in found)
+    counted = ((name, [len(re.findall(p, body)) for p in patterns]) for name, body in named_bodies)
     return {name: (wide, products) for name, (wide, products) in counted}
 
 
@@ -123,13 +123,13 @@ def main() -> None:
         if options.op is not None and source.parent.name not in options.op:
             continue
         for architecture in ARCHITECTURES:
-            found = kernels(source, architecture)
-            every += found
-            registers, shared = [k.registers for k in found], max(k.shared for k in found)
-            spills, wide = sum(k.spills for k in found), sum(bool(k.wide_accesses) for k in found)
-            tensor = sum(bool(k.tensor_products) for k in found)
+            compiled_kernels = kernels(source, architecture)
+            every += compiled_kernels
+            registers, shared = [k.registers for k in compiled_kernels], max(k.shared for k in compiled_kernels)
+            spills, wide = sum(k.spills for k in compiled_kernels), sum(bool(k.wide_accesses) for k in compiled_kernels)
+            tensor = sum(bool(k.tensor_products) for k in compiled_kernels)
             span = f"{min(registers)} to {max(registers)}"
-            cells = found[0].op, architecture, len(found), span, spills, shared, wide, tensor
+            cells = compiled_kernels[0].op, architecture, len(compiled_kernels), span, spills, shared, wide, tensor
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
     if options.out:
         options.out.write_text(json.dumps([asdict(k) for k in every], indent=1) + "\n")

@@ -26,8 +26,8 @@ def load(folder: Path) -> None:
 
 def run(op: str, args: tuple[Any, ...]) -> list[Tensor]:
     """Return the result of the registered function."""
-    found = getattr(torch.ops.calig_fast, op).default.redispatch(KEY, *problems.complete(op, args))
-    return list(found) if isinstance(found, (tuple, list)) else [found]
+    answer = getattr(torch.ops.calig_fast, op).default.redispatch(KEY, *problems.complete(op, args))
+    return list(answer) if isinstance(answer, (tuple, list)) else [answer]
 
 
 def with_table(op: str, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -57,10 +57,10 @@ def values(op: str) -> int:
     torch.use_deterministic_algorithms(True)  # fills what is empty with nan
     for name, args in problems.cases(op):
         if f"{torch.float16}," not in name:
-            found, complete = run(op, args), with_table(op, args)
-            assert (reason := problems.refusal(op, args, found)) is None, f"{name}: {reason}"
+            answer, complete = run(op, args), with_table(op, args)
+            assert (reason := problems.refusal(op, args, answer)) is None, f"{name}: {reason}"
             if complete is not None:
-                pairs = zip(found, run(op, complete), strict=True)
+                pairs = zip(answer, run(op, complete), strict=True)
                 assert all(torch.equal(a, b) for a, b in pairs), f"{name}: another answer with the table given"
             count += 1
     torch.use_deterministic_algorithms(before)

@@ -77,8 +77,8 @@ def complete(op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
 def problem(op: str, args: tuple[Any, ...]) -> Problem:
     """An operation's arguments as its launcher takes them."""
     launch = module(op, "cuda").launch(*complete(op, args))
-    kept = [None if b is None else b.contiguous() for b in launch.inputs]
-    return Problem(op, [*kept, *launch.outputs], launch.numbers, launch.reals, launch.outputs)
+    inputs = [None if b is None else b.contiguous() for b in launch.inputs]
+    return Problem(op, [*inputs, *launch.outputs], launch.numbers, launch.reals, launch.outputs)
 
 
 def module(op: str, name: str) -> ModuleType:
@@ -98,8 +98,8 @@ def cases(op: str) -> Cases:
 
 def floor(op: str) -> int:
     """The part of the bound that plain PyTorch's error does not enter, in eps of the largest exact value."""
-    found: int = getattr(module(op, "sizes"), "FLOOR", FLOOR)
-    return found
+    epsilons: int = getattr(module(op, "sizes"), "FLOOR", FLOOR)
+    return epsilons
 
 
 def refusal(op: str, args: tuple[Any, ...], got: list[Tensor]) -> str | None:
@@ -110,9 +110,9 @@ def refusal(op: str, args: tuple[Any, ...], got: list[Tensor]) -> str | None:
         if not w.numel():
             continue
         unit = torch.finfo(g.dtype).eps * float(w.abs().max())
-        mine, theirs = (float((x.double() - w).abs().max()) for x in (g, p))
-        if not mine <= 2 * theirs + floor(op) * unit:  # nor a nan
-            return f"error {mine:.3g}, plain PyTorch's {theirs:.3g}, unit {unit:.3g}"
+        ours, theirs = (float((x.double() - w).abs().max()) for x in (g, p))
+        if not ours <= 2 * theirs + floor(op) * unit:  # nor a nan
+            return f"error {ours:.3g}, plain PyTorch's {theirs:.3g}, unit {unit:.3g}"
     return None
 
 

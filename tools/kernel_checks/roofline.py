@@ -48,22 +48,22 @@ Written by `python -m tools.kernel_checks.roofline`, part of `make kernels`; all
 
 def operations() -> dict[str, Any]:
     """Each operation at BERT base's sizes: one call of ours, and its definition in plain PyTorch."""
-    found = {}
+    counts = {}
     batch = Batch(sized.LAYOUTS["8x128"][0], torch.float32)
     for op in sized.OPERATIONS:
         run, args = sized.operation(op), sized.problem(op, batch)
-        found[op] = {}
+        counts[op] = {}
         with Tally() as tally:
             out = run(*args, backend="torch")
-        found[op]["plain"] = tally.summary()
+        counts[op]["plain"] = tally.summary()
         tensors = [t for t in torch.utils._pytree.tree_leaves((args, out)) if isinstance(t, torch.Tensor)]
         moved = sum(t.numel() * t.element_size() for t in tensors)
-        products = found[op]["plain"]["products"]
-        found[op]["ours"] = {
+        products = counts[op]["plain"]["products"]
+        counts[op]["ours"] = {
             "bytes": moved,
             "seconds": {name: max(moved * size / 4 / BANDWIDTH, products / peak) for name, peak, size in PEAKS},
         }
-    return found
+    return counts
 
 
 def bert(tokens: int) -> tuple[Any, str, str, torch.Tensor, torch.Tensor]:
@@ -206,8 +206,8 @@ def main() -> None:
     results: dict[str, Any] = {"operations": operations(), "explanations": {}}
     for work, make in {} if options.fast else WORKS.items():
         model, key, blocks, value, low = make()
-        found = {"Captum": captum(model, key, blocks, value, low), "ours": ours(model, key, value)}
-        results["explanations"][work] = found
+        counts = {"Captum": captum(model, key, blocks, value, low), "ours": ours(model, key, value)}
+        results["explanations"][work] = counts
         print(f"{work}: counted", flush=True)
     if options.fast:
         print(page(results))

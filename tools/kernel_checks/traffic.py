@@ -18,10 +18,10 @@ SECTOR = 32
 
 def counted(library: ctypes.CDLL) -> dict[str, int]:
     """Return the counts since `emulated_record`."""
-    found = (ctypes.c_uint64 * 6)()
-    library.emulated_traffic(found)
+    counters = (ctypes.c_uint64 * 6)()
+    library.emulated_traffic(counters)
     names = ("requests", "bytes_read", "bytes_written", "sectors_read", "sectors_written", "conflicts")
-    return dict(zip(names, found, strict=True))
+    return dict(zip(names, counters, strict=True))
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def calls(dtype: torch.dtype) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
 
 def measure(library: ctypes.CDLL, ops: Sequence[str] = problems.OPERATIONS) -> list[Traffic]:
     """Count every call of some operations."""
-    found = []
+    measurements = []
     for dtype in (torch.float32, torch.bfloat16):
         for op, shape, args in (call for call in calls(dtype) if call[0] in ops):
             problem = problems.problem(op, args)
@@ -70,7 +70,7 @@ def measure(library: ctypes.CDLL, ops: Sequence[str] = problems.OPERATIONS) -> l
             moved = seen["bytes_read"] + seen["bytes_written"]
             sectors = seen["sectors_read"] + seen["sectors_written"]
             name = str(dtype).removeprefix("torch.")
-            found.append(
+            measurements.append(
                 Traffic(
                     op,
                     shape,
@@ -82,15 +82,15 @@ def measure(library: ctypes.CDLL, ops: Sequence[str] = problems.OPERATIONS) -> l
                     over_ideal=round(sectors * SECTOR / least, 3),
                 )
             )
-    return found
+    return measurements
 
 
 def report(library: ctypes.CDLL, out: Path | None, ops: Sequence[str] = problems.OPERATIONS) -> None:
     """Print a table, and write it as JSON."""
-    found = measure(library, ops)
+    measurements = measure(library, ops)
     print("| operation | shape | dtype | least bytes | bytes / least | sectors / ideal |")
     print("|---|---|---|---|---|---|")
-    for t in found:
+    for t in measurements:
         print(f"| {t.op} | {t.shape} | {t.dtype} | {t.least} | {t.over_least:.3f} | {t.over_ideal:.3f} |")
     if out:
-        out.write_text(json.dumps([asdict(t) for t in found], indent=1) + "\n")
+        out.write_text(json.dumps([asdict(t) for t in measurements], indent=1) + "\n")

@@ -103,8 +103,8 @@ def kernel_of(op: str, variant: str) -> Any:
 
 def argument(op: str, name: str) -> str:
     """Type of a kernel's argument: a number's, "*i64", "*sums" or, where its triton.py says nothing, "*data"."""
-    found: str = _module(op).ARGUMENTS.get(name, "*data")
-    return found
+    type_name: str = _module(op).ARGUMENTS.get(name, "*data")
+    return type_name
 
 
 def source(op: str, variant: str, dtype: torch.dtype, constants: dict[str, Any]) -> ASTSource:
@@ -198,14 +198,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args(arguments)
     names = [field.name for field in fields(Report)]
-    lines, found = [_line(names), _line(["---"] * len(names))], []
+    lines, all_reports = [_line(names), _line(["---"] * len(names))], []
     print("\n".join(lines))
     for report in reports(tuple(chosen.op), tuple(chosen.arch)):
-        found.append(report)
+        all_reports.append(report)
         lines.append(_line([getattr(report, name) for name in names]))
         print(lines[-1], flush=True)
     if chosen.out is not None:
-        data = json.dumps([asdict(report) for report in found], indent=1)
+        data = json.dumps([asdict(report) for report in all_reports], indent=1)
         chosen.out.write_text(data + "\n" if chosen.out.suffix == ".json" else "\n".join(lines) + "\n")
 
 
