@@ -156,9 +156,9 @@ def uploaded(tensor: Tensor, device: torch.device) -> Tensor:
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the host on the device, its values remembered."""
-    found = uploaded(tensor, device)
-    note(found, tensor)
-    return found
+    on_device = uploaded(tensor, device)
+    note(on_device, tensor)
+    return on_device
 
 
 def followed(*, lasting: bool = False) -> AbstractContextManager[Any]:
