@@ -90,13 +90,13 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the figures of the rows; only paths with a converged exact result are compared with it."""
     columns = ("delta", "error", "converged", "true", "exact")
     paths = [dict(zip(columns, each, strict=True)) for r in rows for each in zip(*(r[c] for c in columns), strict=True)]
-    kept = [p for p in paths if p["converged"]]
-    known = [p for p in kept if p["exact"]]
+    converged = [p for p in paths if p["converged"]]
+    known = [p for p in converged if p["exact"]]
     return {
         "count": len(rows),
         "paths": len(paths),
-        "converged": len(kept),
-        "worst_delta_of_converged": max((p["delta"] for p in kept), default=None),
+        "converged": len(converged),
+        "worst_delta_of_converged": max((p["delta"] for p in converged), default=None),
         "median_delta": float(torch.tensor([p["delta"] for p in paths]).median()),
         "mean_gradients": sum(r["gradients"] for r in rows) / len(rows),
         "paths_with_truth": len(known),
@@ -140,13 +140,13 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     for part in args.part:
         name, words, options = PARTS[part]
-        found = completeness(name, args.images if name == "fashion" else args.documents, words, options)
-        found["machine"] = machine.describe()
+        figures = completeness(name, args.images if name == "fashion" else args.documents, words, options)
+        figures["machine"] = machine.describe()
         known = json.loads(RESULT.read_text())["parts"] if RESULT.exists() else {}
-        parts = {p: r for p in PARTS for r in [found if p == part else known.get(p)] if r is not None}
+        parts = {p: r for p in PARTS for r in [figures if p == part else known.get(p)] if r is not None}
         RESULT.parent.mkdir(exist_ok=True)
         files.write(RESULT, json.dumps({"parts": parts}, separators=(",", ":")) + "\n")
-        show({part: found})
+        show({part: figures})
     show(json.loads(RESULT.read_text())["parts"])
 
 

@@ -43,21 +43,21 @@ def contenders(work: Work, layer: nn.Module, batch_size: int) -> tuple[Run, Run]
         lig = captums.LayerIntegratedGradients(forward, layer)
         return lig.attribute(x, low, target=target, internal_batch_size=batch_size)
 
-    def mine() -> Tensor:
+    def native() -> Tensor:
         lig = ours.LayerIntegratedGradients(forward, layer)
-        found: Tensor = lig.attribute(x, low, target=target)
+        attribution: Tensor = lig.attribute(x, low, target=target)
         if lig.engine != "native":
             raise RuntimeError(lig.not_native)
-        return found
+        return attribution
 
-    return theirs, mine
+    return theirs, native
 
 
 def by_turns(pair: tuple[Run, Run], rounds: int) -> tuple[list[float], list[float], float]:
     """CPU seconds of both in every round, and how far their answers are apart, relative."""
     seconds: tuple[list[float], list[float]] = ([], [])
-    wanted, found = (run() for run in pair)
-    apart = float((found - wanted).norm() / wanted.norm())
+    wanted, answer = (run() for run in pair)
+    apart = float((answer - wanted).norm() / wanted.norm())
     for k in range(rounds):
         for which in (0, 1) if k % 2 == 0 else (1, 0):
             start = time.process_time()
@@ -79,9 +79,9 @@ def row(name: str, captum: list[float], mine: list[float], apart: float) -> dict
 
 def cells(found: dict[str, Any]) -> list[str]:
     """A row of results as docs/captum.md has it."""
-    captum, mine = (found[f"{who}_cpu_seconds"]["median"] for who in ("captum", "ours"))
+    captum, native = (found[f"{who}_cpu_seconds"]["median"] for who in ("captum", "ours"))
     times, apart = found["times"]["median"], found["relative_difference"]
-    return [found["layer"], f"{captum:.2f} s", f"{mine:.2f} s", f"{times:.2f}", f"{apart:.0e}"]
+    return [found["layer"], f"{captum:.2f} s", f"{native:.2f} s", f"{times:.2f}", f"{apart:.0e}"]
 
 
 def main() -> None:
@@ -96,16 +96,16 @@ def main() -> None:
     batch_size = captum_loop.best_batch_size(work)
     rows, sums = [], ([0.0] * args.rounds, [0.0] * args.rounds)
     for i, layer in enumerate(captum_loop.modules_before(work)):
-        captum, mine, apart = by_turns(contenders(work, layer, batch_size), args.rounds)
+        captum, native, apart = by_turns(contenders(work, layer, batch_size), args.rounds)
         if not apart <= LIMIT:
             sys.exit(f"input of block {i}: the answers differ by {apart:.1e}, so no time is reported")
-        rows.append(row(f"input of block {i}", captum, mine, apart))
-        for total, seconds in zip(sums, (captum, mine), strict=True):
+        rows.append(row(f"input of block {i}", captum, native, apart))
+        for total, seconds in zip(sums, (captum, native), strict=True):
             total[:] = [t + s for t, s in zip(total, seconds, strict=True)]
     rows.append(row("all six, one after another", *sums, max(r["relative_difference"] for r in rows)))
     for r in rows:
         print(" | ".join(cells(r)))
-    found = {
+    report = {
         "command": f"python -m benchmarks.bench_captum --threads {args.threads} --rounds {args.rounds}",
         "machine": machine.describe(),
         "work": "MiniLM-L6 fine-tuned on BBC topics, one article of 128 tokens, 50 Gauss-Legendre nodes, reference PAD",
@@ -113,7 +113,7 @@ def main() -> None:
         "rounds": args.rounds,
         "rows": rows,
     }
-    files.write(args.out, json.dumps(found, indent=1) + "\n")
+    files.write(args.out, json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def bench(work: Work, rounds: int, times_only: bool) -> dict[str, Any]:
     errors(work, "native", ready["native"].run(), checked)  # a red gate should not come after an hour
     peaks = measure.product_peaks()
     seconds, answers = take_turns(ready, rounds)
-    reached = {name: errors(work, name, found, checked) for name, found in answers.items()}
+    reached = {name: errors(work, name, answer, checked) for name, answer in answers.items()}
     rows = []
     for name, contender in ready.items():
         row = summary(name, seconds, work.contenders[0])
@@ -177,13 +177,13 @@ def main() -> None:
     for name in args.work:
         try:
             if args.weigh_only:
-                found = weigh_timed(name, args.out)
+                figures = weigh_timed(name, args.out)
             else:
-                found = bench(only(WORKS[name](), args.without), args.rounds, args.times_only)
+                figures = bench(only(WORKS[name](), args.without), args.rounds, args.times_only)
         except (truth.RedGateError, ValueError) as error:
             sys.exit(str(error))
-        results.add(args.out, "works", {name: found})
-        show(name, found)
+        results.add(args.out, "works", {name: figures})
+        show(name, figures)
 
 
 if __name__ == "__main__":

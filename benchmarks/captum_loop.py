@@ -53,7 +53,7 @@ def relevance_padded(work: Work, steps: Sequence[int], batch_size: int) -> list[
     low = nn.utils.rnn.pad_sequence([low[0] for low in work.lows], batch_first=True, padding_value=0)
     # one node of every input is the least that Captum takes at a time
     size = max(batch_size, len(work.calls))
-    found = _loop(
+    padded = _loop(
         work,
         steps,
         forward,
@@ -63,7 +63,7 @@ def relevance_padded(work: Work, steps: Sequence[int], batch_size: int) -> list[
         batch_size=size,
         others=(batch["attention_mask"],),
     )
-    return [found[:, b, :n] for b, n in enumerate(work.tokens)]
+    return [padded[:, b, :n] for b, n in enumerate(work.tokens)]
 
 
 def _loop(

@@ -58,9 +58,9 @@ def content(a: Attribution) -> NDArray[np.float64]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    found = {**machine.describe(), "work": {name: compared(name, count) for name, count in WORK.items()}}
-    files.write(RESULT, json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found["work"], indent=1))
+    results = {**machine.describe(), "work": {name: compared(name, count) for name, count in WORK.items()}}
+    files.write(RESULT, json.dumps(results, indent=1) + "\n")
+    print(json.dumps(results["work"], indent=1))
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ def timed(contender: Contender) -> tuple[Answer, float, float]:
     """The answer, CPU seconds of the process and wall seconds of a run that knows nothing of the runs before."""
     contender.reset()
     cpu, wall = time.process_time(), time.perf_counter()
-    found = contender.run()
-    return found, time.process_time() - cpu, time.perf_counter() - wall
+    answer = contender.run()
+    return answer, time.process_time() - cpu, time.perf_counter() - wall
 
 
 def spread(values: list[float]) -> dict[str, float]:

@@ -140,12 +140,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     for name in args.work:
-        found = measure(name)
-        for row in found["rows"]:
+        figures = measure(name)
+        for row in figures["rows"]:
             print(
                 f"{name}: {row['contender']}: {median(row['extra_bytes']) / 2**20:.1f} MiB", file=sys.stderr, flush=True
             )
-        results.add(args.out, "memory", {name: found})
+        results.add(args.out, "memory", {name: figures})
 
 
 if __name__ == "__main__":

@@ -80,14 +80,14 @@ def matrix_rollout(relevance: Tensor, maps: Tensor, readout: Tensor, fusion: Fus
         fusion: the options, with sign="signed".
     """
     size = relevance.shape[1]
-    found = torch.eye(size, dtype=torch.float64)
+    product_of_maps = torch.eye(size, dtype=torch.float64)
     identity = torch.ones(size, dtype=torch.float64)
     for r, g in zip(relevance.double(), maps.double(), strict=True):
         mixed = context_map(r, g, fusion) + fusion.residual * torch.eye(size, dtype=torch.float64)
         rows = mixed.abs().sum(1) if fusion.normalise else torch.ones(size, dtype=torch.float64)
-        found = (mixed / rows[:, None]) @ found
+        product_of_maps = (mixed / rows[:, None]) @ product_of_maps
         identity = identity * fusion.residual / rows
-    return readout @ found - readout * identity
+    return readout @ product_of_maps - readout * identity
 
 
 def rollouts(ready: Explainer, work: Work) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
@@ -118,8 +118,8 @@ def cpu_seconds(run: Callable[[], Any], repeats: int = 1) -> float:
 def measured(work: Work, rounds: int) -> dict[str, Any]:
     """The rows of the table; the first one is what the others are compared with."""
     ready = explainer(work)
-    found = {name: call(ready, work, switches) for name, switches in SWITCHES.items()}
-    first = next(iter(found))
+    answers = {name: call(ready, work, switches) for name, switches in SWITCHES.items()}
+    first = next(iter(answers))
     vector, matrices = rollouts(ready, work)
     seconds: dict[str, list[float]] = {name: [] for name in (*SWITCHES, "vector", ROLLOUT)}
     for _ in range(rounds):
@@ -127,7 +127,7 @@ def measured(work: Work, rounds: int) -> dict[str, Any]:
             seconds[name].append(cpu_seconds(functools.partial(call, ready, work, switches)))
         seconds["vector"].append(cpu_seconds(vector, REPEATS))
         seconds[ROLLOUT].append(cpu_seconds(matrices, REPEATS))
-    rows = [row(name, seconds[name], seconds[first], difference(found[name], found[first])) for name in SWITCHES]
+    rows = [row(name, seconds[name], seconds[first], difference(answers[name], answers[first])) for name in SWITCHES]
     rows.append(row(ROLLOUT, seconds[ROLLOUT], seconds["vector"], apart(matrices(), vector())))
     return {"title": work.title, "machine": machine.describe(), "steps": STEPS, "rounds": rounds, "rows": rows}
 
@@ -158,15 +158,15 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     try:
-        found = measured(WORKS[WORK](), args.rounds)
+        figures = measured(WORKS[WORK](), args.rounds)
     except truth.RedGateError as error:
         sys.exit(str(error))
-    for each in found["rows"]:
+    for each in figures["rows"]:
         print(
             f"{each['switched_off']}: {each['cpu_seconds']['median']:.4f} s, {each['times']['median']:.2f} times, "
             f"difference {each['difference']:.1e}"
         )
-    results.add(args.out, "not_done", {WORK: found})
+    results.add(args.out, "not_done", {WORK: figures})
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def text(files: list[dict[str, Any]]) -> str:
     parts = [HEAD, _summary(works) if works else "Nothing has been measured yet.\n"]
     parts += [_section(name, work) for name, work in works]
     parts += [memory_section(file["memory"]) for file in files if "memory" in file]
-    parts += [not_done_section(name, found) for file in files for name, found in file.get("not_done", {}).items()]
+    parts += [not_done_section(name, figures) for file in files for name, figures in file.get("not_done", {}).items()]
     return "\n".join(parts)
 
 
@@ -104,8 +104,8 @@ def cells(row: dict[str, Any]) -> list[str]:
 def table(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Head and rows of a work, without the columns in which no contender has a figure."""
     body = [cells(row) for row in rows]
-    kept = [i for i in range(len(COLUMNS)) if any(line[i] != "-" for line in body)]
-    return [[line[i] for i in kept] for line in ([*COLUMNS], *body)]
+    columns = [i for i in range(len(COLUMNS)) if any(line[i] != "-" for line in body)]
+    return [[line[i] for i in columns] for line in ([*COLUMNS], *body)]
 
 
 def _summary(works: list[tuple[str, dict[str, Any]]]) -> str:

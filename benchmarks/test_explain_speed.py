@@ -44,19 +44,19 @@ def test_explain(benchmark: Any, work: str, contender: str) -> None:
     loaded = load(work)
     if contender not in loaded.contenders:
         pytest.skip(f"{contender} is not measured on {work}")
-    found = checked(work)
-    if isinstance(found, truth.RedGateError):
-        pytest.fail(str(found))
-    ready = prepare(contender, loaded, found.tuning)
+    outcome = checked(work)
+    if isinstance(outcome, truth.RedGateError):
+        pytest.fail(str(outcome))
+    ready = prepare(contender, loaded, outcome.tuning)
     if contender == "native":
         try:
-            errors(loaded, contender, ready.run(), found)
+            errors(loaded, contender, ready.run(), outcome)
         except truth.RedGateError as error:
             pytest.fail(str(error))
     benchmark.group = work
     answer = benchmark.pedantic(ready.run, setup=ready.reset, rounds=1 if once(contender) else ROUNDS)
-    benchmark.extra_info["errors"] = errors(loaded, contender, answer, found)
-    benchmark.extra_info["score_error"] = truth.score_error(loaded, answer, found.exact)
+    benchmark.extra_info["errors"] = errors(loaded, contender, answer, outcome)
+    benchmark.extra_info["score_error"] = truth.score_error(loaded, answer, outcome.exact)
     if benchmark.stats is None:  # --benchmark-disable: checked, not timed
         return
     seconds = benchmark.stats.stats.median

@@ -73,12 +73,12 @@ def equal_nodes(work: Work) -> dict[str, float]:
     """
     options = {"quadrature": captum_loop.RULE, "n_steps": EQUAL_NODES}
     native, oracle = (ours(work, list(work.truths), engine=e, **options).layers for e in ("native", "autograd"))
-    found = {"apart": max(errors(native, oracle))}
-    if not found["apart"] <= SAME:
+    distances = {"apart": max(errors(native, oracle))}
+    if not distances["apart"] <= SAME:
         exact = ours(work, list(work.truths), engine="autograd", dtype=torch.float64, **options).layers
-        found |= {"native": max(errors(native, exact)), "oracle": max(errors(oracle, exact))}
-        gate(f"{work.name}, native in float32 at equal nodes", found["native"], ROUNDED * found["oracle"])
-    return found
+        distances |= {"native": max(errors(native, exact)), "oracle": max(errors(oracle, exact))}
+        gate(f"{work.name}, native in float32 at equal nodes", distances["native"], ROUNDED * distances["oracle"])
+    return distances
 
 
 def captum_at_64(work: Work, truth: Answer, batch_size: int) -> list[float]:
@@ -118,6 +118,6 @@ def _errors_at(work: Work, truth: Answer, n: int, layers: list[int]) -> dict[int
     if not layers:
         return {}
     some = replace(work, layers=tuple(layers), targets=[])
-    found = ours(some, list(work.truths), engine="native", quadrature=captum_loop.RULE, n_steps=n)
+    answer = ours(some, list(work.truths), engine="native", quadrature=captum_loop.RULE, n_steps=n)
     places = [work.layers.index(layer) for layer in layers]
-    return dict(zip(layers, errors(found.layers, [t[places] for t in truth.layers]), strict=True))
+    return dict(zip(layers, errors(answer.layers, [t[places] for t in truth.layers]), strict=True))

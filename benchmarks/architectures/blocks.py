@@ -22,14 +22,14 @@ def longest(model: nn.Module, call: Call, low: Call) -> tuple[str, ...]:
     The blocks take and give hidden states of one shape. Lists whose inputs all carry the whole change from the baseline
     to the input go before the others, then the one with most calls, then the outermost.
     """
-    found: list[tuple[bool, int, tuple[str, ...]]] = []
+    candidates: list[tuple[bool, int, tuple[str, ...]]] = []
     for name, children in lists(model).items():
         run = _run(model, children, call)
         if len(run) > 1:
             whole = set(run) == set(children)
             named = (name,) if whole and len(children) > 1 else tuple(dict.fromkeys(run))
-            found.append((_carries(model, run, call, low), len(run), named))
-    return max(found, key=lambda one: one[:2])[2] if found else ()
+            candidates.append((_carries(model, run, call, low), len(run), named))
+    return max(candidates, key=lambda one: one[:2])[2] if candidates else ()
 
 
 def lists(model: nn.Module) -> dict[str, list[str]]:

@@ -160,13 +160,13 @@ CALLS = {"siglip2": patches, "imagegpt": colours}
 
 def cases() -> list[Case]:
     """One for each class, in the order of their names."""
-    found = []
+    image_cases = []
     for kind, names in sorted(NAMES.items()):
         for name in (names,) if isinstance(names, str) else names:
             title = kind if isinstance(names, str) else f"{kind}, {name}"
             others = {**OTHERS.get(kind, {}), **PERCEIVER.get(name, {})}
             make = maker(kind, name, PICTURES, others)
-            found.append(
+            image_cases.append(
                 Case(
                     f"image/{title}",
                     make,
@@ -175,4 +175,4 @@ def cases() -> list[Case]:
                     not_tried=NOT_TRIED.get(kind, ""),
                 )
             )
-    return found
+    return image_cases

@@ -32,9 +32,9 @@ architecture, unless its options differ: `a.settings.not_native` is the reason o
 
 
 def main() -> None:
-    found = json.loads(RESULT.read_text(encoding="utf-8"))
-    rows = [row(name, found["architectures"][name]) for name in CASES if name in found["architectures"]]
-    packages = {name: found["machine"][name] for name in ("transformers", "timm")}
+    results = json.loads(RESULT.read_text(encoding="utf-8"))
+    rows = [row(name, results["architectures"][name]) for name in CASES if name in results["architectures"]]
+    packages = {name: results["machine"][name] for name in ("transformers", "timm")}
     lines = ",\n".join(f"  {json.dumps(one)}" for one in rows)
     TRIED.write_text(f'{{"packages": {json.dumps(packages)}, "models": [\n{lines}\n]}}\n', encoding="utf-8")
     PAGE.write_text(page(rows, packages), encoding="utf-8")
@@ -55,12 +55,12 @@ def row(name: str, record: Mapping[str, Any]) -> dict[str, str]:
 def page(rows: list[dict[str, str]], packages: Mapping[str, str]) -> str:
     """The page as Markdown."""
     n = Counter(one["engine"] for one in rows)
-    told = (
+    counts = (
         f"Of {len(rows)} architectures, {n['native']} run natively and {n['autograd']} by autograd. "
         f"Refused in words: {n['refused']}. Not tried: {n['not tried']}"
     )
     versions = " and ".join(f"{name} {version}" for name, version in packages.items())
-    parts = [HEAD.format(packages=versions, counts=told)]
+    parts = [HEAD.format(packages=versions, counts=counts)]
     for kind, title in KINDS.items():
         table = [line(one) for one in rows if one["name"].startswith(f"{kind}/")]
         parts.append("\n".join([f"\n## {title}\n", "| model | engine | |", "|---|---|---|", *table, ""]))

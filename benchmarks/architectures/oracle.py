@@ -41,18 +41,18 @@ class Layer:
 def logits(model: nn.Module, call: Call) -> Tensor:
     """The model's logits [B,C]."""
     out = output(model, call)
-    found: Tensor = out if isinstance(out, Tensor) else out.logits
-    return found
+    class_logits: Tensor = out if isinstance(out, Tensor) else out.logits
+    return class_logits
 
 
 def carrier(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | str:
     """Which argument is the hidden state: the first tensor, or the keyword of that name."""
-    found: list[int | str] = [i for i, v in enumerate(args) if isinstance(v, Tensor) and v.is_floating_point()]
-    found += [k for k in ("hidden_states", "hidden_state", "x") if isinstance(kwargs.get(k), Tensor)]
-    found += [k for k, v in kwargs.items() if isinstance(v, Tensor) and v.is_floating_point() and v.dim() > 2]
-    if not found:
+    arguments: list[int | str] = [i for i, v in enumerate(args) if isinstance(v, Tensor) and v.is_floating_point()]
+    arguments += [k for k in ("hidden_states", "hidden_state", "x") if isinstance(kwargs.get(k), Tensor)]
+    arguments += [k for k, v in kwargs.items() if isinstance(v, Tensor) and v.is_floating_point() and v.dim() > 2]
+    if not arguments:
         raise LookupError("no tensor enters the block")
-    return found[0]
+    return arguments[0]
 
 
 @contextlib.contextmanager
@@ -82,10 +82,10 @@ def hooked(model: nn.Module, blocks: Sequence[str], change: Change) -> Iterator[
 
 def states(model: nn.Module, blocks: Sequence[str], call: Call) -> tuple[list[Tensor], list[str]]:
     """The hidden states that enter the blocks, and the blocks, in the order of the calls."""
-    found: list[Tensor] = []
-    with hooked(model, blocks, lambda _, h: found.append(h.detach().clone()) or h) as order, torch.no_grad():
+    hidden_states: list[Tensor] = []
+    with hooked(model, blocks, lambda _, h: hidden_states.append(h.detach().clone()) or h) as order, torch.no_grad():
         logits(model, call)
-    return found, order
+    return hidden_states, order
 
 
 def layers(model: nn.Module, blocks: Sequence[str], call: Call, low: Call, target: int) -> list[Layer]:
@@ -97,10 +97,10 @@ def layers(model: nn.Module, blocks: Sequence[str], call: Call, low: Call, targe
     twice = [{k: torch.cat([v, v]) for k, v in one.items()} for one in (call, low)]
     single, order = states(model, blocks, call)
     high, below = states(model, blocks, twice[0])[0], states(model, blocks, twice[1])[0]
-    found = []
+    integrals = []
     for at, name in enumerate(order):
         if len(high) != len(below) or high[at].shape != below[at].shape:
-            found.append(Layer(name, None, float("nan"), float("inf")))
+            integrals.append(Layer(name, None, float("nan"), float("inf")))
             continue
 
         value = partial(_value, model=model, blocks=blocks, call=twice[0], target=target, at=at)
@@ -109,8 +109,8 @@ def layers(model: nn.Module, blocks: Sequence[str], call: Call, low: Call, targe
         product, settled = _integral(value, high[at], below[at])
         axis = next((i for i, n in enumerate(single[at].shape) if product.shape[i] == 2 * n), None)
         first = product if axis is None else product.narrow(axis, 0, single[at].shape[axis])
-        found.append(Layer(name, first, own, settled))
-    return found
+        integrals.append(Layer(name, first, own, settled))
+    return integrals
 
 
 def _value(point: Tensor, *, model: nn.Module, blocks: Sequence[str], call: Call, target: int, at: int) -> Tensor:

@@ -56,15 +56,15 @@ def _apart(name: str, limit: float) -> dict[str, Any]:
     """In a process of its own, which sends each step's finding as soon as it has it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOAD))
-    mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(name, theirs), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(name, sender), daemon=True)
     process.start()
-    theirs.close()
+    sender.close()
     record: dict[str, Any] = {"name": name}
     step = "build"
     try:
-        while mine.poll(limit if step != "check" else CHECK):
-            key, value = mine.recv()
+        while receiver.poll(limit if step != "check" else CHECK):
+            key, value = receiver.recv()
             if key == "next":
                 step = value
             else:
@@ -105,18 +105,18 @@ def _work(name: str, out: Connection) -> None:
             continue
         out.send(("next", step))
         start = time.monotonic()
-        asked = {**options, "layers": right[0] if len(right) == 1 else right} if step == "named" else options
-        found = verdict.judge(model, call, low, None if step == "bare" else key, memory, **asked)
-        right_already |= step == "auto" and found.verdict == verdict.RIGHT
-        out.send((step, {**found.plain(), "seconds": round(time.monotonic() - start, 2)}))
+        step_options = {**options, "layers": right[0] if len(right) == 1 else right} if step == "named" else options
+        judgement = verdict.judge(model, call, low, None if step == "bare" else key, memory, **step_options)
+        right_already |= step == "auto" and judgement.verdict == verdict.RIGHT
+        out.send((step, {**judgement.plain(), "seconds": round(time.monotonic() - start, 2)}))
     out.send(("done", True))
 
 
 def _overall(record: dict[str, Any]) -> dict[str, Any]:
     """With the verdict on all of it: the worst of what is untrue or raw, else the best that was had."""
     record.pop("done", None)
-    found = [record[step]["verdict"] for step in (*STEPS, "build", "check") if step in record]
+    verdicts = [record[step]["verdict"] for step in (*STEPS, "build", "check") if step in record]
     judged = [record[step]["verdict"] for step in ("auto", "named") if step in record]
-    bad = next((v for v in ("hang", verdict.WRONG, verdict.RAW) if v in found), None)
+    bad = next((v for v in ("hang", verdict.WRONG, verdict.RAW) if v in verdicts), None)
     good = next((v for v in (verdict.RIGHT, verdict.UNSURE, verdict.REFUSED) if v in judged), "not_tried")
     return {**record, "verdict": "not_tried" if record.get("not_tried") else bad or good}

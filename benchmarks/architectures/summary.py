@@ -13,8 +13,11 @@ def table(records: Records) -> str:
     """Counts by verdict and group, then a line for each architecture that is not right."""
     groups = {name: [r for n, r in records.items() if n.startswith(f"{name}/")] for name in GROUPS}
     verdicts = sorted({r["verdict"] for r in records.values()}, key=lambda v: (v != "right", v))
-    rows = [_row(v, {g: sum(r["verdict"] == v for r in found) for g, found in groups.items()}) for v in verdicts]
-    rows += [_row(what, {g: sum(map(asked, found)) for g, found in groups.items()}) for what, asked in ASKED.items()]
+    rows = [_row(v, {g: sum(r["verdict"] == v for r in members) for g, members in groups.items()}) for v in verdicts]
+    rows += [
+        _row(what, {g: sum(map(predicate, members)) for g, members in groups.items()})
+        for what, predicate in ASKED.items()
+    ]
     head = ["| |" + "|".join((*GROUPS, "all")) + "|", "|---|" + "---|" * (len(GROUPS) + 1)]
     others = [f"- {n}: {r['verdict']}: {reason(r)}" for n, r in sorted(records.items()) if r["verdict"] != "right"]
     return "\n".join([*head, *rows, "", *others])
@@ -25,10 +28,10 @@ def reason(record: Mapping[str, Any]) -> str:
     if record["verdict"] == "not_tried":
         return str(record["not_tried"]).strip().splitlines()[-1]
     for step in ("build", "check", "auto", "default", "bare", "named"):
-        found = record.get(step, {})
-        if found.get("verdict") == record["verdict"]:
-            off = max((one["off"] or 0.0 for one in found["layers"]), default=0.0)
-            return f"{step}: {'; '.join(found['why'][:2]) or f'r_l off by up to {off:.2g}, none marked converged'}"
+        judgement = record.get(step, {})
+        if judgement.get("verdict") == record["verdict"]:
+            off = max((one["off"] or 0.0 for one in judgement["layers"]), default=0.0)
+            return f"{step}: {'; '.join(judgement['why'][:2]) or f'r_l off by up to {off:.2g}, none marked converged'}"
     return ""
 
 

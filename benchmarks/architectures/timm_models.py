@@ -336,8 +336,8 @@ BLOCKS = {
 def _maker(name: str, arguments: dict[str, Any]) -> Callable[[], nn.Module]:
     def make() -> nn.Module:
         given = {k: v for k, v in arguments.items() if v is not None}
-        found: nn.Module = timm.create_model(name, num_classes=CLASSES, **given)
-        return found
+        model: nn.Module = timm.create_model(name, num_classes=CLASSES, **given)
+        return model
 
     return make
 

@@ -85,13 +85,13 @@ def judge(model: nn.Module, call: Call, low: Call, key: str | None, memory: Memo
             return refusal(error)
     said = [str(w.message)[:300] for w in caught if "calig" in str(w.filename) or "Calig" in w.category.__name__]
     blocks = list(explainer.encoder.blocks)
-    found = Verdict(RIGHT, engine=a.engine, family=str(a.settings.family), blocks=blocks, said=said)
-    found.not_native = str(a.settings.not_native)
+    verdict = Verdict(RIGHT, engine=a.engine, family=str(a.settings.family), blocks=blocks, said=said)
+    verdict.not_native = str(a.settings.not_native)
     with torch.no_grad():
         z, z_low = oracle.logits(model, call), oracle.logits(model, low)
     size = float(max(z.abs().max(), z_low.abs().max()))
     if a.logits.shape != z.shape or float((a.logits - z).abs().max()) > SAME * size:
-        found.why.append(f"logits {a.logits.tolist()} for {z.tolist()}")
+        verdict.why.append(f"logits {a.logits.tolist()} for {z.tolist()}")
     memory.explained()
     if given:
         target = int(z[0].argmax()) if a.target is None else int(a.target[0])
@@ -99,13 +99,13 @@ def judge(model: nn.Module, call: Call, low: Call, key: str | None, memory: Memo
         if at not in memory.hooks:
             memory.hooks[at] = oracle.layers(model, blocks, call, low, target)
         gap = float(z[0, target] - z_low[0, target])
-        found.layers, why = compare(a, memory.hooks[at], gap, size)
-        found.why += why
-    if found.why:
-        found.verdict = WRONG
-    elif given and not any(layer["converged"] for layer in found.layers) and not accurate(found.layers):
-        found.verdict = UNSURE
-    return found
+        verdict.layers, why = compare(a, memory.hooks[at], gap, size)
+        verdict.why += why
+    if verdict.why:
+        verdict.verdict = WRONG
+    elif given and not any(layer["converged"] for layer in verdict.layers) and not accurate(verdict.layers):
+        verdict.verdict = UNSURE
+    return verdict
 
 
 def accurate(layers: list[dict[str, Any]]) -> bool:
@@ -130,14 +130,14 @@ def compare(
         return [], [f"{len(chosen)} layers, and the model runs its blocks {len(truth)} times"]
     for row, index in enumerate(chosen):
         one = truth[index]
-        converged, told = bool(a.layer_converged[0, row]), float(a.gap[0, row])
+        converged, reported_gap = bool(a.layer_converged[0, row]), float(a.gap[0, row])
         off = distance(a.layer_scores[0, row].double(), one.product)
         layer = {
             "block": one.block,
             "converged": converged,
             "off": off,
             "settled": one.settled,
-            "gap": told,
+            "gap": reported_gap,
             "true_gap": gap,
             "own": one.own,
             "error": float(a.error[0, row]),
@@ -145,9 +145,11 @@ def compare(
         }
         layers.append(layer)
         whole = abs(one.own - gap) <= TOLERANCE * abs(gap) + SAME * size
-        true = {"gap": abs(told - gap) <= SAME * size, "own": abs(told - one.own) <= SAME * size}
+        true = {"gap": abs(reported_gap - gap) <= SAME * size, "own": abs(reported_gap - one.own) <= SAME * size}
         if not true["gap"] and (converged or not true["own"]):
-            why.append(f"layer {index} ({one.block}): gap {told:.4g} for {gap:.4g} (through this layer {one.own:.4g})")
+            why.append(
+                f"layer {index} ({one.block}): gap {reported_gap:.4g} for {gap:.4g} (through this layer {one.own:.4g})"
+            )
         if converged and not whole:
             why.append(f"layer {index} ({one.block}): converged, and carries {one.own:.4g} of {gap:.4g}")
         if converged and off is None:

@@ -44,8 +44,8 @@ def values(options: argparse.Namespace) -> list[Step]:
     def one(kind: str, backend: str) -> Row:
         model, call = copy.deepcopy(tiny(kind)).to(DEVICE), there(inputs(kind))
         wanted = explain(tiny(kind), inputs(kind), backend="torch", **fixed)
-        found = explain(model, call, backend=backend, **fixed)
-        return {"ok": off(found, wanted) < 1e-4, "off": off(found, wanted), "ran_on": found.backend}
+        attribution = explain(model, call, backend=backend, **fixed)
+        return {"ok": off(attribution, wanted) < 1e-4, "off": off(attribution, wanted), "ran_on": attribution.backend}
 
     def several(backend: str, graphs: str, options: Row) -> Row:
         """Eager, recorded, replayed, replayed; then another text, and the first again."""
@@ -102,11 +102,11 @@ def _ours(kind: str, count: int, name: str, *, tf32: bool, graphs: bool, options
     works = [work(kind, count, seed) for seed in range(SETS if count == 1 else 2)]
     batches = [(one.batch, one.targets) for one in works]
     explainer, before = Explainer(works[0].model, engine="native", **options), GRAPHS.copy()
-    turns, found = cycle(range(len(works))), dict[int, Any]()
+    turns, attributions = cycle(range(len(works))), dict[int, Any]()
 
     def run() -> None:
         i = next(turns)
-        found[i] = explainer(batches[i][0], target=batches[i][1])
+        attributions[i] = explainer(batches[i][0], target=batches[i][1])
 
     with allowing(tf32), _setting(GRAPHS_VARIABLE, str(int(graphs))):
         began = time.perf_counter()
@@ -118,11 +118,11 @@ def _ours(kind: str, count: int, name: str, *, tf32: bool, graphs: bool, options
         row = {"who": f"ours {name}", "first_s": first, **per_input(wall(run, least=4 if count == 1 else 2), works[0])}
         row |= graphs_since(before)
         row |= _attempt(profiled, run) if busy else {}
-    mine = found[0]
-    row |= {"backend": mine.backend, "reported_error": float(mine.error.max())}
-    row |= {"nodes": float(mine.n_steps.double().mean()), "converged": bool(mine.layer_converged.all())}
-    scores = mine.scores[0] if options.get("method") is None else None
-    return {**row, **({} if kind == "ragged" else _attempt(errors_of, kind, mine.layer_scores[0], scores))}
+    attribution = attributions[0]
+    row |= {"backend": attribution.backend, "reported_error": float(attribution.error.max())}
+    row |= {"nodes": float(attribution.n_steps.double().mean()), "converged": bool(attribution.layer_converged.all())}
+    scores = attribution.scores[0] if options.get("method") is None else None
+    return {**row, **({} if kind == "ragged" else _attempt(errors_of, kind, attribution.layer_scores[0], scores))}
 
 
 def _attempt(find: Callable[..., Row], *args: Any) -> Row:
@@ -147,13 +147,13 @@ def _captums(kind: str, count: int, steps: int, *, how: str, embeddings: bool, b
     gc.collect()
     some = work(kind, count, 0)
     some = replace(some, layers=some.layers[:1], targets=[]) if embeddings else some
-    nodes, found = [steps] * len(some.layers), list[Tensor]()
+    nodes, relevances = [steps] * len(some.layers), list[Tensor]()
 
     def run() -> None:
         if count == 1:
-            found[:] = [captum_loop.relevance(some, 0, nodes, None)]
+            relevances[:] = [captum_loop.relevance(some, 0, nodes, None)]
         else:
-            found[:] = captum_loop.relevance_padded(some, nodes, 4 * count)
+            relevances[:] = captum_loop.relevance_padded(some, nodes, 4 * count)
         if not embeddings:
             captum_loop.attention_gradients(_eager(kind), some.batch, some.targets)
 
@@ -164,7 +164,7 @@ def _captums(kind: str, count: int, steps: int, *, how: str, embeddings: bool, b
         row = {"who": f"Captum {steps} {how}{' at embeddings' * embeddings}"}
         row |= per_input(wall(run) if count == 1 else wall(run, 0, 1), some)
         row |= _attempt(profiled, run) if busy else {}
-    return {**row, **_attempt(errors_of, kind, found[0])}
+    return {**row, **_attempt(errors_of, kind, relevances[0])}
 
 
 def profiled(run: Callable[[], Any]) -> Row:
@@ -200,7 +200,7 @@ def explanations(options: argparse.Namespace) -> list[Step]:
         fewer, exact = (truth(kind, nodes).layer_scores[0] for nodes in (3 * NODES // 4, NODES))
         return {"nodes": NODES, "apart_from_three_quarters": apart(fewer, exact)}
 
-    def mine(
+    def ours(
         kind: str, count: int, name: str, *, tf32: bool = False, graphs: bool = True, busy: bool = False, **more: Any
     ) -> Step:
         run = partial(_ours, kind, count, name, tf32=tf32, graphs=graphs, options=more, busy=busy)
@@ -212,35 +212,35 @@ def explanations(options: argparse.Namespace) -> list[Step]:
 
     return [
         ("bert truth", partial(converged, "bert")),
-        mine("bert", 1, "float32", busy=True),
+        ours("bert", 1, "float32", busy=True),
         theirs("bert", 1, 50, "float32", busy=True),
-        mine("bert", 1, "bfloat16", busy=True, **half),
+        ours("bert", 1, "bfloat16", busy=True, **half),
         theirs("bert", 1, 50, "bfloat16", busy=True),
-        mine("bert", 1, "tf32", tf32=True),
+        ours("bert", 1, "tf32", tf32=True),
         theirs("bert", 1, 50, "tf32"),
-        mine("bert", 32, "float32"),
-        mine("bert", 32, "bfloat16", busy=True, **half),
+        ours("bert", 32, "float32"),
+        ours("bert", 32, "bfloat16", busy=True, **half),
         theirs("bert", 32, 50, "bfloat16"),
         theirs("bert", 32, 20, "float32"),
-        mine("bert", 32, "tf32", tf32=True),
-        mine("bert", 1, "float32 no graphs", graphs=False),
-        mine("bert", 1, "bfloat16 no graphs", graphs=False, **half),
-        *(mine("bert", 1, f"float32 {backend}", backend=backend) for backend in BACKENDS),
+        ours("bert", 32, "tf32", tf32=True),
+        ours("bert", 1, "float32 no graphs", graphs=False),
+        ours("bert", 1, "bfloat16 no graphs", graphs=False, **half),
+        *(ours("bert", 1, f"float32 {backend}", backend=backend) for backend in BACKENDS),
         theirs("bert", 1, 20, "float32"),
         theirs("bert", 1, 20, "bfloat16"),
-        mine("bert", 1, "float32 scores", **scores),
-        mine("bert", 1, "bfloat16 scores", **half, **scores),
-        mine("bert", 1, "float32 endpoints alone", n_steps=1),
-        mine("bert", 1, "float32 at embeddings", method="ig"),
+        ours("bert", 1, "float32 scores", **scores),
+        ours("bert", 1, "bfloat16 scores", **half, **scores),
+        ours("bert", 1, "float32 endpoints alone", n_steps=1),
+        ours("bert", 1, "float32 at embeddings", method="ig"),
         theirs("bert", 1, 50, "float32", embeddings=True),
-        mine("ragged", 64, "bfloat16", **half),
-        mine("ragged", 64, "float32"),
+        ours("ragged", 64, "bfloat16", **half),
+        ours("ragged", 64, "float32"),
         ("vit truth", partial(converged, "vit")),
-        mine("vit", 1, "float32"),
+        ours("vit", 1, "float32"),
         theirs("vit", 1, 50, "float32"),
-        mine("vit", 1, "bfloat16", **half),
+        ours("vit", 1, "bfloat16", **half),
         theirs("vit", 1, 50, "bfloat16"),
-        mine("bert", 32, "bfloat16 scores", **half, **scores),
+        ours("bert", 32, "bfloat16 scores", **half, **scores),
     ]
 
 

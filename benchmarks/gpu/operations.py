@@ -102,8 +102,8 @@ def values(options: argparse.Namespace) -> list[Step]:
     def compared(dtype: str, args: Any, exact: Any) -> Row:
         """The rule of tests/ops/test_values.py: twice the error of plain PyTorch, and four eps."""
         worst, allowed = 0.0, 0.0
-        found, plain = (tree_leaves(run(*args, backend=b)) for b in (backend, "torch"))
-        for f, p, e in zip(found, plain, tree_leaves(exact), strict=True):
+        outputs, plain = (tree_leaves(run(*args, backend=b)) for b in (backend, "torch"))
+        for f, p, e in zip(outputs, plain, tree_leaves(exact), strict=True):
             unit = float(e.abs().max()) if e.numel() else 0.0
             off, limit = (float((x.double() - e.to(x.device)).abs().max()) / unit if unit else 0.0 for x in (f, p))
             worst, allowed = max(worst, off if off == off else float("inf")), max(allowed, 2 * limit + 4 * eps[dtype])

@@ -42,9 +42,9 @@ def begin(options: argparse.Namespace) -> None:
         method = getattr(torch.cuda.CUDAGraph, name)
 
         def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-            found = method(self, *args, **kwargs)
+            returned = method(self, *args, **kwargs)
             GRAPHS[name] += 1
-            return found
+            return returned
 
         return run
 
@@ -69,13 +69,13 @@ def take(steps: list[Step], options: argparse.Namespace) -> None:
         watch.daemon = True
         watch.start()
         try:
-            found = step()
+            measured = step()
         except Exception as error:
             write(options, name, failure(error))
             if _is_broken():
                 _start_anew(options, i + 1)
         else:
-            for row in found if isinstance(found, list) else [found]:
+            for row in measured if isinstance(measured, list) else [measured]:
                 write(options, name, {**row, "seconds": round(time.time() - start, 2)})
         finally:
             watch.cancel()

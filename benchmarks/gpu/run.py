@@ -276,10 +276,10 @@ def _architecture() -> str:
     """The card's compute capability as nvcc names it; that of an H100 where it is not known."""
     command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.split()
+        capabilities = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.split()
     except (OSError, subprocess.TimeoutExpired):
-        told = []
-    return told[0].replace(".", "") if told and told[0].replace(".", "").isdigit() else "90"
+        capabilities = []
+    return capabilities[0].replace(".", "") if capabilities and capabilities[0].replace(".", "").isdigit() else "90"
 
 
 def everything(settings: Settings) -> None:

@@ -18,12 +18,12 @@ def ours() -> dict[str, list[float]]:
     tokenizer = inputs.tokenizer()
     model, x = inputs.text_model(len(tokenizer)), inputs.texts(tokenizer)
     scores, sets = inputs.scores(*x["input_ids"].shape), removed(x["input_ids"])
-    found = {
+    measures = {
         name: metrics.infidelity(model, x, scores, processor=tokenizer, removed=sets, normalised=normalised)
         for name, normalised in (("infidelity", False), ("infidelity, normalised", True))
     }
-    found["max-sensitivity"] = sensitivity()[0]
-    return {name: measure.values.tolist() for name, measure in found.items()}
+    measures["max-sensitivity"] = sensitivity()[0]
+    return {name: measure.values.tolist() for name, measure in measures.items()}
 
 
 def theirs() -> dict[str, list[float]]:
@@ -45,8 +45,8 @@ def sensitivity() -> tuple[metrics.Measure, Tensor]:
         seen.append(x["pixel_values"])
         return explain(model, x, target=target, method="gradient_x_input").scores
 
-    found = metrics.max_sensitivity(inputs.image_model(), inputs.images(), explainer, radius=RADIUS, samples=SAMPLES)
-    return found, torch.cat(seen[1:])  # the first call is the images themselves
+    measure = metrics.max_sensitivity(inputs.image_model(), inputs.images(), explainer, radius=RADIUS, samples=SAMPLES)
+    return measure, torch.cat(seen[1:])  # the first call is the images themselves
 
 
 def _infidelity() -> dict[str, list[float]]:
@@ -87,5 +87,5 @@ def _sensitivity() -> list[float]:
         return (scores,) if isinstance(x, tuple) else scores
 
     target = model(pixels).logits.argmax(1)
-    found = sensitivity_max(attribute, pixels, lambda _: moved, n_perturb_samples=SAMPLES, target=target)
-    return found.tolist()
+    sensitivities = sensitivity_max(attribute, pixels, lambda _: moved, n_perturb_samples=SAMPLES, target=target)
+    return sensitivities.tolist()

@@ -17,23 +17,26 @@ K = 5
 
 def scores() -> Tensor:
     """[4,22], all positive: only_pos=False makes ferret compare an array to a list, which NumPy 1.25 refuses."""
-    found = inputs.scores(len(inputs.TEXTS), 22)
-    return found - found.min() + 0.1
+    signed = inputs.scores(len(inputs.TEXTS), 22)
+    return signed - signed.min() + 0.1
 
 
 def ours() -> dict[str, list[float]]:
     """Values by metric."""
     tokenizer = inputs.tokenizer()
     model, x = inputs.text_model(len(tokenizer)), inputs.texts(tokenizer)
-    found = {}
+    measures = {}
     for removal in ("mask", "delete"):
         e = metrics.erasure(model, x, scores(), processor=tokenizer, fractions=FRACTIONS, removal=removal)
-        found[f"comprehensiveness, {removal}"], found[f"sufficiency, {removal}"] = e.comprehensiveness, e.sufficiency
+        measures[f"comprehensiveness, {removal}"], measures[f"sufficiency, {removal}"] = (
+            e.comprehensiveness,
+            e.sufficiency,
+        )
     words, marked = scores()[:, 1:-1], inputs.rationales()
-    found["token F1"] = metrics.token_f1(words, marked, k=K)
-    found["token IOU"] = metrics.token_iou(words, marked, k=K)
-    found["AUPRC"] = metrics.auprc(words, marked)
-    return {name: measure.values.tolist() for name, measure in found.items()}
+    measures["token F1"] = metrics.token_f1(words, marked, k=K)
+    measures["token IOU"] = metrics.token_iou(words, marked, k=K)
+    measures["AUPRC"] = metrics.auprc(words, marked)
+    return {name: measure.values.tolist() for name, measure in measures.items()}
 
 
 def theirs() -> dict[str, list[float]]:
@@ -41,18 +44,18 @@ def theirs() -> dict[str, list[float]]:
     from ferret.evaluators import faithfulness_measures as faithful
     from ferret.evaluators import plausibility_measures as plausible
 
-    found = {}
+    values = {}
     for removal in ("mask", "delete"):
         options = {"remove_tokens": removal == "delete", "based_on": "perc", "thresholds": FRACTIONS}
         for name, kind in (
             ("comprehensiveness", faithful.AOPC_Comprehensiveness_Evaluation),
             ("sufficiency", faithful.AOPC_Sufficiency_Evaluation),
         ):
-            found[f"{name}, {removal}"] = _evaluated(kind, removal_args=options)
-    found["token F1"] = _evaluated(plausible.Tokenf1_PlausibilityEvaluation, top_k_rationale=K)
-    found["token IOU"] = _evaluated(plausible.TokenIOU_PlausibilityEvaluation, top_k_rationale=K)
-    found["AUPRC"] = _evaluated(plausible.AUPRC_PlausibilityEvaluation)
-    return found
+            values[f"{name}, {removal}"] = _evaluated(kind, removal_args=options)
+    values["token F1"] = _evaluated(plausible.Tokenf1_PlausibilityEvaluation, top_k_rationale=K)
+    values["token IOU"] = _evaluated(plausible.TokenIOU_PlausibilityEvaluation, top_k_rationale=K)
+    values["AUPRC"] = _evaluated(plausible.AUPRC_PlausibilityEvaluation)
+    return values
 
 
 def _evaluated(kind: Any, **options: Any) -> list[float]:

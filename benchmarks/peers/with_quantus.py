@@ -34,11 +34,11 @@ def ours() -> dict[str, list[float]]:
     """Values by metric."""
     pixels = inputs.images()
     steps = [i / PATCHES for i in range(1, PATCHES + 1)]
-    found = metrics.deletion_auc(
+    deletion = metrics.deletion_auc(
         inputs.image_model(), pixels, inputs.scores(len(pixels), PATCHES + 1), fractions=steps, removal="mean"
     )
     return {
-        "deletion curve": found.curve.flatten().tolist(),
+        "deletion curve": deletion.curve.flatten().tolist(),
         "max-sensitivity": sensitivity()[0].values.tolist(),
         "spearman": metrics.spearman(*ranked()).values.tolist(),
         "kendall": metrics.kendall(*ranked()).values.tolist(),
@@ -69,9 +69,9 @@ def _flipping() -> list[float]:
     flip = quantus.PixelFlipping(
         features_in_step=SIDE * SIDE, perturb_baseline=0.0, normalise=False, disable_warnings=True
     )
-    found = flip(Logits(model).eval(), pixels.numpy(), target, a_batch=spread, softmax=True, device="cpu")
+    curves = flip(Logits(model).eval(), pixels.numpy(), target, a_batch=spread, softmax=True, device="cpu")
     # a step is a number of pixels: one patch in each of three channels takes three steps
-    return list(map(float, np.array(found)[:, 2::3].flatten()))
+    return list(map(float, np.array(curves)[:, 2::3].flatten()))
 
 
 def _sensitivity() -> list[float]:

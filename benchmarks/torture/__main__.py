@@ -73,10 +73,10 @@ def run_cases(options: argparse.Namespace) -> None:
     """Measure the hard cases; rows of cases that are left out stay as they were."""
     known = json.loads(options.out.read_text()).get("cases", {}).get("rows", []) if options.out.exists() else []
     rows = {(row["case"], row["tolerance"]): row for row in known}
-    for found in cases.measure(options.words):
-        rows.update({(row["case"], row["tolerance"]): row for row in found})
+    for new_rows in cases.measure(options.words):
+        rows.update({(row["case"], row["tolerance"]): row for row in new_rows})
         add(options.out, "cases", {"rows": list(rows.values())})
-        print(cases.markdown(found), flush=True)
+        print(cases.markdown(new_rows), flush=True)
     print(cases.markdown(list(rows.values())))
 
 
@@ -108,9 +108,9 @@ def run_nodes(options: argparse.Namespace) -> None:
             torch.save(entries, content)
             files.write(options.data, content.getvalue())
     for name, texts in groupby(entries, lambda entry: str(entry["group"])):
-        found = nodes.measure(list(texts))
-        add(options.out, name, found)
-        print(name, json.dumps(found, indent=1))
+        counts = nodes.measure(list(texts))
+        add(options.out, name, counts)
+        print(name, json.dumps(counts, indent=1))
 
 
 def run_replay(options: argparse.Namespace) -> None:
@@ -124,21 +124,21 @@ def run_replay(options: argparse.Namespace) -> None:
 def publish(claims: list[lies.Claim], out: Path | None, judged: str) -> None:
     """Print the tables, and write them where there is a file."""
     if out is not None:
-        found = {
+        tables = {
             "judged": judged,
             "all": report.counted(claims),
             "kinds": table(claims, claims="kind", tolerance="tolerance"),
             "groups": table(claims, inputs="group", baseline="baseline", claims="kind"),
             "worst": [asdict(claim) for claim in report.worst(claims)],
         }
-        add(out, "lies", found)
+        add(out, "lies", tables)
     print(report.page(claims))
 
 
 def table(claims: list[lies.Claim], /, **keys: str) -> list[dict[str, Any]]:
     """The figures of the claims by some of their fields: the name of each column, and the field."""
-    found = report.by(claims, lambda c: tuple(getattr(c, field) for field in keys.values()))
-    return [{**dict(zip(keys, name, strict=True)), **figures} for name, figures in found.items()]
+    groups = report.by(claims, lambda c: tuple(getattr(c, field) for field in keys.values()))
+    return [{**dict(zip(keys, name, strict=True)), **figures} for name, figures in groups.items()]
 
 
 def add(out: Path, part: str, found: dict[str, Any]) -> None:

@@ -69,15 +69,15 @@ def layers(group: Group, given: Any, baseline: Any, dtype: torch.dtype, target: 
 
 def _ends(model: Any, embedding: str | None, one: Inputs, baseline: Any) -> tuple[str, Tensor, Tensor]:
     """The endpoints of Captum's path: the argument's name, the input and its baseline."""
-    told = make_baseline(baseline, one)
+    reference = make_baseline(baseline, one)
     if one.ids is None:
         key, x = one.pixels
-        if told.call is None:
+        if reference.call is None:
             raise ValueError(f"baseline: {baseline!r} is no input of the model")
-        return key, x, told.call[key]
-    if embedding is None or told.words is None:
+        return key, x, reference.call[key]
+    if embedding is None or reference.words is None:
         raise ValueError("the model has no word embedding to replace")
     table = model.get_submodule(embedding)
     with torch.no_grad():
         x = table(one.ids)
-        return "inputs_embeds", x, told.words(x, table)
+        return "inputs_embeds", x, reference.words(x, table)

@@ -90,7 +90,7 @@ def of_model(case: Case) -> list[dict[str, Any]]:
         inputs, truths = _chosen(group, case)
         rows = []
         for tolerance in TOLERANCES:
-            mine = [f for x, t in zip(inputs, truths, strict=True) for f in _ours(group, case, tolerance, x, t)]
+            ours = [f for x, t in zip(inputs, truths, strict=True) for f in _ours(group, case, tolerance, x, t)]
             theirs = [f for x, t in zip(inputs, truths, strict=True) for f in _captum(group, case, tolerance, x, t)]
             known = max(own for truth in truths for own in truth.own)
             rows.append(
@@ -99,7 +99,7 @@ def of_model(case: Case) -> list[dict[str, Any]]:
                     "kind": "model",
                     "tolerance": tolerance,
                     "truth": known,
-                    "ours": _summary(mine, tolerance),
+                    "ours": _summary(ours, tolerance),
                     "captum": _summary(theirs, tolerance) if theirs else None,
                 }
             )
@@ -164,8 +164,8 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         cells = [row["case"], f"{row['tolerance']:g}"]
         for who in ("ours", "captum"):
-            found = row[who]
-            cells += ["-"] * 5 if found is None else _cells(found)
+            summary = row[who]
+            cells += ["-"] * 5 if summary is None else _cells(summary)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

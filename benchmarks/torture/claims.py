@@ -42,9 +42,9 @@ def ours(case: Integrand, tolerance: float, r: Tensor) -> Found:
     integrals = AdaptiveIntegrals(paths, [Start()], tolerance=tolerance, budget=BUDGET)
     while wanted := integrals.pending():
         integrals.add(case(wanted.node.tolist()))
-    found = integrals.estimates
-    claimed = float(found.errors.error[0])
-    return Found(claimed, claimed <= tolerance, relative(found.r[0], r), int(found.nodes[0]))
+    estimates = integrals.estimates
+    claimed = float(estimates.errors.error[0])
+    return Found(claimed, claimed <= tolerance, relative(estimates.r[0], r), int(estimates.nodes[0]))
 
 
 def captum(case: Integrand, tolerance: float, r: Tensor) -> Found:
@@ -73,12 +73,12 @@ def doubled(once: Callable[[int], tuple[Tensor, float]], gap: float, tolerance: 
     """
     taken = 0
     for steps in STEPS:
-        found, delta = once(steps)
+        integral, delta = once(steps)
         taken += steps
         claimed = abs(delta) / abs(gap) if gap else float("inf")
         if claimed <= tolerance:
             break
-    return Found(claimed, claimed <= tolerance, relative(found, r), taken)
+    return Found(claimed, claimed <= tolerance, relative(integral, r), taken)
 
 
 def of_integrand(case: Integrand, tolerances: Sequence[float]) -> list[dict[str, object]]:

@@ -34,8 +34,8 @@ class Integrand:
 
 def _tokens(seed: int = 0, balanced: bool = False) -> Tensor:
     """[T], the tokens' sizes; balanced ones add up to 0, so that completeness sees nothing of what they carry."""
-    found = torch.randn(TOKENS, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return found - found.mean() if balanced else found
+    sizes = torch.randn(TOKENS, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return sizes - sizes.mean() if balanced else sizes
 
 
 def _on(smooth: Callable[[Tensor], Tensor], hard: Callable[[Tensor], Tensor], size: float, balanced: bool) -> Any:
@@ -106,8 +106,8 @@ class Separable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n], for points [n,T] of the straight path: the value at both ends, the gradient anywhere."""
-        found: Tensor = _Path.apply(x, self.integrand, self.whole)  # type: ignore[no-untyped-call]
-        return found
+        values: Tensor = _Path.apply(x, self.integrand, self.whole)  # type: ignore[no-untyped-call]
+        return values
 
 
 class _Path(torch.autograd.Function):

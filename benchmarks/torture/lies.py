@@ -54,12 +54,12 @@ class Setting:
 def settings(tolerances: Sequence[float]) -> list[Setting]:
     """Every way to call that has a bound; the methods of the layers share their integrals."""
     single, half = torch.float32, torch.bfloat16
-    rough, some = ([t for t in tolerances if t in kept] for kept in (LOW_PRECISION, OF_SCORES))
-    found = [Setting("layers", "calig", single, t) for t in tolerances]
-    found += [Setting("layers", "calig", half, t) for t in rough]
-    found += [Setting("scores", "calig", single, t) for t in tolerances if t >= min(some)]
-    found += [Setting("scores", "layer_ig", single, t) for t in some]
-    return found + [Setting("scores", "calig", half, t) for t in rough]
+    rough, some = ([t for t in tolerances if t in allowed] for allowed in (LOW_PRECISION, OF_SCORES))
+    ways = [Setting("layers", "calig", single, t) for t in tolerances]
+    ways += [Setting("layers", "calig", half, t) for t in rough]
+    ways += [Setting("scores", "calig", single, t) for t in tolerances if t >= min(some)]
+    ways += [Setting("scores", "layer_ig", single, t) for t in some]
+    return ways + [Setting("scores", "calig", half, t) for t in rough]
 
 
 @dataclass
@@ -179,7 +179,7 @@ def _claims(a: Attribution, entry: Entry, setting: Setting, *, exact: Record, ha
     i, here = 0, a.mask[0]
     where = (entry.group, entry.baseline, setting.kind, setting.tolerance, entry.index)
     if setting.certify == "scores":
-        found = a.scores[i, here]
+        scores = a.scores[i, here]
         method = method_of(setting.method, entry.images)
         return [
             Claim(
@@ -187,10 +187,10 @@ def _claims(a: Attribution, entry: Entry, setting: Setting, *, exact: Record, ha
                 layer=-1,
                 claimed=float(a.score_error[i]),
                 marked=bool(a.converged[i]),
-                true=relative(found, scores_of(method, exact)),
+                true=relative(scores, scores_of(method, exact)),
                 own=max(exact.own),
                 nodes=int(a.n_steps[i].sum()),
-                rounded=None if half is None else relative(found, scores_of(method, half)),
+                rounded=None if half is None else relative(scores, scores_of(method, half)),
             )
         ]
     return [

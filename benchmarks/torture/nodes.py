@@ -45,14 +45,14 @@ def recorded(name: str, count: int) -> list[Entry]:
     texts = [" ".join(sample.input.split()[: WORDS[name]]) for sample in demo.samples]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # nothing meets the tolerance of the truth within its nodes
-        found = [
+        records = [
             one
             for i in range(0, len(texts), TOGETHER)
             for one in record(explainer, texts[i : i + TOGETHER], goal=GOAL, most=MOST)
         ]
     return [
         {"group": name, "baseline": "pad", "index": i, "images": False, "record": asdict(one), "rounded": None}
-        for i, one in enumerate(found)
+        for i, one in enumerate(records)
     ]
 
 

@@ -70,20 +70,20 @@ def written(found: dict[str, Any]) -> str:
         rows = found["cases"]["rows"]
         parts += [CASES, measured(found["cases"]["machine"]), cases.markdown(rows), MECHANISMS]
     if "lies" in found:
-        told = found["lies"]
-        whole = told["all"]
+        lies = found["lies"]
+        whole = lies["all"]
         parts += [
             LIES.format(
-                judged=told["judged"],
+                judged=lies["judged"],
                 marked=whole["marked"],
                 known=whole["with truth"],
                 lies=whole["> 2x"],
                 gross=whole["> 4x"],
             ),
-            measured(told["machine"]),
+            measured(lies["machine"]),
         ]
         for name, keys in (("kinds", ["claims", "tolerance"]), ("groups", ["inputs", "baseline", "claims"])):
-            table = {tuple(row[k] for k in keys): row for row in told[name]}
+            table = {tuple(row[k] for k in keys): row for row in lies[name]}
             parts += [report.markdown(table, keys), ""]
     return "\n".join(parts).rstrip() + "\n"
 

@@ -151,9 +151,9 @@ def dense_paths(goal: float = GOAL, most: int = MOST) -> Iterator[tuple[list[Gro
         return Truths(paths, goal, most)
 
     def layers(run: Any, chosen: Any, *args: Any, **options: Any) -> Any:
-        found = integrate(run, chosen, *args, **options)
-        groups.append((found[1], list(chosen)))  # type: ignore[arg-type]
-        return found
+        integrated = integrate(run, chosen, *args, **options)
+        groups.append((integrated[1], list(chosen)))  # type: ignore[arg-type]
+        return integrated
 
     def effect(method: Method, now: Signals, errors: Any, scores: Tensor) -> Floats:
         signals.append(now)
@@ -189,7 +189,7 @@ def record(explainer: Explainer, inputs: Any, *, goal: float = GOAL, most: int =
 
 def _record(a: Attribution, i: int, group: Group | None, now: Signals, b: int) -> Record:
     here = now.mask[b]
-    found = []
+    paths = []
     if group is not None:
         truths, layers = group
         for k, layer in enumerate(layers):
@@ -197,7 +197,7 @@ def _record(a: Attribution, i: int, group: Group | None, now: Signals, b: int) -
             path, gap = truths.each[at], float(truths.paths.gap[at])
             panels = sorted(path.panels, key=lambda panel: panel.low)
             low, high = (end[here].clone() for end in truths.paths.ends[:, at])
-            found.append(
+            paths.append(
                 Path(
                     layer=layer,
                     edges=torch.tensor([[p.low, p.high] for p in panels], dtype=torch.float64),
@@ -213,20 +213,20 @@ def _record(a: Attribution, i: int, group: Group | None, now: Signals, b: int) -
                 )
             )
     scores, layer_scores = _truth(a, i, now, b)
-    kept = {
+    signals = {
         "maps": None if now.maps is None else now.maps[b][:, here][:, :, here].float(),
         "product": now.product[b][:, here].clone(),
         "readout": now.readout[b][here].clone(),
     }
     return Record(
-        paths=found,
+        paths=paths,
         scores=scores[here],
         layer_scores=layer_scores[:, here],
         own=a.error[i].tolist(),
         value=float(a.logits[i, a.target[i]]) if a.target is not None else float("nan"),
         gap=a.gap[i].tolist(),
         depth=now.relevance.shape[1],
-        signals=kept,
+        signals=signals,
         target=None if a.target is None else int(a.target[i]),
     )
 

@@ -141,7 +141,7 @@ class Replayer:
             changed.enter_context(patch.object(layer_paths, "AdaptiveIntegrals", self._class))
             if setting.certify != "scores":
                 changed.enter_context(patch.object(integration, "score_errors", _nothing))
-            found = self._integration.run(
+            integrated = self._integration.run(
                 run,
                 range(run.depth),
                 signals,
@@ -149,13 +149,13 @@ class Replayer:
                 kind="replay",
                 rounding=rounding,
             )[0]
-        if found is None:
+        if integrated is None:
             raise ValueError(f'method: "{setting.method}" integrates nothing')
-        relevance = found.relevance
+        relevance = integrated.relevance
         errors, nodes = relevance.errors.error[0] + rounding, relevance.nodes[0]
         where = (entry["group"], entry["baseline"], setting.kind, setting.tolerance, entry["index"])
         if setting.certify == "scores":
-            claimed = float(combined(found.effects)[0] + rounding.max())
+            claimed = float(combined(integrated.effects)[0] + rounding.max())
             scores = method.scores(signals_of(relevance.r[0], one["signals"]))[0][0]
             return [
                 Claim(
@@ -196,8 +196,8 @@ def _nothing(method: Any, now: Signals, errors: LayerErrors, scores: Tensor) -> 
 
 def load(file: File) -> list[dict[str, Any]]:
     """The entries of a file."""
-    found: list[dict[str, Any]] = torch.load(file, weights_only=False)
-    return found
+    entries: list[dict[str, Any]] = torch.load(file, weights_only=False)
+    return entries
 
 
 def replay(
@@ -221,12 +221,12 @@ def replay(
         engines = [_engines(entry) for entry in call]
         for setting in known:
             wanted = {setting.dtype, torch.float32}
-            mine = [(entry, runs) for entry, runs in zip(call, engines, strict=True) if wanted <= runs.keys()]
+            usable = [(entry, runs) for entry, runs in zip(call, engines, strict=True) if wanted <= runs.keys()]
             one = replayers.setdefault((call[0]["group"], call[0]["baseline"], setting), Replayer(setting, integrals))
             if setting.dtype in NARROW:
-                for _, runs in mine:
+                for _, runs in usable:
                     one.measure(runs[setting.dtype], runs[torch.float32])
-            for entry, runs in mine:
+            for entry, runs in usable:
                 yield from one.claims(entry, runs[setting.dtype])
             if warm:
                 one.learn()

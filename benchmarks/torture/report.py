@@ -49,8 +49,8 @@ def markdown(rows: dict[tuple[Any, ...], dict[str, Any]], names: Sequence[str]) 
     """A table; `names` are the parts of its keys."""
     lines = [f"| {' | '.join((*names, *COLUMNS))} |", "|" + "---|" * (len(names) + len(COLUMNS))]
     lines += [
-        f"| {' | '.join([*map(shown, name), *(shown(found[column]) for column in COLUMNS)])} |"
-        for name, found in rows.items()
+        f"| {' | '.join([*map(shown, name), *(shown(figures[column]) for column in COLUMNS)])} |"
+        for name, figures in rows.items()
     ]
     return "\n".join(lines)
 

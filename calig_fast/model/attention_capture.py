@@ -69,10 +69,10 @@ class Attention:
 
     def _reads_all(self, hidden: Tensor) -> bool:
         """Return True where the logits of two keys, as one query has them, depend on every token."""
-        found = self._read(hidden, 0)
-        if found is None:
+        gradient = self._read(hidden, 0)
+        if gradient is None:
             return False
-        sizes = found[0].norm(dim=-1)
+        sizes = gradient[0].norm(dim=-1)
         return bool((sizes > 100 * torch.finfo(sizes.dtype).eps * sizes.max()).all())
 
     def rows_apart(self, hidden: Tensor) -> bool:

@@ -53,23 +53,23 @@ class BlockAttention:
         Returns:
             [T,T] float32 (float64 where the model runs in float64).
         """
-        found = [
+        maps = [
             self._of_part(part, row, None if gradients is None else gradients[index], kind)
             for index, part in enumerate(self.parts)
         ]
-        return torch.stack(found).sum(0) if len(found) > 1 else found[0]
+        return torch.stack(maps).sum(0) if len(maps) > 1 else maps[0]
 
     def _of_part(self, part: _Part, row: int, gradient: Tensor | None, kind: MapKind) -> Tensor:
-        call, found = part.call, part.slots
-        if found is None:
+        call, slot_tokens = part.call, part.slots
+        if slot_tokens is None:
             heads = call.shape[:-2].numel() // self.rows
             return call.products(slice(row * heads, (row + 1) * heads), gradient, kind).mean(0)
-        mine = (found.queries != NONE) & (found.queries // self.tokens == row)
-        which = mine.any(1).nonzero().flatten()
+        in_row = (slot_tokens.queries != NONE) & (slot_tokens.queries // self.tokens == row)
+        which = in_row.any(1).nonzero().flatten()
         products = call.products(which, gradient, kind)
         tokens = self.tokens
-        queries = torch.where(mine[which], found.queries[which] % tokens, tokens)
-        keys = found.keys[which]
+        queries = torch.where(in_row[which], slot_tokens.queries[which] % tokens, tokens)
+        keys = slot_tokens.keys[which]
         keys = torch.where(keys == NONE, tokens, keys % tokens)
         wide = tokens + 1  # the last row and column take what is of no token
         places = (queries[..., None] * wide + keys).expand(products.shape)
@@ -112,7 +112,7 @@ def block_attention(
         after, [c.watched for c in others], _random(after), retain_graph=True, allow_unused=True
     )
     read = [(call, slope) for call, slope in zip(others, slopes, strict=True) if slope is not None]
-    sinks = [found for call, slope in read if (found := _without_sinks(call, slope, hidden)) is not None]
+    sinks = [trimmed for call, slope in read if (trimmed := _without_sinks(call, slope, hidden)) is not None]
     if sinks:
         return [made(_Part(call)) for call in sinks]
     try:
@@ -133,9 +133,9 @@ def _without_sinks(call: Attention, slope: Tensor, hidden: Tensor) -> Attention 
     if queries != tokens or keys <= tokens or lead.numel() % len(hidden) or not call.rows_apart(hidden):
         return None
     unread = call.unread(slope)
-    for kept in ((0, tokens), (keys - tokens, keys)):
-        if not bool(unread[slice(*kept)].any()) and int(unread.sum()) == keys - tokens:
-            return replace(call, kept=kept)
+    for columns in ((0, tokens), (keys - tokens, keys)):
+        if not bool(unread[slice(*columns)].any()) and int(unread.sum()) == keys - tokens:
+            return replace(call, kept=columns)
     return None
 
 
@@ -144,14 +144,14 @@ def _folded(call: Attention, slope: Tensor, hidden: Tensor, known: list[Slots]) 
     if call.logits is None:
         return None
     attention = call.products(slice(None), None, "attention").view(call.shape)
-    found = slots(call.logits(), attention, hidden, known)
-    if found is None:
+    slot_tokens = slots(call.logits(), attention, hidden, known)
+    if slot_tokens is None:
         return None
-    if not any(found is one for one in known):
-        known.append(found)
+    if not any(slot_tokens is one for one in known):
+        known.append(slot_tokens)
     live = (slope != 0).flatten(0, -3).any(-1)
-    queries = torch.where(live, found.queries, NONE) if bool(live.any()) else found.queries
-    return _Part(call, replace(found, queries=queries))
+    queries = torch.where(live, slot_tokens.queries, NONE) if bool(live.any()) else slot_tokens.queries
+    return _Part(call, replace(slot_tokens, queries=queries))
 
 
 def _apart(parts: Sequence[_Part], count: int) -> bool:
@@ -182,11 +182,11 @@ def _mixes_alone(attention: BlockAttention, hidden: Tensor, after: Tensor) -> bo
         slope = torch.zeros_like(after)
         slope[each, tried] = weights[each, tried]
         sizes = torch.autograd.grad(after, hidden, slope, retain_graph=True)[0].float().norm(dim=-1)
-        found = sizes > _NOTHING * sizes.amax(1, keepdim=True)
+        depends = sizes > _NOTHING * sizes.amax(1, keepdim=True)
         shares = maps[each, tried]
-        found[each, tried] = True
+        depends[each, tried] = True
         shares[each, tried] = 1
-        if bool((found & (shares == 0)).any()) or bool((~found & (shares > _NEGLIGIBLE)).any()):
+        if bool((depends & (shares == 0)).any()) or bool((~depends & (shares > _NEGLIGIBLE)).any()):
             return False
     return True
 

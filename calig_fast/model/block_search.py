@@ -75,8 +75,8 @@ def find_blocks(model: nn.Module, call: Call, tokens: int | None, embedding: str
     lists.sort(key=lambda one: (-len(one.longest_run()), one.name.count("."), one.longest_run()[0][0]))
     # like modules that are attributes, not a list, are seldom blocks: the four projections of an attention, say
     holders = [one for one in lists if one.holder]
-    if not holders and (found := _best(model, lists[:TRIED], call, embedding)):
-        return found
+    if not holders and (blocks := _best(model, lists[:TRIED], call, embedding)):
+        return blocks
     lists = holders
     if not lists:
         raise ValueError(
@@ -163,7 +163,7 @@ def _encoder_of(model: nn.Module) -> str:
 
 
 def _lists(model: nn.Module, below: str) -> list[_List]:
-    found = []
+    lists = []
     for name, module in model.named_modules():
         children = [(n, m) for n, m in module.named_children() if m is not None]
         holder = isinstance(module, nn.ModuleList | nn.Sequential | nn.ModuleDict)
@@ -174,8 +174,8 @@ def _lists(model: nn.Module, below: str) -> list[_List]:
         groups = [[n for n, m in children if type(m) is kind] for kind, count in kinds.items() if count > 1 or holder]
         if holder and len(kinds) > 1 and _composed(module, [n for n, _ in children]):
             groups.append([n for n, _ in children])  # layers of two kinds in turn
-        found += [_List(name, tuple(f"{name}.{n}" if name else n for n in names), holder) for names in groups]
-    return found
+        lists += [_List(name, tuple(f"{name}.{n}" if name else n for n in names), holder) for names in groups]
+    return lists
 
 
 def _watch(model: nn.Module, lists: list[_List], call: Call, tokens: int | None) -> None:

@@ -31,8 +31,8 @@ def picked_rows(value: Any, rows: int, axis: int, index: Tensor) -> Any:
     def pick(v: Any) -> Any:
         if not isinstance(v, Tensor) or not v.dim():
             return v
-        mine = axis if v.dim() > axis and v.shape[axis] == rows else 0
-        return v.index_select(mine, index) if v.shape[mine] == rows else v
+        rows_axis = axis if v.dim() > axis and v.shape[axis] == rows else 0
+        return v.index_select(rows_axis, index) if v.shape[rows_axis] == rows else v
 
     return mapped(pick, value)
 
@@ -67,11 +67,11 @@ def state_given(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapp
     named = kwargs.get("hidden_states")
     if isinstance(named, Tensor) and not states(args):
         return named
-    found = states((args, kwargs))
-    if not found:
+    hidden_states = states((args, kwargs))
+    if not hidden_states:
         raise ValueError("layers: a named block receives no hidden state [N,T,D]; name modules that do")
-    if len(found) == 1:
-        return found[0]
+    if len(hidden_states) == 1:
+        return hidden_states[0]
     order = _parameters(forward)
     names = [*order[: len(args)], *(f"*{i}" for i in range(len(order), len(args)))]
     places = [*zip(names, args, strict=True), *kwargs.items()]
@@ -112,7 +112,7 @@ def _weighs(value: Tensor, state: Tensor) -> bool:
 def _parameters(forward: Callable[..., Any]) -> list[str]:
     """The names under which a function takes its arguments, none where it does not say."""
     try:
-        found = inspect.signature(forward).parameters.values()
+        parameters = inspect.signature(forward).parameters.values()
     except (TypeError, ValueError):
         return []
-    return [p.name for p in found if p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD}]
+    return [p.name for p in parameters if p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD}]

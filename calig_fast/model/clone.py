@@ -147,7 +147,7 @@ def share_weights(model: nn.Module, dtype: torch.dtype | None = None, *, hooks: 
 def shares_all(model: nn.Module, twin: nn.Module) -> bool:
     """Return True if every weight and buffer of a twin lies where the model's own does."""
     pairs = ((model.parameters(), twin.parameters()), (model.buffers(), twin.buffers()))
-    return all(a.data_ptr() == b.data_ptr() for mine, theirs in pairs for a, b in zip(mine, theirs, strict=True))
+    return all(a.data_ptr() == b.data_ptr() for own, theirs in pairs for a, b in zip(own, theirs, strict=True))
 
 
 def _replaced(value: Any, modules: Mapping[int, nn.Module]) -> Any:
@@ -155,8 +155,8 @@ def _replaced(value: Any, modules: Mapping[int, nn.Module]) -> Any:
     if isinstance(value, nn.Module):
         return modules.get(id(value), value)
     if type(value) in {list, tuple, set}:
-        found = [_replaced(v, modules) for v in value]
-        return value if all(a is b for a, b in zip(found, value, strict=True)) else type(value)(found)
+        members = [_replaced(v, modules) for v in value]
+        return value if all(a is b for a, b in zip(members, value, strict=True)) else type(value)(members)
     if type(value) in {dict, OrderedDict}:
         made = {k: _replaced(v, modules) for k, v in value.items()}
         return value if all(made[k] is v for k, v in value.items()) else type(value)(made)

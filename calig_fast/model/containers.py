@@ -29,15 +29,15 @@ def mapped(change: Callable[[Any], Any], value: Any) -> Any:
 
 def tensors_in(value: Any) -> list[Tensor]:
     """Every tensor in a container, in order."""
-    found: list[Tensor] = []
+    tensors: list[Tensor] = []
 
     def note(part: Any) -> Any:
         if isinstance(part, Tensor):
-            found.append(part)
+            tensors.append(part)
         return part
 
     mapped(note, value)
-    return found
+    return tensors
 
 
 def parts(name: str, value: Any) -> list[tuple[str, Any]]:

@@ -207,10 +207,10 @@ class Encoder:
         """
         if self.read is None:
             raise ValueError(f'the family "{self.family}" knows where its blocks are, not their weights')
-        found = self.read(module)
-        if not isinstance(found, Block):
-            raise TypeError(f'encoder: the read of "{self.family}" must return a Block, got {kind(found)}')
-        return found
+        block = self.read(module)
+        if not isinstance(block, Block):
+            raise TypeError(f'encoder: the read of "{self.family}" must return a Block, got {kind(block)}')
+        return block
 
 
 def _names(given: Any) -> tuple[str, ...]:

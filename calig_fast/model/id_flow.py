@@ -63,9 +63,9 @@ class IdFlow:
         if self._given and any(isinstance(v, Tensor) and v.is_floating_point() for v in tree_leaves(made)):
             self.uses.append(name)
             return made
-        found = func(*args, **kwargs)
-        self._keep(found, made, name)
-        return found
+        real = func(*args, **kwargs)
+        self._keep(real, made, name)
+        return real
 
     def _in_place(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A function that writes into its first argument."""
@@ -79,9 +79,9 @@ class IdFlow:
             )
         other = self._others[id(target)][1] if self.follows(target) else target.clone()
         func(other, *self._swapped(args[1:]), **self._swapped(kwargs))
-        found = func(*args, **kwargs)
+        real = func(*args, **kwargs)
         self._keep(target, other, "")
-        return found
+        return real
 
     def _swapped(self, values: Any) -> Any:
         if isinstance(values, Tensor):

@@ -239,10 +239,10 @@ class InstrumentedModel:
         Raises:
             ValueError: the model names no module that embeds words.
         """
-        found = None if self._words is None else self._words.preferred
-        if found is None:
+        lookup = None if self._words is None else self._words.preferred
+        if lookup is None:
             raise ValueError("baselines: the model has no word embedding to take the baseline from; pass embeddings")
-        return found
+        return lookup
 
     @property
     def depth(self) -> int:
@@ -371,13 +371,13 @@ class InstrumentedModel:
         if index < len(self._axes):
             return self._axes[index]
         if index and hidden.shape == self._first_shape:
-            found = self._axes[0]
+            axes = self._axes[0]
         else:
-            found = token_axes(hidden, self._rows, self._changed, self.blocks[number])
+            axes = token_axes(hidden, self._rows, self._changed, self.blocks[number])
         if not index:
             self._first_shape = hidden.shape
-        self._axes.append(found)
-        return found
+        self._axes.append(axes)
+        return axes
 
     def _noted(self, record: Record, index: int, number: int, out: Any, axes: TokenAxes) -> Any:
         """A block's output, its hidden state in the graph as [N,T,D]; what it returned is kept in the record."""

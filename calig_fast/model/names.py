@@ -40,13 +40,13 @@ def tokens_before(model: nn.Module, count: int) -> tuple[str, ...]:
     Returns:
         a name each; empty where the parameters are not these tokens.
     """
-    found: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for path, weight in model.named_parameters():
         last = path.rpartition(".")[2]
         for names, kind in _ADDED:
             if last in names and weight.dim():
-                found[kind] = found.get(kind, 0) + weight.numel() // max(weight.shape[-1], 1)
+                totals[kind] = totals.get(kind, 0) + weight.numel() // max(weight.shape[-1], 1)
     counted = tuple(
-        kind if kind != "register" else f"register {n + 1}" for _, kind in _ADDED for n in range(found.get(kind, 0))
+        kind if kind != "register" else f"register {n + 1}" for _, kind in _ADDED for n in range(totals.get(kind, 0))
     )
     return counted if len(counted) == count else ()

@@ -86,8 +86,10 @@ def same(found: Any, own: Any, dtype: torch.dtype) -> bool:
         own: another of the same kind.
         dtype: the coarser of the dtypes they were computed in.
     """
-    mine, theirs = (output_tensors(v) for v in (found, own))
-    return len(mine) == len(theirs) and all(_close(a, b, dtype) for a, b in zip(mine, theirs, strict=True))
+    tensors, own_tensors = (output_tensors(v) for v in (found, own))
+    return len(tensors) == len(own_tensors) and all(
+        _close(a, b, dtype) for a, b in zip(tensors, own_tensors, strict=True)
+    )
 
 
 def output_tensors(output: Any) -> list[Tensor]:

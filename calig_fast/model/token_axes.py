@@ -109,9 +109,9 @@ def _candidates(state: Tensor, rows: int, tokens: int | None, tokens_first: bool
     if state.dim() != 3:
         return []
     orders = [(0, 1, 2), (1, 0, 2), (0, 2, 1)]
-    found = [TokenAxes(order, (shape[order[1]],)) for order in orders if shape[order[0]] == rows]
-    exact = [c for c in found if c.places == (tokens,)]
-    return exact or [c for c in found if c.plain or (tokens is None and tokens_first and c.rows_axis == 1)][:1]
+    readings = [TokenAxes(order, (shape[order[1]],)) for order in orders if shape[order[0]] == rows]
+    exact = [c for c in readings if c.places == (tokens,)]
+    return exact or [c for c in readings if c.plain or (tokens is None and tokens_first and c.rows_axis == 1)][:1]
 
 
 def _pattern(tokens: Tensor, changed: Tensor) -> bool:

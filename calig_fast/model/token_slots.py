@@ -83,9 +83,9 @@ def slots(logits: Tensor, attention: Tensor, hidden: Tensor, known: Sequence[Slo
     masked = attention.detach() == 0
     with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):  # not among those the caller counts
         moved = _Moved(logits, hidden)
-        for found in known:
-            if _fits(found, masked) and _follow(moved, masked, found, _KNOWN):
-                return found
+        for candidate in known:
+            if _fits(candidate, masked) and _follow(moved, masked, candidate, _KNOWN):
+                return candidate
         for reading in (_square, _band):
             decoded = reading(moved, masked)
             inside = decoded is not None and _in_one_input(decoded, hidden.shape[1])
@@ -165,9 +165,9 @@ def _follow(moved: _Moved, masked: Tensor, found: Slots, checks: int) -> bool:
     for _ in range(checks):
         chosen = torch.rand(moved.count, generator=generator).to(masked.device) < 0.5
         padded = torch.cat([chosen, chosen.new_zeros(1)])  # -1 is the last: no token
-        told = padded[found.queries][..., None] | padded[found.keys]
-        seen = moved.by(chosen).reshape(told.shape)
-        if bool(((seen & ~told) | (told & ~seen & between))[there].any()):
+        expected = padded[found.queries][..., None] | padded[found.keys]
+        seen = moved.by(chosen).reshape(expected.shape)
+        if bool(((seen & ~expected) | (expected & ~seen & between))[there].any()):
             return False
     return True
 

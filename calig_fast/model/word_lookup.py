@@ -54,8 +54,8 @@ class Replacement:
         rows = embedded.transpose(0, 1) if across else embedded.reshape(len(self.ids), -1, embedded.shape[-1])
         half, tokens = len(rows) // 2, self.ids.shape[1]
         other = torch.cat([self.make(rows[:half, :tokens], lookup), rows[half:, tokens:]], 1)
-        found = torch.cat([rows[:half], other])
-        return found.transpose(0, 1) if across else found.reshape(embedded.shape)
+        embeddings = torch.cat([rows[:half], other])
+        return embeddings.transpose(0, 1) if across else embeddings.reshape(embedded.shape)
 
     def at(self, tokens: Tensor) -> Replacement:
         """The same replacement at some tokens [B,T] bool alone."""
@@ -149,10 +149,10 @@ class WordLookups:
             return forward(*args, **kwargs)
         self.inside = True
         try:
-            found = forward(*args, **kwargs)
+            embedded = forward(*args, **kwargs)
             self.replaced += 1
             self.by_ids += index is replacement.ids
-            return replacement.applied(found, index, forward)
+            return replacement.applied(embedded, index, forward)
         finally:
             self.inside = False
 

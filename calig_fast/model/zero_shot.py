@@ -75,9 +75,9 @@ def _names(given: Sequence[str] | None, count: int) -> list[str] | None:
 
 def _config(model: nn.Module, names: list[str] | None) -> SimpleNamespace:
     """The classes, exclusive (softmax) but with SigLIP, which was trained on a sigmoid of each score."""
-    found = SimpleNamespace(problem_type=None)
+    config = SimpleNamespace(problem_type=None)
     if getattr(model, "logit_bias", None) is not None:
-        found.problem_type = "multi_label_classification"
+        config.problem_type = "multi_label_classification"
     if names is not None:
-        found.id2label = dict(enumerate(names))
-    return found
+        config.id2label = dict(enumerate(names))
+    return config

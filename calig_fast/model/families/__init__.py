@@ -74,8 +74,8 @@ def names() -> tuple[str, ...]:
 @cache
 def _shipped() -> dict[str, Family]:
     """The families of this folder, one a file."""
-    found = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
-    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in found}
+    stems = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in stems}
     none = Family.refusal
     return {name: Family(name, m.encoder, getattr(m, "refusal", none)) for name, m in modules.items()}
 
@@ -98,9 +98,9 @@ def find(model: nn.Module) -> Encoder | None:
     families = _families()
     for prefix, module in model.named_modules():
         for family in families:
-            found = family.encoder(module, prefix)
-            if found is not None and not _beside_text(found, model, family):
-                return _of_family(found, model, family)
+            encoder = family.encoder(module, prefix)
+            if encoder is not None and not _beside_text(encoder, model, family):
+                return _of_family(encoder, model, family)
             refusal = family.refusal(module)
             if refusal is not None and not isinstance(refusal, str):
                 raise TypeError(
@@ -214,9 +214,9 @@ def _embedding(model: nn.Module) -> str | None:
         getter = getattr(module, "get_input_embeddings", None)
         if callable(getter):
             try:
-                found = getter()
+                embedding = getter()
             except (AttributeError, NotImplementedError):
                 continue
-            if isinstance(found, nn.Embedding):
-                return name_of(model, found)
+            if isinstance(embedding, nn.Embedding):
+                return name_of(model, embedding)
     return None

@@ -28,9 +28,9 @@ def blocks(module: nn.Module, prefix: str, types: set[str], *paths: str) -> tupl
     if getattr(getattr(module, "config", None), "model_type", None) not in types:
         return ()
     for path in paths:
-        found = children(module, path)
-        if found:
-            return tuple(join(prefix, name) for name in found)
+        names = children(module, path)
+        if names:
+            return tuple(join(prefix, name) for name in names)
     return ()
 
 
@@ -55,12 +55,12 @@ def text(
         offset: positions that the model's table of positions holds but never uses for tokens.
         read: how a block's weights are read.
     """
-    found = blocks(module, prefix, types, *paths)
-    if not found:
+    names = blocks(module, prefix, types, *paths)
+    if not names:
         return None
     config: Any = module.config
     return Encoder(
-        family=family, modality="text", blocks=found, max_length=config.max_position_embeddings - offset, read=read
+        family=family, modality="text", blocks=names, max_length=config.max_position_embeddings - offset, read=read
     )
 
 
@@ -81,8 +81,8 @@ def image(
         readout: rows the head reads, see `Encoder`.
         read: how a block's weights are read.
     """
-    found = blocks(module, prefix, types, *paths)
-    if not found:
+    names = blocks(module, prefix, types, *paths)
+    if not names:
         return None
     config: Any = module.config
     size = config.patch_size
@@ -90,7 +90,7 @@ def image(
     return Encoder(
         family=family,
         modality="image",
-        blocks=found,
+        blocks=names,
         prefix=tokens,
         patch=patch,
         readout=readout,

@@ -48,16 +48,16 @@ def unread(model: nn.Module) -> Unread:
 def others(model: nn.Module) -> tuple[str, ...]:
     """The parts of a model that our blocks have not, as the names of its modules and weights tell them."""
     names = "\n".join(_names(model)).lower()
-    found = [what for what, pattern in _OTHERS.items() if re.search(pattern, names)]
+    parts = [what for what, pattern in _OTHERS.items() if re.search(pattern, names)]
     if any(isinstance(m, nn.Conv1d | nn.Conv2d) for block in _blocks(model) for m in block.modules()):
-        found.append(_CONVOLUTION)
+        parts.append(_CONVOLUTION)
     if not re.search(r"attention|attn|attend", names):
-        found.append(_NO_ATTENTION)
+        parts.append(_NO_ATTENTION)
     if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
-        found.append("a decoder beside its encoder")
+        parts.append("a decoder beside its encoder")
     elif any(getattr(m, name, False) is True for m in model.modules() for name in ("is_causal", "is_decoder")):
-        found.append("attention to the past alone")
-    return tuple(found) or ("blocks of its own kind",)
+        parts.append("attention to the past alone")
+    return tuple(parts) or ("blocks of its own kind",)
 
 
 def _names(model: nn.Module) -> Iterator[str]:

@@ -14,12 +14,12 @@ from ._weights import activation, affine, encoder_only, fused, norm, unhooked
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
     """The encoder, if `module` is an AlbertModel; its shared blocks stand once each."""
-    found = text(module, prefix, "albert", {"albert"}, "encoder.albert_layer_groups")
-    if found is None:
+    backbone = text(module, prefix, "albert", {"albert"}, "encoder.albert_layer_groups")
+    if backbone is None:
         return None
     groups = children(module, "encoder.albert_layer_groups")
     layers = [name for group in groups for name in children(module, f"{group}.albert_layers")]
-    return replace(found, blocks=tuple(join(prefix, name) for name in layers), read=_block)
+    return replace(backbone, blocks=tuple(join(prefix, name) for name in layers), read=_block)
 
 
 def _block(module: nn.Module) -> Block:

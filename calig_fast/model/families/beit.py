@@ -16,16 +16,16 @@ from ._weights import unhooked
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
     """The encoder, if `module` is a BeitModel or a Data2VecVisionModel."""
-    found = image(module, prefix, "beit", {"beit", "data2vec-vision"}, "encoder.layer", "layers")
-    if found is None:
+    backbone = image(module, prefix, "beit", {"beit", "data2vec-vision"}, "encoder.layer", "layers")
+    if backbone is None:
         return None
     model: Any = module
     shared = getattr(model, "shared_position_bias", None) or getattr(
         getattr(model, "encoder", None), "relative_position_bias", None
     )
     # the embeddings of data2vec, and of BEiT before transformers 5, return more than hidden states
-    stem = found.stem if hasattr(model, "layers") else None
-    return replace(found, read=partial(_block, shared), stem=stem)
+    stem = backbone.stem if hasattr(model, "layers") else None
+    return replace(backbone, read=partial(_block, shared), stem=stem)
 
 
 def _block(shared: nn.Module | None, module: nn.Module) -> Block:

@@ -18,11 +18,11 @@ from ._weights import UnreadableError, activation, affine, relative_tables, unho
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
     """The encoder, if `module` is a DebertaModel."""
-    found = text(module, prefix, "deberta", {"deberta"}, "encoder.layer")
-    if found is None:
+    backbone = text(module, prefix, "deberta", {"deberta"}, "encoder.layer")
+    if backbone is None:
         return None
     model: Any = module
-    return replace(found, read=partial(_block, model.encoder))
+    return replace(backbone, read=partial(_block, model.encoder))
 
 
 def _block(encoder: Any, module: nn.Module) -> Block:

@@ -19,13 +19,13 @@ from ._weights import activation, affine, fused, norm, relative_tables, unhooked
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
     """The encoder, if `module` is a DebertaV2Model."""
-    found = text(module, prefix, "deberta_v2", {"deberta-v2"}, "encoder.layer")
-    if found is None:
+    backbone = text(module, prefix, "deberta_v2", {"deberta-v2"}, "encoder.layer")
+    if backbone is None:
         return None
     model: Any = module
     if model.encoder.conv is not None:
-        return replace(found, read=Unread("a convolution follows its first block"))
-    return replace(found, read=partial(_block, model.encoder))
+        return replace(backbone, read=Unread("a convolution follows its first block"))
+    return replace(backbone, read=partial(_block, model.encoder))
 
 
 def _block(encoder: Any, module: nn.Module) -> Block:

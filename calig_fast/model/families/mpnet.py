@@ -19,11 +19,11 @@ BUCKETS = T5Buckets(32, 128)  # of the model's code, whatever its configuration
 
 def encoder(module: nn.Module, prefix: str) -> Encoder | None:
     """The encoder, if `module` is an MPNetModel."""
-    found = text(module, prefix, "mpnet", {"mpnet"}, "encoder.layer", offset=padding_offset(module))
-    if found is None:
+    backbone = text(module, prefix, "mpnet", {"mpnet"}, "encoder.layer", offset=padding_offset(module))
+    if backbone is None:
         return None
     model: Any = module
-    return replace(found, read=partial(_block, model.encoder.relative_attention_bias))
+    return replace(backbone, read=partial(_block, model.encoder.relative_attention_bias))
 
 
 def _block(weights: Any, module: nn.Module) -> Block:
