@@ -22,9 +22,15 @@ NAMES = {
     "attcat": "AttCAT",
     "attention_gradient": "attention gradients, signed",
     "gradient_x_input": "gradient x input",
+    "beyond_intuition": "Beyond Intuition",
+    "idgi": "IDGI",
+    "occlusion": "occlusion",
+    "kernel_shap": "KernelSHAP, as many passes as calig",
     "random": "random",
 }
 LEVEL = 0.05
+LOSS, WIN, TIE = "#d55e00", "#0072b2", "#777777"
+FIGURE = "![Every method's score less the default's, with intervals](images/faithfulness.png)"
 TITLES = {
     "score": "score",
     "comprehensiveness": "comprehensiveness",
@@ -52,7 +58,8 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
         images: folder of the plots.
     """
     tasks = {name: task for name, task in summary["tasks"].items() if "missing" not in task}
-    parts = [words.rstrip(), "", "![Scores of every method](images/faithfulness.png)", "", *_overview(tasks), ""]
+    title, rest = words.rstrip().split("\n", 1)
+    parts = [title, "", FIGURE, "", *_lost(tasks), rest.lstrip(), "", *_overview(tasks), ""]
     for name, task in tasks.items():
         parts += [*_task(name, task), "", *_token_f1(name, task)]
     parts += ["## The ablation", "", *_ablation(tasks), "", *_removals(tasks), "", *_randomised(tasks), ""]
@@ -74,6 +81,21 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
     )
     files.write(page, "\n".join(parts) + "\n")
     plot(tasks, images / "faithfulness.png")
+
+
+def _lost(tasks: dict[str, Any]) -> list[str]:
+    """The words under the figure, and the default's losses."""
+    lines = [
+        "Each method's score less that of the default, calig, on held-out inputs, with 95 % intervals of the paired "
+        "difference. Red: ahead of the default. The default loses to:",
+        "",
+    ]
+    for name, task in tasks.items():
+        for rival, d in task["against"].items():
+            if d["high"] < 0:
+                told = f"{-d['difference']:+.3f} [{-d['high']:+.3f}, {-d['low']:+.3f}]"
+                lines.append(f"- {NAMES[rival]} on {name}, {told}.")
+    return [*lines, ""]
 
 
 def _overview(tasks: dict[str, Any]) -> list[str]:
@@ -199,7 +221,7 @@ def _randomised(tasks: dict[str, Any]) -> list[str]:
 
 
 def plot(tasks: dict[str, Any], file: Path) -> None:
-    """Scores of all methods with their intervals, a panel a task."""
+    """Every method's difference to the default with its interval, a panel a task; the default's losses in red."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -207,20 +229,27 @@ def plot(tasks: dict[str, Any], file: Path) -> None:
 
     rows = -(-len(tasks) // 4)
     columns = -(-len(tasks) // rows)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.9 * rows), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 3 * rows), squeeze=False, layout="constrained")
     for axis in axes.flat[len(tasks) :]:
         axis.set_visible(False)
     for axis, (name, task) in zip(axes.flat, tasks.items(), strict=False):
-        order = sorted(task["methods"], key=lambda m: task["methods"][m]["score"]["mean"])
+        order = sorted(task["against"], key=lambda m: -task["against"][m]["difference"])
         for y, method in enumerate(order):
-            s = task["methods"][method]["score"]
-            colour = "#0072b2" if method == "calig" else "#777777"
-            axis.plot([s["low"], s["high"]], [y, y], color=colour, lw=2)
-            axis.plot(s["mean"], y, "o", color=colour)
-        axis.set_yticks(range(len(order)), [m.replace("_", " ") for m in order], fontsize=8)
+            d = task["against"][method]
+            low, middle, high = -d["high"], -d["difference"], -d["low"]
+            colour = LOSS if low > 0 else WIN if high < 0 else TIE
+            axis.plot([low, high], [y, y], color=colour, lw=2)
+            axis.plot(middle, y, "o", color=colour, ms=4)
+        axis.set_yticks(range(len(order)), [_short(m) for m in order], fontsize=7)
+        axis.tick_params(axis="x", labelsize=7)
         axis.set_title(f"{name} ({task['sizes']['held']} inputs)", fontsize=9)
-        axis.axvline(0, color="#cccccc", lw=0.8, zorder=0)
+        axis.axvline(0, color="black", lw=0.8, zorder=0)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     figure.savefig(file, dpi=110)
     plt.close(figure)
+
+
+def _short(method: str) -> str:
+    """A name that fits beside a panel."""
+    return NAMES[method].replace("*", "").split(",")[0].split(" (")[0]

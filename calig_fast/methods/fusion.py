@@ -25,11 +25,13 @@ class Fusion:
 
     Args:
         lam: weight of the relevance, 0 to 1; the rest is the attention gradient's. `method="calig"` takes 0.97 with
-            images.
+            images, and half of the scores from the embeddings.
         relevance_scale: "max_t" T max|r|, "max" max|r|, "sum" sum|r|, "none".
         attention_scale: "sum" the sum of |G| over the map, "max", "none".
         residual: weight of the identity.
         normalise: divide each row by its sum of magnitudes.
+        embedding_share: of the scores, 0 to 1, that is IG at the embeddings (r of the first block used). The rest is the
+            rollout, scaled to the same sum of magnitudes.
         sign: "signed" one rollout; "positive" of the positive part of r and G; "split" positive part minus negative
             part, each rolled out by itself.
 
@@ -44,10 +46,12 @@ class Fusion:
     residual: float = 1.0
     normalise: bool = True
     sign: str = "signed"
+    embedding_share: float = 0.0
 
     def __post_init__(self) -> None:
         set_ = partial(object.__setattr__, self)
         set_("lam", between("lam", self.lam, "a number from 0 to 1", 0.0, 1.0))
+        set_("embedding_share", between("embedding_share", self.embedding_share, "a number from 0 to 1", 0.0, 1.0))
         set_("residual", between("residual", self.residual, "a finite number of at least 0", 0.0, sys.float_info.max))
         set_("normalise", flag("normalise", self.normalise))
         for name, choices in (

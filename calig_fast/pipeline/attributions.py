@@ -191,6 +191,7 @@ def _described(asked: Asked, layers: list[int], ends: Endpoints) -> Provenance:
         k=settings.k,
         fusion=None if fusion is None else asdict(fusion),
         rules=settings.backward.record(),
+        map_rules=None if settings.map_backward == settings.backward else asdict(settings.map_backward),
         calibration=None if settings.choice is None else settings.choice.record(),
         dtype=str(asked.engine.dtype).removeprefix("torch."),
         not_native=asked.not_native,

@@ -23,7 +23,9 @@ from .calibrated import Calibrated
 RULES = ("plain", "gim")
 FRACTIONS = (0.1, 0.3, 0.5)
 LEAST = 4  # inputs; a choice made on the others of three is noise
+AUTO_LEAST = 8  # inputs of a call that `calibration="auto"` chooses on
 RESAMPLES = 1_000
+TOLERANCE = 0.1  # of the integrals that a choice is made by: the order of candidates needs no more
 _DEFAULT = {"text": "calig, lam 0.8", "image": "calig, lam 0.97"}
 _REMOVALS = {"text": ("mask", "pad", "delete", "zero_embedding"), "image": ("blur", "mean")}
 Explain = Callable[..., Attribution]
@@ -44,10 +46,10 @@ class CalibrationOptions:
 
     model: Any
     processor: Any
-    removals: Sequence[Any] | None
-    fractions: Sequence[float]
-    batch_size: int
-    progress: Progress
+    removals: Sequence[Any] | None = None
+    fractions: Sequence[float] = FRACTIONS
+    batch_size: int = 64
+    progress: Progress = None
 
 
 def choose(explain: Explain, inputs: Any, asked: CalibrationOptions) -> Calibrated:
@@ -84,9 +86,10 @@ def choose(explain: Explain, inputs: Any, asked: CalibrationOptions) -> Calibrat
         runners = _runners(inputs, first, asked)
         values = np.zeros((len(tables), first.batch))
         passes = 0
-        for runner in runners.values():
-            found_values, count = _measured(runner, list(tables.values()), shares)
-            values, passes = values + found_values / len(runners), passes + count
+        for k, runner in enumerate(runners.values()):  # the removals take turns: each input has one
+            rows = torch.arange(k, first.batch, len(runners))
+            values[:, rows], count = _measured(runner, rows, list(tables.values()), shares)
+            passes += count
             tick()
     kind = "image" if first.texts is None else "text"
     pairs = list(tables)
@@ -119,7 +122,7 @@ def _scored(explain: Explain, inputs: Any, rules: str) -> tuple[dict[str, Tensor
         return s.relevance.sum(1) + (others - s.relevance).transpose(1, 2)
 
     method = Method("candidates", "layer", "gradient", read, changed=changed)
-    found = explain(inputs, method=method, rules=rules, long_texts="cut", progress=None)
+    found = explain(inputs, method=method, rules=rules, tolerance=TOLERANCE, long_texts="cut", progress=None)
     if found.source is not None:
         raise ValueError(
             "target: a calibration takes one target an input; leave target at None for the predicted class"
@@ -160,19 +163,20 @@ def _runners(inputs: Any, found: Attribution, asked: CalibrationOptions) -> dict
     return runners
 
 
-def _measured(p: PerturbationRunner, tables: list[Tensor], fractions: Tensor) -> tuple[Floats, int]:
-    """Comprehensiveness minus sufficiency [C,B] of every candidate, and the rows that were run.
+def _measured(p: PerturbationRunner, rows: Tensor, tables: list[Tensor], fractions: Tensor) -> tuple[Floats, int]:
+    """Comprehensiveness minus sufficiency [C,n] of every candidate on some inputs [n], and the forward passes.
 
     Both have F(x), which cancels: mean_f F(top_f alone) - F(x without top_f). Sets that several candidates remove are
     run once.
     """
-    counts = rankings.counts(fractions, p.removable)[:, :, None]
-    top = torch.stack([rankings.places(table.double(), p.removable)[:, None] < counts for table in tables], 1)
-    sets = torch.cat([p.removable[:, None, None] & ~top, top], 2)  # [B,C,2K,T]
+    removable = p.removable[rows]
+    counts = rankings.counts(fractions, removable)[:, :, None]
+    top = torch.stack([rankings.places(table[rows].double(), removable)[:, None] < counts for table in tables], 1)
+    sets = torch.cat([removable[:, None, None] & ~top, top], 2)  # [n,C,2K,T]
     apart = [torch.unique(of_input.flatten(0, 1), dim=0, return_inverse=True) for of_input in sets]
-    sizes = [len(rows) for rows, _ in apart]
-    owners = torch.arange(len(apart)).repeat_interleave(torch.tensor(sizes))
-    answers = p.answers_of(torch.cat([rows for rows, _ in apart]), owners).split_with_sizes(sizes)
+    sizes = [len(different) for different, _ in apart]
+    owners = rows.repeat_interleave(torch.tensor(sizes, dtype=torch.long))
+    answers = p.answers_of(torch.cat([different for different, _ in apart]), owners).split_with_sizes(sizes)
     every = torch.stack([of_input[back] for of_input, (_, back) in zip(answers, apart, strict=True)])
     alone, without = every.view(sets.shape[:3]).chunk(2, 2)
     found: Floats = (alone - without).mean(2).T.numpy()

@@ -22,6 +22,7 @@ from ..engines.tokens import changed_tokens, reads_ids_twice
 from ..inputs.baseline import Baseline, make_baseline, take
 from ..inputs.prepare import Inputs
 from ..inputs.target import Target, is_multi_label, per_input, scalars
+from ..model.backward_rules import Rules
 from ..model.call import Call, ModelFailsError
 from ..model.checks import compute_dtype
 from ..model.encoder import Encoder
@@ -48,6 +49,7 @@ class Memory:
         calibration: the best start of each layer's paths.
         known: kinds of calls that were compared with the model's own forward pass.
         engines: the engine that the previous call left.
+        map_engines: the same of the engine of the attention maps, where other rules make them.
         own: calls of the caller's own object.
         reach: kinds of calls whose ids reach the output past their lookups.
         rounding: times it was measured, and that of the integrands in 16 bits [L], by engine, dtype and layers.
@@ -58,6 +60,7 @@ class Memory:
     own: OwnAnswers = field(default_factory=OwnAnswers)
     reach: WordReach = field(default_factory=WordReach)
     engines: EngineLease = field(default_factory=EngineLease, repr=False)
+    map_engines: EngineLease = field(default_factory=EngineLease, repr=False)
     rounding: dict[Hashable, tuple[int, Floats]] = field(default_factory=dict)
 
 
@@ -86,6 +89,7 @@ class Pipeline:
     ) -> None:
         self.model, self.encoder, self.settings, self.memory = model, encoder, settings, memory
         self._hooks = hooks
+        self._map_engine: Engine | None = None
         self.engine, self.not_native = self._choose()
         self._integration = Integration(memory.calibration)
         self._targets, self._row_bytes = 1, 0
@@ -105,7 +109,9 @@ class Pipeline:
                     tick()
                 first += size
         self._integration.learn()
-        self.memory.engines.give(self.engine, self._key(self.engine.name))
+        self.memory.engines.give(self.engine, self._key(self.engine.name, self.settings.backward))
+        if self._map_engine is not None:
+            self.memory.map_engines.give(self._map_engine, self._key(self._map_engine.name, self.settings.map_backward))
         # a head that reads padding is found at the first padded group; the record tells of the engine from there on
         return replace(concatenate(parts), engine=parts[-1].engine, settings=parts[-1].settings)
 
@@ -118,26 +124,33 @@ class Pipeline:
         """The engine asked for; with "auto" the native one where it can be, else the autograd engine, and why."""
         settings = self.settings
         if settings.engine == "autograd":
-            return self._engine("autograd"), ""
+            return self._engines("autograd"), ""
         why = 'method "conductance" runs on the autograd engine' if settings.resolved.integral == "input" else ""
-        why = why or refusal(settings.backward)
+        why = why or refusal(settings.backward) or refusal(settings.map_backward)
         if not why:
             try:
-                return self._engine("native"), ""
+                return self._engines("native"), ""
             except ValueError as error:
                 why = str(error)
         if settings.engine == "native":
             raise ValueError(f'engine: "native" cannot run this: {why}; use engine="autograd"')
-        return self._engine("autograd"), why
+        return self._engines("autograd"), why
 
-    def _engine(self, name: str) -> Engine:
+    def _engines(self, name: str) -> Engine:
+        """The engine of that name; that of the attention maps is made with it, where other rules make them."""
+        settings = self.settings
+        if settings.map_backward != settings.backward:
+            self._map_engine = self._engine(name, settings.map_backward, self.memory.map_engines)
+        return self._engine(name, settings.backward, self.memory.engines)
+
+    def _engine(self, name: str, rules: Rules, lease: EngineLease) -> Engine:
         """The engine that the previous call left, if it serves this one too, or else a new one."""
-        kept, workspace = self.memory.engines.take(self._key(name))
+        kept, workspace = lease.take(self._key(name, rules))
         if kept is not None:
             return kept
-        return self._new_engine(name, compute_dtype(self.settings.dtype, self.model), workspace)
+        return self._new_engine(name, compute_dtype(self.settings.dtype, self.model), workspace, rules)
 
-    def _new_engine(self, name: str, dtype: torch.dtype | None, workspace: Workspace | None) -> Engine:
+    def _new_engine(self, name: str, dtype: torch.dtype | None, workspace: Workspace | None, rules: Rules) -> Engine:
         budget, backend = self.settings.memory_budget, self.settings.backend
         if name == "autograd":
             return AutogradEngine(
@@ -147,7 +160,7 @@ class Pipeline:
                 memory_budget=budget,
                 backend=backend,
                 hooks=self._hooks,
-                rules=self.settings.backward,
+                rules=rules,
             )
         return NativeEngine(
             self.model,
@@ -158,10 +171,10 @@ class Pipeline:
             known=self.memory.known,
             workspace=workspace,
             hooks=self._hooks,
-            rules=self.settings.backward,
+            rules=rules,
         )
 
-    def _key(self, name: str) -> tuple[Any, ...]:
+    def _key(self, name: str, rules: Rules) -> tuple[Any, ...]:
         """All that an engine is made of beside the model."""
         settings = self.settings
         return (
@@ -170,7 +183,7 @@ class Pipeline:
             settings.dtype,
             settings.memory_budget,
             settings.backend,
-            settings.backward,
+            rules,
             self._hooks,
         )
 
@@ -185,7 +198,7 @@ class Pipeline:
         except (NotTheModelError, ModelFailsError) as error:
             if settings.engine == "native" or isinstance(self.engine, AutogradEngine):
                 raise
-            self.engine, self.not_native, self._row_bytes = self._engine("autograd"), str(error), 0
+            self.engine, self.not_native, self._row_bytes = self._engines("autograd"), str(error), 0
             return None
 
     def _explain(self, batch: Inputs, settings: Options, first: int) -> Attribution:
@@ -196,7 +209,7 @@ class Pipeline:
         parts: list[Attribution] = []
         while not parts or len(parts) < self._targets:
             problem = self._problem(call, baseline, batch, settings, first=first, done=len(parts))
-            run = engine.start(problem)
+            run = self._started(problem)
             self._row_bytes = run.row_bytes
             asked = self._asked(settings, baseline, self._rounding(run, problem) if integrates else None)
             parts += attributions(run, batch, asked, self._integration)
@@ -207,6 +220,16 @@ class Pipeline:
         order = [k * n + b for b in range(n) for k in range(len(parts))]
         source = torch.arange(first, first + n).repeat_interleave(len(parts))
         return replace(concatenate(parts)[order], source=source)
+
+    def _started(self, problem: Problem) -> Run:
+        """The run of a problem, its attention maps by another run of the inputs alone where other rules make them."""
+        if self._map_engine is None:
+            return self.engine.start(problem)
+        run = self.engine.start(replace(problem, maps=None))
+        alone = replace(problem, baseline=None, words=None, word_ids=None, changed=None)
+        for k, slopes in enumerate(self._map_engine.start(alone).endpoints.slopes):
+            run.endpoints.slopes[k] = replace(run.endpoints.slopes[k], maps=slopes.maps)
+        return run
 
     def _asked(self, settings: Options, baseline: Baseline | None, rounding: Floats | None) -> Asked:
         """The settings and names that the results of a run record."""
@@ -229,7 +252,7 @@ class Pipeline:
         count, known = self.memory.rounding.get(key, (0, rounding.of_dtype(dtype, layers)))
         if count < rounding.MEASURED:
             try:
-                wide = self._new_engine(self.engine.name, torch.float32, None)
+                wide = self._new_engine(self.engine.name, torch.float32, None, self.settings.backward)
                 scalars_of = run.endpoints.scalars
                 again = replace(
                     problem,

@@ -78,6 +78,22 @@ def test_the_inputs_are_known_again_by_their_digests(calibrated):
     assert len({*a, *b}) == 4
 
 
+def test_auto_calibrates_on_the_inputs_of_a_call_that_has_enough():
+    many = ids(9, 6, 7, 12, 10, 8, 5, 11)
+    explainer = Explainer(tiny("bert"), calibration="auto", target=1)
+    a = explainer(many)
+    assert a.settings.calibration["inputs"] == list(digests(opened(tiny("bert"), many, None)[2]))
+    assert a.target.tolist() == [1] * 8
+    wanted = Explainer(tiny("bert"), target=1).calibrate(many)
+    assert (a.method, a.settings.rules) == (wanted.method.name, wanted.backward.record())
+    few = explainer({name: value[:7] for name, value in many.items()})
+    assert few.settings.calibration is None
+    assert few.method == "calig"
+    assert explainer(many, calibration=None).settings.calibration is None
+    with pytest.raises(ValueError, match=r"calibration: .* leave out method"):
+        explain(tiny("bert"), many, calibration="auto", method="ig")
+
+
 def test_images_are_calibrated_by_two_fillers():
     found = Explainer(tiny("vit")).calibrate(pixels(4))
     assert found.removals == ("blur", "mean")

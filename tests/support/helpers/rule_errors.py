@@ -52,6 +52,7 @@ def other_file():
 RULE_CASES = [
     (ValueError, chosen(rules="lrp")),
     (TypeError, chosen(rules=2)),
+    (ValueError, chosen(map_rules="lrp")),
     (ValueError, chosen(rules="gim", method="conductance")),
     (ValueError, chosen(rules=Rules(gate="frozen"), engine="native")),
     (ValueError, lambda: Rules(norm="thawed")),
