@@ -12,6 +12,8 @@ from calig_fast._utils import files
 
 NAMES = {
     "calig": "**calig** (default)",
+    "calig_paper": "calig-paper",
+    "blend": "half rollout, half IG (text: GIM's rules)",
     "calibrated": "calibrated on 8 tuning inputs",
     "gim": "gradient x input, GIM's rules",
     "layer_ig_mean": "mean of r_l over the layers",

@@ -60,6 +60,23 @@ def summarise(folder: Path, names: list[str], missing: dict[str, str]) -> dict[s
     return {"machine": machine.describe(), "tasks": tasks}
 
 
+def joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """A summary with the tasks and parts that a later run measured in the place of the older ones.
+
+    Args:
+        old, new: from `summarise`.
+    """
+    tasks = dict(old["tasks"])
+    for name, task in new["tasks"].items():
+        before = {} if "missing" in tasks.get(name, {}) else tasks.get(name, {})
+        if "missing" in task:
+            tasks[name] = before or task
+            continue
+        sizes = {split: count or before.get("sizes", {}).get(split, 0) for split, count in task["sizes"].items()}
+        tasks[name] = {**before, **{part: value for part, value in task.items() if value != {}}, "sizes": sizes}
+    return {**old, **new, "tasks": tasks}
+
+
 def _by_method(records: list[dict[str, Any]]) -> dict[str, dict[int, dict[str, Any]]]:
     """Records by method and input; of an input measured twice the later."""
     found: dict[str, dict[int, dict[str, Any]]] = {}

@@ -31,22 +31,26 @@ def calig(fusion: Fusion) -> Method:
     def one_token(s: Signals) -> Tensor:
         return s.mask.sum(1, keepdim=True) == 1
 
+    def first_of(s: Signals) -> Tensor:
+        if s.embedding is None and fusion.embedding_rules is not None:
+            raise RuntimeError("the method reads IG at the embeddings under rules of its own and was given none")
+        return positive(s.relevance[:, 0] if s.embedding is None else s.embedding)
+
     def shared(rolled: Tensor, first: Tensor, s: Signals) -> Tensor:
         share = fusion.embedding_share
         return rolled if share == 0 else blend(rolled, first, s.mask if s.content is None else s.content, share)
 
     def read(s: Signals) -> Scores:
         rolled = rollout(s.relevance, attention_maps(s), s.mask, s.readout, fusion, backend=s.backend)[0]
-        scores = torch.where(one_token(s), positive(s.relevance).mean(1), rolled)
-        return shared(scores, positive(s.relevance)[:, 0], s), s.relevance
+        return torch.where(one_token(s), positive(s.relevance).mean(1), shared(rolled, first_of(s), s)), s.relevance
 
     def changed(s: Signals, others: Tensor) -> Tensor:
         rolled = changed_rollouts(s.relevance, others, attention_maps(s), s.mask, s.readout, fusion=fusion)
         moved = (positive(others) - positive(s.relevance)).transpose(1, 2) / others.shape[2]
-        scores = torch.where(one_token(s), positive(s.relevance).mean(1) + moved, rolled)
-        first = positive(s.relevance)[:, 0].expand_as(scores).clone()
-        first[:, 0] = positive(others)[:, :, 0]
-        return shared(scores, first, s)
+        first = first_of(s).expand_as(rolled).clone()
+        if s.embedding is None:
+            first[:, 0] = positive(others)[:, :, 0]
+        return torch.where(one_token(s), positive(s.relevance).mean(1) + moved, shared(rolled, first, s))
 
     return Method("calig", "layer", "gradient", read, fusion=fusion, changed=changed)
 

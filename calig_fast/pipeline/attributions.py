@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .. import ops
 from .._utils.ends import ENDS
 from ..engines.base import Endpoints, Engine, Run
+from ..engines.layer_paths import Relevance
 from ..engines.tokens import readout, tokens_seen, with_added_tokens
 from ..inputs.baseline import Baseline
 from ..inputs.prepare import Inputs
@@ -43,6 +44,7 @@ class Asked:
         baseline: x', or None where the method integrates nothing.
         not_native: the reason why the native engine did not run, or "".
         rounding: of every layer's integrand [L], None where the method integrates nothing.
+        embedding: the run of IG at the embeddings under rules of its own, or None.
     """
 
     settings: Options
@@ -52,6 +54,7 @@ class Asked:
     baseline: Baseline | None
     not_native: str
     rounding: Floats | None
+    embedding: Run | None = None
 
 
 def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration) -> list[Attribution]:
@@ -78,6 +81,16 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     ]
     kind = "|".join(str(getattr(described, name)) for name in ("baselines", "output", "tolerance", "dtype", "rules"))
     rounding = np.zeros(len(layers)) if asked.rounding is None else asked.rounding[layers]
+    embeddings: list[Relevance | None] = [None] * len(signals)
+    if asked.embedding is not None and asked.rounding is not None:
+        beside = f"{kind}|{settings.rules_beside['embedding']}"
+        embeddings = [
+            *integration.embedding(asked.embedding, layers[0], settings, kind=beside, rounding=asked.rounding)
+        ]
+        signals = [
+            one if found is None else replace(one, embedding=found.r[:, 0] * there)
+            for one, found in zip(signals, embeddings, strict=True)
+        ]
     found = integration.run(run, layers, signals, settings=settings, kind=kind, rounding=rounding, content=content)
     common: dict[str, Any] = {
         "logits": torch.zeros(len(batch), 0)
@@ -96,16 +109,22 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     }
     return [
         Attribution(
-            **_scores(one, integrated, settings, rounding=rounding, complete=ends.complete),
+            **_scores(one, integrated, settings, rounding=rounding, complete=ends.complete, embedding=embedding),
             target=None if scalar.target is None else scalar.target.cpu(),
             **common,
         )
-        for scalar, one, integrated in zip(ends.scalars, signals, found, strict=True)
+        for scalar, one, integrated, embedding in zip(ends.scalars, signals, found, embeddings, strict=True)
     ]
 
 
 def _scores(
-    signals: Signals, integrated: Integrated | None, settings: Options, *, rounding: Floats, complete: bool
+    signals: Signals,
+    integrated: Integrated | None,
+    settings: Options,
+    *,
+    rounding: Floats,
+    complete: bool,
+    embedding: Relevance | None,
 ) -> dict[str, Any]:
     """The fields of an attribution that come from the signals of one scalar."""
     method, shape = settings.resolved, signals.product.shape[:2]
@@ -124,7 +143,12 @@ def _scores(
         bypass, columns = found.bypass, {"gap": found.gap, "convergence_delta": unknown}
         if complete:
             bypass, columns["convergence_delta"] = bypass + found.share(~signals.mask), found.errors.delta
-        score_error, nodes = combined(integrated.effects) + rounding.max(initial=0.0), found.nodes
+        effects, nodes = integrated.effects, found.nodes
+        if embedding is not None and method.fusion is not None:
+            effects = np.hstack([effects, _effect(embedding, scores, method.fusion.embedding_share)])
+            error[:, 0] = np.maximum(error[:, 0], embedding.errors.error[:, 0] + rounding[0])
+            nodes = nodes + np.eye(1, shape[1], dtype=np.int64) * embedding.nodes
+        score_error = combined(effects) + rounding.max(initial=0.0)
         within = ~incomplete(torch.from_numpy(bypass), settings.tolerance).numpy()
         converged = (error <= settings.tolerance) & within
         # the integral met what rounding leaves of the tolerance, or rounding leaves nothing
@@ -143,6 +167,17 @@ def _scores(
         "ends": torch.from_numpy(ends),
         "maps": maps,
     }
+
+
+def _effect(embedding: Relevance, scores: Tensor, share: float) -> Floats:
+    """Relative error of the scores [B,1] at most, that the error of IG under rules of its own makes.
+
+    It moves the share itself, and by the scale the rest.
+    """
+    part = share * embedding.r[:, 0]
+    sizes = [value.norm(dim=1).cpu().numpy() for value in (part, scores - part, scores)]
+    relative: Floats = (sizes[0] + sizes[1]) / np.where(sizes[2] > 0, sizes[2], 1.0)
+    return embedding.errors.error * relative[:, None]
 
 
 def _tensor(column: Floats) -> Tensor:

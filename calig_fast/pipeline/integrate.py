@@ -125,6 +125,23 @@ class Integration:
             self._note(kind, integrals, relevance, np.array(layers), tolerances)
         return [replace(last[k], relevance=found) for k, found in enumerate(relevance)]
 
+    def embedding(self, run: Run, layer: int, settings: Options, *, kind: str, rounding: Floats) -> list[Relevance]:
+        """Relevance of the first layer used for each scalar, by a run under rules of its own.
+
+        Args:
+            run: the engine's run.
+            layer: index of the block.
+            settings: the options.
+            kind: the common properties of similar paths, the rules among them.
+            rounding: of every layer's integrand [L].
+        """
+        rule = replace(settings.rule, tolerances=_left(settings.tolerance, rounding[[layer]]))
+        found, integrals = layer_paths(run, [layer], rule, starts=[self._calibration.start(kind, layer)])
+        if isinstance(integrals, AdaptiveIntegrals):
+            tolerances = np.broadcast_to(rule.tolerances, (len(found), *found[0].gap.shape)).copy()
+            self._note(kind, integrals, found, np.array([layer]), tolerances)
+        return found
+
     def _note(
         self, kind: str, integrals: AdaptiveIntegrals, relevance: Sequence[Relevance], layers: Ints, tolerances: Floats
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -49,7 +50,7 @@ class Memory:
         calibration: the best start of each layer's paths.
         known: kinds of calls that were compared with the model's own forward pass.
         engines: the engine that the previous call left.
-        map_engines: the same of the engine of the attention maps, where other rules make them.
+        beside: the same of the engines beside it, by the part that they make under rules of its own.
         own: calls of the caller's own object.
         reach: kinds of calls whose ids reach the output past their lookups.
         rounding: times it was measured, and that of the integrands in 16 bits [L], by engine, dtype and layers.
@@ -60,7 +61,7 @@ class Memory:
     own: OwnAnswers = field(default_factory=OwnAnswers)
     reach: WordReach = field(default_factory=WordReach)
     engines: EngineLease = field(default_factory=EngineLease, repr=False)
-    map_engines: EngineLease = field(default_factory=EngineLease, repr=False)
+    beside: dict[str, EngineLease] = field(default_factory=lambda: defaultdict(EngineLease), repr=False)
     rounding: dict[Hashable, tuple[int, Floats]] = field(default_factory=dict)
 
 
@@ -89,7 +90,7 @@ class Pipeline:
     ) -> None:
         self.model, self.encoder, self.settings, self.memory = model, encoder, settings, memory
         self._hooks = hooks
-        self._map_engine: Engine | None = None
+        self._beside: dict[str, Engine] = {}
         self.engine, self.not_native = self._choose()
         self._integration = Integration(memory.calibration)
         self._targets, self._row_bytes = 1, 0
@@ -110,8 +111,8 @@ class Pipeline:
                 first += size
         self._integration.learn()
         self.memory.engines.give(self.engine, self._key(self.engine.name, self.settings.backward))
-        if self._map_engine is not None:
-            self.memory.map_engines.give(self._map_engine, self._key(self._map_engine.name, self.settings.map_backward))
+        for part, rules in self.settings.rules_beside.items():
+            self.memory.beside[part].give(self._beside[part], self._key(self._beside[part].name, rules))
         # a head that reads padding is found at the first padded group; the record tells of the engine from there on
         return replace(concatenate(parts), engine=parts[-1].engine, settings=parts[-1].settings)
 
@@ -126,7 +127,8 @@ class Pipeline:
         if settings.engine == "autograd":
             return self._engines("autograd"), ""
         why = 'method "conductance" runs on the autograd engine' if settings.resolved.integral == "input" else ""
-        why = why or refusal(settings.backward) or refusal(settings.map_backward)
+        for rules in (settings.backward, *settings.rules_beside.values()):
+            why = why or refusal(rules)
         if not why:
             try:
                 return self._engines("native"), ""
@@ -137,10 +139,9 @@ class Pipeline:
         return self._engines("autograd"), why
 
     def _engines(self, name: str) -> Engine:
-        """The engine of that name; that of the attention maps is made with it, where other rules make them."""
-        settings = self.settings
-        if settings.map_backward != settings.backward:
-            self._map_engine = self._engine(name, settings.map_backward, self.memory.map_engines)
+        """The engine of that name; those beside it are made with it."""
+        settings, leases = self.settings, self.memory.beside
+        self._beside = {part: self._engine(name, rules, leases[part]) for part, rules in settings.rules_beside.items()}
         return self._engine(name, settings.backward, self.memory.engines)
 
     def _engine(self, name: str, rules: Rules, lease: EngineLease) -> Engine:
@@ -212,6 +213,8 @@ class Pipeline:
             run = self._started(problem)
             self._row_bytes = run.row_bytes
             asked = self._asked(settings, baseline, self._rounding(run, problem) if integrates else None)
+            if "embedding" in self._beside:
+                asked = replace(asked, embedding=self._beside["embedding"].start(replace(problem, maps=None)))
             parts += attributions(run, batch, asked, self._integration)
         if len(parts) == 1:
             return parts[0]
@@ -223,11 +226,11 @@ class Pipeline:
 
     def _started(self, problem: Problem) -> Run:
         """The run of a problem, its attention maps by another run of the inputs alone where other rules make them."""
-        if self._map_engine is None:
+        if "maps" not in self._beside:
             return self.engine.start(problem)
         run = self.engine.start(replace(problem, maps=None))
         alone = replace(problem, baseline=None, words=None, word_ids=None, changed=None)
-        for k, slopes in enumerate(self._map_engine.start(alone).endpoints.slopes):
+        for k, slopes in enumerate(self._beside["maps"].start(alone).endpoints.slopes):
             run.endpoints.slopes[k] = replace(run.endpoints.slopes[k], maps=slopes.maps)
         return run
 

@@ -173,6 +173,15 @@ class Options:
         return backward_rules.resolve(self.map_rules, "map_rules")
 
     @property
+    def rules_beside(self) -> dict[str, Rules]:
+        """The backward rules of the runs beside the explanation's own: those of its "maps", of its "embedding"."""
+        found = {} if self.map_backward == self.backward else {"maps": self.map_backward}
+        fusion = self.resolved.fusion
+        if fusion is not None and fusion.embedding_rules is not None:
+            found["embedding"] = backward_rules.resolve(fusion.embedding_rules)
+        return found
+
+    @property
     def long(self) -> Long:
         """The treatment of texts longer than the model reads."""
         return Long(self.long_texts, self.stride)

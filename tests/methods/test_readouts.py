@@ -245,8 +245,8 @@ def test_conductance_by_differences(case):
 def test_every_method_that_is_shipped_is_compared():
     shipped = {name for name, method in methods().items() if method.read.__module__.startswith("calig_fast.")}
     assert shipped == {
-        "calig", "calig-paper", "rollout", "chefer", "attention_gradient", "attcat", "gradient_x_input", "ig", "layer_ig",
-        "conductance",
+        "calig", "calig-paper", "rollout", "chefer", "attention_gradient", "attcat", "gradient_x_input", "ig",
+        "layer_ig", "conductance",
     }  # fmt: skip
 
 
