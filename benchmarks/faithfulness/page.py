@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks.faithfulness import choices
 from benchmarks.faithfulness.methods import METHODS
 from benchmarks.faithfulness.summary import PARTS, RIVALS, START, holm
 from benchmarks.page_parts import row_of, ruler
@@ -64,6 +65,7 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
     parts = [title, "", FIGURE, "", *_lost(tasks), rest.lstrip(), "", *_overview(tasks), ""]
     for name, task in tasks.items():
         parts += [*_task(name, task), "", *_token_f1(name, task)]
+    parts += _choices(tasks)
     parts += ["## The ablation", "", *_ablation(tasks), "", *_removals(tasks), "", *_randomised(tasks), ""]
     gone = [f"- {name}: {task['missing']}." for name, task in summary["tasks"].items() if "missing" in task]
     parts += ["## Not run here", "", *gone, ""] if gone else []
@@ -202,6 +204,40 @@ def _removals(tasks: dict[str, Any]) -> list[str]:
         cells = [" / ".join(format(found[variant][r][key], form) for r in removals) for found in texts.values()]
         lines.append(row_of([f"{variant} itself" if variant == START else variant, *cells]))
     return lines
+
+
+def _choices(tasks: dict[str, Any]) -> list[str]:
+    """The candidates for the default on tuning inputs: difference to the reconstruction by three fillers."""
+    lines = []
+    for kind, fillers in choices.FILLERS.items():
+        found = {name: t["choices"] for name, t in tasks.items() if t["kind"] == kind and t.get("choices")}
+        if not found:
+            continue
+        names = list(dict.fromkeys(c for table in found.values() for c in table))
+        what = {"text": "texts", "image": "images"}[kind]
+        lines += [
+            f"Score of candidates less that of `calig-paper`, {what}; fillers {', '.join(fillers)}. First row: the score "
+            "itself. Bold: the paired interval excludes zero.",
+            "",
+            row_of(["candidate", *found]),
+            ruler(1 + len(found)),
+        ]
+        for candidate in names:
+            cells = []
+            for table in found.values():
+                told = [table[candidate][filler] for filler in fillers]
+                if candidate == choices.START:
+                    cells.append(" / ".join(f"{t['mean']:.3f}" for t in told))
+                else:
+                    cells.append(" / ".join(_signed(t["start"]) for t in told))
+            lines.append(row_of([candidate, *cells]))
+        lines.append("")
+    return ["## The choice of the default, tuning inputs", "", *lines] if lines else []
+
+
+def _signed(d: dict[str, float]) -> str:
+    told = f"{d['difference']:+.3f}"
+    return f"**{told}**" if d["low"] > 0 or d["high"] < 0 else told
 
 
 def _randomised(tasks: dict[str, Any]) -> list[str]:
