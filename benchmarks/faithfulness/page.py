@@ -216,8 +216,8 @@ def _choices(tasks: dict[str, Any]) -> list[str]:
         names = list(dict.fromkeys(c for table in found.values() for c in table))
         what = {"text": "texts", "image": "images"}[kind]
         lines += [
-            f"Score of candidates less that of `calig-paper`, {what}; fillers {', '.join(fillers)}. First row: the score "
-            "itself. Bold: the paired interval excludes zero.",
+            f"Score of candidates less that of `calig-paper`, {what}; fillers {', '.join(fillers)}. First row: the "
+            "score itself. Bold: the paired interval excludes zero.",
             "",
             row_of(["candidate", *found]),
             ruler(1 + len(found)),
