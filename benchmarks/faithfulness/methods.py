@@ -52,7 +52,7 @@ def compared(task: Task, case: Case) -> Iterator[tuple[str, int, Tensor]]:
     yield "gim", target, explainer(task, method="gradient_x_input", rules="gim")(case.call, target=target).scores
     for name in PRESETS:
         yield name, target, explainer(task, method=name)(case.call, target=target).scores
-    for name, scores in rivals.rivals(task, case, chosen, target):
+    for name, scores in rivals.rivals(task, case, target):
         yield name, target, scores
     seed = zlib.crc32(b"".join(v.numpy().tobytes() for v in case.call.values()))
     yield "random", target, torch.rand(chosen.scores.shape, generator=torch.Generator().manual_seed(seed))

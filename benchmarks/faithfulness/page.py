@@ -28,7 +28,7 @@ NAMES = {
     "beyond_intuition": "Beyond Intuition",
     "idgi": "IDGI",
     "occlusion": "occlusion",
-    "kernel_shap": "KernelSHAP, as many passes as calig",
+    "kernel_shap": "KernelSHAP, in the time of calig",
     "random": "random",
 }
 LEVEL = 0.05
