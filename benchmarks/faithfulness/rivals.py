@@ -55,7 +55,7 @@ def _last_map(model: nn.Module, call: dict[str, Tensor], target: int, alpha: flo
     values = [m for name, m in model.named_modules() if name.endswith(VALUES)][-1]
     hook = values.register_forward_hook(lambda _, __, out: alpha * out)
     try:
-        with torch.enable_grad(), _wanting_gradients(values):
+        with torch.enable_grad(), _wanting_gradients(model):
             out = model(**call, output_attentions=True)
             last = out.attentions[-1]
             (slope,) = torch.autograd.grad(out.logits[0, target], last)
@@ -66,7 +66,7 @@ def _last_map(model: nn.Module, call: dict[str, Tensor], target: int, alpha: flo
 
 @contextmanager
 def _wanting_gradients(module: nn.Module) -> Iterator[None]:
-    """Weights of a module in the graph, so that what comes after it has gradients."""
+    """The weights in the graph, so that attention maps have gradients."""
     module.requires_grad_(True)
     try:
         yield

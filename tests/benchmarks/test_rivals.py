@@ -70,11 +70,8 @@ def test_idgi_hands_out_what_each_step_changes(task):
     with torch.no_grad():
         gap = (values(points(1.0)) - values(points(0.0)))[0, TARGET]
     torch.testing.assert_close(found.sum(), gap, rtol=1e-3, atol=1e-4)
-    start, end = task.reference(case), case.call["pixel_values" if task.kind == "image" else "input_ids"]
-    if task.kind == "text":
-        with torch.no_grad():
-            assert torch.equal(task.model(**case.call).logits, values(points(1.0)))
-    assert start.shape == end.shape
+    with torch.no_grad():  # start plus difference is the end but for rounding
+        torch.testing.assert_close(task.model(**case.call).logits, values(points(1.0)), rtol=1e-5, atol=1e-5)
 
 
 def test_occlusion_is_the_change_without_a_part(task):
