@@ -14,8 +14,7 @@ from benchmarks.faithfulness.calibrated import calibrated, check_apart
 from benchmarks.faithfulness.signals import Signals, explainer, heads, integrated_slopes, read
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast import Fusion
-from calig_fast.methods.calig import IMAGES
-from calig_fast.methods.candidates import BLEND
+from calig_fast.methods.candidates import BLEND, BLEND_OF_IMAGES
 
 RIVALS = ("beyond_intuition", "idgi", "occlusion", "kernel_shap")
 PRESETS = ("rollout", "chefer", "attcat", "attention_gradient", "gradient_x_input")
@@ -41,7 +40,7 @@ def compared(task: Task, case: Case) -> Iterator[tuple[str, int, Tensor]]:
     target = int(chosen.target)
     yield "calig", target, chosen.scores
     yield "calig_paper", target, explainer(task, method="calig-paper")(case.call, target=target).scores
-    blend = IMAGES if task.kind == "image" else BLEND
+    blend = BLEND_OF_IMAGES if task.kind == "image" else BLEND
     yield "blend", target, explainer(task, method=blend)(case.call, target=target).scores
     ours, choice = calibrated(task)
     check_apart(choice, task, case)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from . import ig
@@ -13,9 +15,10 @@ from .fusion import Fusion
 # on 250 texts of five tasks (docs/faithfulness.md).
 MIXTURE = (0.15, 0.6, 0.25)
 ROLLOUT = calig(Fusion(lam=0.8))
-# Half of the scores by plain gradients, half IG under GIM's rules: no loss that excludes zero on five tasks of texts
-# with three fillers (docs/faithfulness.md).
+# Half of the scores by plain gradients, half IG under GIM's rules: on 70 tweets, 59 sentences and 50 planted words it
+# gained 0.06, 0.02 and 0.01 over the default where removed tokens become [MASK], and lost by neither [PAD] nor deletion.
 BLEND = Fusion(lam=0.8, embedding_share=0.5, embedding_rules="gim")
+BLEND_OF_IMAGES = replace(IMAGES, embedding_share=0.5)
 
 
 def candidates(depth: int) -> dict[str, Method]:
@@ -25,7 +28,7 @@ def candidates(depth: int) -> dict[str, Method]:
         depth: L, the layers.
     """
     found = {f"calig, lam {lam:g}": calig(Fusion(lam=lam)) for lam in (0.8, 0.97)}
-    found |= {"blend": calig(BLEND), "blend of images": calig(IMAGES)}
+    found |= {"blend": calig(BLEND), "blend of images": calig(BLEND_OF_IMAGES)}
     found |= {"ig": ig.METHOD, "mixture": MIXED, "mean of layers": MEAN}
     for layer in _single(depth):
         read, changed = one_layer(layer)
@@ -45,7 +48,7 @@ def family(text: bool, depth: int) -> tuple[list[tuple[str, str]], str, str]:
     layers = [(f"layer {layer}", "plain") for layer in _single(depth)]
     if not text:
         plain = ("calig, lam 0.97", "blend of images", "ig", "mean of layers")
-        return [*((name, "plain") for name in plain), *layers], "blend of images", "blend of images"
+        return [*((name, "plain") for name in plain), *layers], "calig, lam 0.97", "blend of images"
     plain = ("calig, lam 0.8", "blend", "ig", "mean of layers")
     gim = ("ig", "calig, lam 0.97", "mixture")
     return [*((n, "plain") for n in plain), *((n, "gim") for n in gim), *layers], "calig, lam 0.8", "blend"

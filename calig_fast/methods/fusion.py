@@ -26,7 +26,7 @@ class Fusion:
 
     Args:
         lam: weight of the relevance, 0 to 1; the rest is the attention gradient's. `method="calig"` takes 0.97 with
-            images, and half of the scores from the embeddings.
+            images.
         relevance_scale: "max_t" T max|r|, "max" max|r|, "sum" sum|r|, "none".
         attention_scale: "sum" the sum of |G| over the map, "max", "none".
         residual: weight of the identity.

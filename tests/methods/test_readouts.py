@@ -20,7 +20,6 @@ from calig_fast.model.families import find
 GAUSS = np.polynomial.legendre.leggauss(48)
 NODES, WEIGHTS = ((GAUSS[0] + 1) / 2).tolist(), (GAUSS[1] / 2).tolist()
 TARGET = 1
-SHARE = 0.5  # of r_0 in calig's scores of images
 OPTIONS = {"dtype": torch.float64, "target": TARGET, "tolerance": 1e-7, "n_steps": 1024}
 E64 = {"dtype": torch.float64}
 
@@ -158,12 +157,7 @@ class ByHand:
             identity = (torch.eye(self.tokens, **E64) / z) @ identity
         return readout @ (product - identity)
 
-    def blended(self, rolled, share):
-        """The share of r_0, and the rollout scaled to its sum of magnitudes; the first token is no content."""
-        sizes = [float(part[1:].abs().sum()) for part in (self.relevance[0], rolled)]
-        return (1 - share) * rolled * sizes[0] / sizes[1] + share * self.relevance[0]
-
-    def scores(self, method, readout, lam, share):
+    def scores(self, method, readout, lam):
         """The scores [T] of a method, from its published formula."""
         attended = [a.mean(0) for a in self.maps]
         signed = [(a * da).mean(0) for a, da in zip(self.maps, self.map_slopes, strict=True)]
@@ -174,9 +168,7 @@ class ByHand:
             for r, g in zip(self.relevance, signed, strict=True)
         ]
         return {
-            "calig": lambda: (
-                self.blended(self.rolled(context, readout), share) if share else self.rolled(context, readout)
-            ),
+            "calig": lambda: self.rolled(context, readout),
             "calig-paper": lambda: self.rolled(context, readout),
             "rollout": lambda: self.rolled(attended, readout),
             "chefer": lambda: self.rolled(positive, readout, normalise=False),
@@ -227,9 +219,9 @@ def case(request):
 def test_scores_are_those_of_the_formula(case, name, engine):
     model, call, options, readout, by_hand = case
     found = explain(model, call, method=name, engine=engine, **options)
-    lam, share = (0.97, SHARE) if "pixel_values" in call else (0.8, 0.0)
+    lam = 0.97 if "pixel_values" in call else 0.8
     for scores, slow in zip(found.scores, by_hand, strict=True):
-        wanted = slow.scores(name, readout(slow.tokens), lam, share)
+        wanted = slow.scores(name, readout(slow.tokens), lam)
         torch.testing.assert_close(scores[: slow.tokens].double(), wanted, rtol=2e-5, atol=1e-6)
         assert (scores[slow.tokens :] == 0).all()
 

@@ -119,7 +119,7 @@ def test_auto_calibrates_on_the_inputs_of_a_call_that_has_enough():
 def test_images_are_calibrated_by_two_fillers():
     found = Explainer(tiny("vit")).calibrate(pixels(4))
     assert found.removals == ("blur", "mean")
-    assert found.default == ("blend of images", "plain")
+    assert found.default == ("calig, lam 0.97", "plain")
     assert not any("gim" in name for name in found.tried)
 
 
