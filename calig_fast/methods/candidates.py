@@ -50,13 +50,13 @@ def family(text: bool, depth: int) -> tuple[list[tuple[str, str]], str, str]:
         plain = ("calig, lam 0.97", "blend of images", "ig", "mean of layers")
         return [*((name, "plain") for name in plain), *layers], "calig, lam 0.97", "blend of images"
     plain = ("calig, lam 0.8", "blend", "ig", "mean of layers")
-    gim = ("ig", "calig, lam 0.97", "mixture")
+    gim = ("ig", "mixture")
     return [*((n, "plain") for n in plain), *((n, "gim") for n in gim), *layers], "calig, lam 0.8", "blend"
 
 
 def _single(depth: int) -> list[int]:
-    """The layers that are candidates by themselves: at a quarter, half and three quarters of the depth."""
-    return sorted({depth // 4, depth // 2, 3 * depth // 4} - {0})
+    """The layers that are candidates by themselves, at a third and two thirds of the depth."""
+    return sorted({depth // 3, 2 * depth // 3} - {0})
 
 
 def integrand(s: Signals) -> Tensor:

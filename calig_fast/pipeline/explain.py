@@ -185,13 +185,13 @@ class Explainer:
     ) -> Calibrated:
         """Choose the scores that later calls give, on inputs without labels; 6 to 8 of the kind to be explained do.
 
-        The candidates are a rollout, IG at the embeddings, a blend of both, three layers and the mean of all. With
-        text IG, a rollout and a mixture by GIM's rules join them, and the blend's IG is by GIM's rules. Each has a mean
-        over inputs and fractions f of comprehensiveness minus sufficiency, F(top_f alone) - F(x without top_f), F being
-        the probability of the explained class. The removals take turns, an input having one. The candidate with the
-        largest mean is chosen, if the choices that the other inputs make are better than the blend on the input left
-        out; else the blend. It takes one or two explanations to a tolerance of 0.1 and at most 60 forward passes an
-        input. A measurement later must not hold these inputs: see `Calibrated.inputs`.
+        The candidates are a rollout, IG at the embeddings, a blend of both, two layers and the mean of all. With text,
+        IG and a mixture by GIM's rules join them, and the blend's IG is by these rules. Each has a mean over inputs and
+        fractions f of comprehensiveness minus sufficiency, F(top_f alone) - F(x without top_f), F being the probability
+        of the explained class. The removals take turns, an input having one. The candidate with the largest mean is
+        chosen, if the choices that the other inputs make are better than the blend on the input left out; else the
+        blend. It takes one or two explanations to a tolerance of 0.1 and at most 48 forward passes an input, with three
+        fractions. A measurement later must not hold these inputs: see `Calibrated.inputs`.
 
         Args:
             inputs: see `explain`; at least 4, each an input of its own.

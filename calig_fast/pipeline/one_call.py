@@ -111,8 +111,8 @@ class Pipeline:
                 first += size
         self._integration.learn()
         self.memory.engines.give(self.engine, self._key(self.engine.name, self.settings.backward))
-        for part, rules in self.settings.rules_beside.items():
-            self.memory.beside[part].give(self._beside[part], self._key(self._beside[part].name, rules))
+        for name, rules in self.settings.rules_beside.items():
+            self.memory.beside[name].give(self._beside[name], self._key(self._beside[name].name, rules))
         # a head that reads padding is found at the first padded group; the record tells of the engine from there on
         return replace(concatenate(parts), engine=parts[-1].engine, settings=parts[-1].settings)
 
