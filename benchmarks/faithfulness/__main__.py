@@ -26,7 +26,10 @@ def main() -> None:
     if not options.page_only:
         missing = run.run(options.tasks, options.splits, options.data, options.cache, options.jobs)
         found = summary.summarise(options.cache, options.tasks, missing)
-        found["geometry"] = geometry.measure()
+        if RESULT.exists():
+            found = summary.joined(json.loads(RESULT.read_text()), found)
+        if set(options.tasks) == set(run.TASKS):
+            found["geometry"] = geometry.measure()
         files.write(RESULT, json.dumps(found, indent=1) + "\n")
     page.write(json.loads(RESULT.read_text()), WORDS.read_text(), ROOT / "docs/faithfulness.md", ROOT / "docs/images")
 

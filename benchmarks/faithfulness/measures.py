@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.faithfulness import methods
+from benchmarks.faithfulness import choices, methods
 from benchmarks.faithfulness.signals import read
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast import metrics
@@ -36,6 +36,8 @@ def of_case(task: Task, case: Case, split: str) -> list[dict[str, Any]]:
     begun = time.monotonic()
     if split == "sanity":
         return [randomised(task, case)]
+    if split == "choice":
+        return choices.of_case(task, case)
     found, by_lam, bounds = [], {}, None
     for name, target, scores in _scored(task, case, split):
         found.append({"method": name, **judge(task, case, target, scores, few=split == "tune")})

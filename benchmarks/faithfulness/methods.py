@@ -9,13 +9,28 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from benchmarks.faithfulness import rivals
 from benchmarks.faithfulness.calibrated import calibrated, check_apart
 from benchmarks.faithfulness.signals import Signals, explainer, heads, integrated_slopes, read
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast import Fusion
+from calig_fast.methods.candidates import BLEND, BLEND_OF_IMAGES
 
+RIVALS = ("beyond_intuition", "idgi", "occlusion", "kernel_shap")
 PRESETS = ("rollout", "chefer", "attcat", "attention_gradient", "gradient_x_input")
-METHODS = ("calig", "calibrated", "layer_ig_mean", "ig", "captum_ig", "gim", *PRESETS, "random")
+METHODS = (
+    "calig",
+    "calig_paper",
+    "blend",
+    "calibrated",
+    "layer_ig_mean",
+    "ig",
+    "captum_ig",
+    "gim",
+    *PRESETS,
+    *RIVALS,
+    "random",
+)
 CAPTUM_STEPS = 20
 
 
@@ -24,6 +39,9 @@ def compared(task: Task, case: Case) -> Iterator[tuple[str, int, Tensor]]:
     chosen = explainer(task)(case.call)
     target = int(chosen.target)
     yield "calig", target, chosen.scores
+    yield "calig_paper", target, explainer(task, method="calig-paper")(case.call, target=target).scores
+    blend = BLEND_OF_IMAGES if task.kind == "image" else BLEND
+    yield "blend", target, explainer(task, method=blend)(case.call, target=target).scores
     ours, choice = calibrated(task)
     check_apart(choice, task, case)
     yield "calibrated", target, ours(case.call, target=target).scores
@@ -33,6 +51,8 @@ def compared(task: Task, case: Case) -> Iterator[tuple[str, int, Tensor]]:
     yield "gim", target, explainer(task, method="gradient_x_input", rules="gim")(case.call, target=target).scores
     for name in PRESETS:
         yield name, target, explainer(task, method=name)(case.call, target=target).scores
+    for name, scores in rivals.rivals(task, case, target):
+        yield name, target, scores
     seed = zlib.crc32(b"".join(v.numpy().tobytes() for v in case.call.values()))
     yield "random", target, torch.rand(chosen.scores.shape, generator=torch.Generator().manual_seed(seed))
 

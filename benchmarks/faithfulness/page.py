@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks.faithfulness import choices
 from benchmarks.faithfulness.methods import METHODS
 from benchmarks.faithfulness.summary import PARTS, RIVALS, START, holm
 from benchmarks.page_parts import row_of, ruler
@@ -12,6 +13,8 @@ from calig_fast._utils import files
 
 NAMES = {
     "calig": "**calig** (default)",
+    "calig_paper": "calig-paper",
+    "blend": "half rollout, half IG (text: GIM's rules)",
     "calibrated": "calibrated on 8 tuning inputs",
     "gim": "gradient x input, GIM's rules",
     "layer_ig_mean": "mean of r_l over the layers",
@@ -22,9 +25,15 @@ NAMES = {
     "attcat": "AttCAT",
     "attention_gradient": "attention gradients, signed",
     "gradient_x_input": "gradient x input",
+    "beyond_intuition": "Beyond Intuition",
+    "idgi": "IDGI",
+    "occlusion": "occlusion",
+    "kernel_shap": "KernelSHAP, in the time of calig",
     "random": "random",
 }
 LEVEL = 0.05
+LOSS, WIN, TIE = "#d55e00", "#0072b2", "#777777"
+FIGURE = "![Every method's score less the default's, with intervals](images/faithfulness.png)"
 TITLES = {
     "score": "score",
     "comprehensiveness": "comprehensiveness",
@@ -52,9 +61,11 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
         images: folder of the plots.
     """
     tasks = {name: task for name, task in summary["tasks"].items() if "missing" not in task}
-    parts = [words.rstrip(), "", "![Scores of every method](images/faithfulness.png)", "", *_overview(tasks), ""]
+    title, rest = words.rstrip().split("\n", 1)
+    parts = [title, "", FIGURE, "", *_lost(tasks), rest.lstrip(), "", *_overview(tasks), ""]
     for name, task in tasks.items():
         parts += [*_task(name, task), "", *_token_f1(name, task)]
+    parts += _choices(tasks)
     parts += ["## The ablation", "", *_ablation(tasks), "", *_removals(tasks), "", *_randomised(tasks), ""]
     gone = [f"- {name}: {task['missing']}." for name, task in summary["tasks"].items() if "missing" in task]
     parts += ["## Not run here", "", *gone, ""] if gone else []
@@ -74,6 +85,21 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
     )
     files.write(page, "\n".join(parts) + "\n")
     plot(tasks, images / "faithfulness.png")
+
+
+def _lost(tasks: dict[str, Any]) -> list[str]:
+    """The words under the figure, and the default's losses."""
+    lines = [
+        "Each method's score less that of the default, calig, on held-out inputs, with 95 % intervals of the paired "
+        "difference. Red: ahead of the default. The default loses to:",
+        "",
+    ]
+    for name, task in tasks.items():
+        for rival, d in task["against"].items():
+            if d["high"] < 0:
+                told = f"{-d['difference']:+.3f} [{-d['high']:+.3f}, {-d['low']:+.3f}]"
+                lines.append(f"- {NAMES[rival]} on {name}, {told}.")
+    return [*lines, ""]
 
 
 def _overview(tasks: dict[str, Any]) -> list[str]:
@@ -180,6 +206,40 @@ def _removals(tasks: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _choices(tasks: dict[str, Any]) -> list[str]:
+    """The candidates for the default on tuning inputs: difference to the reconstruction by three fillers."""
+    lines = []
+    for kind, fillers in choices.FILLERS.items():
+        found = {name: t["choices"] for name, t in tasks.items() if t["kind"] == kind and t.get("choices")}
+        if not found:
+            continue
+        names = list(dict.fromkeys(c for table in found.values() for c in table))
+        what = {"text": "texts", "image": "images"}[kind]
+        lines += [
+            f"Score of candidates less that of `calig-paper`, {what}; fillers {', '.join(fillers)}. First row: the "
+            "score itself. Bold: the paired interval excludes zero.",
+            "",
+            row_of(["candidate", *found]),
+            ruler(1 + len(found)),
+        ]
+        for candidate in names:
+            cells = []
+            for table in found.values():
+                told = [table[candidate][filler] for filler in fillers]
+                if candidate == choices.START:
+                    cells.append(" / ".join(f"{t['mean']:.3f}" for t in told))
+                else:
+                    cells.append(" / ".join(_signed(t["start"]) for t in told))
+            lines.append(row_of([candidate, *cells]))
+        lines.append("")
+    return ["## The choice of the default, tuning inputs", "", *lines] if lines else []
+
+
+def _signed(d: dict[str, float]) -> str:
+    told = f"{d['difference']:+.3f}"
+    return f"**{told}**" if d["low"] > 0 or d["high"] < 0 else told
+
+
 def _randomised(tasks: dict[str, Any]) -> list[str]:
     """The model-randomisation check, from the head to the embeddings."""
     lines = [
@@ -199,7 +259,7 @@ def _randomised(tasks: dict[str, Any]) -> list[str]:
 
 
 def plot(tasks: dict[str, Any], file: Path) -> None:
-    """Scores of all methods with their intervals, a panel a task."""
+    """Every method's difference to the default with its interval, a panel a task; the default's losses in red."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -207,20 +267,27 @@ def plot(tasks: dict[str, Any], file: Path) -> None:
 
     rows = -(-len(tasks) // 4)
     columns = -(-len(tasks) // rows)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.9 * rows), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 3 * rows), squeeze=False, layout="constrained")
     for axis in axes.flat[len(tasks) :]:
         axis.set_visible(False)
     for axis, (name, task) in zip(axes.flat, tasks.items(), strict=False):
-        order = sorted(task["methods"], key=lambda m: task["methods"][m]["score"]["mean"])
+        order = sorted(task["against"], key=lambda m: -task["against"][m]["difference"])
         for y, method in enumerate(order):
-            s = task["methods"][method]["score"]
-            colour = "#0072b2" if method == "calig" else "#777777"
-            axis.plot([s["low"], s["high"]], [y, y], color=colour, lw=2)
-            axis.plot(s["mean"], y, "o", color=colour)
-        axis.set_yticks(range(len(order)), [m.replace("_", " ") for m in order], fontsize=8)
+            d = task["against"][method]
+            low, middle, high = -d["high"], -d["difference"], -d["low"]
+            colour = LOSS if low > 0 else WIN if high < 0 else TIE
+            axis.plot([low, high], [y, y], color=colour, lw=2)
+            axis.plot(middle, y, "o", color=colour, ms=4)
+        axis.set_yticks(range(len(order)), [_short(m) for m in order], fontsize=7)
+        axis.tick_params(axis="x", labelsize=7)
         axis.set_title(f"{name} ({task['sizes']['held']} inputs)", fontsize=9)
-        axis.axvline(0, color="#cccccc", lw=0.8, zorder=0)
+        axis.axvline(0, color="black", lw=0.8, zorder=0)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     figure.savefig(file, dpi=110)
     plt.close(figure)
+
+
+def _short(method: str) -> str:
+    """A name that fits beside a panel."""
+    return NAMES[method].replace("*", "").split(",")[0].split(" (")[0]

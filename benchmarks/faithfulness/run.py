@@ -34,7 +34,8 @@ SIZES = {
     "vit": {"tune": 6, "held": 16, "sanity": 2},
     "planted": {"tune": 20, "held": 60, "sanity": 10},
 }
-SPLITS = ("tune", "held", "sanity")  # the last: the first of the held-out inputs, through random weights
+# sanity: the first of the held-out inputs, through random weights; choice: the tuning inputs, with three fillers
+SPLITS = ("tune", "choice", "held", "sanity")
 
 LONGEST = ("reviews", "news", "vit", "hate")
 
@@ -83,7 +84,7 @@ def _prepare(name: str, data: Path, folder: Path) -> dict[str, int]:
     facts = {"title": task.title, "kind": task.kind, **task.facts}
     folder.mkdir(parents=True, exist_ok=True)
     files.write(folder / f"{name}.facts.json", json.dumps(facts))
-    return {split: min(SIZES[name][split], len(task.split(split))) for split in SPLITS}
+    return {split: min(SIZES[name].get(split, SIZES[name]["tune"]), len(task.split(split))) for split in SPLITS}
 
 
 def _left(sizes: dict[str, dict[str, int]], splits: list[str], folder: Path) -> list[tuple[str, str, int]]:

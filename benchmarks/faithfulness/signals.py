@@ -66,7 +66,7 @@ def read(task: Task, case: Case, **options: Any) -> Signals:
 
 
 @cache
-def _eager(task: Task) -> nn.Module:
+def eager(task: Task) -> nn.Module:
     """The same model with readable attention weights."""
     model = copy.deepcopy(task.model)
     model.set_attn_implementation("eager")
@@ -75,7 +75,7 @@ def _eager(task: Task) -> nn.Module:
 
 def heads(task: Task, case: Case, target: int) -> tuple[Tensor, Tensor]:
     """A and dF/dA of every head [L,H,T,U] at the input, by autograd through the model itself."""
-    return _attentions(_eager(task), case.call, target)
+    return _attentions(eager(task), case.call, target)
 
 
 def integrated_slopes(task: Task, case: Case, target: int) -> Tensor:
@@ -85,7 +85,7 @@ def integrated_slopes(task: Task, case: Case, target: int) -> Tensor:
     """
     import numpy as np
 
-    model = _eager(task)
+    model = eager(task)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     key = "pixel_values" if task.kind == "image" else "input_ids"
     start, end = task.reference(case), case.call[key]

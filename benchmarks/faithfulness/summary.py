@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.faithfulness import run
+from benchmarks.faithfulness import choices, run
 from benchmarks.faithfulness.measures import ALSO, REMOVALS, TOP
 from benchmarks.faithfulness.methods import METHODS
 from calig_fast import metrics
@@ -54,10 +54,28 @@ def summarise(folder: Path, names: list[str], missing: dict[str, str]) -> dict[s
             "token_f1": {m: f1 for m in METHODS if m in held and (f1 := _token_f1(held[m]))},
             "against": {m: _paired(held["calig"], held[m]) for m in held if m != "calig"},
             "ablation": {m: {"mean": _mean(tune[m], "score"), **_paired(tune[m], tune[START])} for m in tune},
+            "choices": _choices(_by_method(run.records(folder, name, "choice")), facts["kind"]),
             "removals": _removals(tune) if facts["kind"] == "text" else {},
             "randomised": _randomised(run.records(folder, name, "sanity")),
         }
     return {"machine": machine.describe(), "tasks": tasks}
+
+
+def joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """A summary with the tasks and parts that a later run measured in the place of the older ones.
+
+    Args:
+        old, new: from `summarise`.
+    """
+    tasks = dict(old["tasks"])
+    for name, task in new["tasks"].items():
+        before = {} if "missing" in tasks.get(name, {}) else tasks.get(name, {})
+        if "missing" in task:
+            tasks[name] = before or task
+            continue
+        sizes = {split: count or before.get("sizes", {}).get(split, 0) for split, count in task["sizes"].items()}
+        tasks[name] = {**before, **{part: value for part, value in task.items() if value != {}}, "sizes": sizes}
+    return {**old, **new, "tasks": tasks}
 
 
 def _by_method(records: list[dict[str, Any]]) -> dict[str, dict[int, dict[str, Any]]]:
@@ -117,6 +135,22 @@ def _removals(tune: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[str,
             if _values(tune[name], part)
         }
     return found
+
+
+def _choices(records: dict[str, dict[int, dict[str, Any]]], kind: str) -> dict[str, dict[str, Any]]:
+    """Of every candidate and filler the mean, and the differences to the reconstruction and to IG."""
+    parts = {filler: f"score_{filler}" for filler in choices.FILLERS[kind]}
+    return {
+        name: {
+            filler: {
+                "mean": _mean(cases, part),
+                "start": _paired(cases, records[choices.START], part),
+                "ig": _paired(cases, records["IG"], part),
+            }
+            for filler, part in parts.items()
+        }
+        for name, cases in records.items()
+    }
 
 
 def _randomised(records: list[dict[str, Any]]) -> dict[str, float]:

@@ -71,7 +71,7 @@ class Task:
 
     def split(self, name: str) -> list[Case]:
         """The inputs of a split."""
-        return self.tune if name == "tune" else self.held
+        return self.tune if name in ("tune", "choice") else self.held
 
 
 def kept(cache: Path, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -27,8 +27,8 @@ class Command(TyperCommand):
 
 
 METHODS = (
-    *("calig", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat", "attention_gradient"),
-    "gradient_x_input",
+    *("calig", "calig-paper", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat"),
+    *("attention_gradient", "gradient_x_input"),
 )
 Model = Annotated[
     Path,

@@ -46,7 +46,15 @@ def work_of(explainer: Explainer, tables: Mapping[str, Any], encoder: Any = None
         explainer: with the options of every call, before its first.
         tables: options of the tables.
         encoder: given by the caller, or None.
+
+    Raises:
+        ValueError: a calibration of each call.
     """
+    if explainer.settings.calibration == "auto":
+        raise ValueError(
+            'calibration: "auto" chooses on the inputs of a call, and a corpus is explained in many; pass the choice '
+            "of Explainer.calibrate"
+        )
     model = explainer.model
     settings = {f.name: getattr(explainer.settings, f.name) for f in fields(explainer.settings)}
     return Work(

@@ -31,6 +31,7 @@ class Signals:
         backend: backend of the fused operations.
         integrand: that of r_l at the input, sum_d (h_l - h'_l) dF/dh_l [B,L,T] float64; None where it is not known.
         content: [B,T] bool, real tokens that are not special; None for all real ones.
+        embedding: r of the first layer by the rules of `Fusion.embedding_rules`, [B,T] float64; None without them.
     """
 
     relevance: Tensor
@@ -41,6 +42,7 @@ class Signals:
     backend: str
     integrand: Tensor | None = None
     content: Tensor | None = None
+    embedding: Tensor | None = None
 
 
 Scores = tuple[Tensor, Tensor]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._utils.arguments import between, choice, flag
+from ..model.backward_rules import Rules, resolve
 
 RELEVANCE_SCALES = ("max_t", "max", "sum", "none")
 ATTENTION_SCALES = ("sum", "max", "none")
@@ -30,6 +31,10 @@ class Fusion:
         attention_scale: "sum" the sum of |G| over the map, "max", "none".
         residual: weight of the identity.
         normalise: divide each row by its sum of magnitudes.
+        embedding_share: share of IG at the embeddings, r of the first block used, in the scores, 0 to 1. The rest
+            is the rollout, scaled to the same sum of magnitudes.
+        embedding_rules: backward rules of that IG, a name or `Rules`; None for those of the explanation. Others take
+            the integral of one layer more.
         sign: "signed" one rollout; "positive" of the positive part of r and G; "split" positive part minus negative
             part, each rolled out by itself.
 
@@ -44,10 +49,19 @@ class Fusion:
     residual: float = 1.0
     normalise: bool = True
     sign: str = "signed"
+    embedding_share: float = 0.0
+    embedding_rules: str | Rules | None = None
 
     def __post_init__(self) -> None:
         set_ = partial(object.__setattr__, self)
         set_("lam", between("lam", self.lam, "a number from 0 to 1", 0.0, 1.0))
+        set_("embedding_share", between("embedding_share", self.embedding_share, "a number from 0 to 1", 0.0, 1.0))
+        if self.embedding_rules is not None:
+            resolve(self.embedding_rules, "embedding_rules")
+            if self.embedding_share == 0:
+                raise ValueError(
+                    "embedding_rules: they are of IG at the embeddings; give it an embedding_share above 0"
+                )
         set_("residual", between("residual", self.residual, "a finite number of at least 0", 0.0, sys.float_info.max))
         set_("normalise", flag("normalise", self.normalise))
         for name, choices in (

@@ -85,4 +85,4 @@ def resolve(method: str | Fusion | Method, lam: float | None) -> Method:
     weight = between("lam", lam, "a number from 0 to 1", 0.0, 1.0)
     if found.fusion is None:
         raise ValueError(f'lam: method "{found.name}" fuses nothing; leave lam at None, or use method="calig"')
-    return calig(replace(found.fusion, lam=weight))
+    return replace(calig(replace(found.fusion, lam=weight)), name=found.name)

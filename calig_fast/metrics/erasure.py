@@ -70,7 +70,8 @@ def erasure(
         fractions: [K] shares of the removable tokens, 0 to 1.
         removal: the replacement of removed parts. Text: "mask" (default), "pad", "unk", "zero_embedding", an id,
             at the token's position and attended to; or "delete", which closes the gap and puts padding on the right.
-            Images: "blur" (default), "mean", "black", a number or pixels [C,H,W] or [B,C,H,W].
+            Images: "blur" (default), "mean", "black", "noisy_linear" (of ROAD), a number or pixels [C,H,W] or
+            [B,C,H,W].
         output: "prob" (default), "logit", "log_prob", "accuracy" (1 where the model decides for the target),
             "contrast", or a function of the model's output that returns one scalar a row.
         normalised: divide every drop by p(x) - p(x with everything removed) and clip it to 0..1, as Carton et al. 2020

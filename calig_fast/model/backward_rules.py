@@ -62,8 +62,12 @@ class Rules:
 PRESETS = {"plain": Rules(), "gim": Rules(norm="frozen", softmax_temperature=2.0, halve_products=True)}
 
 
-def resolve(given: Any) -> Rules:
+def resolve(given: Any, name: str = "rules") -> Rules:
     """The rules asked for, by name or as they are.
+
+    Args:
+        given: a name of `PRESETS`, or `Rules`.
+        name: of the argument, for messages.
 
     Raises:
         ValueError: an unknown name.
@@ -72,7 +76,7 @@ def resolve(given: Any) -> Rules:
     if isinstance(given, Rules):
         return given
     if not isinstance(given, str):
-        raise TypeError(f"rules: expected one of {sorted(PRESETS)} or Rules(...), got {kind(given)}")
+        raise TypeError(f"{name}: expected one of {sorted(PRESETS)} or Rules(...), got {kind(given)}")
     if given not in PRESETS:
-        raise ValueError(f"rules: {shown(given)} is not one of {sorted(PRESETS)}, nor Rules(...)")
+        raise ValueError(f"{name}: {shown(given)} is not one of {sorted(PRESETS)}, nor Rules(...)")
     return PRESETS[given]

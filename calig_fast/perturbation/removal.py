@@ -23,10 +23,11 @@ from ..model.clone import share_weights, unwrap
 from ..model.encoder import Encoder
 from ..model.word_lookup import find_embedding
 from ..results.tokens import Grid
+from .imputation import noisy_linear
 
-DELETE = "delete"
+DELETE, NOISY_LINEAR = "delete", "noisy_linear"
 _TEXT = (*(name for name in TEXT if name != "zeros"), DELETE)
-_IMAGE = tuple(name for name in IMAGE if name != "zeros")
+_IMAGE = (*(name for name in IMAGE if name != "zeros"), NOISY_LINEAR)
 Answer = Callable[[Any, Tensor], Tensor]
 
 
@@ -78,7 +79,7 @@ def checked(removal: Any, batch: Inputs, text: bool) -> Any:
         raise ValueError(f"removal: {removal!r} is no removal for {kind}; expected one of {names}")
     if text and (isinstance(removal, bool) or not isinstance(removal, str | int)):
         raise TypeError(f"removal: expected a name of {names} or an id, got {type(removal).__name__}")
-    if not isinstance(removal, Tensor) and removal == DELETE:
+    if not isinstance(removal, Tensor) and removal in (DELETE, NOISY_LINEAR):
         return removal
     first = torch.zeros(1, dtype=torch.int64)
     with _named_removal():
@@ -238,20 +239,29 @@ class Remover:
 
     def _images(self, rows: Inputs, removed: Tensor, owners: Tensor, grid: Grid | None) -> dict[str, Tensor]:
         name, pixels = rows.pixels
-        # rows of one image share its baseline
-        images, place = torch.unique(owners, return_inverse=True)
-        with _named_removal():
-            made = make_baseline(_each(self.removal, images), _rows(self.batch, images)).call
-        if grid is None or made is None:
-            raise RuntimeError("images are perturbed patch by patch, which takes a grid and a baseline")
-        if rows.cut is not None:
-            return {**rows.call, name: torch.where(removed[..., None], made[name][place], rows.call[name])}
+        if grid is None:
+            raise RuntimeError("images are perturbed patch by patch, which takes a grid")
+        noisy = not isinstance(self.removal, Tensor) and self.removal == NOISY_LINEAR
+        if rows.cut is not None and not noisy:
+            return {**rows.call, name: torch.where(removed[..., None], self._made(name, owners), rows.call[name])}
         patches = removed[:, grid.patches].reshape(-1, grid.rows, grid.columns)
         height, width = grid.height or pixels.shape[2] // grid.rows, grid.width or pixels.shape[3] // grid.columns
         down = (torch.arange(pixels.shape[2], device=pixels.device) // height).clamp_max(grid.rows - 1)
         across = (torch.arange(pixels.shape[3], device=pixels.device) // width).clamp_max(grid.columns - 1)
         gone = patches[:, down][:, :, across][:, None]
-        return {**rows.call, name: torch.where(gone, made[name][place], pixels)}
+        if noisy:
+            return rows.with_pixels(noisy_linear(pixels, gone))
+        return {**rows.call, name: torch.where(gone, self._made(name, owners), pixels)}
+
+    def _made(self, name: str, owners: Tensor) -> Tensor:
+        """The replacement of removed parts of each row; rows of one image share its baseline."""
+        images, place = torch.unique(owners, return_inverse=True)
+        with _named_removal():
+            made = make_baseline(_each(self.removal, images), _rows(self.batch, images)).call
+        if made is None:
+            raise RuntimeError("a removal from images without pixels")
+        found: Tensor = made[name][place]
+        return found
 
     def _deleted(self, rows: Inputs, removed: Tensor) -> dict[str, Tensor]:
         """The text without the removed tokens: the other tokens move to the left."""

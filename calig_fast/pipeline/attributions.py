@@ -14,6 +14,7 @@ from .. import ops
 from .._utils.ends import ENDS
 from .._utils.host_copies import fetched, followed, sent, uploaded
 from ..engines.base import Endpoints, Engine, Run
+from ..engines.layer_paths import Relevance
 from ..engines.tokens import readout, tokens_seen, with_added_tokens
 from ..inputs.baseline import Baseline
 from ..inputs.prepare import Inputs
@@ -44,6 +45,7 @@ class Asked:
         baseline: x', or None where the method integrates nothing.
         not_native: the reason why the native engine did not run, or "".
         rounding: of every layer's integrand [L], None where the method integrates nothing.
+        embedding: the run of IG at the embeddings under rules of its own, or None.
     """
 
     settings: Options
@@ -53,6 +55,7 @@ class Asked:
     baseline: Baseline | None
     not_native: str
     rounding: Floats | None
+    embedding: Run | None = None
 
 
 def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration) -> list[Attribution]:
@@ -80,6 +83,16 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     ]
     kind = "|".join(str(getattr(described, name)) for name in ("baselines", "output", "tolerance", "dtype", "rules"))
     rounding = np.zeros(len(layers)) if asked.rounding is None else asked.rounding[layers]
+    embeddings: list[Relevance | None] = [None] * len(signals)
+    if asked.embedding is not None and asked.rounding is not None:
+        beside = f"{kind}|{settings.rules_beside['embedding']}"
+        embeddings = [
+            *integration.embedding(asked.embedding, layers[0], settings, kind=beside, rounding=asked.rounding)
+        ]
+        signals = [
+            one if found is None else replace(one, embedding=found.r[:, 0] * there)
+            for one, found in zip(signals, embeddings, strict=True)
+        ]
     found = integration.run(run, layers, signals, settings=settings, kind=kind, rounding=rounding, content=content)
     common: dict[str, Any] = {
         "logits": torch.zeros(len(batch), 0)
@@ -98,16 +111,22 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     }
     return [
         Attribution(
-            **_scores(one, integrated, settings, rounding=rounding, complete=ends.complete),
+            **_scores(one, integrated, settings, rounding=rounding, complete=ends.complete, embedding=embedding),
             target=None if scalar.target is None else fetched(scalar.target)[0],
             **common,
         )
-        for scalar, one, integrated in zip(ends.scalars, signals, found, strict=True)
+        for scalar, one, integrated, embedding in zip(ends.scalars, signals, found, embeddings, strict=True)
     ]
 
 
 def _scores(
-    signals: Signals, integrated: Integrated | None, settings: Options, *, rounding: Floats, complete: bool
+    signals: Signals,
+    integrated: Integrated | None,
+    settings: Options,
+    *,
+    rounding: Floats,
+    complete: bool,
+    embedding: Relevance | None,
 ) -> dict[str, Any]:
     """The fields of an attribution that come from the signals of one scalar."""
     method, shape = settings.resolved, signals.product.shape[:2]
@@ -127,7 +146,12 @@ def _scores(
         if complete:
             elsewhere = fetched(integrated.elsewhere)[0].numpy()
             bypass, columns["convergence_delta"] = bypass + found.share(elsewhere), found.errors.delta
-        score_error, nodes = combined(integrated.effects) + rounding.max(initial=0.0), found.nodes
+        effects, nodes = integrated.effects, found.nodes
+        if embedding is not None and method.fusion is not None:
+            effects = np.hstack([effects, _effect(embedding, scores, method.fusion.embedding_share)])
+            error[:, 0] = np.maximum(error[:, 0], embedding.errors.error[:, 0] + rounding[0])
+            nodes = nodes + np.eye(1, shape[1], dtype=np.int64) * embedding.nodes
+        score_error = combined(effects) + rounding.max(initial=0.0)
         within = ~incomplete(torch.from_numpy(bypass), settings.tolerance).numpy()
         converged = (error <= settings.tolerance) & within
         # the integral met what rounding leaves of the tolerance, or rounding leaves nothing
@@ -146,6 +170,17 @@ def _scores(
         "ends": torch.from_numpy(ends),
         "maps": maps,
     }
+
+
+def _effect(embedding: Relevance, scores: Tensor, share: float) -> Floats:
+    """Relative error of the scores [B,1] at most, that the error of IG under rules of its own makes.
+
+    It moves the share itself, and by the scale the rest.
+    """
+    part = share * embedding.r[:, 0]
+    sizes = [value.norm(dim=1).cpu().numpy() for value in (part, scores - part, scores)]
+    relative: Floats = (sizes[0] + sizes[1]) / np.where(sizes[2] > 0, sizes[2], 1.0)
+    return embedding.errors.error * relative[:, None]
 
 
 def _tensor(column: Floats) -> Tensor:
@@ -194,6 +229,7 @@ def _described(asked: Asked, layers: list[int], ends: Endpoints) -> Provenance:
         k=settings.k,
         fusion=None if fusion is None else asdict(fusion),
         rules=settings.backward.record(),
+        map_rules=None if settings.map_backward == settings.backward else asdict(settings.map_backward),
         calibration=None if settings.choice is None else settings.choice.record(),
         dtype=str(asked.engine.dtype).removeprefix("torch."),
         not_native=asked.not_native,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,17 @@ from torch import Tensor
 from .._utils.progress import Progress, ticker
 from ..inputs.digest import digests
 from ..methods.base import Method, Scores, Signals
-from ..methods.candidates import candidates
+from ..methods.candidates import candidates, family
 from ..perturbation import PerturbationRunner, perturbation_runner, rankings
 from ..quadrature.estimate import Floats
 from ..results.attribution import Attribution
 from .calibrated import Calibrated
 
-RULES = ("plain", "gim")
 FRACTIONS = (0.1, 0.3, 0.5)
 LEAST = 4  # inputs; a choice made on the others of three is noise
+AUTO_LEAST = 8  # inputs of a call that `calibration="auto"` chooses on
 RESAMPLES = 1_000
-_DEFAULT = {"text": "calig, lam 0.8", "image": "calig, lam 0.97"}
+TOLERANCE = 0.1  # of the integrals that a choice is made by: the order of candidates needs no more
 _REMOVALS = {"text": ("mask", "pad", "delete", "zero_embedding"), "image": ("blur", "mean")}
 Explain = Callable[..., Attribution]
 
@@ -44,10 +44,10 @@ class CalibrationOptions:
 
     model: Any
     processor: Any
-    removals: Sequence[Any] | None
-    fractions: Sequence[float]
-    batch_size: int
-    progress: Progress
+    removals: Sequence[Any] | None = None
+    fractions: Sequence[float] = FRACTIONS
+    batch_size: int = 64
+    progress: Progress = None
 
 
 def choose(explain: Explain, inputs: Any, asked: CalibrationOptions) -> Calibrated:
@@ -63,52 +63,74 @@ def choose(explain: Explain, inputs: Any, asked: CalibrationOptions) -> Calibrat
     """
     begun = time.monotonic()
     shares = rankings.fractions_of(asked.fractions)
-    with ticker(asked.progress, len(RULES) + (2 if asked.removals is None else len(asked.removals))) as tick:
-        tables: dict[tuple[str, str], Tensor] = {}
-        first: Attribution | None = None
-        for rules in RULES:
-            try:
-                scores, found = _scored(explain, inputs, rules)
-            except ValueError as error:  # a model without the operations that the rules alter
-                if rules == "plain" or not str(error).startswith("rules:"):
-                    raise
-                scores = {}
-            tables |= {(name, rules): table for name, table in scores.items()}
-            first = first or found
-            tick()
-        if first is None or first.target is None or first.target.dim() != 1:
-            raise ValueError(
-                "output: a calibration measures the probability of one class an input; explain a logit, a probability "
-                "or a log-probability of one target"
-            )
+    with ticker(asked.progress, 1 if asked.removals is None else 1 + len(asked.removals)) as tick:
+        tables, default, prior, first = _candidates(explain, inputs)
+        tick()
         runners = _runners(inputs, first, asked)
         values = np.zeros((len(tables), first.batch))
         passes = 0
-        for runner in runners.values():
-            found_values, count = _measured(runner, list(tables.values()), shares)
-            values, passes = values + found_values / len(runners), passes + count
-            tick()
-    kind = "image" if first.texts is None else "text"
+        for k, runner in enumerate(runners.values()):  # the removals take turns: each input has one
+            rows = torch.arange(k, first.batch, len(runners))
+            values[:, rows], count = _measured(runner, rows, list(tables.values()), shares)
+            passes += count
+            if asked.removals is not None:
+                tick()
     pairs = list(tables)
-    default = pairs.index((_DEFAULT[kind], "plain"))
-    chosen, sure = choose_among(values, default)
+    indices = pairs.index(default), pairs.index(prior)
+    chosen = choose_among(values, indices[1])
     return Calibrated(
         candidate=pairs[chosen][0],
         rules=pairs[chosen][1],
         depth=first.layer_scores.shape[1],
-        default=pairs[default],
+        default=default,
         inputs=digests(next(iter(runners.values())).remover.batch),
         removals=tuple(runners),
         fractions=tuple(shares.tolist()),
         tried={" | ".join(pair): float(row.mean()) for pair, row in zip(pairs, values, strict=True)},
-        **sure,
+        **surety(values, *indices),
         seconds=time.monotonic() - begun,
         passes=passes,
     )
 
 
-def _scored(explain: Explain, inputs: Any, rules: str) -> tuple[dict[str, Tensor], Attribution]:
-    """The scores [B,T] of every candidate, and the explanation whose signals they were read from."""
+def _candidates(
+    explain: Explain, inputs: Any
+) -> tuple[dict[tuple[str, str], Tensor], tuple[str, str], tuple[str, str], Attribution]:
+    """The scores [B,T] of every candidate by name and rules; the default, the prior, and the plain explanation."""
+    found, signals = _read(explain, inputs, "plain")
+    if found.source is not None:
+        raise ValueError(
+            "target: a calibration takes one target an input; leave target at None for the predicted class"
+        )
+    if found.target is None or found.target.dim() != 1:
+        raise ValueError(
+            "output: a calibration measures the probability of one class an input; explain a logit, a probability "
+            "or a log-probability of one target"
+        )
+    depth = found.layer_scores.shape[1]
+    names, default, prior = family(found.texts is not None, depth)
+    every = {"plain": signals}
+    other: Tensor | None = None
+    if any(rules == "gim" for _, rules in names):
+        try:
+            of_gim, every["gim"] = _read(explain, inputs, "gim")
+            other = of_gim.layer_scores[:, 0].double()
+        except ValueError as error:  # a model without the operations that the rules alter
+            if not str(error).startswith("rules:"):
+                raise
+            names = [pair for pair in names if pair[1] == "plain" and pair[0] != prior]
+            prior = default
+    methods = candidates(depth)
+    tables = {(name, rules): _scores(methods[name], every[rules], other) for name, rules in names}
+    if found.batch < LEAST or any(len(table) != found.batch for table in tables.values()):
+        raise ValueError(
+            f"inputs: a calibration takes at least {LEAST} inputs, each explained as a whole, got {found.batch}"
+        )
+    return tables, (default, "plain"), (prior, "plain"), found
+
+
+def _read(explain: Explain, inputs: Any, rules: str) -> tuple[Attribution, list[Signals]]:
+    """An explanation under some rules, and its signals group by group."""
     last: dict[int, Signals] = {}  # of each group of inputs, which has a product of its own
 
     def read(s: Signals) -> Scores:
@@ -119,18 +141,19 @@ def _scored(explain: Explain, inputs: Any, rules: str) -> tuple[dict[str, Tensor
         return s.relevance.sum(1) + (others - s.relevance).transpose(1, 2)
 
     method = Method("candidates", "layer", "gradient", read, changed=changed)
-    found = explain(inputs, method=method, rules=rules, long_texts="cut", progress=None)
-    if found.source is not None:
-        raise ValueError(
-            "target: a calibration takes one target an input; leave target at None for the predicted class"
-        )
-    family = candidates(found.layer_scores.shape[1])
-    scores = {name: torch.cat([one.scores(s)[0].cpu() for s in last.values()]) for name, one in family.items()}
-    if found.batch < LEAST or any(len(table) != found.batch for table in scores.values()):
-        raise ValueError(
-            f"inputs: a calibration takes at least {LEAST} inputs, each explained as a whole, got {found.batch}"
-        )
-    return scores, found
+    found = explain(inputs, method=method, rules=rules, tolerance=TOLERANCE, long_texts="cut", progress=None)
+    return found, list(last.values())
+
+
+def _scores(method: Method, groups: list[Signals], other: Tensor | None) -> Tensor:
+    """The scores [B,T] of a candidate; `other` is IG at the embeddings [B,T] under the rules of its share."""
+    parts, first = list[Tensor](), 0
+    for s in groups:
+        if other is not None and method.fusion is not None and method.fusion.embedding_rules is not None:
+            s = replace(s, embedding=other[first : first + len(s.mask)].to(s.mask.device))
+        parts.append(method.scores(s)[0].cpu())
+        first += len(s.mask)
+    return torch.cat(parts)
 
 
 def _runners(inputs: Any, found: Attribution, asked: CalibrationOptions) -> dict[str, PerturbationRunner]:
@@ -160,46 +183,50 @@ def _runners(inputs: Any, found: Attribution, asked: CalibrationOptions) -> dict
     return runners
 
 
-def _measured(p: PerturbationRunner, tables: list[Tensor], fractions: Tensor) -> tuple[Floats, int]:
-    """Comprehensiveness minus sufficiency [C,B] of every candidate, and the rows that were run.
+def _measured(p: PerturbationRunner, rows: Tensor, tables: list[Tensor], fractions: Tensor) -> tuple[Floats, int]:
+    """Comprehensiveness minus sufficiency [C,n] of every candidate on some inputs [n], and the forward passes.
 
     Both have F(x), which cancels: mean_f F(top_f alone) - F(x without top_f). Sets that several candidates remove are
     run once.
     """
-    counts = rankings.counts(fractions, p.removable)[:, :, None]
-    top = torch.stack([rankings.places(table.double(), p.removable)[:, None] < counts for table in tables], 1)
-    sets = torch.cat([p.removable[:, None, None] & ~top, top], 2)  # [B,C,2K,T]
+    removable = p.removable[rows]
+    counts = rankings.counts(fractions, removable)[:, :, None]
+    top = torch.stack([rankings.places(table[rows].double(), removable)[:, None] < counts for table in tables], 1)
+    sets = torch.cat([removable[:, None, None] & ~top, top], 2)  # [n,C,2K,T]
     apart = [torch.unique(of_input.flatten(0, 1), dim=0, return_inverse=True) for of_input in sets]
-    sizes = [len(rows) for rows, _ in apart]
-    owners = torch.arange(len(apart)).repeat_interleave(torch.tensor(sizes))
-    answers = p.answers_of(torch.cat([rows for rows, _ in apart]), owners).split_with_sizes(sizes)
+    sizes = [len(different) for different, _ in apart]
+    owners = rows.repeat_interleave(torch.tensor(sizes, dtype=torch.long))
+    answers = p.answers_of(torch.cat([different for different, _ in apart]), owners).split_with_sizes(sizes)
     every = torch.stack([of_input[back] for of_input, (_, back) in zip(answers, apart, strict=True)])
     alone, without = every.view(sets.shape[:3]).chunk(2, 2)
     found: Floats = (alone - without).mean(2).T.numpy()
     return found, len(owners)
 
 
-def choose_among(values: Floats, default: int) -> tuple[int, dict[str, float]]:
-    """The index of the choice, and how sure it is.
-
-    The largest mean is chosen, where the choices that the other inputs make are better than the default on the one left
-    out; else the default.
+def choose_among(values: Floats, prior: int) -> int:
+    """The index of the choice: the largest mean, where such choices of the others beat the prior on the one left out.
 
     Args:
         values: [C,B].
-        default: the index of the default.
+        prior: the index of the choice where they do not.
+    """
+    others = values.sum(1, keepdims=True) - values
+    gains = values[others.argmax(0), np.arange(values.shape[1])] - values[prior]
+    return int(values.mean(1).argmax()) if gains.mean() > 0 else prior
+
+
+def surety(values: Floats, default: int, prior: int) -> dict[str, float]:
+    """The gain of such choices over the default on inputs left out, its interval, and the share of equal choices.
+
+    Args:
+        values: [C,B].
+        default, prior: indices.
     """
     count = values.shape[1]
-    others = values.sum(1, keepdims=True) - values
-    gains = values[others.argmax(0), np.arange(count)] - values[default]
+    made = [choose_among(np.delete(values, b, 1), prior) for b in range(count)]
+    gains = values[made, np.arange(count)] - values[default]
     draws = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
     low, high = np.quantile(gains[draws].mean(1), (0.025, 0.975))
-    best = int(values.mean(1).argmax())
-    again = values[:, draws].mean(2).argmax(0)
-    chosen = best if gains.mean() > 0 else default
-    return chosen, {
-        "gain": float(gains.mean()),
-        "low": float(low),
-        "high": float(high),
-        "stability": float((again == chosen).mean()),
-    }
+    chosen = choose_among(values, prior)
+    again = [choose_among(values[:, draw], prior) == chosen for draw in draws]
+    return {"gain": float(gains.mean()), "low": float(low), "high": float(high), "stability": float(np.mean(again))}

@@ -17,6 +17,7 @@ from ..model import backward_rules
 from ..model.backward_rules import Rules
 
 FORMAT = "calig_fast.calibrated/1"
+AUTO = "auto"  # on the inputs of each call, where there are enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,15 +128,15 @@ class Calibrated:
         return {**asdict(self), "tried": dict(self.tried), **lists}
 
 
-def calibrated(given: Any) -> Calibrated | None:
-    """The calibration that an option gives: None, a `Calibrated`, or the name of its file.
+def calibrated(given: Any) -> Calibrated | str | None:
+    """The calibration that an option gives: None, "auto", a `Calibrated`, or the name of its file.
 
     Raises:
         TypeError: something else.
         ValueError, OSError: see `Calibrated.load`.
     """
-    if given is None or isinstance(given, Calibrated):
+    if given is None or isinstance(given, Calibrated) or (isinstance(given, str) and given == AUTO):
         return given
     if isinstance(given, str | os.PathLike):
         return Calibrated.load(given)
-    raise TypeError(f"calibration: expected None, a Calibrated or the name of its file, got {kind(given)}")
+    raise TypeError(f'calibration: expected None, a Calibrated or the name of its file, or "{AUTO}", got {kind(given)}')

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,8 +34,8 @@ from ..quadrature.warm_start import Calibration
 from ..results.attribution import Attribution
 from ..results.windows import merged
 from . import habits
-from .calibrate import FRACTIONS, CalibrationOptions, choose
-from .calibrated import Calibrated
+from .calibrate import AUTO_LEAST, FRACTIONS, CalibrationOptions, choose
+from .calibrated import AUTO, Calibrated
 from .one_call import Memory, Pipeline
 from .options import ExplainOptions, Options
 from .windows import settings_of_windows
@@ -73,13 +74,17 @@ def explain(
         baselines: the baseline x'. Text: "pad" (default), "mask", "unk", "zero_embedding", an id or embeddings, in the
             place of content; ids in the place of everything; "zeros", a zero hidden state at each layer. Images: "blur"
             (default), "mean", "black", "zeros", pixels.
-        method: "calig", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat", "attention_gradient",
-            "gradient_x_input", a registered name, a `Fusion` of options for CA-LIG, or a `Method` of your own.
+        method: "calig", "calig-paper", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat",
+            "attention_gradient", "gradient_x_input", a registered name, a `Fusion` of options for CA-LIG, or a
+            `Method` of your own.
         rules: the gradients that the backward pass takes: "plain", the model's own; "gim", those of GIM (Edin et al.,
             arXiv 2505.17630); or `Rules(...)`. Under other rules than the model's own the layer scores need not add up
             to F(x) - F(x').
+        map_rules: the same for the gradients of the attention maps, A (.) dF/dA; None for those of `rules`. Other ones
+            take a pass of the input more.
         calibration: the choice that `Explainer.calibrate` made, or the name of its file: it takes the place of method,
-            rules and lam. None for none.
+            rules and lam. "auto" makes one on the inputs of each call that has at least 8, for this call alone; a
+            measurement must take other inputs. None for none.
         output: the scalar F: "logit", "log_prob", "prob", "contrast", or a function of the model's output (and, if it
             takes two arguments, of the [N] int64 input each row belongs to) that returns one scalar a row. Of a
             language model "next_token", the log-probability of the token after an input (`target` is its id, None the
@@ -182,12 +187,13 @@ class Explainer:
     ) -> Calibrated:
         """Choose the scores that later calls give, on inputs without labels; 6 to 8 of the kind to be explained do.
 
-        The candidates are the rollouts at lam 0.5, 0.8 and 0.97, IG at the embeddings, its integrand at the input,
-        every layer, their mean, and a mixture, each by plain gradients and by GIM's rules. Each has a mean over the
-        inputs, removals and fractions f of comprehensiveness minus sufficiency, F(top_f alone) - F(x without top_f), F
-        being the probability of the explained class. The candidate with the largest mean is chosen, if the choices
-        that the other inputs make are better than the default on the input left out; else the default. A measurement
-        later must not hold these inputs: see `Calibrated.inputs`.
+        The candidates are a rollout, IG at the embeddings, a blend of both, two layers and the mean of all. With text,
+        IG and a mixture by GIM's rules join them, and the blend's IG is by these rules. Each has a mean over inputs and
+        fractions f of comprehensiveness minus sufficiency, F(top_f alone) - F(x without top_f), F being the probability
+        of the explained class. The removals take turns, an input having one. The candidate with the largest mean is
+        chosen, if the choices that the other inputs make are better than the blend on the input left out; else the
+        blend. It takes one or two explanations to a tolerance of 0.1 and at most 48 forward passes an input, with three
+        fractions. A measurement later must not hold these inputs: see `Calibrated.inputs`.
 
         Args:
             inputs: see `explain`; at least 4, each an input of its own.
@@ -235,6 +241,9 @@ class Explainer:
             self.encoder = families.of_modality(self.encoder, self._inner, modality_of(inputs, self._seen.convolves))
             with followed(lasting=True):
                 batch = read(inputs, self._inner, self.encoder, self.processor, settings.long)
+            if settings.calibration == AUTO:
+                enough = len(batch) >= AUTO_LEAST
+                settings = replace(settings, calibration=self._chosen_on(inputs, options) if enough else None)
             if settings.output in language.KINDS:
                 batch, scalar = language.explained(str(settings.output), settings.target, batch, self._inner)
                 settings = settings.changed(output=scalar, target=None)
@@ -260,11 +269,19 @@ class Explainer:
                 check_logits(wanted, found.logits, (next(self._inner.parameters()).dtype, pipeline.engine.dtype))
             return found if batch.windows is None else merged(found, batch.windows, settings.tolerance)
 
+    def _chosen_on(self, inputs: Any, options: ExplainOptions) -> Calibrated:
+        """The calibration on the inputs of a call with these options."""
+        asked = CalibrationOptions(model=self.model, processor=self.processor)
+        alike: dict[str, Any] = {**options, "calibration": None}
+        return choose(partial(self, **alike), inputs, asked)
+
     def _remembered(self) -> Memory:
         """The memory of earlier calls, as far as the model is still theirs."""
         if not self._seen.fits(self._inner):
             self._seen, traits = Fingerprint(self._inner), traits_of(self._inner)
             self._memory.engines.outdate()
+            for lease in self._memory.beside.values():
+                lease.outdate()
             if traits != self._traits:  # what was learned is of another computation
                 self._memory, self._traits = Memory(), traits
         return self._memory
@@ -287,8 +304,8 @@ def _settings(base: Options, options: Mapping[str, Any]) -> Options:
         hint = f"did you mean {close[0]}?" if close else f"expected some of {sorted(known)}"
         raise TypeError(f"{name}: unknown option of explain; {hint}")
     if "calibration" in options:  # it chooses what is not chosen beside it
-        options = {"method": "calig", "rules": "plain", "lam": None, **options}
-    elif {"method", "rules", "lam"} & set(options):
+        options = {"method": "calig", "rules": "plain", "map_rules": None, "lam": None, **options}
+    elif {"method", "rules", "map_rules", "lam"} & set(options):
         options = {"calibration": None, **options}
     if {"certify", "guarantee"} & set(options):  # the number that is ranked belongs to the guarantee
         options = {"k": None, **options}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -15,7 +16,7 @@ from ..engines.layer_paths import Relevance, ScoreErrors, input_paths, layer_pat
 from ..methods.base import Scores, Signals
 from ..methods.ranking import deciding_error
 from ..methods.score_error import LayerErrors, allowed, combined, score_errors
-from ..quadrature.adaptive import AdaptiveIntegrals
+from ..quadrature.adaptive import AdaptiveIntegrals, Integrals, Table
 from ..quadrature.estimate import Floats, Ints
 from ..quadrature.warm_start import Calibration, needs, trials
 from .options import Options
@@ -44,6 +45,14 @@ class Integrated:
 def _left(tolerance: float, rounding: Floats) -> Floats:
     """The part of the tolerance that rounding leaves to the rule; where that is little, the size of the rounding."""
     return np.where(rounding <= ROUNDED * tolerance, tolerance - rounding, rounding)
+
+
+class _Tried(NamedTuple):
+    """The evaluations of a call, the answers that other rules would have given on them, and if they sum to a gap."""
+
+    tables: list[Table]
+    columns: list[Tensor]
+    complete: bool
 
 
 class Integration:
@@ -120,19 +129,48 @@ class Integration:
         relevance, integrals = layer_paths(run, layers, rule, starts=starts, weigh=weigh if scores else None)
         tolerances = np.broadcast_to(rule.tolerances, (len(relevance), *relevance[0].gap.shape)).copy()
         costs = np.array([run.endpoints.layers - layer - 0.5 for layer in layers])
-        tables = [*integrals.tables()] if isinstance(integrals, AdaptiveIntegrals) else []
-        columns = [trials(table) for table in tables]
-        prefetch(*columns)
+        tried = _tried(integrals)
         for k, found in enumerate(relevance):
             if scores:  # the last that was weighed
                 tolerances[k] = allowed(last[k].effects, found.errors.error, of_scores, costs)
             else:
                 integrated(k, found)
-        if isinstance(integrals, AdaptiveIntegrals):
-            gap, noise = (np.stack([getattr(r, name) for r in relevance]).ravel() for name in ("carried", "noise"))
-            for table, column in zip(tables, fetched(*columns), strict=True):
-                exact = gap[table.paths] if integrals.complete else None
-                limits = noise[table.paths], tolerances.ravel()[table.paths]
-                mine = np.array(layers)[table.paths % len(layers)]
-                self._learned.append((kind, mine, needs(table, column.numpy(), exact, *limits)))
+        self._note(kind, tried, relevance, layers=np.array(layers), tolerances=tolerances)
         return [replace(last[k], relevance=found) for k, found in enumerate(relevance)]
+
+    def embedding(self, run: Run, layer: int, settings: Options, *, kind: str, rounding: Floats) -> list[Relevance]:
+        """Relevance of the first layer used for each scalar, by a run under rules of its own.
+
+        Args:
+            run: the engine's run.
+            layer: index of the block.
+            settings: the options.
+            kind: the common properties of similar paths, the rules among them.
+            rounding: of every layer's integrand [L].
+        """
+        rule = replace(settings.rule, tolerances=_left(settings.tolerance, rounding[[layer]]))
+        found, integrals = layer_paths(run, [layer], rule, starts=[self._calibration.start(kind, layer)])
+        tolerances = np.broadcast_to(rule.tolerances, (len(found), *found[0].gap.shape)).copy()
+        self._note(kind, _tried(integrals), found, layers=np.array([layer]), tolerances=tolerances)
+        return found
+
+    def _note(
+        self, kind: str, tried: _Tried, relevance: Sequence[Relevance], *, layers: Ints, tolerances: Floats
+    ) -> None:
+        """What the paths of this call needed, for `learn`."""
+        gap, noise = (np.stack([getattr(r, name) for r in relevance]).ravel() for name in ("carried", "noise"))
+        for table, column in zip(tried.tables, fetched(*tried.columns), strict=True):
+            exact = gap[table.paths] if tried.complete else None
+            limits = noise[table.paths], tolerances.ravel()[table.paths]
+            blocks = layers[table.paths % len(layers)]
+            self._learned.append((kind, blocks, needs(table, column.numpy(), exact, *limits)))
+
+
+def _tried(integrals: Integrals) -> _Tried:
+    """What other rules would have given on the nodes of a call; copies to the host begin."""
+    if not isinstance(integrals, AdaptiveIntegrals):
+        return _Tried([], [], complete=False)
+    tables = [*integrals.tables()]
+    columns = [trials(table) for table in tables]
+    prefetch(*columns)
+    return _Tried(tables, columns, complete=integrals.complete)

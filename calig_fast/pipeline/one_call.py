@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +24,7 @@ from ..engines.tokens import changed_tokens, reads_ids_twice
 from ..inputs.baseline import Baseline, make_baseline, take
 from ..inputs.prepare import Inputs
 from ..inputs.target import Target, is_multi_label, per_input, scalars
+from ..model.backward_rules import Rules
 from ..model.call import Call, ModelFailsError
 from ..model.checks import compute_dtype
 from ..model.encoder import Encoder
@@ -49,6 +51,7 @@ class Memory:
         calibration: the best start of each layer's paths.
         known: kinds of calls that were compared with the model's own forward pass.
         engines: the engine that the previous call left.
+        beside: the same of the engines beside it, by the part that they make under rules of its own.
         own: calls of the caller's own object.
         reach: kinds of calls whose ids reach the output past their lookups.
         rounding: times it was measured, and that of the integrands in 16 bits [L], by engine, dtype and layers.
@@ -59,6 +62,7 @@ class Memory:
     own: OwnAnswers = field(default_factory=OwnAnswers)
     reach: WordReach = field(default_factory=WordReach)
     engines: EngineLease = field(default_factory=EngineLease, repr=False)
+    beside: dict[str, EngineLease] = field(default_factory=lambda: defaultdict(EngineLease), repr=False)
     rounding: dict[Hashable, tuple[int, Floats]] = field(default_factory=dict)
 
 
@@ -87,6 +91,7 @@ class Pipeline:
     ) -> None:
         self.model, self.encoder, self.settings, self.memory = model, encoder, settings, memory
         self._hooks = hooks
+        self._beside: dict[str, Engine] = {}
         self.engine, self.not_native = self._choose()
         self._integration = Integration(memory.calibration)
         self._targets, self._row_bytes = 1, 0
@@ -106,7 +111,9 @@ class Pipeline:
                     tick()
                 first += size
         self._integration.learn()
-        self.memory.engines.give(self.engine, self._key(self.engine.name))
+        self.memory.engines.give(self.engine, self._key(self.engine.name, self.settings.backward))
+        for name, rules in self.settings.rules_beside.items():
+            self.memory.beside[name].give(self._beside[name], self._key(self._beside[name].name, rules))
         # a head that reads padding is found at the first padded group; the record tells of the engine from there on
         return replace(concatenate(parts), engine=parts[-1].engine, settings=parts[-1].settings)
 
@@ -119,26 +126,33 @@ class Pipeline:
         """The engine asked for; with "auto" the native one where it can be, else the autograd engine, and why."""
         settings = self.settings
         if settings.engine == "autograd":
-            return self._engine("autograd"), ""
+            return self._engines("autograd"), ""
         why = 'method "conductance" runs on the autograd engine' if settings.resolved.integral == "input" else ""
-        why = why or refusal(settings.backward)
+        for rules in (settings.backward, *settings.rules_beside.values()):
+            why = why or refusal(rules)
         if not why:
             try:
-                return self._engine("native"), ""
+                return self._engines("native"), ""
             except ValueError as error:
                 why = str(error)
         if settings.engine == "native":
             raise ValueError(f'engine: "native" cannot run this: {why}; use engine="autograd"')
-        return self._engine("autograd"), why
+        return self._engines("autograd"), why
 
-    def _engine(self, name: str) -> Engine:
+    def _engines(self, name: str) -> Engine:
+        """The engine of that name; those beside it are made with it."""
+        settings, leases = self.settings, self.memory.beside
+        self._beside = {part: self._engine(name, rules, leases[part]) for part, rules in settings.rules_beside.items()}
+        return self._engine(name, settings.backward, self.memory.engines)
+
+    def _engine(self, name: str, rules: Rules, lease: EngineLease) -> Engine:
         """The engine that the previous call left, if it serves this one too, or else a new one."""
-        kept, workspace = self.memory.engines.take(self._key(name))
+        kept, workspace = lease.take(self._key(name, rules))
         if kept is not None:
             return kept
-        return self._new_engine(name, compute_dtype(self.settings.dtype, self.model), workspace)
+        return self._new_engine(name, compute_dtype(self.settings.dtype, self.model), workspace, rules)
 
-    def _new_engine(self, name: str, dtype: torch.dtype | None, workspace: Workspace | None) -> Engine:
+    def _new_engine(self, name: str, dtype: torch.dtype | None, workspace: Workspace | None, rules: Rules) -> Engine:
         budget, backend = self.settings.memory_budget, self.settings.backend
         if name == "autograd":
             return AutogradEngine(
@@ -148,7 +162,7 @@ class Pipeline:
                 memory_budget=budget,
                 backend=backend,
                 hooks=self._hooks,
-                rules=self.settings.backward,
+                rules=rules,
             )
         return NativeEngine(
             self.model,
@@ -159,10 +173,10 @@ class Pipeline:
             known=self.memory.known,
             workspace=workspace,
             hooks=self._hooks,
-            rules=self.settings.backward,
+            rules=rules,
         )
 
-    def _key(self, name: str) -> tuple[Any, ...]:
+    def _key(self, name: str, rules: Rules) -> tuple[Any, ...]:
         """All that an engine is made of beside the model."""
         settings = self.settings
         return (
@@ -171,7 +185,7 @@ class Pipeline:
             settings.dtype,
             settings.memory_budget,
             settings.backend,
-            settings.backward,
+            rules,
             self._hooks,
         )
 
@@ -189,7 +203,7 @@ class Pipeline:
         except (NotTheModelError, ModelFailsError) as error:
             if settings.engine == "native" or isinstance(self.engine, AutogradEngine):
                 raise
-            self.engine, self.not_native, self._row_bytes = self._engine("autograd"), str(error), 0
+            self.engine, self.not_native, self._row_bytes = self._engines("autograd"), str(error), 0
             return None
 
     def _explain(self, batch: Inputs, settings: Options, first: int) -> Attribution:
@@ -201,9 +215,11 @@ class Pipeline:
         parts: list[Attribution] = []
         while not parts or len(parts) < self._targets:
             problem = self._problem(call, baseline, batch, settings, first=first, done=len(parts))
-            run = engine.start(problem)
+            run = self._started(problem)
             self._row_bytes = run.row_bytes
             asked = self._asked(settings, baseline, self._rounding(run, problem) if integrates else None)
+            if "embedding" in self._beside:
+                asked = replace(asked, embedding=self._beside["embedding"].start(replace(problem, maps=None)))
             parts += attributions(run, batch, asked, self._integration)
         if len(parts) == 1:
             return parts[0]
@@ -212,6 +228,16 @@ class Pipeline:
         order = [k * n + b for b in range(n) for k in range(len(parts))]
         source = torch.arange(first, first + n).repeat_interleave(len(parts))
         return replace(concatenate(parts)[order], source=source)
+
+    def _started(self, problem: Problem) -> Run:
+        """The run of a problem, its attention maps by another run of the inputs alone where other rules make them."""
+        if "maps" not in self._beside:
+            return self.engine.start(problem)
+        run = self.engine.start(replace(problem, maps=None))
+        alone = replace(problem, baseline=None, words=None, word_ids=None, changed=None)
+        for k, slopes in enumerate(self._beside["maps"].start(alone).endpoints.slopes):
+            run.endpoints.slopes[k] = replace(run.endpoints.slopes[k], maps=slopes.maps)
+        return run
 
     def _asked(self, settings: Options, baseline: Baseline | None, rounding: Floats | None) -> Asked:
         """The settings and names that the results of a run record."""
@@ -234,7 +260,7 @@ class Pipeline:
         count, known = self.memory.rounding.get(key, (0, rounding.of_dtype(dtype, layers)))
         if count < rounding.MEASURED:
             try:
-                wide = self._new_engine(self.engine.name, torch.float32, None)
+                wide = self._new_engine(self.engine.name, torch.float32, None, self.settings.backward)
                 scalars_of = run.endpoints.scalars
                 again = replace(
                     problem,

@@ -22,7 +22,7 @@ from ..inputs.target import KINDS, Output
 from ..inputs.windows import LONG_TEXTS, Long
 from ..methods import registry
 from ..methods.base import Method
-from ..methods.calig import IMAGES
+from ..methods.calig_paper import IMAGES
 from ..methods.fusion import Fusion
 from ..model import backward_rules
 from ..model.backward_rules import Rules
@@ -48,6 +48,7 @@ class ExplainOptions(TypedDict, total=False):
     baselines: Any
     method: str | Fusion | Method
     rules: str | Rules
+    map_rules: str | Rules | None
     calibration: Calibrated | str | os.PathLike[str] | None
     output: Output
     layers: int | str | Sequence[int | str] | None
@@ -81,6 +82,7 @@ class Options:
     baselines: Any = None
     method: str | Fusion | Method = "calig"
     rules: str | Rules = "plain"
+    map_rules: str | Rules | None = None
     calibration: Calibrated | str | os.PathLike[str] | None = None
     output: Output = "logit"
     layers: int | str | Sequence[int | str] | None = None
@@ -125,6 +127,8 @@ class Options:
         set_("calibration", calibrated(self.calibration))
         if self.calibration is not None:
             self._check_calibration()
+        if self.map_rules is not None:
+            backward_rules.resolve(self.map_rules, "map_rules")
         method = self.resolved
         if not self.backward.plain and method.integral == "input":
             raise ValueError(
@@ -162,6 +166,22 @@ class Options:
         return backward_rules.resolve(self.rules)
 
     @property
+    def map_backward(self) -> Rules:
+        """The backward rules of the attention maps, where the method reads gradients of any."""
+        if self.map_rules is None or self.resolved.maps in {None, "attention"}:
+            return self.backward
+        return backward_rules.resolve(self.map_rules, "map_rules")
+
+    @property
+    def rules_beside(self) -> dict[str, Rules]:
+        """The backward rules of the runs beside the explanation's own: those of its "maps", of its "embedding"."""
+        found = {} if self.map_backward == self.backward else {"maps": self.map_backward}
+        fusion = self.resolved.fusion
+        if fusion is not None and fusion.embedding_rules is not None:
+            found["embedding"] = backward_rules.resolve(fusion.embedding_rules)
+        return found
+
+    @property
     def long(self) -> Long:
         """The treatment of texts longer than the model reads."""
         return Long(self.long_texts, self.stride)
@@ -175,8 +195,9 @@ class Options:
 
     def with_modality_defaults(self, images: bool) -> Options:
         """The same options with CA-LIG's own chosen for the kind of input, where the caller chose none."""
-        unchosen = self.method == "calig" and self.calibration is None
-        return self.changed(method=IMAGES) if images and unchosen else self
+        if not images or self.choice is not None or not isinstance(self.method, str):
+            return self
+        return self.changed(method=IMAGES.get(self.method, self.method))
 
     def block_names(self) -> tuple[str, ...] | None:
         """The blocks the caller named, or None where layers holds indices or nothing."""
@@ -186,7 +207,12 @@ class Options:
         return None
 
     def _check_calibration(self) -> None:
-        given = {"method": self.method != "calig", "rules": self.rules != "plain", "lam": self.lam is not None}
+        given = {
+            "method": self.method != "calig",
+            "rules": self.rules != "plain",
+            "map_rules": self.map_rules is not None,
+            "lam": self.lam is not None,
+        }
         if any(given.values()):
             name = next(name for name, there in given.items() if there)
             raise ValueError(f"calibration: it chooses the method and the rules; leave out {name}, or calibration")

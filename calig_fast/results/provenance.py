@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 # there when they say something
-OPTIONAL = ("model", "not_native", "multi_label", "returns", "windows", "k", "rules", "calibration")
+OPTIONAL = ("model", "not_native", "multi_label", "returns", "windows", "k", "rules", "map_rules", "calibration")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,6 +30,7 @@ class Provenance(Mapping[str, Any]):
         fusion: options of CA-LIG, None for other methods.
         rules: options of the backward rules, None where every gradient is the model's own. Under other rules the layer
             scores need not sum to the gap, and `convergence_delta` is nan.
+        map_rules: options of the backward rules of the attention maps, None where they are those of `rules`.
         calibration: the calibration that chose the method and the rules, with the SHA-256 of each input that it was
             made on; None where none did.
         dtype: of the computation.
@@ -54,6 +55,7 @@ class Provenance(Mapping[str, Any]):
     k: int | None = None
     fusion: dict[str, Any] | None = None
     rules: dict[str, Any] | None = None
+    map_rules: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     dtype: str | None = None
     not_native: str = ""

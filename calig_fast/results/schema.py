@@ -102,7 +102,9 @@ _SETTINGS: Kinds = {
     "layers": (_or_null(_is_list(_is_count)), "a list of integers, or null"),
     **dict.fromkeys(("n_steps", "k"), (_or_null(_is_count), "an integer or null")),
     "tolerance": (_or_null(_is_number), "a number or null"),
-    **dict.fromkeys(("fusion", "rules", "calibration", "windows"), (_or_null(_is_mapping), "an object or null")),
+    **dict.fromkeys(
+        ("fusion", "rules", "map_rules", "calibration", "windows"), (_or_null(_is_mapping), "an object or null")
+    ),
     **dict.fromkeys(("model", "not_native"), _NAME),
     "multi_label": _FLAG,
     "returns": _NAME,

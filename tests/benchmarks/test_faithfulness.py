@@ -180,6 +180,18 @@ def test_the_summary_pairs_inputs(tmp_path):
     assert found["a"]["sizes"] == {"tune": 4, "held": 4}
 
 
+def test_a_later_run_replaces_what_it_measured():
+    old = {"tasks": {"a": {"methods": {"x": 1}, "ablation": {"y": 2}, "sizes": {"tune": 3, "held": 4}}, "b": {"c": 1}}}
+    new = {
+        "tasks": {"a": {"methods": {"x": 5}, "ablation": {}, "sizes": {"tune": 0, "held": 6}}, "b": {"missing": "m"}}
+    }
+    assert summary.joined(old, new)["tasks"] == {
+        "a": {"methods": {"x": 5}, "ablation": {"y": 2}, "sizes": {"tune": 3, "held": 6}},
+        "b": {"c": 1},
+    }
+    assert summary.joined({"tasks": {"b": {"missing": "n"}}}, new)["tasks"]["b"] == {"missing": "m"}
+
+
 def test_the_page_is_what_the_committed_numbers_say(tmp_path):
     page.write(json.loads(RESULT.read_text()), WORDS.read_text(), tmp_path / "f.md", tmp_path)
     assert (tmp_path / "f.md").read_text() == (ROOT / "docs/faithfulness.md").read_text()

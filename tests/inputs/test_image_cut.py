@@ -9,6 +9,7 @@ from torch import nn
 from calig_fast import Grid, explain
 from calig_fast.inputs.image_cut import Cut
 from calig_fast.metrics import deletion_auc
+from calig_fast.perturbation.removal import Remover
 from calig_fast.quadrature.rules import nodes_and_weights
 
 hub = pytest.importorskip("transformers")
@@ -71,6 +72,22 @@ def test_the_picture_is_put_together_again(model):
     assert torch.equal(a.images[0], torch.tensor(np.array(picture())))
     assert torch.equal(a.images[1], torch.tensor(np.array(picture(1))))
     assert a.grid.height == a.grid.width == 8
+
+
+def test_removed_patches_are_made_of_their_neighbours(model):
+    a = explain(model, picture(), processor=processor(23), method="layer_ig", n_steps=2)
+    remover = Remover(model, picture(), processor(23), "noisy_linear")
+    removed = torch.zeros(1, 23, dtype=torch.bool)
+    removed[0, 7] = True
+    seen = []
+    remover.model.register_forward_pre_hook(lambda _, __, kwargs: seen.append(kwargs["pixel_values"]), with_kwargs=True)
+    answers = remover.answers(removed[None], lambda out, _: out.logits, a.grid, 64)
+    made = seen[-1]
+    before = dict(processor(23)(images=[picture()], return_tensors="pt"))["pixel_values"]
+    assert torch.equal(made[0, :7], before[0, :7])
+    assert torch.equal(made[0, 8:], before[0, 8:])
+    assert float(made[0, 7].std()) < 0.5 * float(before[0, 7].std())
+    assert torch.isfinite(answers).all()
 
 
 def test_patches_are_removed(model):

@@ -100,7 +100,8 @@ def test_a_rule_that_states_more_than_its_answers_differ_by_may_miss_a_part_of_t
             (True, False),
             SIGNS,
         )
-    ],
+    ]
+    + [Fusion(sign=sign, embedding_share=share) for sign in SIGNS for share in (0.3, 1.0)],
     ids=repr,
 )
 @pytest.mark.parametrize("held", [1, 2**21])
@@ -115,6 +116,23 @@ def test_scores_with_one_layer_replaced_are_those_of_reading_it_replaced(fusion,
     method = calig(fusion)
     one_by_one = replace(method, changed=None).changed_scores(s, others)
     torch.testing.assert_close(method.changed_scores(s, others), one_by_one, rtol=1e-12, atol=1e-12)
+
+
+def test_a_share_of_ig_at_the_embeddings():
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]]).bool()
+    seeded = torch.Generator().manual_seed(1)
+    s = signals(torch.randn(2, LAYERS, 4, generator=seeded).double() * mask[:, None], mask)
+    content = mask.clone()
+    content[:, 0] = False
+    s = replace(s, content=content)
+    rolled = calig(Fusion()).read(s)[0]
+    for share in (0.0, 0.25, 1.0):
+        found = calig(Fusion(embedding_share=share)).read(s)[0]
+        scale = (s.relevance[:, 0] * content).abs().sum(1) / (rolled * content).abs().sum(1)
+        wanted = (1 - share) * rolled * scale[:, None] + share * s.relevance[:, 0] if share else rolled
+        torch.testing.assert_close(found, wanted)
+    still = replace(s, maps=0 * s.maps, relevance=0 * s.relevance)
+    assert not calig(Fusion(embedding_share=0.5)).read(still)[0].any()
 
 
 @pytest.mark.parametrize("name", ["ig", "layer_ig", "conductance"])

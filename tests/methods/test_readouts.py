@@ -169,6 +169,7 @@ class ByHand:
         ]
         return {
             "calig": lambda: self.rolled(context, readout),
+            "calig-paper": lambda: self.rolled(context, readout),
             "rollout": lambda: self.rolled(attended, readout),
             "chefer": lambda: self.rolled(positive, readout, normalise=False),
             "attention_gradient": lambda: self.rolled(signed, readout, normalise=False),
@@ -212,7 +213,8 @@ def case(request):
 
 @pytest.mark.parametrize("engine", ["auto", "autograd"])
 @pytest.mark.parametrize(
-    "name", ["calig", "rollout", "chefer", "attention_gradient", "attcat", "gradient_x_input", "ig", "layer_ig"]
+    "name",
+    ["calig", "calig-paper", "rollout", "chefer", "attention_gradient", "attcat", "gradient_x_input", "ig", "layer_ig"],
 )
 def test_scores_are_those_of_the_formula(case, name, engine):
     model, call, options, readout, by_hand = case
@@ -235,8 +237,8 @@ def test_conductance_by_differences(case):
 def test_every_method_that_is_shipped_is_compared():
     shipped = {name for name, method in methods().items() if method.read.__module__.startswith("calig_fast.")}
     assert shipped == {
-        "calig", "rollout", "chefer", "attention_gradient", "attcat", "gradient_x_input", "ig", "layer_ig",
-        "conductance",
+        "calig", "calig-paper", "rollout", "chefer", "attention_gradient", "attcat", "gradient_x_input", "ig",
+        "layer_ig", "conductance",
     }  # fmt: skip
 
 

@@ -144,6 +144,9 @@ def test_images_have_a_lam_of_their_own():
     chosen = explain(tiny("vit"), call)
     assert chosen.settings["fusion"] == asdict(Fusion(lam=0.97))
     assert torch.equal(chosen.scores, explain(tiny("vit"), call, lam=0.97).scores)
+    paper = explain(tiny("vit"), call, method="calig-paper")
+    assert torch.equal(chosen.scores, paper.scores)
+    assert paper.method == explain(tiny("vit"), call, method="calig-paper", lam=0.5).method == "calig-paper"
     assert explain(tiny("vit"), call, lam=0.5).settings["fusion"]["lam"] == 0.5
     assert explain(tiny("vit"), call, method=Fusion()).settings["fusion"]["lam"] == 0.8
     assert chosen.method == "calig"

@@ -86,6 +86,7 @@ def with_folder(call: Callable[[str], object]) -> Callable[[], object]:
 
 STATE = {"_data_files": [{"filename": "data.arrow"}]}
 CORPUS_CASES = [
+    (ValueError, ran(["a"], calibration="auto")),
     (TypeError, ran(3)),
     (ValueError, ran(HERE / "nowhere.txt")),
     (ValueError, ran(Path(__file__))),

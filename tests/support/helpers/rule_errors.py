@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from calig_fast import Calibrated, Explainer, Rules, explain
+from calig_fast import Calibrated, Explainer, Fusion, Rules, explain
 from calig_fast.model.altered_backward import altered, operations
 from helpers.tiny_models import Linear, ids, tiny
 
@@ -52,6 +52,8 @@ def other_file():
 RULE_CASES = [
     (ValueError, chosen(rules="lrp")),
     (TypeError, chosen(rules=2)),
+    (ValueError, chosen(map_rules="lrp")),
+    (ValueError, lambda: Fusion(embedding_rules="gim")),
     (ValueError, chosen(rules="gim", method="conductance")),
     (ValueError, chosen(rules=Rules(gate="frozen"), engine="native")),
     (ValueError, lambda: Rules(norm="thawed")),
