@@ -73,8 +73,8 @@ def check_accessibility(page: Page) -> None:
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
         passed, faults = page.evaluate(RUN)
-        assert passed > 10
-        assert faults == []
+        if faults or passed <= 10:
+            pytest.fail(f"axe-core, {scheme}: {passed} rules passed; {faults}")
 
 
 def _path() -> str | None:
