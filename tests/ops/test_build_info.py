@@ -67,7 +67,9 @@ def test_it_tells_what_was_compiled() -> None:
 
 
 def test_without_the_compiled_module_it_works_and_warns_once() -> None:
-    done = run("from pathlib import Path\nreal = Path.glob\nPath.glob = lambda *a: () if a[1][:3] == '_C.' else real(*a)\n")
+    done = run(
+        "from pathlib import Path\nreal = Path.glob\nPath.glob = lambda *a: () if a[1][:3] == '_C.' else real(*a)\n"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("RuntimeWarning: calig_fast runs without its compiled operations") == 1
     assert way_out() in done.stderr
