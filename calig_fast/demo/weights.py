@@ -29,8 +29,8 @@ def read(name: str) -> dict[str, Tensor]:
     """
     if not path(name).is_file():
         raise MissingPackageError(
-            f"this demo needs {path(name)}, which a wheel leaves out: copy it from a checkout or the source archive, or "
-            "run make setup there",
+            f"this demo needs {path(name)}, which a wheel leaves out: copy it from a checkout or the source "
+            "archive, or run make setup there",
             path=str(path(name)),
         )
     with safe_open(path(name), framework="pt") as file:
