@@ -61,7 +61,7 @@ def find_torches() -> list[Torch]:
     where sysconfig says.
     """
     if given := os.environ.get("CALIG_TORCH_DIR"):
-        folders = sorted(found for pattern in given.split(os.pathsep) for found in glob.glob(pattern))
+        folders = sorted(folder for pattern in given.split(os.pathsep) for folder in glob.glob(pattern))
         return [torch for folder in folders if (torch := read_torch(Path(folder)))]
     folders = [Path(p) for p in (*sys.path, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")) if p]
     if site.ENABLE_USER_SITE:

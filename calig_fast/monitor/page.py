@@ -166,13 +166,13 @@ def _strips(looks: Sequence[Look], shares: Sequence[Floats], scale: float, units
     layers = np.array([look.layers for look in looks])
     top = colours.robust_scale(layers)
     blocks = [str(n + 1) for n in range(layers.shape[1])]
-    told = f"blocks, the first on the left; full colour is {percent(top)} of the relevance"
-    strips = [Strip(told, heat(layers, top), height, _under(blocks))]
+    columns = f"blocks, the first on the left; full colour is {percent(top)} of the relevance"
+    strips = [Strip(columns, heat(layers, top), height, _under(blocks))]
     if shares and len(shares[0]):
         stretches = np.array_split(np.arange(len(shares[0])), min(COLUMNS, len(shares[0])))
         words = [units[s[0]] for s in stretches]
-        told = "words, in reading order" if len(words) <= NAMES else "words, in reading order; some are named"
-        strips.append(Strip(told, heat(_strongest(shares, stretches), scale), height, _under(words)))
+        columns = "words, in reading order" if len(words) <= NAMES else "words, in reading order; some are named"
+        strips.append(Strip(columns, heat(_strongest(shares, stretches), scale), height, _under(words)))
     return strips
 
 
