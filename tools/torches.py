@@ -1,4 +1,6 @@
-"""What a wheel for several releases of PyTorch is built against: `python -m tools.torches DIR [RELEASE ...]`.
+"""Headers and libraries that a wheel for several releases of PyTorch is built against.
+
+`python -m tools.torches DIR [RELEASE ...]` gets them.
 
 Each release's headers, and the libraries to link with, come from its wheel and lie in DIR/RELEASE/torch;
 `CALIG_TORCH_DIR="DIR/*/torch"` tells the build of them.
