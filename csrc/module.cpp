@@ -1,43 +1,35 @@
-// The Python module: what this library was built from. The operations register themselves with PyTorch.
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
+// What this library was built from. The operations register themselves with PyTorch when the library is loaded; it
+// calls nothing of Python, and so serves every version of it.
 #include <string>
-#include <vector>
 
 #include "common/isa.h"
 
-namespace {
+#define CALIG_EXPORT extern "C" __attribute__((visibility("default")))
 
 // The loader finds this in the file before it loads the library: against another PyTorch, or registering operations
 // that the package declares otherwise, loading alone could crash.
-__attribute__((used, visibility("default"))) extern const char calig_fast_built_for[] =
-    "calig_fast built for torch " CALIG_TORCH_VERSION " from " CALIG_SOURCES ";";
+CALIG_EXPORT const char calig_fast_built_for[];
+const char calig_fast_built_for[] = "calig_fast built for torch " CALIG_TORCH_VERSION " from " CALIG_SOURCES ";";
 
-std::vector<std::string> instruction_sets() {
-#if defined(CALIG_HAVE_X86)
-  return {"default", "avx2", "avx512"};
-#else
-  return {"default"};
-#endif
-}
+namespace {
 
-pybind11::dict build_info() {
-  pybind11::dict out;
-  out["compiler"] = CALIG_COMPILER;
-  out["torch"] = CALIG_TORCH_VERSION;
-  out["cuda"] = CALIG_CUDA;
-  out["cuda_note"] = CALIG_CUDA_NOTE;
-  out["architectures"] = CALIG_CUDA_ARCHITECTURES;
-  out["instruction_sets"] = instruction_sets();
-  out["isa"] = calig_fast::isa_name();
-  out["intel"] = calig_fast::is_intel();
-  return out;
+std::string field(const char* name, const std::string& value) {
+  return std::string("\"") + name + "\": \"" + value + "\", ";
 }
 
 }  // namespace
 
-PYBIND11_MODULE(_C, m) {
-  m.doc() = "Compiled operations of calig_fast.";
-  m.def("build_info", &build_info, "What the library was built from, and the instruction set in use.");
+// JSON: what the library was built with, and the instruction set in use.
+CALIG_EXPORT const char* calig_fast_build_info() {
+#if defined(CALIG_HAVE_X86)
+  const char* sets = "\"default\", \"avx2\", \"avx512\"";
+#else
+  const char* sets = "\"default\"";
+#endif
+  static const std::string text = "{" + field("compiler", CALIG_COMPILER) + field("torch", CALIG_TORCH_VERSION) +
+                                  field("cuda", CALIG_CUDA) + field("cuda_note", CALIG_CUDA_NOTE) +
+                                  field("architectures", CALIG_CUDA_ARCHITECTURES) +
+                                  field("isa", calig_fast::isa_name()) + "\"instruction_sets\": [" + sets +
+                                  "], \"intel\": " + (calig_fast::is_intel() ? "true" : "false") + "}";
+  return text.c_str();
 }

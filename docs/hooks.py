@@ -2,7 +2,18 @@
 
 import re
 
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from tools.error_index import index
+
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!how_to/|api/)[^)]*\)")
+
+
+def on_files(files: Files, config: MkDocsConfig, **_: object) -> Files:
+    """Add the page that lists the errors of the sources as they are now."""
+    files.append(File.generated(config, "error_index.md", content=index()))
+    return files
 
 
 def on_page_markdown(markdown: str, page: object, **_: object) -> str:

@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .._utils import files
+from .packages import MissingPackageError
 
 DATA = Path(__file__).parent / "data"
 
@@ -21,7 +22,17 @@ def path(name: str) -> Path:
 
 
 def read(name: str) -> dict[str, Tensor]:
-    """The tensors of a demo, by parameter name, as float32."""
+    """The tensors of a demo, by parameter name, as float32.
+
+    Raises:
+        MissingPackageError: they are not there; a wheel leaves out those that change another model.
+    """
+    if not path(name).is_file():
+        raise MissingPackageError(
+            f"this demo needs {path(name)}, which a wheel leaves out: copy it from a checkout or the source "
+            "archive, or run make setup there",
+            path=str(path(name)),
+        )
     with safe_open(path(name), framework="pt") as file:
         return {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 WIDTH, HEIGHT = 220, 84
+SPAN = 0.02  # least span of the axis: noise below a hundredth is no curve
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,16 @@ class MonitorPlot:
     last: str
 
 
-def monitor_plot(title: str, steps: Sequence[int], values: Sequence[float], high: float = 1.0) -> MonitorPlot:
-    """The chart of values over steps, from 0 to `high`, or to the largest value where that is larger.
+def monitor_plot(title: str, steps: Sequence[int], values: Sequence[float]) -> MonitorPlot:
+    """The chart of values over steps, from the smallest value to the largest, and over SPAN at least.
 
     Args:
         title: of the chart.
         steps: of the looks, increasing.
         values: one a step; a value that is not finite leaves a gap.
-        high: least value of the top.
     """
     finite = [v for v in values if math.isfinite(v)]
-    top = max([high, *finite])
-    bottom = min([0.0, *finite])
+    bottom, top = _axis(finite or [0.0])
     span = max(1, steps[-1] - steps[0])
     points = [
         (
@@ -63,3 +62,12 @@ def monitor_plot(title: str, steps: Sequence[int], values: Sequence[float], high
         dots=tuple(p for p in points if p),
         last=f"{round(finite[-1], 3):.3g}" if finite else "-",
     )
+
+
+def _axis(values: Sequence[float]) -> tuple[float, float]:
+    """Both ends of the axis: those of the values, moved apart to SPAN, within [0, 1] where the values are."""
+    least, most = min(values), max(values)
+    wider = max(0.0, SPAN - (most - least)) / 2
+    shift = max(0.0, wider - least) if least >= 0 else 0.0
+    shift -= max(0.0, most + wider - 1) if most <= 1 else 0.0
+    return least - wider + shift, most + wider + shift

@@ -22,18 +22,21 @@ STEPS = 10
 SHOWN = 12  # looks with a drawn text or picture
 DRAWN = 120  # looks in a curve, and rows of the strip
 COLUMNS = 240
+NAMES = 24  # of columns that are written under a strip
 ROW = 6  # pixels
 LEAST = 3  # looks that a strip is drawn of
+SAME = 0.05  # share of the relevance; a look that moved less from the last one drawn is not drawn
 
 T = TypeVar("T")
 
 
 class Strip(NamedTuple):
-    """A picture of a look a line, the first on top."""
+    """A picture of a look a line, the first on top; each name stands under so many columns."""
 
     columns: str
     picture: str
     height: int
+    names: list[tuple[str, int]]
 
 
 def page(histories: Sequence[History], share: float, certified: bool) -> str:
@@ -85,16 +88,16 @@ def _probe(history: History) -> dict[str, Any]:
     looks = spread(history.looks, DRAWN)
     shares = [_shares(v) for v in history.values]
     scale = float(np.median([colours.robust_scale(row) for row in shares]))
+    moved = _moved(history.looks, shares)
     return {
         "name": visible(history.name),
         "label": visible(history.looks[0].label),
         "looks": looks,
         "curves": _curves(looks),
-        "strips": _strips(looks, [] if subject.grid else spread(shares, DRAWN), scale),
-        "rows": [
-            _row(look, row, subject, scale)
-            for look, row in zip(spread(history.looks, SHOWN), spread(shares, SHOWN), strict=True)
-        ],
+        "strips": _strips(looks, [] if subject.grid else spread(shares, DRAWN), scale, subject.summary.units),
+        "rows": [_row(history.looks[k], shares[k], subject, scale) for k in spread(moved, SHOWN)],
+        "still": len(history.looks) - len(moved),
+        "same": SAME,
         "segments": subject.summary.segments,
         "units": subject.summary.units,
         "grid": subject.grid,
@@ -117,20 +120,28 @@ def _row(look: Look, shares: Floats, subject: Subject, scale: float) -> dict[str
 
 def _curves(looks: Sequence[Look]) -> list[MonitorPlot]:
     steps = [look.step for look in looks]
-    shown = (
-        ("probability", "probability", 1.0),
-        ("top-5 share", "top5", 1.0),
-        ("entropy", "entropy", 1.0),
-        ("drift from the last", "drift", 1.0),
-        ("drift from the first", "drift_from_first", 1.0),
-        ("on special tokens", "special", 1.0),
-        ("depth", "depth", 1.0),
-        ("delta", "delta", 0.1),
-    )
-    made = [
-        monitor_plot(title, steps, [float(getattr(look, name)) for look in looks], high) for title, name, high in shown
-    ]
+    shown = {
+        "probability": "probability",
+        "top-5 share": "top5",
+        "entropy": "entropy",
+        "drift from the last": "drift",
+        "drift from the first": "drift_from_first",
+        "on special tokens": "special",
+        "depth": "depth",
+        "delta": "delta",
+    }
+    made = [monitor_plot(title, steps, [float(getattr(look, name)) for look in looks]) for title, name in shown.items()]
     return [one for one in made if one.dots]
+
+
+def _moved(looks: Sequence[Look], shares: Sequence[Floats]) -> list[int]:
+    """Numbers of the looks that differ from the last one among them: in relevance or in the predicted class."""
+    moved = [0]
+    for k in range(1, len(looks)):
+        distance = 0.5 * float(np.abs(shares[k] - shares[moved[-1]]).sum())
+        if distance >= SAME or looks[k].predicted != looks[moved[-1]].predicted:
+            moved.append(k)
+    return moved if moved[-1] == len(looks) - 1 else [*moved, len(looks) - 1]
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:
@@ -147,26 +158,32 @@ def _shares(values: NDArray[np.float32]) -> Floats:
     return scores / total if total > 0 else scores
 
 
-def _strips(looks: Sequence[Look], shares: Sequence[Floats], scale: float) -> list[Strip]:
+def _strips(looks: Sequence[Look], shares: Sequence[Floats], scale: float, units: Sequence[str]) -> list[Strip]:
     """From three looks on: blocks over looks and, of a text, words over looks."""
     if len(looks) < LEAST:
         return []
     height = ROW * max(4, min(len(looks), DRAWN // 3))
     layers = np.array([look.layers for look in looks])
     top = colours.robust_scale(layers)
-    strips = [
-        Strip(
-            f"blocks, the first on the left; full colour is {percent(top)} of the relevance", heat(layers, top), height
-        )
-    ]
+    blocks = [str(n + 1) for n in range(layers.shape[1])]
+    columns = f"blocks, the first on the left; full colour is {percent(top)} of the relevance"
+    strips = [Strip(columns, heat(layers, top), height, _under(blocks))]
     if shares and len(shares[0]):
-        strips.append(Strip("words, in reading order", heat(_strongest(shares), scale), height))
+        stretches = np.array_split(np.arange(len(shares[0])), min(COLUMNS, len(shares[0])))
+        words = [units[s[0]] for s in stretches]
+        columns = "words, in reading order" if len(words) <= NAMES else "words, in reading order; some are named"
+        strips.append(Strip(columns, heat(_strongest(shares, stretches), scale), height, _under(words)))
     return strips
 
 
-def _strongest(rows: Sequence[Floats]) -> Floats:
-    """Words [looks, words] in at most COLUMNS columns: of a long text the strongest of each stretch."""
-    stretches = np.array_split(np.arange(len(rows[0])), min(COLUMNS, len(rows[0])))
+def _under(names: Sequence[str]) -> list[tuple[str, int]]:
+    """At most NAMES names, each with the number of columns that it stands under the first of."""
+    each = math.ceil(len(names) / NAMES)
+    return [(names[k], min(each, len(names) - k)) for k in range(0, len(names), each)]
+
+
+def _strongest(rows: Sequence[Floats], stretches: Sequence[NDArray[np.int64]]) -> Floats:
+    """The strongest word [looks, stretches] of each stretch."""
     return np.array([[row[s][np.abs(row[s]).argmax()] for s in stretches] for row in rows])
 
 

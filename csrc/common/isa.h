@@ -14,25 +14,23 @@ bool is_intel();
 
 }  // namespace calig_fast
 
-#if defined(CALIG_HAVE_X86)
-#define CALIG_DECLARE_PER_ISA(...) \
-  namespace generic {              \
-  __VA_ARGS__;                     \
-  }                                \
-  namespace avx2 {                 \
-  __VA_ARGS__;                     \
-  }                                \
-  namespace avx512 {               \
-  __VA_ARGS__;                     \
+// The bodies are a library of their own, which the operations of every PyTorch release call.
+#define CALIG_DECLARE_IN(isa, ...)         \
+  namespace isa {                          \
+  _Pragma("GCC visibility push(default)"); \
+  __VA_ARGS__;                             \
+  _Pragma("GCC visibility pop");           \
   }
+#if defined(CALIG_HAVE_X86)
+#define CALIG_DECLARE_PER_ISA(...)       \
+  CALIG_DECLARE_IN(generic, __VA_ARGS__) \
+  CALIG_DECLARE_IN(avx2, __VA_ARGS__)    \
+  CALIG_DECLARE_IN(avx512, __VA_ARGS__)
 #define CALIG_PICK(function)                                            \
   (::calig_fast::isa() == ::calig_fast::Isa::avx512 ? &avx512::function \
    : ::calig_fast::isa() == ::calig_fast::Isa::avx2 ? &avx2::function   \
                                                     : &generic::function)
 #else
-#define CALIG_DECLARE_PER_ISA(...) \
-  namespace generic {              \
-  __VA_ARGS__;                     \
-  }
+#define CALIG_DECLARE_PER_ISA(...) CALIG_DECLARE_IN(generic, __VA_ARGS__)
 #define CALIG_PICK(function) (&generic::function)
 #endif

@@ -4,6 +4,7 @@ import base64
 import re
 
 import pytest
+from helpers.browser import check_accessibility
 from helpers.hostile import running
 from helpers.typed import fails
 
@@ -73,6 +74,7 @@ def test_a_text(opened, texts, tmp_path):
         assert percents(page, 3) == [f"{100 * p:.1f} %" for p in without["probabilities"]]
         page.locator("#parts button[aria-pressed=true]").click()
         assert percents(page, 3) == ["", ""]
+        check_accessibility(page)
         with page.expect_download() as download:
             page.click("#share")
         download.value.save_as(tmp_path / "why.html")
@@ -103,6 +105,7 @@ def test_a_picture_is_dropped(opened, pictures):
         assert first["height"] == pytest.approx(image["height"] / 4, abs=1)
         patches.nth(5).click()
         expect(page.locator("#probabilities td:nth-child(3)").first).not_to_be_empty()
+        check_accessibility(page)
         assert sum(float(p.removesuffix(" %")) for p in percents(page, 3)) == pytest.approx(100, abs=0.3)
 
 

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from calig_fast import demo
-from calig_fast.demo import MissingPackageError, packages, sentiment
+from calig_fast.demo import MissingPackageError, packages, sentiment, weights
 
 
 @cache
@@ -44,3 +44,9 @@ def test_the_missing_archive_is_named_with_the_folders_searched(monkeypatch, tmp
     assert sentiment.ARCHIVE in text
     assert str(tmp_path / "elsewhere" / "share" / "calig_fast") in text
     assert f"{sentiment.COMMAND} {tmp_path}" in text
+
+
+def test_weights_that_a_wheel_leaves_out_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(weights, "DATA", tmp_path)
+    with pytest.raises(MissingPackageError, match="which a wheel leaves out: copy it from a checkout"):
+        weights.read("topics")

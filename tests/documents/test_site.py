@@ -1,6 +1,7 @@
 """The site is built, strictly, and its pages load nothing from elsewhere."""
 
 import functools
+import html
 import http.server
 import inspect
 import os
@@ -12,6 +13,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+from tools.error_index import sites
 
 pytest.importorskip("material")
 pytest.importorskip("mkdocstrings_handlers.python")
@@ -56,6 +59,17 @@ def test_every_page_is_in_the_site_and_in_the_navigation(site):
         assert f'href="{built.as_posix()}"' in home or built.name == "index.html", (
             f"{built}: add it to nav in mkdocs.yml"
         )
+
+
+def test_the_index_of_errors_is_that_of_the_sources(site):
+    shown = html.unescape((site / "error_index.html").read_text(encoding="utf-8"))
+    listed = sites()
+    assert len(listed) > 300
+    assert [one.message for one in listed if " ".join(one.message.split()) not in " ".join(shown.split())] == []
+    linked = re.findall(r'errors\.html#([\w-]+)"', shown)
+    remedies = (site / "errors.html").read_text(encoding="utf-8")
+    assert len(linked) > 100
+    assert [name for name in set(linked) if f'id="{name}"' not in remedies] == []
 
 
 def test_nothing_is_loaded_from_another_host(site):

@@ -12,5 +12,13 @@ def test_a_curve_by_hand():
     assert (found.low, found.high, found.last) == ("0", "1", "0.5")
     gap = monitor_plot("x", [0, 1, 2, 3, 4], [1.0, 2.0, math.inf, 3.0, 4.0])
     assert len(gap.lines) == 2
-    assert gap.high == "4"
+    assert (gap.low, gap.high) == ("1", "4")
     assert monitor_plot("x", [5], [math.nan]).last == "-"
+
+
+def test_the_axis_is_that_of_the_values():
+    found = monitor_plot("probability", [0, 1], [0.993, 0.999])
+    assert (float(found.low), float(found.high)) == (0.98, 1.0)  # two hundredths at least
+    assert found.dots[0][1] - found.dots[1][1] > HEIGHT / 4
+    assert monitor_plot("x", [0, 1], [0.0, 0.001]).low == "0"
+    assert float(monitor_plot("x", [0, 1], [-0.5, 0.5]).low) == -0.5

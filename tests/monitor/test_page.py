@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from helpers.looks import watched
+from helpers.looks import attribution, watched
 from helpers.tiny_models import ids, pixels, tiny
 
 from calig_fast.monitor import Monitor
@@ -89,6 +89,18 @@ def test_many_looks_are_thinned_and_the_first_and_last_stay():
     shown = "".join(reader.text)
     assert "step 0" in shown
     assert "step 2990" in shown
+
+
+def test_looks_that_did_not_move_are_not_drawn():
+    history = watched("one two three", looks=1)
+    for k in range(1, 9):
+        scores = [0.2, -0.9, 0.3] if k > 4 else [1.0, -0.5, 1 / 3 + k / 1000]
+        history.add(10 * k, attribution("one two three", scores), False)
+    reader = Reader(page([history], 0.0, False))
+    drawn = [int(step) for step in re.findall(r"step (\d+)\s+\d+\.", "".join(reader.text).split("not drawn")[1])]
+    assert drawn == [0, 50, 80]
+    assert "6 looks that moved less than 5.0 %" in " ".join("".join(reader.text).split())
+    assert len(reader.of("polyline")[0]["points"].split()) == 9
 
 
 def test_pictures_and_probes_without_a_look():

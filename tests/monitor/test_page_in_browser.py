@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from helpers.browser import check_accessibility
 from helpers.looks import HOSTILE, watched
 from helpers.tiny_models import pixels, tiny
 
@@ -91,3 +92,18 @@ def test_curves_and_strips_are_drawn(shown):
         for box in [curve.bounding_box() for curve in probe.locator("svg").all()]:
             assert box["width"] > 100
             assert box["height"] > 40
+
+
+def test_names_stand_under_their_columns(shown):
+    strips = shown.locator("section").first.locator("img.calig-strip")
+    for strip, count in ((strips.first, 2), (strips.nth(1), len(HOSTILE.split()))):  # blocks, words
+        image = strip.bounding_box()
+        names = strip.locator("xpath=following-sibling::div[1]").locator("span")
+        assert names.count() == count
+        for k, name in enumerate(names.all()):
+            assert name.bounding_box()["x"] == pytest.approx(image["x"] + k * image["width"] / count, abs=2)
+
+
+@pytest.mark.parametrize("shown", [(1280, "light")], indirect=True, ids=str)
+def test_axe_finds_nothing(shown):
+    check_accessibility(shown)

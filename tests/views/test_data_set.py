@@ -1,8 +1,5 @@
 """A data set's page in a browser, and its figures."""
 
-import os
-import shutil
-
 import numpy as np
 import pytest
 from helpers import browser
@@ -71,13 +68,7 @@ def test_the_page_is_sorted_searched_and_read_by_axe(open_page):
         assert page.locator(".calig img[src='x']").count() == 0
         page.set_viewport_size({"width": 390, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-        if not browser.axe().is_file():
-            required = os.environ.get("CALIG_FAST_BROWSER") == "required" and shutil.which("npm")
-            (pytest.fail if required else pytest.skip)(f"no axe-core at {browser.axe()}")
-        page.add_script_tag(content=browser.axe().read_text(encoding="utf-8"))
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            assert page.evaluate("axe.run().then(r => r.violations.map(v => [v.id, v.nodes[0].html]))") == []
+        browser.check_accessibility(page)
 
 
 def test_patches_have_a_page_too():

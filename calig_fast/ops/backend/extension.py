@@ -1,43 +1,71 @@
-"""Loading of the compiled module, with one warning if it cannot be loaded."""
+"""Loading of the compiled operations, with one warning if they cannot be loaded."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import ctypes
+import json
 import mmap
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import torch
 
 from . import sources
 
 ROOT = Path(__file__).resolve().parents[3]
+FOLDER = Path(__file__).resolve().parents[2]  # one library for each release of torch
+RELEASE = re.compile(r"(\d+\.\d+)\.\d+(\+.*)?")
 MARK = b"calig_fast built for torch "
 MARKED = re.compile(re.escape(MARK) + rb"([^;\0]+) from ([^;\0]+);")
 
 
 @dataclass(frozen=True)
-class Extension:
-    """The compiled module, or the reason why there is none.
+class Library:
+    """A compiled library that is loaded, its operations registered with torch.
 
     Args:
-        module: `calig_fast._C`, or None.
-        reason: why it is not loaded; '' where it is.
-        built_for: the torch version it was built for; '' where there is no module.
+        path: the file.
+        info: the record of its build.
     """
 
-    module: ModuleType | None
+    path: Path
+    info: Mapping[str, Any]
+
+    def build_info(self) -> Mapping[str, Any]:
+        """Return compiler, torch, CUDA, architectures and instruction sets of the build."""
+        return self.info
+
+
+@dataclass(frozen=True)
+class Extension:
+    """The compiled library, or the reason why there is none.
+
+    Args:
+        module: the library, or None.
+        reason: why it is not loaded; '' where it is.
+        built_for: the torch versions that the libraries here were built for; '' where there is none.
+    """
+
+    module: Library | None
     reason: str
     built_for: str = ""
 
 
+@cache
+def _open(path: Path) -> Library:
+    """Load a library and its symbols at once; raises OSError."""
+    build_info = ctypes.CDLL(str(path)).calig_fast_build_info
+    build_info.restype = ctypes.c_char_p
+    return Library(path, json.loads(build_info()))
+
+
 def _built(path: Path) -> tuple[str, str] | None:
-    """The torch version and the digest of the sources that a module was built for and from, None where it has none.
+    """The torch version and the digest of the sources that a library was built for and from, None where it has none.
 
     Written in the file, since to load one that was built otherwise could crash the process.
     """
@@ -47,32 +75,45 @@ def _built(path: Path) -> tuple[str, str] | None:
 
 
 def fits(built: str, running: str) -> bool:
-    """A module for torch `built` runs with torch `running`; one without CUDA code names the release alone."""
-    return built in {running, running.partition("+")[0]}
+    """A library for torch `built` runs with torch `running`.
+
+    One with CUDA code names the whole version. One without names a release, and runs with every build of it and of its
+    corrections: the third number changes no header that the library includes.
+    """
+    ours, theirs = RELEASE.fullmatch(built), RELEASE.fullmatch(running)
+    if ours and theirs and not ours[2]:
+        return ours[1] == theirs[1]
+    return built == running
 
 
 def _load() -> Extension:
-    spec = importlib.util.find_spec("calig_fast._C")
-    if spec is None or spec.origin is None:
+    marks = {path: _built(path) for path in sorted(FOLDER.glob("_C.*.so")) if ".kernels." not in path.name}
+    running = str(torch.__version__)
+    if not marks:
         return Extension(None, "it was not built (pip install -v says why)")
-    stamp, running = _built(Path(spec.origin)), str(torch.__version__)
-    if stamp is None:
+    known = {path: mark for path, mark in marks.items() if mark}
+    if not known:
         return Extension(None, "it was built from another release of calig_fast")
-    built, digest = stamp
-    if not fits(built, running):
-        return Extension(None, f"it was built for torch {built}, this is torch {running}", built)
-    if sources.checkout(ROOT) and digest != sources.digest(ROOT):
-        return Extension(None, f"it was built from other sources than those in {ROOT / 'csrc'}", built)
-    try:
-        return Extension(importlib.import_module("calig_fast._C"), "", built)
-    except ImportError as error:
-        return Extension(None, f"it cannot be loaded: {error}", built)
+    versions = ", ".join(built for built, _ in known.values())
+    fitting = {path: digest for path, (built, digest) in known.items() if fits(built, running)}
+    if not fitting:
+        return Extension(None, f"it was built for torch {versions}, this is torch {running}", versions)
+    if sources.checkout(ROOT):
+        expected = sources.digest(ROOT)
+        fitting = {path: digest for path, digest in fitting.items() if digest == expected}
+    reason = f"it was built from other sources than those in {ROOT / 'csrc'}"
+    for path in fitting:
+        try:
+            return Extension(_open(path), "", known[path][0])
+        except OSError as error:
+            reason = f"it cannot be loaded: {error}"
+    return Extension(None, reason, versions)
 
 
 def _way_out() -> str:
     if sources.checkout(ROOT):
         return f"to get it, run in {ROOT}: make setup, or python setup.py build_ext --inplace"
-    return "to get it, install that torch, or run in the source folder: pip install --no-deps --force-reinstall ."
+    return "to get it, install such a torch, or run in the source folder: pip install --no-deps --force-reinstall ."
 
 
 @cache

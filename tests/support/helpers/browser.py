@@ -11,10 +11,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
@@ -27,6 +29,8 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+RUN = "axe.run().then(r => [r.passes.length, r.violations.map(v => [v.id, v.nodes[0].html])])"
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 def missing() -> str:
@@ -55,12 +59,22 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def axe() -> Path:
-    """The script of axe-core, which finds faults of accessibility; `make setup` installs it where there is npm.
+def check_accessibility(page: Page) -> None:
+    """Fail if axe-core finds a fault of accessibility in an open page, light or dark.
 
-    `AXE` names another one.
+    `make setup` installs axe-core where there is npm; `AXE` names another one. Without it the test is skipped, or fails
+    where the browser is required.
     """
-    return Path(os.environ.get("AXE") or Path(sys.prefix, "share/calig_fast/node_modules/axe-core/axe.min.js"))
+    script = Path(os.environ.get("AXE") or Path(sys.prefix, "share/calig_fast/node_modules/axe-core/axe.min.js"))
+    if not script.is_file():
+        required = os.environ.get("CALIG_FAST_BROWSER") == "required" and shutil.which("npm")
+        (pytest.fail if required else pytest.skip)(f"no axe-core at {script}: make setup, or AXE=/path")
+    page.evaluate(script.read_text(encoding="utf-8"))
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        passed, faults = page.evaluate(RUN)
+        if faults or passed <= 10:
+            pytest.fail(f"axe-core, {scheme}: {passed} rules passed; {faults}")
 
 
 def _path() -> str | None:

@@ -40,7 +40,7 @@ def watched(text=HOSTILE, looks=3, name="probe"):
     history = History(name)
     count = len(text.split())
     for k in range(looks):
-        scores = [1.0 / (1 + abs(i - k)) * (-1) ** i for i in range(count)]
+        scores = [1.0 / (1 + abs(i - k % count)) * (-1) ** i for i in range(count)]
         history.add(10 * k, attribution(text, scores, 0.1 + 0.8 * k / max(1, looks - 1)), False)
     return history
 
