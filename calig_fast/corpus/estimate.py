@@ -36,7 +36,7 @@ class Estimate:
     Args:
         inputs: number of inputs.
         tokens: of all inputs; as many as inputs for pictures.
-        seconds: of all inputs on all workers, without their start.
+        seconds: of all inputs on all workers, without the start of the processes.
         peak_bytes: memory of one worker above the model and the loaded libraries, at its peak.
         workers: that share the work.
         probed: inputs that were explained for this.
@@ -123,7 +123,9 @@ def of_source(
         raise ValueError("inputs: no input can be explained, so there is nothing to estimate")
     sizes = lengths([item.value for item in items], explainer.processor)
     order = sorted(range(len(items)), key=lambda i: sizes[i])
-    largest = order[-max(1, min(MOST, TOKENS // max(sizes))) :]
+    part = min(part_size, count)
+    together = min(MOST, TOKENS // max(sizes), part - FIRST if part > FIRST else part)
+    largest = order[-max(1, together) :]
     probes = _spread(order, PROBES)
     groups = [probes[first : first + TOGETHER] for first in range(0, len(probes), TOGETHER)]
     start = _spread(order, FIRST)
@@ -137,20 +139,22 @@ def of_source(
 
     process = memory.of_process()
     with threads_of_torch(threads), memory.above() as peak:
-        timed(largest)
+        first = timed(largest)
         explainer.forget()
         fresh = timed(start)
         times = [timed(group) for group in groups]
     b, c = _fitted([[sizes[i] for i in group] for group in groups], times)
     all_sizes = np.array(sizes, dtype=float)
     costs = b * all_sizes + c * all_sizes**2
-    # the first inputs of each part are explained without the knowledge of others
-    slower = max(0.0, fresh / costs[start].sum() - 1) * min(1.0, FIRST / min(part_size, count))
+    # the first inputs of each part are explained without the knowledge of others, and those of a process prepare it
+    fresh = max(1.0, fresh / costs[start].sum())
+    slower = (fresh - 1) * min(1.0, FIRST / part)
+    first = max(0.0, first - fresh * costs[largest].sum())
     scale = count / len(sample)
     return Estimate(
         inputs=count,
         tokens=int(all_sizes.sum() * scale),
-        seconds=float(costs.sum() * scale / workers * (1 + slower)),
+        seconds=float(costs.sum() * scale / workers * (1 + slower) + first),
         peak_bytes=peak[0],
         workers=workers,
         probed=len({*probes, *start, *largest}),
