@@ -106,22 +106,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or one side of one case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, nargs="*", help="numbers of the cases to measure; all by default")
+    parser.add_argument("--out", type=Path, default=RESULT, help="the JSON; it keeps the cases that it has")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch.manual_seed(0)
     memory.bound_code()
     arrow()
-    known = json.loads(RESULT.read_text())["cases"] if RESULT.exists() else []
-    rows = {_key(row): row for row in known}
     for number in range(len(CASES)) if options.cases is None else options.cases:
         sides = {side: _apart(CASES[number], side) for side in ("estimated", "measured")}
         ratios = {name: sides["estimated"][name] / sides["measured"][name] for name in ("seconds", "peak_bytes")}
         row = {**asdict(CASES[number]), **sides, "ratio": {k: round(v, 3) for k, v in ratios.items()}}
-        rows[_key(row)] = row
         print(CASES[number], row["ratio"], flush=True)
+        known = json.loads(options.out.read_text())["cases"] if options.out.exists() else []
+        rows = {**{_key(one): one for one in known}, _key(row): row}
         ordered = [rows[key] for case in CASES if (key := _key(asdict(case))) in rows]
         summary = {name: _summary([row["ratio"][name] for row in ordered]) for name in ("seconds", "peak_bytes")}
-        files.write(RESULT, json.dumps({**machine.describe(), "summary": summary, "cases": ordered}, indent=1) + "\n")
+        written = {**machine.describe(), "summary": summary, "cases": ordered}
+        files.write(options.out, json.dumps(written, indent=1) + "\n")
     print(json.dumps(summary, indent=1))
 
 

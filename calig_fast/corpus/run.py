@@ -149,9 +149,11 @@ def explain_corpus(
             with engine as make, shown(options.get("progress"), counted.total) as show:
                 _write_origin(folder.path, inputs, columns, model_folder)
                 _fill(folder, plan, make(plan.tasks()), Counting(counted, show))
-        finally:
+        except BaseException:
             with contextlib.suppress(OSError):  # the error that ends the run is told
                 manifest.write(folder)
+            raise
+        manifest.write(folder)
     log.info("done: %s", counted.line())
     return Summary(
         folder=folder.path,
