@@ -2,21 +2,23 @@
 
     python -m benchmarks.bench_estimate
 
-Of every case one process makes the estimate, and another explains all inputs and measures seconds and memory. Writes
-benchmarks/results/estimate.json. Takes about ten minutes of one core; nothing else should run beside it.
+Of every case one process makes the estimate, and another explains all inputs and measures; both begin as copies of this
+one, which has run no product. Seconds are those of the
+processor on both sides, of one thread, so that other programs count less. Memory is above the model and the loaded
+libraries. Writes benchmarks/results/estimate.json, in which cases that were not measured again stay.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import random
-import subprocess
-import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -27,16 +29,16 @@ import torch
 from calig_fast import Explainer, corpus, demo
 from calig_fast._utils import files
 from calig_fast.bench import machine
-from calig_fast.corpus.parts import About, Content, Folder
-
-estimates = import_module("calig_fast.corpus.estimate")  # the function of the room has its name
+from calig_fast.corpus import memory
+from calig_fast.corpus.tables import arrow
 
 RESULT = Path(__file__).parent / "results" / "estimate.json"
-LENGTHS = {"short": (4, 12), "medium": (25, 60), "long": (90, 180), "mixed": (4, 180)}
+LENGTHS = {"short": (4, 12), "medium": (25, 60), "long": (90, 140), "mixed": (4, 140)}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-TEXTS = ("sentiment", "roberta", "electra", "autograd")
+TEXTS = ("minilm", "bert-128", "roberta-96", "autograd")
 PICTURES = {"vit-64": 64, "vit-128": 128}
-INPUTS, BY_AUTOGRAD = 64, 24
+INPUTS = {"minilm": 16, "autograd": 16, "vit-128": 32}
+OTHERS = 64  # inputs of the other models
 WORDS = "the film was unbelievably good and a dull evening with its plot that never ends but acting superb"
 
 
@@ -45,7 +47,7 @@ class Case:
     """One case.
 
     Args:
-        model: "sentiment" (MiniLM-L6), "autograd" (the same by the autograd engine), or a geometry of random weights.
+        model: "minilm" (MiniLM-L6), "autograd" ("bert-128" by the autograd engine), or a width of random weights.
         lengths: of its texts, a key of LENGTHS; of pictures their seed.
         dtype: to compute in.
     """
@@ -62,7 +64,7 @@ class Case:
 
     def inputs(self) -> list[Any]:
         """Seeded inputs, none like another."""
-        count = BY_AUTOGRAD if self.model == "autograd" else INPUTS
+        count = INPUTS.get(self.model, OTHERS)
         if self.model in PICTURES:
             size = PICTURES[self.model]
             draw = torch.Generator().manual_seed(int(self.lengths))
@@ -78,50 +80,54 @@ CASES = [
 ]
 
 
+@cache
 def loaded(name: str) -> tuple[Any, Any]:
     """A model and its tokenizer or processor."""
     import transformers as t
 
     if name in PICTURES:
         config = t.ViTConfig(
-            hidden_size=192, num_hidden_layers=12, num_attention_heads=3, intermediate_size=768, num_labels=10
+            hidden_size=96, num_hidden_layers=6, num_attention_heads=3, intermediate_size=384, num_labels=10
         )
         config.image_size, config.patch_size = PICTURES[name], 8
         return t.ViTForImageClassification(config).eval(), t.ViTImageProcessor(size=PICTURES[name])
     shown = demo.load("sentiment", 1)
-    if name in ("sentiment", "autograd"):
+    if name == "minilm":
         return shown.model, shown.processor
-    vocabulary = len(shown.processor)
-    sizes = {"vocab_size": vocabulary, "num_labels": 2, "pad_token_id": shown.processor.pad_token_id}
-    if name == "roberta":
-        geometry = {"hidden_size": 256, "num_hidden_layers": 8, "num_attention_heads": 4, "intermediate_size": 1024}
-        config = t.RobertaConfig(**geometry, **sizes)
-        return t.RobertaForSequenceClassification(config).eval(), shown.processor
-    return t.ElectraForSequenceClassification(t.ElectraConfig(**sizes)).eval(), shown.processor
+    sizes = {"vocab_size": len(shown.processor), "num_labels": 2, "pad_token_id": shown.processor.pad_token_id}
+    if name == "roberta-96":
+        geometry = {"hidden_size": 96, "num_hidden_layers": 6, "num_attention_heads": 3, "intermediate_size": 384}
+        return t.RobertaForSequenceClassification(t.RobertaConfig(**geometry, **sizes)).eval(), shown.processor
+    geometry = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 512}
+    return t.BertForSequenceClassification(t.BertConfig(**geometry, **sizes)).eval(), shown.processor
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or one side of one case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", type=int, help="number of a case, for one side of it")
-    parser.add_argument("--side", choices=("estimated", "measured"))
     parser.add_argument("--cases", type=int, nargs="*", help="numbers of the cases to measure; all by default")
+    parser.add_argument("--out", type=Path, default=RESULT, help="the JSON; it keeps the cases that it has")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    if options.case is not None:
-        print(json.dumps(_side(CASES[options.case], options.side)))
-        return
-    rows = []
-    for number in options.cases or range(len(CASES)):
-        sides = {side: _apart(number, side) for side in ("estimated", "measured")}
+    memory.bound_code()
+    arrow()
+    for number in range(len(CASES)) if options.cases is None else options.cases:
+        sides = {side: _apart(CASES[number], side) for side in ("estimated", "measured")}
         ratios = {name: sides["estimated"][name] / sides["measured"][name] for name in ("seconds", "peak_bytes")}
-        rows.append({**asdict(CASES[number]), **sides, "ratio": {k: round(v, 3) for k, v in ratios.items()}})
-        print(CASES[number], rows[-1]["ratio"], flush=True)
-    summary = {name: _summary([row["ratio"][name] for row in rows]) for name in ("seconds", "peak_bytes")}
+        row = {**asdict(CASES[number]), **sides, "ratio": {k: round(v, 3) for k, v in ratios.items()}}
+        print(CASES[number], row["ratio"], flush=True)
+        known = json.loads(options.out.read_text())["cases"] if options.out.exists() else []
+        rows = {**{_key(one): one for one in known}, _key(row): row}
+        ordered = [rows[key] for case in CASES if (key := _key(asdict(case))) in rows]
+        summary = {name: _summary([row["ratio"][name] for row in ordered]) for name in ("seconds", "peak_bytes")}
+        written = {**machine.describe(), "summary": summary, "cases": ordered}
+        files.write(options.out, json.dumps(written, indent=1) + "\n")
     print(json.dumps(summary, indent=1))
-    if not options.cases:
-        files.write(RESULT, json.dumps({**machine.describe(), "summary": summary, "cases": rows}, indent=1) + "\n")
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("model", "lengths", "dtype"))
 
 
 def _side(case: Case, side: str) -> dict[str, float]:
@@ -129,28 +135,19 @@ def _side(case: Case, side: str) -> dict[str, float]:
     explainer, inputs = case.explainer(), case.inputs()
     options: Any = {"engine": explainer.settings.engine, "dtype": explainer.settings.dtype}
     if side == "estimated":
-        found = corpus.estimate(explainer.model, inputs, explainer.processor, **options)
+        with mock.patch("time.perf_counter", time.process_time):
+            found = corpus.estimate(explainer.model, inputs, explainer.processor, **options)
         return {"seconds": found.seconds, "peak_bytes": found.peak_bytes}
-    seconds: list[float] = []
-    real = Folder.write
-
-    def write(self: Folder, content: Content, about: About) -> None:
-        seconds.append(content.seconds)
-        real(self, content, about)
-
-    with (
-        tempfile.TemporaryDirectory() as out,
-        mock.patch.object(Folder, "write", write),
-        estimates.memory_above() as above,
-    ):
+    begun = time.process_time()
+    with tempfile.TemporaryDirectory() as out, memory.above() as above:
         corpus.explain_corpus(explainer.model, inputs, Path(out), explainer.processor, workers=0, **options)
-    return {"seconds": sum(seconds), "peak_bytes": above[0]}
+    return {"seconds": time.process_time() - begun, "peak_bytes": above[0]}
 
 
-def _apart(number: int, side: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.bench_estimate", "--case", str(number), "--side", side]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return dict(json.loads(answer.splitlines()[-1]))
+def _apart(case: Case, side: str) -> dict[str, float]:
+    loaded(case.model)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(_side, (case, side))
 
 
 def _summary(ratios: Sequence[float]) -> dict[str, float]:

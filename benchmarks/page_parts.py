@@ -13,9 +13,10 @@ pass of the model. The table has the median of three processes, and the smallest
 internal_batch_size: all 50 nodes of a layer in one batch.
 
 `memory_budget` bounds the memory of one batch of path points: its saved tensors, and the temporaries of the current
-block. A batch has at least one point at any budget. A call also holds a fixed part, which no budget changes. It
-consists of both endpoints and their saved tensors, the joined weights of q, k and v, attention maps, scores, and loaded
-libraries. The fixed part is measured as the memory of the endpoints alone in such a process.
+block. A given budget holds both endpoints and the attention maps, too. A batch has at least one point at any budget.
+A call also holds a fixed part, which no budget changes. It has both endpoints of one input, their saved tensors, the
+joined weights of q, k and v, attention maps, scores, and libraries. It is measured as the memory of the endpoints
+alone in such a process.
 The overshoot is the memory of the largest run above budget and fixed part (negative where memory was left).
 """
 

@@ -71,9 +71,9 @@ def explain(
     long_texts: options.LongTexts = "cut",
     stride: options.Stride = None,
     lam: Annotated[float | None, typer.Option(help="Weight of the relevance in the fusion, 0 to 1.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float64, bfloat16, float16.")] = None,
-    memory_budget: Annotated[int | None, typer.Option(help="Bytes of a batch of path points.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, native or autograd.")] = "auto",
+    dtype: options.Dtype = None,
+    memory_budget: options.MemoryBudget = None,
+    engine: options.Engine = "auto",
     backend: Annotated[str, typer.Option(help="auto, torch, cpu, triton or cuda.")] = "auto",
     device: options.Device = None,
     debug: options.Debug = False,
@@ -83,9 +83,10 @@ def explain(
     The same command again goes on where a kill or a full disk ended it. `calig corpus report DIR` shows the tables.
     """
     with plain_errors(debug):
-        from ..corpus import explain_corpus
+        from ..corpus import explain_corpus, memory
         from ..corpus.options import dtype_of
 
+        memory.bound_code()  # as workers do
         found, processor = loaded_from(model, device=device)
         given: dict[str, Any] = {
             "target": class_of(target, found),

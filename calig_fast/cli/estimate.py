@@ -24,14 +24,19 @@ def estimate(
     baselines: options.Baselines = None,
     tolerance: options.Tolerance = 2e-2,
     certify: options.Guarantee = "layers",
+    dtype: options.Dtype = None,
+    memory_budget: options.MemoryBudget = None,
+    engine: options.Engine = "auto",
     device: options.Device = None,
     debug: options.Debug = False,
 ) -> None:
     """Say how much memory and time a corpus takes, from a probe of a few of its inputs."""
     with plain_errors(debug):
-        from ..corpus import Columns
+        from ..corpus import Columns, memory
         from ..corpus.estimate import estimate as of
+        from ..corpus.options import dtype_of
 
+        memory.bound_code()  # as workers do
         found, processor = loaded_from(Path(model), device=device)
         told = of(
             found,
@@ -44,5 +49,8 @@ def estimate(
             baselines=baselines,
             tolerance=tolerance,
             certify=certify,
+            dtype=dtype_of(dtype),
+            memory_budget=memory_budget,
+            engine=engine,
         )
         typer.echo(str(told))

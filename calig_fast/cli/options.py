@@ -86,6 +86,9 @@ Guarantee = Annotated[
     str,
     typer.Option("--guarantee", "--certify", help="What meets the tolerance: layers; scores, which is faster; top-k."),
 ]
+Dtype = Annotated[str | None, typer.Option(help="float32, float64, bfloat16, float16.")]
+MemoryBudget = Annotated[int | None, typer.Option(help="Bytes of a batch of path points.")]
+Engine = Annotated[str, typer.Option(help="auto, native or autograd.")]
 Device = Annotated[str | None, typer.Option(help="Where the model runs, as PyTorch says it: cpu, cuda, cuda:1.")]
 By = Annotated[
     str | None,

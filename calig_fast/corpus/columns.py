@@ -47,10 +47,10 @@ class Columns:
         return {argument: name for argument, name in given.items() if name is not None}
 
     def check(self, there: Iterable[str]) -> None:
-        """Raise where a column is missing.
+        """Raise where a column is missing, or not the only one of its name.
 
         Raises:
-            ValueError: it names the column and those that there are.
+            ValueError: it names the column, and those that there are where it is missing.
         """
         known = list(there)
         for argument, name in self.named.items():
@@ -59,6 +59,8 @@ class Columns:
                     f'{argument}: the inputs have no column "{name}"; there {"are" if known else "is"} '
                     f"{', '.join(known) or 'none'}"
                 )
+            if known.count(name) > 1:
+                raise ValueError(f'{argument}: {known.count(name)} columns are named "{name}"; rename all but one')
 
     def item(self, row: Row, number: int) -> Item:
         """The input of a row.

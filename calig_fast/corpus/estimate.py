@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
 import random
-import threading
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from typing_extensions import Unpack
 
 from .. import Explainer, ExplainOptions
 from .._utils.arguments import integer
+from . import memory
 from .columns import Columns
-from .explaining import TOKENS, decoded, lengths
+from .explaining import FIRST, MOST, TOKENS, Maker, Tables, decoded, lengths
 from .items import Item
 from .sources import Source, opened
+from .work import work_of
+from .workers import threads as threads_of_torch
 
 KEPT = 2048  # inputs whose lengths stand for all
 PICTURES = 64  # the same of pictures, which take more memory
 PROBES = 12  # inputs that are timed, of all lengths
 TOGETHER = 4  # inputs of a call of the probe
-LARGEST = 33  # inputs of the call whose memory is measured: one, and the most that Explainer takes at once
-EVERY = 0.002  # seconds between two looks at the memory
+PART = 64  # inputs of a part, unless the caller says another number
+SAFETY = 1.5  # by which the peak is multiplied where it is said that a corpus fits
 
 
 @dataclass(frozen=True)
@@ -39,10 +36,12 @@ class Estimate:
     Args:
         inputs: number of inputs.
         tokens: of all inputs; as many as inputs for pictures.
-        seconds: of all inputs on all workers, without their start.
-        peak_bytes: memory of one worker above the model, at its peak.
+        seconds: of all inputs on all workers, without the start of the processes.
+        peak_bytes: memory of one worker above the model and the loaded libraries, at its peak.
         workers: that share the work.
         probed: inputs that were explained for this.
+        process_bytes: memory of a process with the libraries and the model.
+        available_bytes: memory that may still be taken; None where the system does not say.
     """
 
     inputs: int
@@ -51,13 +50,30 @@ class Estimate:
     peak_bytes: int
     workers: int
     probed: int
+    process_bytes: int = 0
+    available_bytes: int | None = None
+
+    @property
+    def needed_bytes(self) -> int:
+        """Memory of all workers, half of each peak added for safety."""
+        return int(self.workers * (self.process_bytes + SAFETY * self.peak_bytes))
+
+    @property
+    def fits(self) -> bool | None:
+        """The memory that is available has room for all workers; None where it is not known."""
+        return None if self.available_bytes is None else self.needed_bytes <= self.available_bytes
 
     def __str__(self) -> str:
-        return (
+        told = (
             f"{self.inputs:,} inputs, {self.tokens:,} tokens: about {self.seconds:,.0f} s on {self.workers} "
             f"worker{'s' if self.workers > 1 else ''}, {self.peak_bytes / 2**20:,.0f} MiB above the model in each "
             f"(from {self.probed} inputs)"
         )
+        if self.available_bytes is None:
+            return told
+        fits = "fits" if self.fits else "does not fit: pass fewer workers= or a smaller memory_budget="
+        need, there = (f"{size / 2**30:,.1f} GiB" for size in (self.needed_bytes, self.available_bytes))
+        return f"{told}\n{need} in all, with half of each peak added for safety, of {there} that are free: {fits}"
 
 
 def estimate(
@@ -88,41 +104,69 @@ def estimate(
     """
     explainer = Explainer(model, processor, **options)
     source = opened(inputs, columns or Columns())
-    return of_source(explainer, source, integer("workers", workers, 1), integer("threads", threads, 1))
+    return of_source(explainer, source, workers=integer("workers", workers, 1), threads=integer("threads", threads, 1))
 
 
-def of_source(explainer: Explainer, source: Source, workers: int, threads: int) -> Estimate:
-    """The same of an open corpus."""
+def of_source(
+    explainer: Explainer,
+    source: Source,
+    *,
+    workers: int,
+    threads: int,
+    part_size: int = PART,
+    tables: Tables | None = None,
+) -> Estimate:
+    """The same of an open corpus, with the rows that are kept."""
     count, sample = _sample(source)
-    values = [value for value, error in map(decoded, sample) if not error]
-    if not values:
+    items = [replace(item, value=value) for item in sample for value, error in [decoded(item)] if not error]
+    if not items:
         raise ValueError("inputs: no input can be explained, so there is nothing to estimate")
-    sizes = lengths(values, explainer.processor)
-    order = sorted(range(len(values)), key=lambda i: sizes[i])
-    largest = order[-max(1, min(LARGEST, TOKENS // max(sizes))) :]
-    old = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with memory_above() as peak:
-            _timed(explainer, [values[i] for i in largest])
-        places = np.unique(np.linspace(0, len(order) - 1, PROBES).round().astype(int))
-        probes = [order[place] for place in places]
-        groups = [probes[first : first + TOGETHER] for first in range(0, len(probes), TOGETHER)]
-        _timed(explainer, [values[i] for i in groups[len(groups) // 2]])
-        times = [_timed(explainer, [values[i] for i in group]) for group in groups]
-    finally:
-        torch.set_num_threads(old)
+    sizes = lengths([item.value for item in items], explainer.processor)
+    order = sorted(range(len(items)), key=lambda i: sizes[i])
+    part = min(part_size, count)
+    together = min(MOST, TOKENS // max(sizes), part - FIRST if part > FIRST else part)
+    largest = order[-max(1, together) :]
+    probes = _spread(order, PROBES)
+    groups = [probes[first : first + TOGETHER] for first in range(0, len(probes), TOGETHER)]
+    start = _spread(order, FIRST)
+    maker = Maker(explainer, work_of(explainer, {}), tables or Tables(), source.numbered)
+
+    def timed(places: Sequence[int]) -> float:
+        """Seconds of a batch, its rows included."""
+        begun = time.perf_counter()
+        maker.batch([items[i] for i in places])
+        return time.perf_counter() - begun
+
+    process = memory.of_process()
+    with threads_of_torch(threads), memory.above() as peak:
+        first = timed(largest)
+        explainer.forget()
+        fresh = timed(start)
+        times = [timed(group) for group in groups]
     b, c = _fitted([[sizes[i] for i in group] for group in groups], times)
     all_sizes = np.array(sizes, dtype=float)
+    costs = b * all_sizes + c * all_sizes**2
+    # the first inputs of each part are explained without the knowledge of others, and those of a process prepare it
+    fresh = max(1.0, fresh / costs[start].sum())
+    slower = (fresh - 1) * min(1.0, FIRST / part)
+    first = max(0.0, first - fresh * costs[largest].sum())
     scale = count / len(sample)
     return Estimate(
         inputs=count,
         tokens=int(all_sizes.sum() * scale),
-        seconds=float((b * all_sizes + c * all_sizes**2).sum() * scale / workers),
+        seconds=float(costs.sum() * scale / workers * (1 + slower) + first),
         peak_bytes=peak[0],
         workers=workers,
-        probed=len({*probes, *largest}),
+        probed=len({*probes, *start, *largest}),
+        process_bytes=process,
+        available_bytes=memory.available(),
     )
+
+
+def _spread(order: Sequence[int], most: int) -> list[int]:
+    """Some of the inputs, of all lengths."""
+    places = np.unique(np.linspace(0, len(order) - 1, most).round().astype(int))
+    return [order[place] for place in places]
 
 
 def _sample(source: Source) -> tuple[int, list[Item]]:
@@ -139,20 +183,6 @@ def _sample(source: Source) -> tuple[int, list[Item]]:
     return count, kept
 
 
-def _timed(explainer: Explainer, values: list[Any]) -> float:
-    """Seconds of a call; a batch that fails is timed by those of its inputs that do not."""
-    begun = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            explainer(values)
-        except ValueError:
-            if len(values) == 1:
-                return 0.0
-            return sum(_timed(explainer, [value]) for value in values)
-    return time.perf_counter() - begun
-
-
 def _fitted(sizes: Sequence[Sequence[int]], times: Sequence[float]) -> tuple[float, float]:
     """b and c of the least squares fit of sum(b n + c n^2) to the times, relative to each; neither below zero."""
     table = np.array([[sum(group), sum(n**2 for n in group)] for group in sizes], dtype=float)
@@ -167,39 +197,3 @@ def _fitted(sizes: Sequence[Sequence[int]], times: Sequence[float]) -> tuple[flo
             found.append((float(((table @ full) * weight - 1).std()), *full.tolist()))
     _, b, c = min(found)
     return b, c
-
-
-def _trim() -> None:
-    """Give free memory back to the system, so that its use again counts."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _memory() -> int:
-    """Bytes that this process holds now, of the GPU where one is in use."""
-    if torch.cuda.is_available() and torch.cuda.memory_allocated():
-        return int(torch.cuda.memory_allocated())
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:  # no Linux
-        return 0
-
-
-@contextlib.contextmanager
-def memory_above() -> Iterator[list[int]]:
-    """The largest memory while the context is open, above what it is at its beginning, in bytes."""
-    _trim()
-    before, found, stop = _memory(), [0], threading.Event()
-
-    def look() -> None:
-        while not stop.wait(EVERY):
-            found[0] = max(found[0], _memory() - before)
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        thread.join()

@@ -108,7 +108,7 @@ class Maker:
                 found.append(_failed(item, content, error))
             else:
                 ready.append(replace(item, value=value))
-        made = [one for batch in self.batches(ready) for one in self._batch(batch)]
+        made = [one for batch in self.batches(ready) for one in self.batch(batch)]
         if len(made) > 1 and all(_names(str(one.told["error"] or ""), MODEL) for one in made):
             raise ValueError(made[0].told["error"])
         return found + [replace(one, content=contents[one.id]) for one in made]
@@ -139,7 +139,7 @@ class Maker:
             cost = max(cost, count * layers * 4 * longest**2 / MAP_BYTES)
         return cost
 
-    def _batch(self, items: list[Item]) -> list[Explained]:
+    def batch(self, items: list[Item]) -> list[Explained]:
         """Explain a batch; where it fails, its halves, down to the input at fault."""
         begun = time.perf_counter()
         try:
@@ -154,7 +154,7 @@ class Maker:
             if len(items) == 1:
                 return [_failed(items[0], "", _reason(error))]
             half = len(items) // 2
-            return [*self._batch(items[:half]), *self._batch(items[half:])]
+            return [*self.batch(items[:half]), *self.batch(items[half:])]
         return self._rows(a, items, time.perf_counter() - begun)
 
     def _rows(self, a: Attribution, items: list[Item], seconds: float) -> list[Explained]:

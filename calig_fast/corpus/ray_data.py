@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..results.tables import needed
+from . import memory
 from .explaining import Maker, Task
 from .parts import About, Content
 from .shipping import Recipe
@@ -25,6 +26,7 @@ class Actor:
     """
 
     def __init__(self, recipe: bytes, threads: int) -> None:
+        memory.bound_code()
         torch.set_num_threads(threads)
         self._maker: Maker = pickle.loads(recipe).maker()
 

@@ -18,7 +18,7 @@ from .._utils.arguments import choice, flag, integer
 from ..results.units import NAMES, listed
 from . import manifest
 from .columns import Columns
-from .estimate import of_source
+from .estimate import PART, of_source
 from .explaining import Tables, Task
 from .parts import Folder
 from .plan import Plan
@@ -29,7 +29,6 @@ from .tables import arrow
 from .work import work_of
 from .workers import Made, Workers, here
 
-PART = 64  # inputs
 LOCK, ORIGIN = ".lock", "run.json"
 
 
@@ -131,7 +130,9 @@ def explain_corpus(
     source = opened(inputs, columns)
     processes, per_process = _workers(workers, explainer), integer("threads", threads, 1, 1024)
     if flag("dry_run", dry_run):
-        found = of_source(explainer, source, max(1, processes), per_process)
+        found = of_source(
+            explainer, source, workers=max(1, processes), threads=per_process, part_size=size, tables=tables
+        )
         print(found)
         return Summary(Path(out), found.inputs, 0, 0, 0, 0, 0, found.seconds)
     work = work_of(explainer, {**vars(tables), "numbered": source.numbered}, encoder)
@@ -148,9 +149,11 @@ def explain_corpus(
             with engine as make, shown(options.get("progress"), counted.total) as show:
                 _write_origin(folder.path, inputs, columns, model_folder)
                 _fill(folder, plan, make(plan.tasks()), Counting(counted, show))
-        finally:
+        except BaseException:
             with contextlib.suppress(OSError):  # the error that ends the run is told
                 manifest.write(folder)
+            raise
+        manifest.write(folder)
     log.info("done: %s", counted.line())
     return Summary(
         folder=folder.path,

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from . import memory
 from .explaining import Task
 from .parts import About, Content
 from .shipping import Recipe, Shipment, received
@@ -187,6 +188,7 @@ def _work(pipe: Any, address: tuple[str, bytes], count: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side ends this process
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    memory.bound_code()
     torch.set_num_threads(count)
     tasks: queue.Queue[Task | None] = queue.Queue()
     try:

@@ -55,6 +55,7 @@ class AutogradEngine:
         self._complete = rules is None or rules.plain
         device = next(self.tap.model.parameters()).device
         self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
+        self.bounded = memory_budget is not None
         self.backend, self.shares_weights = backend, shares_all(model, self.tap.model)
         self.grouped = any(isinstance(m, nn.Conv2d | nn.Conv1d) and m.groups > 1 for m in self.tap.model.modules())
         self._weights = {

@@ -15,12 +15,14 @@ from ..model.attention_capture import Plain
 from ..model.call import Call, ModelFailsError, rows_of
 from ..model.instrumented import InstrumentedModel, Record, Seen
 from .base import Endpoints, PathPoints
+from .budget import room_for_waves
 from .entry import check_entry, differs
 
 
 class _Engine(Protocol):
     tap: InstrumentedModel
     budget: int
+    bounded: bool
     backend: str
     grouped: bool
 
@@ -88,10 +90,11 @@ class AutogradRun:
         like = ends.slopes[0].high
         rows = like.new_zeros(len(ends.scalars), len(points), ends.first.shape[1])
         values = like.new_zeros(len(ends.scalars), len(points))
+        room = room_for_waves(self._engine, [*self._entered.hidden, *(self._entered.low or ())], ends)
         for layer in sorted(set(points.layer.tolist())):
             mine = (points.layer == layer).nonzero()[0]
             share = max(0.1, 1 - layer / ends.layers)
-            wave = max(1, int(self._engine.budget / (self.row_bytes * share)))
+            wave = max(1, int(room / (self.row_bytes * share)))
             for start in range(0, len(mine), wave):
                 part = mine[start : start + wave]
                 phi, value = self._halving(layer, points.take(part))

@@ -165,12 +165,14 @@ class Engine(Protocol):
         tap: the instrumented clone of the model, for its embeddings and its head.
         dtype: of the blocks.
         budget: bytes a batch of path points may hold.
+        bounded: the budget is the caller's, and both ends of the paths count in it.
         shares_weights: its clone has the model's own weights, not copies in another dtype.
     """
 
     name: str
     tap: InstrumentedModel
     budget: int
+    bounded: bool
     shares_weights: bool
 
     @property

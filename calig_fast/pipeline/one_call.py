@@ -40,6 +40,8 @@ from .integrate import Integration
 from .options import Options
 
 MOST_INPUTS = 32  # of one run
+ENDS = 1.7  # memory of both ends and their saved tensors over that of the latter, which is 1.4 in float32
+ENDS_16 = 4.5  # the same in 16 bits, where the first calls run in float32 too, for their rounding
 SEVERAL = 16  # targets in one pass: the attention maps of each are held until its scores are made
 
 
@@ -120,7 +122,8 @@ class Pipeline:
     def _fitting(self, batch: Inputs) -> int:
         """The inputs whose endpoints the budget has room for; one, until a run has told their bytes."""
         held = self._row_bytes or self.engine.row_bytes(batch.mask.shape[1])
-        return max(1, min(MOST_INPUTS, self.engine.budget // (2 * held))) if held else 1
+        ends = 1 if not self.engine.bounded else ENDS if self.engine.dtype.itemsize > 2 else ENDS_16
+        return max(1, min(MOST_INPUTS, int(self.engine.budget / (2 * held * ends)))) if held else 1
 
     def _choose(self) -> tuple[Engine, str]:
         """The engine asked for; with "auto" the native one where it can be, else the autograd engine, and why."""

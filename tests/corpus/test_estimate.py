@@ -1,5 +1,6 @@
 """The estimate counts every input, and fits times that grow with the length."""
 
+from dataclasses import replace
 from importlib import import_module
 
 from helpers import corpora
@@ -18,13 +19,25 @@ def test_inputs_and_tokens_are_counted(tmp_path, monkeypatch, capsys):
     assert abs(found.tokens - sum(counts)) <= 0.05 * sum(counts) + 2
     assert found.seconds > 0
     assert found.peak_bytes >= 0
-    assert found.probed <= estimate.PROBES + estimate.LARGEST
+    assert found.probed <= 41
     monkeypatch.setattr(estimate, "KEPT", 10)
     assert corpus.estimate(model, iter(texts), tokenizer).inputs == 41
     done = corpus.explain_corpus(model, texts, tmp_path / "out", tokenizer, workers=0, dry_run=True)
     assert (done.inputs, done.explained) == (41, 0)
-    assert "41 inputs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "41 inputs" in said
+    assert "fits" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_what_fits_has_room_for_every_worker_and_more():
+    one = estimate.Estimate(9, 90, 1.0, peak_bytes=100, workers=2, probed=3, process_bytes=50, available_bytes=400)
+    assert one.needed_bytes == 400
+    assert one.fits
+    assert not replace(one, peak_bytes=101).fits
+    assert "does not fit: pass fewer workers=" in str(replace(one, available_bytes=399))
+    assert replace(one, available_bytes=None).fits is None
+    assert "fit" not in str(replace(one, available_bytes=None))
 
 
 def test_the_fit_finds_both_terms_and_none_below_zero():

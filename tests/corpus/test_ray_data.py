@@ -1,7 +1,9 @@
-"""Ray Data makes the parts of the embedded engine, to the byte."""
+"""Ray Data makes the parts of the embedded engine, to the byte, also where its actors are killed."""
+
+import random
 
 import pytest
-from helpers import corpora
+from helpers import corpora, corpus_kills
 
 from calig_fast import corpus
 
@@ -16,3 +18,8 @@ def test_the_same_bytes(tmp_path):
         corpus.explain_corpus(model, texts, tmp_path / out, tokenizer, **options)
     ray.shutdown()
     assert corpora.content(tmp_path / "here") == corpora.content(tmp_path / "ray")
+
+
+def test_a_killed_actor_costs_no_input(tmp_path):
+    said = corpus_kills.kill_actors(tmp_path, count=1, rng=random.Random(0), size=120)
+    assert said == {"kills": {"actor": 1}, "same bytes": True, "faults": []}

@@ -177,6 +177,15 @@ def test_a_folder_that_cannot_be_written(go, tmp_path):
             go(["a"], "closed")
 
 
+def test_a_manifest_that_cannot_be_written_is_told(go, tmp_path):
+    (tmp_path / "out" / "manifest.json").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"manifest\.json"):
+        go(["a film"])
+    (tmp_path / "out" / "manifest.json").rmdir()
+    done = go(["a film"])
+    assert (done.inputs, done.explained) == (1, 0)
+
+
 def test_two_runs_in_one_folder(go, tmp_path):
     go(["a film"])
     with files.held(tmp_path / "out" / ".lock") as mine:

@@ -54,6 +54,26 @@ def test_a_csv(tmp_path):
         items(path, Columns("words"))
     with pytest.raises(ValueError, match="id_column: the inputs have no column"):
         items(path, Columns(id="nowhere"))
+    path.write_text("text,key,text\na,x,b\n")
+    assert told(path, Columns("key")) == [(0, "x")]
+    with pytest.raises(ValueError, match='column: 2 columns are named "text"; rename all but one'):
+        items(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "say"),
+    [
+        ("a.parquet", b"", r"a\.parquet is no Parquet file"),
+        ("a.parquet", b"PAR1xxxx", r"a\.parquet is no Parquet file"),
+        ("a.csv", b"", 'column: the inputs have no column "text"; there is none'),
+        ("a.csv", b"text;key\na;b\n", "there are text;key"),
+        ("a.tar", b"", r"a\.tar is no tar"),
+    ],
+)
+def test_files_without_content_or_of_another_kind(tmp_path, name, content, say):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=say):
+        items(tmp_path / name)
 
 
 def test_json_lines(tmp_path):

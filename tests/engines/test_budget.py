@@ -9,7 +9,7 @@ import torch
 from helpers.tiny_models import tiny
 
 from calig_fast.engines.autograd import AutogradEngine
-from calig_fast.engines.budget import default_budget
+from calig_fast.engines.budget import default_budget, room_for_waves
 from calig_fast.engines.native.engine import NativeEngine
 from calig_fast.model.families import find
 
@@ -30,3 +30,11 @@ def test_an_engine_asks_for_its_device_and_takes_what_it_is_told(engine):
     least = {NativeEngine: 56, AutogradEngine: 512}[engine] * 2**20
     assert engine(model, encoder, dtype=None, memory_budget=None, backend="torch").budget == least
     assert engine(model, encoder, dtype=None, memory_budget=2**21, backend="torch").budget == 2**21
+
+
+def test_a_given_budget_holds_both_ends_and_a_wave_has_a_quarter_at_least():
+    ends = [torch.zeros(3, 4), torch.zeros(2)]  # 56 bytes
+    endpoints = SimpleNamespace(slopes=[SimpleNamespace(maps=[torch.zeros(6)]), SimpleNamespace(maps=None)])  # 24 bytes
+    assert room_for_waves(SimpleNamespace(budget=200, bounded=True), ends, endpoints) == 120
+    assert room_for_waves(SimpleNamespace(budget=100, bounded=True), ends, endpoints) == 25
+    assert room_for_waves(SimpleNamespace(budget=100, bounded=False), ends, endpoints) == 100

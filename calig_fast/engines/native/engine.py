@@ -105,6 +105,7 @@ class NativeEngine:
         self.shares_weights = shares_all(model, self.tap.model)
         self.workspace = Workspace() if workspace is None or wider != own else workspace
         self.backend, self._encoder, self._asked = backend, encoder, memory_budget
+        self.bounded = memory_budget is not None
         self._known = {} if known is None else known
         self._prune, self._linear, self._hooks = prune, linear, hooks and bool(user_hooks(model))
         self._replays: dict[Hashable, HeadReplay] = {}

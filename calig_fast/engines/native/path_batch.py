@@ -128,7 +128,7 @@ class PathEndpoints:
 
     def refilled(self, new: PathEndpoints) -> bool:
         """Take over the values of other lines, each in its place; False where they are of other sizes."""
-        mine, theirs = self._all, new._all
+        mine, theirs = self.tensors, new.tensors
         if [(t.shape, t.dtype, t.device) for t in mine] != [(t.shape, t.dtype, t.device) for t in theirs]:
             return False
         torch._foreach_copy_(mine, theirs)
@@ -157,7 +157,8 @@ class PathEndpoints:
         return len(self.offsets) - 1, len(self.high[0])
 
     @property
-    def _all(self) -> list[Tensor]:
+    def tensors(self) -> list[Tensor]:
+        """All of them."""
         return [self.offsets, *self.low, *self.high, *self.qkv_low, *self.qkv_high]
 
 

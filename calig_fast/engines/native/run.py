@@ -18,7 +18,7 @@ from ..._utils.host_copies import fetched, note, uploaded
 from ...inputs.target import gradients
 from ...ops.packing import Packed
 from ..base import Endpoints, PathPoints
-from ..budget import is_out_of_memory
+from ..budget import is_out_of_memory, room_for_waves
 from . import block as blocks
 from .buckets import Need, Slots, Wave, ranges
 from .head import Head
@@ -35,6 +35,7 @@ Key = tuple[BatchKey, tuple[int, int], tuple[int, ...], bool]
 
 class _Engine(Protocol):
     budget: int
+    bounded: bool
     workspace: Workspace
 
 
@@ -85,9 +86,10 @@ class NativeRun:
         # one block more, for what the block at work takes and lets go of
         passed = len(self._runner.stack) - points.layer + 1
         sizes = np.rint(PAGES * self._bytes_a_row * lengths * passed).astype(np.int64)
+        room = room_for_waves(self._engine, self._lease.lines.tensors, self.endpoints)
         found, start, held = list[Tensor](), 0, 0
         for i, size in enumerate(sizes.tolist()):
-            if i > start and held + size > self._engine.budget:
+            if i > start and held + size > room:
                 found.append(self._halving(points.take(slice(start, i))))
                 start, held = i, 0
             held += size

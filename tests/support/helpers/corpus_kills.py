@@ -1,21 +1,25 @@
-"""Runs of a corpus that are killed at random: `python -m helpers.corpus_kills FOLDER COUNT SEED`.
+"""Runs of a corpus that are killed at random: `python -m helpers.corpus_kills FOLDER COUNT SEED [WORKERS [SIZE]]`.
 
 Kills the process that writes, or one of its workers, until COUNT of them are dead for texts and as many for pictures.
-Prints, as JSON, the kills, the runs that ended with an error of their own, and every fault: an input that is lost or
-twice in the tables, and a table that differs from an uninterrupted run's.
+`python -m helpers.corpus_kills FOLDER COUNT SEED ray` kills actors of Ray, in one run of texts. Prints, as JSON, the
+machine, the kills, the runs that ended with an error of their own, and every fault: an input that is lost or twice in
+the tables, and a table that differs from an uninterrupted run's.
 """
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from calig_fast.bench import machine
 from calig_fast.corpus import explain_corpus
 from helpers import corpora
 
@@ -115,6 +119,62 @@ def kill(given: tuple[Any, Any], inputs: Path, folder: Path, *, count: int, rng:
     return {"kills": dict(kills), "same bytes": same, "seconds of a whole run": round(longest, 1), "faults": found}
 
 
+def actors() -> list[int]:
+    """The actors of Ray that make parts, of a cluster that this process began."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended
+                if b"MapWorker" in (entry / "cmdline").read_bytes() and os.getpid() in _ancestors(int(entry.name)):
+                    found.append(int(entry.name))
+    return found
+
+
+def _ancestors(process: int) -> list[int]:
+    found = []
+    while process > 1:
+        process = int((Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[1])
+        found.append(process)
+    return found
+
+
+def kill_actors(folder: Path, *, count: int, rng: random.Random, size: int) -> Any:
+    """Kill so many actors of Ray at one corpus of texts."""
+    import ray
+
+    given = corpora.text_model()
+    inputs = corpora.text_file(folder / "in.txt", [*corpora.sentences(size), ""])
+    explain_corpus(given[0], inputs, folder / "whole", given[1], part_size=PART, workers=0)
+    killed: list[int] = []
+    ended_too_early = threading.Event()
+
+    def kill_some() -> None:
+        while len(killed) < count and not ended_too_early.is_set():
+            time.sleep(rng.uniform(0, 2))
+            there = [process for process in actors() if process not in killed]
+            if there:
+                victim = rng.choice(there)
+                os.kill(victim, signal.SIGKILL)
+                killed.append(victim)
+
+    def begin(done: int, total: int) -> None:
+        if done == PART:
+            thread.start()
+
+    thread = threading.Thread(target=kill_some, daemon=True)
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
+    try:
+        explain_corpus(
+            *(given[0], inputs, folder / "killed", given[1]), part_size=PART, workers=2, address="local", progress=begin
+        )
+    finally:
+        ended_too_early.set()
+        ray.shutdown()
+    found = faults(folder / "killed") + corpora.differences(folder / "whole", folder / "killed")
+    same = corpora.content(folder / "whole") == corpora.content(folder / "killed")
+    return {"kills": {"actor": len(killed)}, "same bytes": same, "faults": found}
+
+
 def main(folder: Path, count: int, seed: int, workers: int = 2, size: int = 240) -> dict[str, Any]:
     """Texts and pictures."""
     rng = random.Random(seed)
@@ -131,4 +191,10 @@ def main(folder: Path, count: int, seed: int, workers: int = 2, size: int = 240)
 
 if __name__ == "__main__":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *map(int, sys.argv[4:])), indent=1))
+    where, most, first, *rest = sys.argv[1:]
+    if rest == ["ray"]:
+        Path(where).mkdir(parents=True)
+        done = kill_actors(Path(where), count=int(most), rng=random.Random(int(first)), size=400)
+    else:
+        done = main(Path(where), int(most), int(first), *map(int, rest))
+    print(json.dumps({"seed": int(first), **machine.describe(), **done}, indent=1))

@@ -1,0 +1,68 @@
+"""Memory above the model and its inputs at several budgets: `python -m benchmarks.bench_budget`.
+
+Each case is a first call in a fresh process: MiniLM-L6, twelve texts of about 100 tokens, one thread. Memory is that
+which the system cannot take back, above a process with the model, the libraries and the inputs. Writes
+benchmarks/results/budget.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.bench_estimate import DTYPES, WORDS
+from calig_fast import Explainer, demo
+from calig_fast._utils import files
+from calig_fast.bench import machine
+from calig_fast.corpus import memory
+from calig_fast.corpus.work import weights
+
+RESULT = Path(__file__).parent / "results" / "budget.json"
+BUDGETS = (32, 64, 128, 256, 512, 1024)  # MiB
+INPUTS, WORDS_EACH = 12, 90
+ALLOWED = 16  # MiB above the budget
+
+
+def measured(budget: int, dtype: str) -> int:
+    """Bytes of a first call in this process."""
+    shown = demo.load("sentiment", 1)
+    words = WORDS.split(" ")
+    texts = [" ".join([str(i), *(words[(i + j * j) % len(words)] for j in range(WORDS_EACH))]) for i in range(INPUTS)]
+    explainer = Explainer(shown.model, shown.processor, dtype=DTYPES[dtype], memory_budget=budget << 20)
+    weights(shown.model)  # reads the weights, which are mapped
+    shown.processor(texts)
+    memory.bound_code()
+    with memory.above() as peak:
+        explainer(texts)
+    return peak[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure all cases, or one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", nargs=2, metavar=("MIB", "DTYPE"), help="one case, in this process")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    if options.case:
+        print(measured(int(options.case[0]), options.case[1]))
+        return
+    rows: list[dict[str, Any]] = []
+    for dtype, budget in product(DTYPES, BUDGETS):
+        command = [sys.executable, "-m", "benchmarks.bench_budget", "--case", str(budget), dtype]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        peak = int(said.splitlines()[-1]) / 2**20
+        rows.append({"dtype": dtype, "budget": budget, "peak": round(peak, 1), "within": peak <= budget + ALLOWED})
+        print(rows[-1], flush=True)
+        files.write(RESULT, json.dumps({**machine.describe(), "unit": "MiB", "cases": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
