@@ -13,7 +13,13 @@ from calig_fast import Explainer, explain
 from calig_fast.model import families
 from calig_fast.quadrature.rules import nodes_and_weights
 
-DEPTHS = {"albert": 4, "exaone4": 4, "gemma3_text": 4, "ministral": 4}  # 3 for the others
+DEPTHS = dict.fromkeys(  # 3 for the others
+    (
+        *("albert", "cohere_compass_text", "exaone4", "gemma3_text", "gpt_neo", "ministral"),
+        *("olmo3", "ultrabert"),
+    ),
+    4,
+)
 FAMILIES = {
     "beit": ["beit-shared", "data2vec-vision"],
     "deberta_v2": ["deberta-v2", "deberta-v3"],
@@ -23,10 +29,20 @@ FAMILIES = {
     "dinov2": ["dinov2_with_registers"],
     "llama": [
         *("mistral", "ministral", "qwen2", "qwen3", "gemma", "gemma3_text", "phi3"),
-        *("eurobert", "exaone4", "seed_oss", "smollm3", "starcoder2"),
+        *("eurobert", "exaone4", "seed_oss", "smollm3", "starcoder2", "arcee", "nemotron"),
+        *("hunyuan_v1_dense", "ministral3", "olmo", "olmo2", "olmo3", "ultrabert"),
     ],
+    "cohere": ["cohere_compass_text"],
+    "falcon": ["falcon-grouped", "falcon-many"],
+    "glm": ["glm4", "helium"],
+    "gpt2": ["gpt_bigcode", "gpt_bigcode-many"],
+    "gte": ["jina_embeddings_v3", "nomic_bert"],
+    "openai_gpt": ["openai-gpt"],
+    "opt": ["biogpt", "opt-after"],
+    "phi": ["persimmon"],
+    "stablelm": ["stablelm-parallel"],
     "megatron_bert": ["megatron-bert"],
-    "modernbert": ["modernbert-mean"],
+    "modernbert": ["modernbert-decoder", "modernbert-mean"],
     "roberta": ["camembert", "data2vec-text", "luke", "markuplm", "xlm-roberta"],
     "roberta_prelayernorm": ["roberta-prelayernorm", "xlm-roberta-xl"],
     "timm_vit": [kind for kind in IMAGE if kind.startswith("timm-")],
@@ -98,7 +114,10 @@ def test_image_relevance_is_what_hooks_give(kind):
 @pytest.mark.parametrize("attention", ["eager", "sdpa", "flex_attention"])
 @pytest.mark.parametrize(
     "kind",
-    ["bert", "deberta-v3", "distilbert", "gpt2", "llama", "mistral", "modernbert", "vit", "dinov2"],
+    [
+        *("bert", "bloom", "deberta-v3", "distilbert", "gpt2", "llama", "mistral", "modernbert", "olmo2", "roformer"),
+        *("vit", "dinov2"),
+    ],
 )
 def test_attention_gradients_equal_eager_autograd(kind, attention):
     model = tiny(kind)
@@ -284,9 +303,6 @@ def test_gated_mlps_of_timm(name, more):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"qk_norm": True}, "attn.q_norm"),
-        ({"scale_attn_norm": True}, "attn.norm"),
-        ({"scale_mlp_norm": True}, "mlp.norm"),
         ({"block_fn": "ResPostBlock"}, "another kind (ResPostBlock, Attention)"),
         ({"block_fn": "ParallelThingsBlock"}, "another kind (ParallelThingsBlock)"),
         ({"act_layer": "hard_swish"}, "the activation is"),

@@ -1,0 +1,182 @@
+"""Base-size models of families with relative or rotary positions, seeded random weights, beside Captum's loop.
+
+    python -m benchmarks.geometries [--model NAME ...] [--part ours captum memory] [--out FILE]
+
+Captum integrates at the first and at the last block, 50 Gauss nodes each; its time for all blocks is their mean times
+the number of blocks, as a node of block l costs a forward pass and a backward pass down to l. Each part goes into the
+results by itself. Ours at equal nodes must equal the autograd engine's; else nothing is written and the exit status
+is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.memory import Peak
+from benchmarks.works import tests_models
+from calig_fast import Explainer
+from calig_fast.bench import machine
+from calig_fast.bench.captum_loop import loop
+from calig_fast.bench.gates import errors, gate
+from calig_fast.inputs.prepare import read
+
+RESULT = Path(__file__).parent / "results" / "geometries.json"
+TOKENS, LONG, STEPS, BATCH, SAME = 128, 4096, 50, 8, 1e-4
+OURS: dict[str, dict[str, Any]] = {
+    "ours": {},
+    'ours, certify="scores"': {"certify": "scores"},
+    "ours, bfloat16": {"dtype": torch.bfloat16},
+    'ours, bfloat16, certify="scores"': {"dtype": torch.bfloat16, "certify": "scores"},
+}
+NODES: dict[str, Any] = {"method": "layer_ig", "quadrature": "gausslegendre", "n_steps": 2}
+
+
+def deberta_v3_base() -> Any:
+    """12 blocks, 768 wide, log buckets of relative positions."""
+    from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
+
+    config = DebertaV2Config(
+        vocab_size=128100,
+        relative_attention=True,
+        position_biased_input=False,
+        pos_att_type=["p2c", "c2p"],
+        position_buckets=256,
+        share_att_key=True,
+        norm_rel_ebd="layer_norm",
+        max_relative_positions=-1,
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        type_vocab_size=0,
+        layer_norm_eps=1e-7,
+        num_labels=5,
+    )
+    return tests_models().seeded(DebertaV2ForSequenceClassification(config))
+
+
+def modernbert_base() -> Any:
+    """22 blocks, 768 wide, rotary positions, every third block attends to all tokens."""
+    from transformers import ModernBertConfig, ModernBertForSequenceClassification
+
+    return tests_models().seeded(ModernBertForSequenceClassification(ModernBertConfig(num_labels=5)))
+
+
+MODELS: dict[str, Callable[[], Any]] = {f.__name__: f for f in (deberta_v3_base, modernbert_base)}
+TITLES = {
+    "deberta_v3_base": "DeBERTa-v3 base, 12 blocks of 768",
+    "modernbert_base": "ModernBERT base, 22 blocks of 768",
+}
+
+
+def ids(tokens: int, seed: int) -> dict[str, Tensor]:
+    """Random ids [1,T] and their mask."""
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.randint(1000, 30000, (1, tokens), generator=generator)
+    return {"input_ids": table, "attention_mask": torch.ones_like(table)}
+
+
+def ours(name: str) -> dict[str, Any]:
+    """Seconds of ours, each by an Explainer that has seen two other inputs."""
+    model = MODELS[name]()
+    a, b = (Explainer(model, engine=engine, **NODES)(ids(TOKENS, 0)) for engine in ("native", "autograd"))
+    off = max(errors([a.layer_scores[0]], [b.layer_scores[0]]))
+    gate("the native engine at equal nodes", off, SAME)
+    rows = []
+    for contender, options in OURS.items():
+        explainer = Explainer(model, **options)
+        for seed in (1, 2):
+            explainer(ids(TOKENS, seed))
+        start = time.perf_counter()
+        found = explainer(ids(TOKENS, 0))
+        seconds = time.perf_counter() - start
+        rows.append({"contender": contender, "seconds": seconds, "gradients": int(found.n_steps.sum())})
+        rows[-1]["converged"] = bool(found.converged.all())
+        print(rows[-1], file=sys.stderr, flush=True)
+    return {"native_against_autograd": off, "rows": rows}
+
+
+def captum(name: str) -> dict[str, Any]:
+    """Seconds of Captum at the first and the last block."""
+    model = MODELS[name]()
+    encoder = Explainer(model).encoder
+    one = loop(model, encoder, read([ids(TOKENS, 0)], model, encoder, None), 0)
+    seconds = []
+    for module in (one.before[0], one.before[-1]):
+        start = time.perf_counter()
+        type(one)(one.forward, one.x, one.low, one.target, (module,)).relevance(STEPS, BATCH)
+        seconds.append(time.perf_counter() - start)
+        print(seconds, file=sys.stderr, flush=True)
+    blocks = len(one.before)
+    return {"first_and_last": seconds, "blocks": blocks, "seconds": blocks * sum(seconds) / 2, "batch_size": BATCH}
+
+
+def memory(name: str) -> dict[str, Any]:
+    """Bytes by which a fresh process grows at most, at 4,096 tokens; ours at the endpoints and a node of block 0."""
+    command = [sys.executable, "-c", "from benchmarks import geometries; geometries.child()"]
+    found = {}
+    for contender in ("ours", "captum"):
+        done = subprocess.run(
+            [*command, name, contender],
+            cwd=Path(__file__).parents[1],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        found[contender] = int(done.stdout.splitlines()[-1])
+        print(contender, found[contender] / 2**20, "MiB", file=sys.stderr, flush=True)
+    return {"tokens": LONG, "extra_bytes": found}
+
+
+def child() -> None:
+    """Print the extra memory of one contender; the arguments are those that `memory` gives."""
+    name, contender = sys.argv[1:]
+    torch.set_num_threads(1)
+    model = MODELS[name]()
+    explainer = Explainer(model, method="layer_ig", layers=[0], quadrature="gausslegendre", n_steps=1)
+    call = ids(LONG, 0)
+    if contender == "captum":
+        one = loop(model, explainer.encoder, read([call], model, explainer.encoder, None), 0)
+        peak = Peak()
+        type(one)(one.forward, one.x, one.low, one.target, one.before[:1]).relevance(1, 1)
+    else:
+        with torch.no_grad():
+            model(**ids(16, 0))
+        peak = Peak()
+        explainer(call)
+    print(peak.extra())
+
+
+PARTS: dict[str, Callable[[str], dict[str, Any]]] = {"ours": ours, "captum": captum, "memory": memory}
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", nargs="+", choices=MODELS, default=[*MODELS])
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=[*PARTS])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=RESULT)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    for name in args.model:
+        for part in args.part:
+            known = json.loads(args.out.read_text()) if args.out.exists() else {}
+            found = {**PARTS[part](name), "machine": machine.describe()}
+            known.setdefault(name, {"title": TITLES[name]})[part] = found
+            args.out.write_text(json.dumps(known, indent=1) + "\n")
+            print(json.dumps(known[name], indent=1))
+
+
+if __name__ == "__main__":
+    main()
