@@ -74,7 +74,8 @@ def _turn(backbone: Any) -> RotaryTable | None:
         return None
     if backbone.rope_mixed:
         raise UnreadableError("each of its heads has rotations of its own, which are learned")
-    angles = rope.get_embed() if hasattr(rope, "feat_shape") else rope.get_embed(shape=backbone.patch_embed.grid_size)
+    made = hasattr(rope, "feat_shape") and not backbone.dynamic_img_size
+    angles = rope.get_embed() if made else rope.get_embed(shape=backbone.patch_embed.grid_size)
     sines, cosines = angles.detach().chunk(2, -1)
     half = cosines.shape[-1] // 2
     kept = slice(half) if backbone.blocks[0].attn.rotate_half else slice(0, None, 2)  # each number stands twice
