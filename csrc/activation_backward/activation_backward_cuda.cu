@@ -46,7 +46,8 @@ __device__ __forceinline__ Slope<A> slope(A u) {
 // A closed relu gives 0, whatever comes: 0 times an infinity would be a nan.
 template <Activation kKind, typename A>
 __device__ __forceinline__ A through(A gradient, A by) {
-  if constexpr (kKind == Activation::relu || kKind == Activation::relu_squared) return by == A(0) ? A(0) : gradient * by;
+  if constexpr (kKind == Activation::relu || kKind == Activation::relu_squared)
+    return by == A(0) ? A(0) : gradient * by;
   return gradient * by;
 }
 
