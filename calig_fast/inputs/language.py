@@ -79,7 +79,7 @@ class _LogProbs(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         """g (1 at the token - softmax(z))."""
         z, tokens, total = ctx.saved_tensors
         found = (z.to(total.dtype) - total[..., None]).exp_().mul_(-g[..., None])

@@ -184,9 +184,9 @@ class Block:
         """Return True for two layer norms, an attention of all tokens with keys of every head, and an MLP after it."""
         if any(n is None or n.rms for n in (self.norm1, self.norm2)) or (self.before, self.after) != (-1, -1):
             return False
-        others = self.key_heads, self.norm_q, self.norm_k, self.rotary, self.positions, self.post1, self.post2
-        others += self.inner1, self.inner2
-        return not self.parallel and all(part is None for part in others)
+        places = self.key_heads, self.norm_q, self.norm_k, self.rotary, self.positions
+        norms = self.post1, self.post2, self.inner1, self.inner2
+        return not self.parallel and all(part is None for part in (*places, *norms))
 
 
 @dataclass(frozen=True)

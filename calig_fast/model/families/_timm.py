@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ..encoder import Affine, Block, Encoder, Norm, children
+from ..encoder import Affine, Block, Encoder, children
 from ._huggingface import join
 from ._weights import UnreadableError, affine, fused, norm
 
@@ -43,7 +43,7 @@ def image(module: nn.Module, prefix: str, family: str, stem: str, read: Callable
     )
 
 
-def extra_norms(block: Any) -> dict[str, Norm | None]:
+def extra_norms(block: Any) -> dict[str, Any]:
     """The norms inside the branches of a block of timm, by their names in ours.
 
     Raises:

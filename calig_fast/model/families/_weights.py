@@ -122,7 +122,7 @@ def _rms_norm(module: Any) -> Norm:
 
 def _own_norm(module: Any) -> Norm:
     """The weights of a layer norm of transformers' own."""
-    eps = getattr(module, "variance_epsilon", getattr(module, "eps", _OWN_NORMS[type(module).__name__]))
+    eps: Any = getattr(module, "variance_epsilon", getattr(module, "eps", _OWN_NORMS[type(module).__name__]))
     return Norm(_whole(module), getattr(module, "bias", None), float(eps))
 
 

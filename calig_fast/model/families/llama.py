@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from ..encoder import Block, Encoder
+from ..encoder import Block, Encoder, Rotary
 from ._huggingface import text
 from ._rotated import Norms, optional_norm, rotated_block
 from ._weights import UnreadableError, norm
@@ -45,8 +45,9 @@ def _block(module: nn.Module, backbone: Any) -> Block:
         norms = norm(attention.query_layernorm), norm(attention.key_layernorm)
         found = replace(found, norm_q=norms[0], norm_k=norms[1], rotated_first=True)
     rope = getattr(attention.config, "rope_parameters", None) or {}
-    most = rope.get("original_max_position_embeddings") if "llama_4_scaling_beta" in rope else None
-    return found if most is None else replace(found, rotary=replace(found.rotary, most=most))
+    if "llama_4_scaling_beta" in rope and isinstance(found.rotary, Rotary):
+        found = replace(found, rotary=replace(found.rotary, most=rope["original_max_position_embeddings"]))
+    return found
 
 
 def _norms(block: Any) -> Norms:
