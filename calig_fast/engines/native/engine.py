@@ -36,7 +36,7 @@ from .cuda_graphs import recorder_for
 from .head import Head, first_logits, reader
 from .head_replay import HeadReplay
 from .path_batch import BlockRunner
-from .recomputed import MOST_KEPT
+from .recomputed import too_much
 from .ruled import check_rules, ruled
 from .run import NativeRun
 from .weights import storages
@@ -151,7 +151,7 @@ class NativeEngine:
             rows: of the inputs and their baselines.
         """
         size = rows * len(order) * blocks.row_bytes(self._distinct[0], self.dtype)
-        key = order, first_only, size > max(MOST_KEPT, self.budget)
+        key = order, first_only, too_much(size, self.budget)
         if key not in self._runners:
             stack = ruled(tuple(self._distinct[i] for i in order), self._rules)
             self._runners[key] = BlockRunner(stack, first_only, self._linear, self.backend, self.dtype, again=key[2])
