@@ -1,6 +1,6 @@
 """Blocks that keep their input alone on the way up, and run again on the way back: for texts too long to keep more.
 
-A block of ModernBERT base keeps 27 KiB a row in float32, its input has 3: an input of 4,096 tokens and its baseline take
+A block of ModernBERT base keeps 27 KiB a row in float32, its input has 3: a text of 4,096 tokens and its baseline take
 4.6 GiB in all 22 blocks, or 0.5. The products of such a pass are three in place of two.
 """
 

@@ -45,6 +45,7 @@ FAMILIES = {
     "modernbert": ["modernbert-decoder", "modernbert-mean"],
     "roberta": ["camembert", "data2vec-text", "luke", "markuplm", "xlm-roberta"],
     "roberta_prelayernorm": ["roberta-prelayernorm", "xlm-roberta-xl"],
+    "timm_eva": ["timm-dinov3", "timm-eva", "timm-eva02"],
     "timm_vit": [kind for kind in IMAGE if kind.startswith("timm-")],
     "vit": ["vit_msn"],
 }

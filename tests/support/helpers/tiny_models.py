@@ -130,7 +130,8 @@ TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "modernbert-decoder": ("ModernBertDecoder", {**MODERNBERT, "global_attn_every_n_layers": 2}),
     "esm": ("Esm", {**SIZES, "token_dropout": True, "mask_token_id": 4, "position_embedding_type": "absolute"}),
 }
-# the same without "ForImageClassification..."; or the arguments of timm's VisionTransformer
+ROTATED = {"use_rot_pos_emb": True, "embed_dim": 48, "use_abs_pos_emb": False}
+# the same without "ForImageClassification..."; or the arguments of timm's VisionTransformer, or of its Eva
 IMAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "vit": ("ViT", PICTURE),
     "deit": ("DeiT", PICTURE),
@@ -149,6 +150,9 @@ IMAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "timm-avg": ("", {"global_pool": "avg", "class_token": False}),
     "timm-registers": ("", {"reg_tokens": 2, "init_values": 0.5}),
     "timm-clip": ("", {"pre_norm": True, "act_layer": "quick_gelu"}),
+    "timm-eva": ("Eva", {"init_values": 0.5}),
+    "timm-eva02": ("Eva", {"use_rot_pos_emb": True, "embed_dim": 48, "swiglu_mlp": True, "scale_mlp": True}),
+    "timm-dinov3": ("Eva", {**ROTATED, "rope_type": "dinov3", "rope_rotate_half": True, "num_reg_tokens": 2}),
     "timm-normed": ("", {"qk_norm": True, "scale_attn_norm": True, "scale_mlp_norm": True}),
 }
 OTHERS: dict[str, tuple[str, dict[str, Any]]] = {  # of some tests
@@ -164,8 +168,8 @@ TEXT, IMAGE = tuple(TEXTS), tuple(IMAGES)
 def tiny(kind: str, attention: str = "") -> Any:
     """A classifier of the family `kind`, of its own attention if none is named; the same object each time."""
     name, sizes = {**TEXTS, **IMAGES, **OTHERS}[kind]
-    if not name:
-        return _timm(sizes)
+    if name in {"", "Eva"}:
+        return _timm(name, sizes)
     import transformers
 
     form = "SequenceClassification" if kind in TEXTS else "ImageClassification"
@@ -182,12 +186,12 @@ def tiny(kind: str, attention: str = "") -> Any:
     return model
 
 
-def _timm(more: dict[str, Any]) -> Any:
+def _timm(name: str, more: dict[str, Any]) -> Any:
+    from timm.models.eva import Eva
     from timm.models.vision_transformer import VisionTransformer
 
-    return seeded(
-        VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=3, num_heads=3, num_classes=4, **more), seed=3
-    )
+    sizes = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 3, "num_heads": 3, "num_classes": 4}
+    return seeded((Eva if name else VisionTransformer)(**{**sizes, **more}), seed=3)
 
 
 def ids(*lengths: int, seed: int = 0) -> dict[str, Tensor]:
