@@ -1,4 +1,4 @@
-"""Base-size models of families with relative or rotary positions, seeded random weights, beside Captum's loop.
+"""Base-size models with relative or rotary positions, as transformers initialises them, beside Captum's loop.
 
     python -m benchmarks.geometries [--model NAME ...] [--part ours captum memory] [--out FILE]
 
@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.memory import Peak
-from benchmarks.works import tests_models
 from calig_fast import Explainer
 from calig_fast.bench import machine
 from calig_fast.bench.captum_loop import loop
@@ -60,14 +59,14 @@ def deberta_v3_base() -> Any:
         layer_norm_eps=1e-7,
         num_labels=5,
     )
-    return tests_models().seeded(DebertaV2ForSequenceClassification(config))
+    return DebertaV2ForSequenceClassification(config).eval()
 
 
 def modernbert_base() -> Any:
     """22 blocks, 768 wide, rotary positions, every third block attends to all tokens."""
     from transformers import ModernBertConfig, ModernBertForSequenceClassification
 
-    return tests_models().seeded(ModernBertForSequenceClassification(ModernBertConfig(num_labels=5)))
+    return ModernBertForSequenceClassification(ModernBertConfig(num_labels=5)).eval()
 
 
 MODELS: dict[str, Callable[[], Any]] = {f.__name__: f for f in (deberta_v3_base, modernbert_base)}
@@ -84,9 +83,15 @@ def ids(tokens: int, seed: int) -> dict[str, Tensor]:
     return {"input_ids": table, "attention_mask": torch.ones_like(table)}
 
 
+def made(name: str) -> Any:
+    """A model, of the same weights each time."""
+    torch.manual_seed(0)
+    return MODELS[name]()
+
+
 def ours(name: str) -> dict[str, Any]:
     """Seconds of ours, each by an Explainer that has seen another input."""
-    model = MODELS[name]()
+    model = made(name)
     a, b = (Explainer(model, engine=engine, **NODES)(ids(TOKENS, 0)) for engine in ("native", "autograd"))
     off = max(errors([a.layer_scores[0]], [b.layer_scores[0]]))
     gate("the native engine at equal nodes", off, SAME)
@@ -105,7 +110,7 @@ def ours(name: str) -> dict[str, Any]:
 
 def captum(name: str) -> dict[str, Any]:
     """Seconds of Captum at the first and the last block."""
-    model = MODELS[name]()
+    model = made(name)
     encoder = Explainer(model).encoder
     one = loop(model, encoder, read([ids(TOKENS, 0)], model, encoder, None), 0)
     seconds = []
@@ -139,7 +144,7 @@ def child() -> None:
     """Print the extra memory of one contender; the arguments are those that `memory` gives."""
     name, contender = sys.argv[1:]
     torch.set_num_threads(1)
-    model = MODELS[name]()
+    model = made(name)
     explainer = Explainer(model, method="layer_ig", layers=[0], quadrature="gausslegendre", n_steps=1)
     call = ids(LONG, 0)
     if contender == "captum":
