@@ -1,6 +1,6 @@
 """Base-size models with relative or rotary positions, as transformers initialises them, beside Captum's loop.
 
-    python -m benchmarks.geometries [--model NAME ...] [--part ours captum memory] [--out FILE]
+    python -m benchmarks.geometries [--model NAME ...] [--part ours captum memory span] [--out FILE]
 
 Captum integrates at the first and at the last block, 50 Gauss nodes each; its time for all blocks is their mean times
 the number of blocks, as a node of block l costs a forward pass and a backward pass down to l. Each part goes into the
@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ from calig_fast.inputs.prepare import read
 
 RESULT = Path(__file__).parent / "results" / "geometries.json"
 TOKENS, LONG, STEPS, BATCH, SAME = 128, 4096, 50, 8, 1e-4
+SPAN = 256, 200  # tokens of a text, and of the answer among them
 OURS: dict[str, dict[str, Any]] = {
     "ours": {},
     'ours, bfloat16, certify="scores"': {"dtype": torch.bfloat16, "certify": "scores"},
@@ -69,9 +71,17 @@ def modernbert_base() -> Any:
     return ModernBertForSequenceClassification(ModernBertConfig(num_labels=5)).eval()
 
 
-MODELS: dict[str, Callable[[], Any]] = {f.__name__: f for f in (deberta_v3_base, modernbert_base)}
+def gpt2_base() -> Any:
+    """12 blocks, 768 wide, and 50,257 words."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return GPT2LMHeadModel(GPT2Config()).eval()
+
+
+MODELS: dict[str, Callable[[], Any]] = {f.__name__: f for f in (deberta_v3_base, modernbert_base, gpt2_base)}
 TITLES = {
     "deberta_v3_base": "DeBERTa-v3 base, 12 blocks of 768",
+    "gpt2_base": "GPT-2 base, 12 blocks of 768, a language model",
     "modernbert_base": "ModernBERT base, 22 blocks of 768",
 }
 
@@ -159,7 +169,25 @@ def child() -> None:
     print(peak.extra())
 
 
-PARTS: dict[str, Callable[[str], dict[str, Any]]] = {"ours": ours, "captum": captum, "memory": memory}
+def span(name: str) -> dict[str, Any]:
+    """Seconds of an answer's 200 tokens and of the next token, in turns, at a node of each block."""
+    model, call = made(name), ids(SPAN[0], 0)
+    contenders = {
+        "the next token": Explainer(model, output="next_token", target=5, **NODES),
+        f"an answer of {SPAN[1]} tokens": Explainer(model, output="answer", target=SPAN[1], **NODES),
+    }
+    seconds: dict[str, list[float]] = {contender: [] for contender in contenders}
+    for _ in range(4):
+        for contender, explainer in contenders.items():
+            start = time.perf_counter()
+            explainer(call)
+            seconds[contender].append(time.perf_counter() - start)
+    one, many = (median(rounds[1:]) for rounds in seconds.values())  # the first compares with the model itself
+    return {"tokens": SPAN[0], "seconds": seconds, "ratio": many / one}
+
+
+PARTS: dict[str, Callable[[str], dict[str, Any]]] = {"ours": ours, "captum": captum, "memory": memory, "span": span}
+PARTS_OF = {"gpt2_base": {"span"}}  # all but that of the others
 
 
 def main() -> None:
@@ -172,7 +200,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     for name in args.model:
-        for part in args.part:
+        for part in (p for p in args.part if p in PARTS_OF.get(name, PARTS.keys() - {"span"})):
             known = json.loads(args.out.read_text()) if args.out.exists() else {}
             found = {**PARTS[part](name), "machine": machine.describe()}
             known.setdefault(name, {"title": TITLES[name]})[part] = found

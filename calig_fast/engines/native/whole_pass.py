@@ -59,7 +59,8 @@ class WholePass:
         segments, x = self.everything.segments, self.everything.pack(first)
         stack = self.runner.compiled_stack(x)
         if stack is not None:
-            return compiled.whole_forward(stack, x, segments)
+            hidden, projections, state, out = compiled.whole_forward(stack, x, segments)
+            return hidden, [self._linear_alone(*one) for one in enumerate(projections)], state, out
         hidden, qkvs, saved = list[Tensor](), list[Tensor](), list[blocks.Saved | KeptInput]()
         for layer, block in enumerate(self.runner.stack):
             hidden.append(x)
@@ -67,7 +68,7 @@ class WholePass:
                 x, saved_block = first_row.forward(block, x, segments, self.runner.backend)
             else:
                 qkv, normed = blocks.project(block, x, self.runner.backend)
-                qkvs.append(qkv if self.runner.is_linear(layer) else _no_rows(qkv))
+                qkvs.append(self._linear_alone(layer, qkv))
                 x, saved_block = blocks.forward(block, x, qkv, normed, segments, backend=self.runner.backend)
             saved.append(self.runner.kept(layer, hidden[-1], segments, saved_block))
         return hidden, qkvs, saved, x
@@ -143,19 +144,18 @@ class WholePass:
             tuple((h[tokens:] if propagated else torch.zeros_like(h)).to(wide) for h in hidden),
             tuple(h[:tokens].to(wide) for h in hidden),
             tuple(
-                self._baseline_projection(layer, q, h).to(wide)
+                (q[tokens:] if propagated or not len(q) else self._projected(layer, torch.zeros_like(h))).to(wide)
                 for layer, (q, h) in enumerate(zip(qkvs, hidden, strict=False))  # a pooled block has no projection
             ),
-            tuple((q[:tokens] if runner.is_linear(layer) else _no_rows(q)).to(wide) for layer, q in enumerate(qkvs)),
+            tuple(q[:tokens].to(wide) for q in qkvs),
         )
 
-    def _baseline_projection(self, layer: int, q: Tensor, h: Tensor) -> Tensor:
-        """The first projection of the baselines' rows; no rows where no path is linear in it."""
-        if not self.runner.is_linear(layer):
-            return _no_rows(q)
-        if self.everything is not self.packed:
-            return q[self.tokens :]
-        return blocks.project(self.runner.stack[layer], torch.zeros_like(h), self.runner.backend)[0]
+    def _projected(self, layer: int, rows: Tensor) -> Tensor:
+        return blocks.project(self.runner.stack[layer], rows, self.runner.backend)[0]
+
+    def _linear_alone(self, layer: int, projection: Tensor) -> Tensor:
+        """The first projection at block `layer`; no rows where no path is linear in it."""
+        return projection if self.runner.is_linear(layer) else projection.new_empty(0, projection.shape[1])
 
     def _by_layer(self, values: Tensor) -> Tensor:
         """Numbers of the inputs' tokens [L,tokens] as [L,B,T]."""
@@ -178,11 +178,6 @@ class WholePass:
                 mine = found[b, :tokens, :tokens]
             out[b, real[:, None], real] = mine.to(wide)
         return out
-
-
-def _no_rows(rows: Tensor) -> Tensor:
-    """Rows of the same width, none of them, that hold no memory."""
-    return rows.new_empty(0, rows.shape[1])
 
 
 def _along(slopes: Tensor, directions: Tensor) -> Tensor:
