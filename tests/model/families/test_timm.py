@@ -71,7 +71,6 @@ def test_timms_weights_of_pairs(options):
     [
         ({**ROTATED, "rope_type": "mixed"}, "rotations of its own"),
         ({"use_post_norm": True}, "another kind (EvaBlockPostNorm, EvaAttention)"),
-        ({"gated_attn": True}, "attn.gate"),
     ],
     ids=str,
 )
