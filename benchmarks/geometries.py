@@ -2,7 +2,7 @@
 
     python -m benchmarks.geometries [--model NAME ...] [--part ours captum memory span] [--out FILE]
 
-Captum integrates at the first and at the last block, 50 Gauss nodes each; its time for all blocks is their mean times
+CPU seconds of the process, one thread. Captum integrates at the first and at the last block, 50 Gauss nodes each; its time for all blocks is their mean times
 the number of blocks, as a node of block l costs a forward pass and a backward pass down to l. Each part goes into the
 results by itself. Ours at equal nodes must equal the autograd engine's; else nothing is written and the exit status
 is 1.
@@ -100,7 +100,7 @@ def made(name: str) -> Any:
 
 
 def ours(name: str) -> dict[str, Any]:
-    """Seconds of ours, each by an Explainer that has seen another input."""
+    """CPU seconds of ours, each by an Explainer that has seen another input."""
     model = made(name)
     a, b = (Explainer(model, engine=engine, **NODES)(ids(TOKENS, 0)) for engine in ("native", "autograd"))
     off = max(errors([a.layer_scores[0]], [b.layer_scores[0]]))
@@ -109,28 +109,28 @@ def ours(name: str) -> dict[str, Any]:
     for contender, options in OURS.items():
         explainer = Explainer(model, **options)
         explainer(ids(TOKENS, 1))
-        start = time.perf_counter()
+        start = time.process_time()
         found = explainer(ids(TOKENS, 0))
-        seconds = time.perf_counter() - start
-        rows.append({"contender": contender, "seconds": seconds, "gradients": int(found.n_steps.sum())})
+        seconds = time.process_time() - start
+        rows.append({"contender": contender, "cpu_seconds": seconds, "gradients": int(found.n_steps.sum())})
         rows[-1]["converged"] = bool(found.converged.all())
         print(rows[-1], file=sys.stderr, flush=True)
     return {"native_against_autograd": off, "rows": rows}
 
 
 def captum(name: str) -> dict[str, Any]:
-    """Seconds of Captum at the first and the last block."""
+    """CPU seconds of Captum at the first and the last block."""
     model = made(name)
     encoder = Explainer(model).encoder
     one = loop(model, encoder, read([ids(TOKENS, 0)], model, encoder, None), 0)
     seconds = []
     for module in (one.before[0], one.before[-1]):
-        start = time.perf_counter()
+        start = time.process_time()
         type(one)(one.forward, one.x, one.low, one.target, (module,)).relevance(STEPS, BATCH)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         print(seconds, file=sys.stderr, flush=True)
     blocks = len(one.before)
-    return {"first_and_last": seconds, "blocks": blocks, "seconds": blocks * sum(seconds) / 2, "batch_size": BATCH}
+    return {"first_and_last": seconds, "blocks": blocks, "cpu_seconds": blocks * sum(seconds) / 2, "batch_size": BATCH}
 
 
 def memory(name: str) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def child() -> None:
 
 
 def span(name: str) -> dict[str, Any]:
-    """Seconds of an answer's 200 tokens and of the next token, in turns, at a node of each block."""
+    """CPU seconds of an answer's 200 tokens and of the next token, in turns, at a node of each block."""
     model, call = made(name), ids(SPAN[0], 0)
     contenders = {
         "the next token": Explainer(model, output="next_token", target=5, **NODES),
@@ -179,11 +179,11 @@ def span(name: str) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {contender: [] for contender in contenders}
     for _ in range(4):
         for contender, explainer in contenders.items():
-            start = time.perf_counter()
+            start = time.process_time()
             explainer(call)
-            seconds[contender].append(time.perf_counter() - start)
+            seconds[contender].append(time.process_time() - start)
     one, many = (median(rounds[1:]) for rounds in seconds.values())  # the first compares with the model itself
-    return {"tokens": SPAN[0], "seconds": seconds, "ratio": many / one}
+    return {"tokens": SPAN[0], "cpu_seconds": seconds, "ratio": many / one}
 
 
 PARTS: dict[str, Callable[[str], dict[str, Any]]] = {"ours": ours, "captum": captum, "memory": memory, "span": span}
