@@ -2,10 +2,10 @@
 
     python -m benchmarks.geometries [--model NAME ...] [--part ours captum memory span] [--out FILE]
 
-CPU seconds of the process, one thread. Captum integrates at the first and at the last block, 50 Gauss nodes each; its time for all blocks is their mean times
-the number of blocks, as a node of block l costs a forward pass and a backward pass down to l. Each part goes into the
-results by itself. Ours at equal nodes must equal the autograd engine's; else nothing is written and the exit status
-is 1.
+CPU seconds of the process, one thread. Captum integrates at the first and at the last block, 50 Gauss nodes each. Its
+time for all blocks is their mean times the number of blocks, as a node of block l costs a forward pass and a backward
+pass down to l. Each part goes into the results by itself. Ours at equal nodes must equal the autograd engine's; else
+nothing is written and the exit status is 1.
 """
 
 from __future__ import annotations
