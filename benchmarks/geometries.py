@@ -170,11 +170,11 @@ def child() -> None:
 
 
 def span(name: str) -> dict[str, Any]:
-    """CPU seconds of an answer's 200 tokens and of the next token, in turns, at a node of each block."""
-    model, call = made(name), ids(SPAN[0], 0)
+    """CPU seconds of an answer's 200 tokens and of the next token, in turns, at a node of blocks 0 and 6."""
+    model, call, nodes = made(name), ids(SPAN[0], 0), {**NODES, "layers": [0, 6]}
     contenders = {
-        "the next token": Explainer(model, output="next_token", target=5, **NODES),
-        f"an answer of {SPAN[1]} tokens": Explainer(model, output="answer", target=SPAN[1], **NODES),
+        "the next token": Explainer(model, output="next_token", target=5, **nodes),
+        f"an answer of {SPAN[1]} tokens": Explainer(model, output="answer", target=SPAN[1], **nodes),
     }
     seconds: dict[str, list[float]] = {contender: [] for contender in contenders}
     for _ in range(4):
