@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from .._utils.arguments import as_tensor, shown
 from ..model.call import called
@@ -58,9 +59,40 @@ class TokenLogProbs:
         places, tokens, real = (t[rows.to(t.device)].to(z.device) for t in (self.places, self.tokens, self.real))
         if places.shape[1] and int(places.max()) >= z.shape[1]:
             raise ValueError(f"model: expected logits of every token, got {z.shape[1]} rows; leave out logits_to_keep")
-        chosen = z.gather(1, places[..., None].expand(-1, -1, z.shape[2]))
-        log = torch.log_softmax(chosen, -1, dtype=torch.promote_types(z.dtype, torch.float32))
-        return (log.gather(2, tokens[..., None])[..., 0] * real).sum(1)
+        log: Tensor = _LogProbs.apply(_rows_at(z, places), tokens)
+        return (log * real).sum(1)
+
+
+class _LogProbs(torch.autograd.Function):
+    """log softmax(z)[tokens], with one pass over z and one over its gradient.
+
+    The gradient of log_softmax and gather writes three tensors of z's size, and an answer has 200 rows of 50,000 words.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, tokens: Tensor) -> Tensor:
+        """[N,n] in float32 at least, of logits z [N,n,V] and ids [N,n]."""
+        wide = torch.promote_types(z.dtype, torch.float32)
+        total = z.to(wide).logsumexp(-1)
+        ctx.save_for_backward(z, tokens, total)
+        return z.gather(2, tokens[..., None])[..., 0].to(wide) - total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        """g (1 at the token - softmax(z))."""
+        z, tokens, total = ctx.saved_tensors
+        found = (z.to(total.dtype) - total[..., None]).exp_().mul_(-g[..., None])
+        found.scatter_add_(2, tokens[..., None], g[..., None])
+        return found.to(z.dtype), None
+
+
+def _rows_at(z: Tensor, places: Tensor) -> Tensor:
+    """Rows [N,n,V] of z [N,T,V]; a part of z itself where they lie side by side, at the same places in each input."""
+    first, count = int(places[0, 0]) if places.numel() else 0, places.shape[1]
+    if places.numel() and bool((places == torch.arange(first, first + count, device=places.device)).all()):
+        return z[:, first : first + count]
+    return z.gather(1, places[..., None].expand(-1, -1, z.shape[2]))
 
 
 def explained(kind: str, target: Any, batch: Inputs, model: nn.Module) -> tuple[Inputs, TokenLogProbs]:

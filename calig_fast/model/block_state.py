@@ -13,6 +13,8 @@ from torch import Tensor
 
 from .containers import mapped, parts, tensors_in
 
+Others = list[None] | tuple[None, ...] | None  # a None for each value that a block returns beside its state
+
 _BESIDE = re.compile(r"mask|bias|pos|rope|rotary|freqs|^cos$|^sin$")  # arguments that hold no hidden state
 
 
@@ -35,6 +37,20 @@ def picked_rows(value: Any, rows: int, axis: int, index: Tensor) -> Any:
         return v.index_select(rows_axis, index) if v.shape[rows_axis] == rows else v
 
     return mapped(pick, value)
+
+
+def beside(out: Any) -> Others:
+    """A None for each value that a block returned beside its state, in the kind of its sequence; or None."""
+    if isinstance(out, list):
+        return [None] * (len(out) - 1)
+    return (None,) * (len(out) - 1) if isinstance(out, tuple) else None
+
+
+def returned(hidden: Tensor, others: Others) -> Any:
+    """A block's output with this state, the others from `beside`."""
+    if others is None:
+        return hidden
+    return [hidden, *others] if isinstance(others, list) else (hidden, *others)
 
 
 def run_block(

@@ -16,7 +16,7 @@ from .backward_rules import Rules
 from .position_terms import PositionTerms
 
 Modality = Literal["text", "image"]
-Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "relu_squared", "silu"]
 MOST_SIZE = 2**20  # tokens, and pixels of a side of a patch: more are a mistake
 
 
@@ -61,10 +61,49 @@ class Rotary:
     Args:
         frequencies: w [n], radians a place, n at most half of a head's columns; numbers, which no dtype rounds.
         factor: factor of the rotated columns.
+        most: places of the longest text that is rotated so, None for any.
     """
 
     frequencies: tuple[float, ...]
     factor: float = 1.0
+    most: int | None = None
+
+    def places(self, tokens: int) -> None:
+        """Raise where a text of so many tokens is rotated otherwise.
+
+        Raises:
+            ValueError: saying from which length on.
+        """
+        if self.most is not None and tokens > self.most:
+            raise ValueError(f"its rotary positions change in texts of more than {self.most} tokens")
+
+
+@dataclass(frozen=True, eq=False)
+class RotaryTable:
+    """Rotation of queries and keys by numbers of each place: columns (i, i + n) of a head, for i < n.
+
+    Args:
+        cosines: [P,n], of P places.
+        sines: likewise.
+        whole: of a picture that has P tokens, no fewer.
+    """
+
+    cosines: Tensor
+    sines: Tensor
+    whole: bool = False
+
+    def places(self, tokens: int) -> None:
+        """Raise where an input of so many tokens has no place here.
+
+        Raises:
+            ValueError: saying how many there are.
+        """
+        places = len(self.cosines)
+        if tokens > places or (self.whole and tokens != places):
+            raise ValueError(
+                f"its queries and keys are rotated at {places} places, and the input has {tokens} tokens; give it the "
+                "size that it was made for"
+            )
 
 
 @dataclass(frozen=True)
@@ -88,13 +127,16 @@ class Block:
         scale2: layer scale [D] of the MLP's branch, or None.
         positions: terms of positions in the attention's logits, or None.
         key_heads: G, heads of keys and of values; each serves H / G heads of queries. None: H.
-        norm_q: norm of every head of queries, over its columns, or None.
+        norm_q: norm of queries, or None: over the columns of every head, or of all heads where its weight has those.
         norm_k: the same of keys.
         rotary: rotation of queries and keys after these norms, or None.
+        rotated_first: it comes before these norms.
         before: rows before a query that it attends to, -1 for all.
         after: rows after it, likewise; 0 is causal attention.
         post1: of a pre-norm block, norm of the attention's branch before it is added, or None.
         post2: the same of the MLP's branch.
+        inner1: norm of the attention's rows before their projection, or None.
+        inner2: norm of the MLP's activated rows before theirs, or None.
         parallel: of a pre-norm block, the MLP reads the block's input, not the sum after the attention.
         rules: of its gradients, None for its own; its norms have theirs.
     """
@@ -116,11 +158,14 @@ class Block:
     key_heads: int | None = None
     norm_q: Norm | None = None
     norm_k: Norm | None = None
-    rotary: Rotary | None = None
+    rotary: Rotary | RotaryTable | None = None
+    rotated_first: bool = False
     before: int = -1
     after: int = -1
     post1: Norm | None = None
     post2: Norm | None = None
+    inner1: Norm | None = None
+    inner2: Norm | None = None
     parallel: bool = False
     rules: Rules | None = None
 
@@ -139,8 +184,9 @@ class Block:
         """Return True for two layer norms, an attention of all tokens with keys of every head, and an MLP after it."""
         if any(n is None or n.rms for n in (self.norm1, self.norm2)) or (self.before, self.after) != (-1, -1):
             return False
-        others = self.key_heads, self.norm_q, self.norm_k, self.rotary, self.positions, self.post1, self.post2
-        return not self.parallel and all(part is None for part in others)
+        places = self.key_heads, self.norm_q, self.norm_k, self.rotary, self.positions
+        norms = self.post1, self.post2, self.inner1, self.inner2
+        return not self.parallel and all(part is None for part in (*places, *norms))
 
 
 @dataclass(frozen=True)

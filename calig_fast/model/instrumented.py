@@ -19,7 +19,7 @@ from .altered_backward import altered, operations
 from .attention_capture import Attention, Reader
 from .backward_rules import Rules
 from .block_attention import block_attention
-from .block_state import AtBlocksError, picked_rows, run_block, state_given, state_in
+from .block_state import AtBlocksError, Others, beside, picked_rows, returned, run_block, state_given, state_in
 from .call import Call, called_again, concatenated, row_count
 from .clone import share_weights
 from .containers import mapped
@@ -78,7 +78,7 @@ class InstrumentedModel:
         self._entered: list[tuple[Tensor, Tensor | None, TokenAxes]] = []
         self._record: Record | None = None
         self._seen: list[tuple[Attention, bool]] = []
-        self._tuple: list[tuple[Any, ...] | None] = []
+        self._tuple: list[Others] = []
 
     def record(
         self,
@@ -363,8 +363,7 @@ class InstrumentedModel:
             raise AtBlocksError
         if index == self.depth - 1:
             hidden = self._final
-        others = self._tuple[index]
-        return hidden if others is None else (hidden, *others)
+        return returned(hidden, self._tuple[index])
 
     def _axes_of(self, index: int, number: int, hidden: Tensor) -> TokenAxes:
         """The axes of a block's state: those of the first, where it has the same shape; later ones mix the tokens."""
@@ -395,6 +394,6 @@ class InstrumentedModel:
         record.made.append(mapped(lambda v: v.detach() if isinstance(v, Tensor) else v, out))
         if len(self._tuple) == index:
             self.order.append(number)
-            self._tuple.append(tuple(None for _ in out[1:]) if isinstance(out, tuple) else None)
+            self._tuple.append(beside(out))
         handed_on = tokens if axes.plain else axes.write(tokens)
         return mapped(lambda v: handed_on if v is state else v, out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 Places = Callable[[int], Tensor]
@@ -37,4 +38,20 @@ class RelativeTerms:
     places: Places
 
 
-PositionTerms = PairWeights | RelativeTerms
+@dataclass(frozen=True)
+class Slopes:
+    """A slope of each head over distances, as in Bloom and MPT: z[h,t,u] -= m[h] |t - u|.
+
+    Args:
+        slopes: m [H]; numbers, which no dtype rounds.
+    """
+
+    slopes: tuple[float, ...]
+
+    def places(self, tokens: int) -> Tensor:
+        """Distances [T,T] int64 on the CPU, from the number of tokens T."""
+        where = torch.arange(tokens)
+        return (where - where[:, None]).abs()
+
+
+PositionTerms = PairWeights | RelativeTerms | Slopes

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .altered_backward import AlteredBackward
 from .block_attention import BlockAttention
+from .block_state import Others
 from .token_axes import TokenAxes
 
 
@@ -43,7 +44,7 @@ class Layout:
     """
 
     order: tuple[int, ...]
-    others: tuple[tuple[Any, ...] | None, ...]
+    others: tuple[Others, ...]
     lookups: int | None = None
 
 

@@ -8,7 +8,7 @@
 
 namespace calig_fast {
 
-enum class Activation { gelu, gelu_tanh, relu, silu, quick_gelu };
+enum class Activation { gelu, gelu_tanh, relu, silu, quick_gelu, relu_squared };
 
 struct ActivationBackward {
   Scalar scalar;

@@ -49,6 +49,17 @@ struct Relu {
   }
 };
 
+struct ReluSquared {
+  template <typename A>
+  [[gnu::always_inline]] static A value(A u) {
+    return u <= 0 ? A(0) : u * u;
+  }
+  template <typename A>
+  [[gnu::always_inline]] static A back(A g, A u) {
+    return u <= 0 ? A(0) : g * (2 * u);
+  }
+};
+
 struct Silu {
   template <typename A>
   [[gnu::always_inline]] static A value(A u) {
@@ -121,6 +132,8 @@ void rows(const ActivationBackward& p, int64_t begin, int64_t end) {
       return rows<T, Silu>(p, begin, end);
     case Activation::quick_gelu:
       return rows<T, QuickGelu>(p, begin, end);
+    case Activation::relu_squared:
+      return rows<T, ReluSquared>(p, begin, end);
   }
 }
 

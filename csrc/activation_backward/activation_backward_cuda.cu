@@ -32,6 +32,9 @@ __device__ __forceinline__ Slope<A> slope(A u) {
   } else if constexpr (kKind == Activation::relu) {
     const bool off = u <= A(0);  // not so a nan
     return {off ? A(0) : u, off ? A(0) : A(1)};
+  } else if constexpr (kKind == Activation::relu_squared) {
+    const bool off = u <= A(0);
+    return {off ? A(0) : u * u, off ? A(0) : A(2) * u};
   } else {  // u logistic(c u)
     constexpr A kFactor = kKind == Activation::quick_gelu ? A(1.702) : A(1);
     A other;
@@ -43,7 +46,8 @@ __device__ __forceinline__ Slope<A> slope(A u) {
 // A closed relu gives 0, whatever comes: 0 times an infinity would be a nan.
 template <Activation kKind, typename A>
 __device__ __forceinline__ A through(A gradient, A by) {
-  if constexpr (kKind == Activation::relu) return by == A(0) ? A(0) : gradient * by;
+  if constexpr (kKind == Activation::relu || kKind == Activation::relu_squared)
+    return by == A(0) ? A(0) : gradient * by;
   return gradient * by;
 }
 
@@ -119,6 +123,8 @@ cudaError_t activation_backward_cuda(const ActivationBackward& p, int64_t rows, 
         return run<T, Activation::silu>(p, rows, stream);
       case Activation::quick_gelu:
         return run<T, Activation::quick_gelu>(p, rows, stream);
+      case Activation::relu_squared:
+        return run<T, Activation::relu_squared>(p, rows, stream);
     }
     return cudaErrorInvalidValue;
   });

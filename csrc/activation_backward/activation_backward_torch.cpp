@@ -25,6 +25,7 @@ Activation parsed(c10::string_view kind) {
   if (text == "relu") return Activation::relu;
   if (text == "silu") return Activation::silu;
   if (text == "quick_gelu") return Activation::quick_gelu;
+  if (text == "relu_squared") return Activation::relu_squared;
   TORCH_CHECK(false, "kind: unknown activation '", std::string(text), "'");
 }
 

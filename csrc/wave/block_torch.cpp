@@ -19,6 +19,7 @@ at::Tensor activated(const Block& block, const at::Tensor& u) {
   if (block.activation == "gelu") return at::gelu(u);
   if (block.activation == "gelu_tanh") return at::gelu(u, "tanh");
   if (block.activation == "quick_gelu") return u * at::sigmoid(u * 1.702);
+  if (block.activation == "relu_squared") return at::relu(u).square();
   return block.activation == "relu" ? at::relu(u) : at::silu(u);
 }
 

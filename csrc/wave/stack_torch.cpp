@@ -14,7 +14,8 @@ at::Tensor weight_of(const Optional& given, at::ScalarType type) {
 }
 
 bool is_activation(std::string_view name) {
-  return name == "gelu" || name == "gelu_tanh" || name == "relu" || name == "silu" || name == "quick_gelu";
+  return name == "gelu" || name == "gelu_tanh" || name == "relu" || name == "silu" || name == "quick_gelu" ||
+         name == "relu_squared";
 }
 
 }  // namespace

@@ -31,8 +31,8 @@ def test_words_and_an_engine_choose():
     assert {"text/albert", "text/roberta", "text/xlm-roberta-xl"} <= set(chosen)
     assert all("roberta" in name or name == "text/albert" for name in chosen)
     assert names(run("models", "deberta", "--engine", "native")) == ["text/deberta", "text/deberta-v2"]
-    assert names(run("models", "roformer", "--engine", "autograd")) == ["text/roformer"]
-    assert "rotate queries and keys" in run("models", "roformer").stdout
+    assert names(run("models", "diffllama", "--engine", "autograd")) == ["text/diffllama"]
+    assert "rotate queries and keys" in run("models", "diffllama").stdout
 
 
 def test_as_json():

@@ -34,7 +34,6 @@ def test_options_that_the_blocks_have_not_are_the_reason():
             ["a mixture of experts", "positions that rotate", "norms of the mean square", "attention to the past"],
         ),
         ("T5", ["a bias of relative positions"]),
-        ("OPT", ["attention to the past alone"]),
         ("Bart", ["a decoder beside its encoder"]),
         ("FNet", ["no attention"]),
         ("SqueezeBert", ["convolutions in its blocks"]),

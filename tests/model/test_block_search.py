@@ -10,7 +10,7 @@ from calig_fast.model.block_search import find_blocks
 
 IDS = torch.tensor([[1, 40, 17, 33, 58, 21, 2]])
 HUGGING_FACE = {
-    "olmo2": ("Olmo2Config", "Olmo2ForSequenceClassification", "model.layers"),
+    "diffllama": ("DiffLlamaConfig", "DiffLlamaForSequenceClassification", "model.layers"),
     "bart": ("BartConfig", "BartForSequenceClassification", "model.encoder.layers"),
     "t5": ("T5Config", "T5ForSequenceClassification", "transformer.encoder.block"),
     "xlm": ("XLMConfig", "XLMForSequenceClassification", "transformer.layer_norm1"),
@@ -21,8 +21,8 @@ SIZES = {
     "t5": {"d_model": 16, "d_ff": 16, "d_kv": 8, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 2}
     | {"decoder_start_token_id": 0, "eos_token_id": 2},
     "xlm": {"emb_dim": 16, "n_layers": 2, "n_heads": 2, "max_position_embeddings": 32, "n_langs": 1},
-    "olmo2": {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    | {"num_key_value_heads": 1},
+    "diffllama": {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    | {"num_key_value_heads": 2},
 }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ... import ops
 from ...model.attention_capture import MapKind
 from ...model.encoder import Block
-from ...model.position_terms import RelativeTerms
+from ...model.position_terms import RelativeTerms, Slopes
 from ...ops.attention_backward import OPERATION as BACKWARD
 from ...ops.attention_forward.pytorch import logits
 from ...ops.attention_gradient import OPERATION as MAPS
@@ -72,10 +72,12 @@ def terms_of(block: Block, tokens: int, rows: Tensor) -> tuple[Tensor | None, Te
     positions = block.positions
     if positions is None:
         return None, None
-    places = positions.places(max(tokens, 1)).to(rows.device)
+    places, wide = positions.places(max(tokens, 1)).to(rows.device), torch.promote_types(rows.dtype, torch.float32)
     if isinstance(positions, RelativeTerms):
         return None, positions.tables[:, :, places]
-    return positions.weights.to(torch.promote_types(rows.dtype, torch.float32))[:, places], None
+    if isinstance(positions, Slopes):
+        return -torch.tensor(positions.slopes, dtype=wide, device=rows.device)[:, None, None] * places, None
+    return positions.weights.to(wide)[:, places], None
 
 
 def attention_backward_rows(

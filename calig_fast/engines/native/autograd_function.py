@@ -12,7 +12,6 @@ from torch.autograd.function import once_differentiable
 from ...model.encoder import Block
 from ...ops.packing import Packed
 from . import block as blocks
-from . import first_token_block as first_row
 from .path_batch import BlockRunner
 from .verify import STRANGE
 
@@ -54,11 +53,7 @@ class BlockStack:
 
     def up(self, layer: int, x: Tensor, packed: Packed) -> tuple[Tensor, blocks.Saved]:
         """The output of block `layer` for packed rows, and its saved tensors."""
-        block = self.runner.stack[layer]
-        if self.runner.is_pooled(layer):
-            return first_row.forward(block, x, packed.segments, self.runner.backend)
-        qkv, normed = blocks.project(block, x, self.runner.backend)
-        return blocks.forward(block, x, qkv, normed, packed.segments, backend=self.runner.backend)
+        return self.runner.run(layer, x, packed.segments)
 
     def bytes_a_row(self, layers: range) -> int:
         """Bytes of the saved tensors of one row in some of the blocks."""

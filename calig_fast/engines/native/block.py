@@ -2,6 +2,7 @@
 
 Post-norm: h = LN1(x + Wo attend(x Wqkv)), out = LN2(h + W2 f(W1 h)).
 Pre-norm: y = x + s1 N3(Wo attend(LN1(x) Wqkv)), out = y + s2 N4(W2 f(W1 LN2(y))), or with LN2(x), in parallel.
+The rows that Wo and W2 are applied to may be normed too.
 
 No weight gradients and no autograd graph: only tensors for the backward pass are saved.
 """
@@ -36,6 +37,8 @@ class Saved:
         inner: the MLP's hidden rows before the activation.
         post1: as `first`, of the norm of the attention's branch, or None.
         post2: the same of the MLP's.
+        inner1: as `first`, of the norm of the attention's rows, or None.
+        inner2: the same of the MLP's.
     """
 
     attended: Any
@@ -44,6 +47,8 @@ class Saved:
     inner: Tensor
     post1: Parts | None = None
     post2: Parts | None = None
+    inner1: Parts | None = None
+    inner2: Parts | None = None
 
 
 def project(block: Block, x: Tensor, backend: str = "auto") -> tuple[Tensor, Parts | None]:
@@ -94,20 +99,23 @@ def finish(
     Returns:
         [R,D], and the saved tensors for the backward pass.
     """
+    mixed, inner1 = _normed(block.inner1, mixed)
     if not block.pre_norm:
         y = affine(block.out, mixed, x, backend)
         h, first = norm(block.norm1, y)
         inner = affine(block.up, h, backend=backend)
-        z = affine(block.down, activate(block, inner), h, backend)
+        rows, inner2 = _normed(block.inner2, activate(block, inner))
+        z = affine(block.down, rows, h, backend)
         out, second = norm(block.norm2, z)
-        return out, Saved(attended, first, second, inner)
+        return out, Saved(attended, first, second, inner, inner1=inner1, inner2=inner2)
     if normed is None:
         raise RuntimeError("a pre-norm block was given no norm")
     y, post1 = _onto(x, block.out, mixed, block.scale1, block.post1, backend=backend)
     h, second = norm(block.norm2, x if block.parallel else y)
     inner = affine(block.up, h, backend=backend)
-    out, post2 = _onto(y, block.down, activate(block, inner), block.scale2, block.post2, backend=backend)
-    return out, Saved(attended, normed, second, inner, post1, post2)
+    rows, inner2 = _normed(block.inner2, activate(block, inner))
+    out, post2 = _onto(y, block.down, rows, block.scale2, block.post2, backend=backend)
+    return out, Saved(attended, normed, second, inner, post1, post2, inner1, inner2)
 
 
 def vjp(block: Block, g: Tensor, saved: Saved, backend: str = "auto") -> tuple[Tensor, Tensor]:
@@ -124,13 +132,13 @@ def vjp(block: Block, g: Tensor, saved: Saved, backend: str = "auto") -> tuple[T
     """
     if not block.pre_norm:
         dz = norm_vjp(block.norm2, g, saved.second, None, backend)
-        dh = _mlp_vjp(block, dz, saved.inner, dz, backend)
+        dh = _mlp_vjp(block, dz, saved, dz, backend)
         dy = norm_vjp(block.norm1, dh, saved.first, None, backend)
-        return dy, linear_backward(block.out, dy, backend=backend)
-    dh = _mlp_vjp(block, _branch_vjp(g, block.scale2, block.post2, saved.post2, backend), saved.inner, None, backend)
+        return dy, _into(block.out, dy, block.inner1, saved.inner1, backend)
+    dh = _mlp_vjp(block, _branch_vjp(g, block.scale2, block.post2, saved.post2, backend), saved, None, backend)
     dy = norm_vjp(block.norm2, dh, saved.second, g, backend)
     mixed = _branch_vjp(g if block.parallel else dy, block.scale1, block.post1, saved.post1, backend)
-    return dy, linear_backward(block.out, mixed, backend=backend)
+    return dy, _into(block.out, mixed, block.inner1, saved.inner1, backend)
 
 
 def input_grad(block: Block, residual: Tensor, dqkv: Tensor, saved: Saved, backend: str = "auto") -> Tensor:
@@ -156,7 +164,8 @@ def row_bytes(block: Block, dtype: torch.dtype) -> int:
     normed = (block.heads if block.norm_q else 0) + (block.groups if block.norm_k else 0)
     attended = (4 * block.heads + normed) * block.head_size  # q, k, v and what they made
     posts = sum(post is not None for post in (block.post1, block.post2))
-    return ((2 + posts) * block.qkv.weight.shape[1] + block.up.weight.shape[0] + attended) * dtype.itemsize
+    within = sum(layer.weight.shape[1] for layer, n in ((block.out, block.inner1), (block.down, block.inner2)) if n)
+    return ((2 + posts) * block.qkv.weight.shape[1] + block.up.weight.shape[0] + attended + within) * dtype.itemsize
 
 
 def activate(block: Block, inner: Tensor) -> Tensor:
@@ -167,9 +176,9 @@ def activate(block: Block, inner: Tensor) -> Tensor:
     return plain_activation.FUNCTIONS[block.activation](gate) * value
 
 
-def _mlp_vjp(block: Block, g: Tensor, inner: Tensor, residual: Tensor | None, backend: str) -> Tensor:
+def _mlp_vjp(block: Block, g: Tensor, saved: Saved, residual: Tensor | None, backend: str) -> Tensor:
     """The gradient of the rows that W1 was applied to, from the gradient of W2 f(u), the residual added."""
-    du = _activation_vjp(block, linear_backward(block.down, g, backend=backend), inner, backend)
+    du = _activation_vjp(block, _into(block.down, g, block.inner2, saved.inner2, backend), saved.inner, backend)
     if block.gated and block.rules is not None and block.rules.halve_products:
         du = du * 0.5
     return linear_backward(block.up, du, residual, backend)
@@ -198,6 +207,17 @@ def _onto(
     if post is not None:
         branch, saved = norm(post, branch)
     return x + branch if scale is None else torch.addcmul(x, branch, scale), saved
+
+
+def _normed(n: Norm | None, rows: Tensor) -> tuple[Tensor, Parts | None]:
+    """The normed rows, and the saved tensors of the norm; where there is none, the rows and None."""
+    return (rows, None) if n is None else norm(n, rows)
+
+
+def _into(layer: Affine, g: Tensor, n: Norm | None, saved: Parts | None, backend: str) -> Tensor:
+    """The gradient of the rows before a projection, and before the norm in front of it where there is one."""
+    found = linear_backward(layer, g, backend=backend)
+    return found if saved is None else norm_vjp(n, found, saved, None, backend)
 
 
 def _branch_vjp(g: Tensor, scale: Tensor | None, post: Norm | None, saved: Parts | None, backend: str) -> Tensor:

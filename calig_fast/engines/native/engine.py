@@ -36,6 +36,7 @@ from .cuda_graphs import recorder_for
 from .head import Head, first_logits, reader
 from .head_replay import HeadReplay
 from .path_batch import BlockRunner
+from .recomputed import too_much
 from .ruled import check_rules, ruled
 from .run import NativeRun
 from .weights import storages
@@ -109,7 +110,7 @@ class NativeEngine:
         self._known = {} if known is None else known
         self._prune, self._linear, self._hooks = prune, linear, hooks and bool(user_hooks(model))
         self._replays: dict[Hashable, HeadReplay] = {}
-        self._runners: dict[tuple[tuple[int, ...], bool], BlockRunner] = {}
+        self._runners: dict[tuple[tuple[int, ...], bool, bool], BlockRunner] = {}
         self._theirs = storages(model)
         self._constants = Constants(self.tap.model.buffers())
         self._distinct = self.workspace.blocks(map(encoder.block, self.tap.blocks), self.dtype, self._theirs)
@@ -142,12 +143,19 @@ class NativeEngine:
         recorder = None if terms else recorder_for(device, self.dtype, self.backend, one.head_size)
         self.workspace.begin((requested_backend(self.backend), self._prune, self._linear, self._rules), recorder)
 
-    def _runner(self, order: tuple[int, ...], first_only: bool) -> BlockRunner:
-        """The runner of the blocks in an order; it is kept with them, as they may be prepared for C++."""
-        key = order, first_only
+    def _runner(self, order: tuple[int, ...], first_only: bool, rows: int) -> BlockRunner:
+        """The runner of the blocks in an order; it is kept with them, as they may be prepared for C++.
+
+        Args:
+            order: of the distinct blocks.
+            first_only: the head reads first rows alone.
+            rows: of the inputs and their baselines.
+        """
+        size = rows * len(order) * blocks.row_bytes(self._distinct[0], self.dtype)
+        key = order, first_only, too_much(size, self.budget)
         if key not in self._runners:
             stack = ruled(tuple(self._distinct[i] for i in order), self._rules)
-            self._runners[key] = BlockRunner(stack, first_only, self._linear, self.backend, self.dtype)
+            self._runners[key] = BlockRunner(stack, first_only, self._linear, self.backend, self.dtype, again=key[2])
         return self._runners[key]
 
     def _replay(self, kind: Hashable) -> HeadReplay | None:
@@ -195,7 +203,7 @@ class NativeEngine:
         everything = packed if problem.baseline is None else packed.twice()
         prune = self._prune and maps != "attention" and first_row.takes(self._distinct[known.layout.order[-1]])
         first_only = prune and self._reads_first(problem, known, seen, first, packed)
-        runner = self._runner(known.layout.order, first_only)
+        runner = self._runner(known.layout.order, first_only, everything.segments.rows)
         whole = WholePass(runner=runner, packed=packed, everything=everything)
         hidden, qkvs, saved, out = whole.up(first.to(self.dtype))
         if record is not None:
@@ -240,7 +248,7 @@ class NativeEngine:
             scalars=scalars,
             slopes=slopes,
             order=known.layout.order,
-            kinked=kinked or any(block.activation == "relu" for block in runner.stack),
+            kinked=kinked or any(block.activation.startswith("relu") for block in runner.stack),
             complete=self._rules.plain,
         )
         return NativeRun(self, head, runner, order=known.layout.order, lease=lease, endpoints=endpoints)

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ...model.encoder import Block, Norm, Rotary
+from ...model.encoder import Block, Norm, Rotary, RotaryTable
 from ...ops.packing import Segments
 from .norm import Parts, norm, norm_vjp
 
@@ -46,9 +46,11 @@ def split(block: Block, qkv: Tensor, segments: Segments) -> tuple[Tensor, SavedH
         return qkv.view(rows, 3, heads, size), None
     q, k, v = torch.split(qkv.view(rows, heads + 2 * groups, size), [heads, groups, groups], 1)
     turn = None if block.rotary is None else _turn(block.rotary, segments)
+    if turn is not None and block.rotated_first:
+        q, k = rotated(q, *turn), rotated(k, *turn)
     q, saved_q = _normed(block.norm_q, q)
     k, saved_k = _normed(block.norm_k, k)
-    if turn is not None:
+    if turn is not None and not block.rotated_first:
         q, k = rotated(q, *turn), rotated(k, *turn)
     out = qkv.new_empty(rows, 3, heads, size)
     out[:, 0] = q
@@ -64,10 +66,11 @@ def joined(block: Block, gradient: Tensor, saved: SavedHeads | None, backend: st
     rows, size = len(gradient), gradient.shape[-1]
     q = gradient[:, 0]
     k, v = (gradient[:, place].reshape(rows, block.groups, -1, size).sum(2) for place in (1, 2))
-    if saved.turn is not None:
-        cosines, sines = saved.turn
-        q, k = rotated(q, cosines, -sines), rotated(k, cosines, -sines)
+    if not block.rotated_first:
+        q, k = _turned_back(q, saved.turn), _turned_back(k, saved.turn)
     q, k = _norm_vjp(block.norm_q, q, saved.q, backend), _norm_vjp(block.norm_k, k, saved.k, backend)
+    if block.rotated_first:
+        q, k = _turned_back(q, saved.turn), _turned_back(k, saved.turn)
     return torch.cat([q, k, v], 1).flatten(1)
 
 
@@ -79,7 +82,16 @@ def rotated(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     return torch.cat([*(t.to(x.dtype) for t in turned), rest], -1)
 
 
-def _turn(rotary: Rotary, segments: Segments) -> Turn:
+def _turned_back(g: Tensor, turn: Turn | None) -> Tensor:
+    """The gradient of columns before their rotation."""
+    return g if turn is None else rotated(g, turn[0], -turn[1])
+
+
+def _turn(rotary: Rotary | RotaryTable, segments: Segments) -> Turn:
+    if isinstance(rotary, RotaryTable):
+        wide = torch.promote_types(rotary.cosines.dtype, torch.float32)
+        cosines, sines = (table.to(wide)[segments.places, None] for table in (rotary.cosines, rotary.sines))
+        return cosines, sines
     cosines, sines = _tables(rotary, 1 << segments.longest.bit_length(), segments.offsets.device)
     return cosines[segments.places, None], sines[segments.places, None]
 
@@ -94,14 +106,19 @@ def _tables(rotary: Rotary, places: int, device: torch.device) -> Turn:
 
 
 def _normed(n: Norm | None, x: Tensor) -> tuple[Tensor, Parts | None]:
-    """The norm of every head of x [R,H,E]."""
+    """The norm of every head of x [R,H,E], or of all heads together."""
     if n is None:
         return x, None
-    out, saved = norm(n, x.reshape(-1, x.shape[-1]))
+    out, saved = norm(n, x.reshape(-1, _columns(n, x)))
     return out.view(x.shape), saved
 
 
 def _norm_vjp(n: Norm | None, g: Tensor, saved: Parts | None, backend: str) -> Tensor:
     if saved is None:
         return g
-    return norm_vjp(n, g.reshape(-1, g.shape[-1]), saved, None, backend).view(g.shape)
+    return norm_vjp(n, g.reshape(saved[0].shape), saved, None, backend).view(g.shape)
+
+
+def _columns(n: Norm, x: Tensor) -> int:
+    """Columns that a norm of x [R,H,E] is over."""
+    return x.shape[-1] if n.weight is None else len(n.weight)

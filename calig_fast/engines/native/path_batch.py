@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,11 +30,12 @@ from ..base import PathPoints
 from . import block as blocks
 from . import compiled
 from . import first_token_block as first_row
+from .recomputed import KeptInput, run_block
 from .ruled import attention_vjp
 
 Ints = npt.NDArray[np.int64]
-# saved tensors of each block, or the state of the passes in C++
-SavedBlocks = list[blocks.Saved] | torch.ScriptObject
+# saved tensors of each block, or its input, or the state of the passes in C++
+SavedBlocks = list[blocks.Saved | KeptInput] | torch.ScriptObject
 
 
 class BatchKey(NamedTuple):
@@ -116,7 +117,8 @@ class PathEndpoints:
         offsets: [B+1] int64, the first token of each input.
         low: h'_l [tokens,D] of every block.
         high: h_l, likewise.
-        qkv_low: their first projections [tokens,3E], of every block that is not pooled.
+        qkv_low: their first projections [tokens,3E], of every block that is not pooled; no rows where no path is
+            linear in them.
         qkv_high: likewise.
     """
 
@@ -190,6 +192,7 @@ class BlockRunner:
         linear: interpolate the first projection of a path where it is linear.
         backend: backend of the fused operations.
         dtype: of the rows.
+        again: keep the blocks' inputs alone, and run them again on the way back.
     """
 
     stack: tuple[Block, ...]
@@ -197,6 +200,7 @@ class BlockRunner:
     linear: bool
     backend: str
     dtype: torch.dtype
+    again: bool = False
 
     def is_pooled(self, layer: int) -> bool:
         """Return True if block `layer` computes only first rows."""
@@ -204,7 +208,19 @@ class BlockRunner:
 
     def compiled_stack(self, rows: Tensor) -> torch.ScriptObject | None:
         """The blocks as the passes in C++ take them, or None where such rows pass through them in Python."""
-        return self._stack if compiled.takes(rows) else None
+        return self._stack if compiled.takes(rows) and not self.again else None
+
+    def is_linear(self, layer: int) -> bool:
+        """Return True if the first projection of a path at block `layer` is interpolated, not computed."""
+        return self.linear and not self.stack[layer].pre_norm and not self.is_pooled(layer)
+
+    def run(self, layer: int, rows: Tensor, segments: Segments) -> tuple[Tensor, blocks.Saved]:
+        """The output of block `layer` for rows [R,D], and its saved tensors."""
+        return run_block(self.stack[layer], rows, segments, pooled=self.is_pooled(layer), backend=self.backend)
+
+    def kept(self, layer: int, rows: Tensor, segments: Segments, saved: blocks.Saved) -> blocks.Saved | KeptInput:
+        """The tensors that a pass keeps of a block for its way back."""
+        return KeptInput(partial(self.run, layer), rows, segments) if self.again else saved
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_stack"}  # C++ keeps it to itself
@@ -226,7 +242,7 @@ class BlockRunner:
             out, inputs, kept = compiled.path_forward(stack, table, shape, lines)
             return out, ForwardState(shape, inputs, lines, kept)
         inputs, nodes, segments = points_in(table, shape)
-        x, saved = None, list[blocks.Saved]()
+        x, saved = None, list[blocks.Saved | KeptInput]()
         for layer in range(shape.layers[0], len(self.stack)):
             x, saved_block = self._forward_block(
                 layer, x, shape, segments.until(shape.until(layer)), where=(inputs, nodes), lines=lines
@@ -262,7 +278,7 @@ class BlockRunner:
         *,
         where: tuple[Tensor, Tensor],
         lines: PathEndpoints,
-    ) -> tuple[Tensor, blocks.Saved]:
+    ) -> tuple[Tensor, blocks.Saved | KeptInput]:
         """The output of block `layer`: the rows of the block before, with the points that join here."""
         block, here = self.stack[layer], shape.at(layer)
         joins = here.start < here.stop
@@ -276,15 +292,14 @@ class BlockRunner:
 
         new = path(lines.low[layer], lines.high[layer]) if joins else None
         rows = torch.cat([t for t in (x, new) if t is not None]) if x is None or joins else x
-        if self.is_pooled(layer):
-            return first_row.forward(block, rows, segments, self.backend)
-        if block.pre_norm or not self.linear or not joins:
-            qkv, normed = blocks.project(block, rows, self.backend)
-            return blocks.forward(block, rows, qkv, normed, segments, backend=self.backend)
+        if not self.is_linear(layer) or not joins:
+            out, saved = self.run(layer, rows, segments)
+            return out, self.kept(layer, rows, segments, saved)
         qkv = path(lines.qkv_low[layer], lines.qkv_high[layer])
         if x is not None:
             qkv = torch.cat([blocks.project(block, x, self.backend)[0], qkv])
-        return blocks.forward(block, rows, qkv, None, segments, backend=self.backend)
+        out, saved = blocks.forward(block, rows, qkv, None, segments, backend=self.backend)
+        return out, self.kept(layer, rows, segments, saved)
 
     def back(
         self, layer: int, g: Tensor, saved: blocks.Saved, maps: int = 0, kind: MapKind = "gradient"
@@ -309,15 +324,18 @@ class BlockRunner:
         dqkv, found = attention_vjp(block, dmixed, saved.attended, self.backend, maps=maps, kind=kind)
         return blocks.input_grad(block, residual, dqkv, saved, self.backend), dmixed, found
 
-    def _backward_block(self, layer: int, g: Tensor, saved: blocks.Saved, state: ForwardState) -> tuple[Tensor, Tensor]:
+    def _backward_block(
+        self, layer: int, g: Tensor, saved: blocks.Saved | KeptInput, state: ForwardState
+    ) -> tuple[Tensor, Tensor]:
         """Down through block `layer`: the gradient for those that go on, and phi of the points that end here."""
+        saved = saved.saved() if isinstance(saved, KeptInput) else saved
         block, lines, shape = self.stack[layer], state.lines, state.shape
         here = shape.at(layer)
         split = shape.rows(slice(0, here.start))
         if here.start == here.stop:
             return self.back(layer, g, saved)[0], g.new_zeros(0)
         direction = lines.high[layer] - lines.low[layer]
-        if self.is_pooled(layer) or block.pre_norm or not self.linear:
+        if not self.is_linear(layer):
             below = self.back(layer, g, saved)[0]
             return below[:split], self._integrand([below[split:]], [direction], state, here)
         residual, dmixed = blocks.vjp(block, g, saved, self.backend)

@@ -65,7 +65,10 @@ class NativeRun:
         self._lease, self.endpoints = lease, endpoints
         self._padded_leases: dict[int, Lease] = {}
         self._packed: Packed = head.packed
-        self._bytes_a_row = blocks.row_bytes(runner.stack[0], runner.dtype)
+        self._bytes_a_row, self._bytes_again = blocks.row_bytes(runner.stack[0], runner.dtype), 0
+        if runner.again:  # of a row the input of each block, and all of one
+            width = runner.stack[0].qkv.weight.shape[1]
+            self._bytes_a_row, self._bytes_again = width * runner.dtype.itemsize, self._bytes_a_row
 
     @property
     def row_bytes(self) -> int:
@@ -85,7 +88,7 @@ class NativeRun:
         lengths = np.array(self._packed.lengths)[points.row]
         # one block more, for what the block at work takes and lets go of
         passed = len(self._runner.stack) - points.layer + 1
-        sizes = np.rint(PAGES * self._bytes_a_row * lengths * passed).astype(np.int64)
+        sizes = np.rint(PAGES * lengths * (self._bytes_a_row * passed + self._bytes_again)).astype(np.int64)
         room = room_for_waves(self._engine, self._lease.lines.tensors, self.endpoints)
         found, start, held = list[Tensor](), 0, 0
         for i, size in enumerate(sizes.tolist()):

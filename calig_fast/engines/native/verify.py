@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...model.call import Call, has_rows, kind_of
-from ...model.encoder import Block
+from ...model.encoder import Block, RotaryTable
 from ...ops.packing import Packed
 
 Reader = Callable[[Tensor, Tensor], Tensor]
@@ -29,7 +29,7 @@ def kind(call: Call, mask: Tensor | None, blocks: Sequence[Block] = ()) -> Hasha
         blocks: the blocks.
     """
     padded = mask is not None and not bool(mask.all())
-    placed = any(block.positions is not None for block in blocks)
+    placed = any(block.positions is not None or isinstance(block.rotary, RotaryTable) for block in blocks)
     pictures = (v for v in call.values() if placed and has_rows(v) and v.dim() == 4)
     return (padded, *kind_of(call), *sorted(tuple(v.shape[1:]) for v in pictures))
 
@@ -56,7 +56,7 @@ def same_places(blocks: Sequence[Block], call: Call, mask: Tensor) -> None:
 
     Raises:
         NotTheModelError: padding lies between real tokens, the caller gives positions that the blocks rotate by, or
-            the terms are of another number of tokens.
+            the terms or the rotations are of another number of tokens.
     """
     terms = [block.positions for block in blocks if block.positions is not None]
     rotated = any(block.rotary is not None for block in blocks)
@@ -72,9 +72,9 @@ def same_places(blocks: Sequence[Block], call: Call, mask: Tensor) -> None:
             "model: its attention reads distances between tokens, and padding lies between the tokens of an input; use "
             'engine="autograd"'
         )
-    for positions in terms:
+    for places in (*terms, *(block.rotary for block in blocks if block.rotary is not None)):
         try:
-            positions.places(int(lengths.max()))
+            places.places(int(lengths.max()))
         except ValueError as error:
             raise NotTheModelError(f"model: {error}") from error
 

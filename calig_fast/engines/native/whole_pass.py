@@ -16,6 +16,7 @@ from . import compiled
 from . import first_token_block as first_row
 from .attention import attention_map
 from .path_batch import BlockRunner, PathEndpoints, SavedBlocks
+from .recomputed import KeptInput
 
 
 class Derivatives(NamedTuple):
@@ -58,17 +59,18 @@ class WholePass:
         segments, x = self.everything.segments, self.everything.pack(first)
         stack = self.runner.compiled_stack(x)
         if stack is not None:
-            return compiled.whole_forward(stack, x, segments)
-        hidden, qkvs, saved = list[Tensor](), list[Tensor](), list[blocks.Saved]()
+            hidden, projections, state, out = compiled.whole_forward(stack, x, segments)
+            return hidden, [self._linear_alone(*one) for one in enumerate(projections)], state, out
+        hidden, qkvs, saved = list[Tensor](), list[Tensor](), list[blocks.Saved | KeptInput]()
         for layer, block in enumerate(self.runner.stack):
             hidden.append(x)
             if self.runner.is_pooled(layer):
                 x, saved_block = first_row.forward(block, x, segments, self.runner.backend)
             else:
                 qkv, normed = blocks.project(block, x, self.runner.backend)
-                qkvs.append(qkv)
+                qkvs.append(self._linear_alone(layer, qkv))
                 x, saved_block = blocks.forward(block, x, qkv, normed, segments, backend=self.runner.backend)
-            saved.append(saved_block)
+            saved.append(self.runner.kept(layer, hidden[-1], segments, saved_block))
         return hidden, qkvs, saved, x
 
     def down(
@@ -119,7 +121,8 @@ class WholePass:
         # maps that fall off on the way back
         slopes, tokens = 0 if maps is None or maps == "attention" else self.packed.shape[0], self.tokens
         for layer in range(len(self.runner.stack) - 1, -1, -1):
-            saved_block = saved.pop() if free else saved[layer]
+            kept = saved.pop() if free else saved[layer]
+            saved_block = kept.saved() if isinstance(kept, KeptInput) else kept
             g, dmixed, gradient_maps = self.runner.back(layer, g, saved_block, slopes, maps or "gradient")
             if maps is not None:
                 found["maps"].append(self._maps(layer, saved_block, dmixed, gradient_maps, maps))
@@ -141,11 +144,18 @@ class WholePass:
             tuple((h[tokens:] if propagated else torch.zeros_like(h)).to(wide) for h in hidden),
             tuple(h[:tokens].to(wide) for h in hidden),
             tuple(
-                (q[tokens:] if propagated else blocks.project(block, torch.zeros_like(h), runner.backend)[0]).to(wide)
-                for q, block, h in zip(qkvs, runner.stack, hidden, strict=False)  # a pooled block has no projection
+                (q[tokens:] if propagated or not len(q) else self._projected(layer, torch.zeros_like(h))).to(wide)
+                for layer, (q, h) in enumerate(zip(qkvs, hidden, strict=False))  # a pooled block has no projection
             ),
             tuple(q[:tokens].to(wide) for q in qkvs),
         )
+
+    def _projected(self, layer: int, rows: Tensor) -> Tensor:
+        return blocks.project(self.runner.stack[layer], rows, self.runner.backend)[0]
+
+    def _linear_alone(self, layer: int, projection: Tensor) -> Tensor:
+        """The first projection at block `layer`; no rows where no path is linear in it."""
+        return projection if self.runner.is_linear(layer) else projection.new_empty(0, projection.shape[1])
 
     def _by_layer(self, values: Tensor) -> Tensor:
         """Numbers of the inputs' tokens [L,tokens] as [L,B,T]."""

@@ -113,3 +113,19 @@ def pair_weights(*modules: Any) -> PairWeights | None:
     if index is None:
         index = first.generate_relative_position_index(first.window_size)
     return PairWeights(weights.T, Window(index.cpu()))
+
+
+def alibi(heads: int) -> tuple[float, ...]:
+    """ALiBi's slopes as BLOOM computes them: 2^(-8 i / H) of head i, and between them beyond a power of 2."""
+    whole = 2 ** int(math.log2(heads))
+    base, between = (2.0 ** -(2.0 ** -(math.log2(n) - 3)) for n in (whole, 2 * whole))
+    first = torch.pow(torch.tensor(base, dtype=torch.float32), torch.arange(1, 1 + whole))
+    rest = torch.pow(torch.tensor(between, dtype=torch.float32), torch.arange(1, 1 + 2 * (heads - whole), 2))
+    return tuple(torch.cat([first, rest]).tolist())
+
+
+def mpt_slopes(heads: int) -> tuple[float, ...]:
+    """ALiBi's slopes as MPT computes them: those of the next power of 2 heads, every other one first."""
+    whole = 2 ** math.ceil(math.log2(heads))
+    slopes = 1.0 / torch.pow(2, torch.arange(1, whole + 1).float() * (8 / whole))
+    return tuple((slopes if whole == heads else torch.cat([slopes[1::2], slopes[::2]])[:heads]).tolist())

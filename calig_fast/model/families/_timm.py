@@ -9,9 +9,7 @@ from torch import nn
 
 from ..encoder import Affine, Block, Encoder, children
 from ._huggingface import join
-from ._weights import UnreadableError, affine, fused
-
-EXTRAS = ("attn.q_norm", "attn.k_norm", "attn.norm", "attn.gate", "mlp.norm")
+from ._weights import UnreadableError, affine, fused, norm
 
 
 def made_of(module: nn.Module) -> set[str]:
@@ -45,18 +43,22 @@ def image(module: nn.Module, prefix: str, family: str, stem: str, read: Callable
     )
 
 
-def without_extras(block: nn.Module) -> None:
-    """Raise where a block of timm has a part that ours has not.
+def extra_norms(block: Any) -> dict[str, Any]:
+    """The norms inside the branches of a block of timm, by their names in ours.
 
     Raises:
-        UnreadableError: naming it.
+        UnreadableError: a part that our block has not, naming it.
     """
-    for name in EXTRAS:
-        part: Any = block
-        for step in name.split("."):
-            part = getattr(part, step, None)
-        if part is not None and not isinstance(part, nn.Identity):
-            raise UnreadableError(f"its blocks have {name}")
+    attention = block.attn
+    if getattr(attention, "gate", None) is not None:
+        raise UnreadableError("its blocks have attn.gate")
+    parts = {
+        "norm_q": getattr(attention, "q_norm", None),
+        "norm_k": getattr(attention, "k_norm", None),
+        "inner1": getattr(attention, "norm", None),
+        "inner2": getattr(block.mlp, "norm", None),
+    }
+    return {name: None if part is None or isinstance(part, nn.Identity) else norm(part) for name, part in parts.items()}
 
 
 def mlp_up(mlp: Any) -> tuple[Affine, bool]:

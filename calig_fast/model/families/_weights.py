@@ -16,7 +16,13 @@ class UnreadableError(ValueError):
     """A block computes something that its family does not know; the message names it."""
 
 
-_LESS_ONE = {"GemmaRMSNorm", "Gemma2RMSNorm", "Gemma3RMSNorm"}
+_OWN_NORMS = {  # layer norms of transformers: their eps where they name none
+    "CohereCompassLayerNorm": None,
+    "EsmcLayerNorm": None,
+    "NemotronLayerNorm1P": None,
+    "OlmoLayerNorm": 1e-5,
+}
+_LESS_ONE = {"NemotronLayerNorm1P", "GemmaRMSNorm", "Gemma2RMSNorm", "Gemma3RMSNorm"}
 _ACTIVATIONS: dict[str, Activation] = {
     "GELUActivation": "gelu",
     "NewGELUActivation": "gelu_tanh",
@@ -24,6 +30,7 @@ _ACTIVATIONS: dict[str, Activation] = {
     "QuickGELU": "quick_gelu",
     "QuickGELUActivation": "quick_gelu",
     "ReLU": "relu",
+    "ReLUSquaredActivation": "relu_squared",
     "SiLU": "silu",
     "SiLUActivation": "silu",
     "gelu": "gelu",
@@ -94,6 +101,10 @@ def norm(module: Any) -> Norm:
     """
     if type(module).__name__.endswith("RMSNorm") and type(module).__module__.startswith("transformers."):
         return _rms_norm(module)
+    if type(module).__name__ == "RmsNorm" and type(module).__module__.startswith("timm."):
+        return Norm(module.weight, None, float(module.eps), rms=True)
+    if type(module).__name__ in _OWN_NORMS and type(module).__module__.startswith("transformers."):
+        return _own_norm(module)
     known = isinstance(module, nn.LayerNorm) and type(module).forward in _norm_forwards()
     if not known or len(module.normalized_shape) != 1:
         raise UnreadableError(f"a norm is a {type(module).__name__}, not a layer norm")
@@ -101,32 +112,47 @@ def norm(module: Any) -> Norm:
 
 
 def _rms_norm(module: Any) -> Norm:
-    """The weights of an RMS norm of transformers; Gemma's are kept less 1."""
+    """The weights of an RMS norm of transformers."""
     eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
     weight = getattr(module, "weight", None)
     if eps is None or not isinstance(weight, Tensor):
         raise UnreadableError(f"a norm is a {type(module).__name__}, without weight or eps")
-    if type(module).__name__ in _LESS_ONE:
-        weight = weight.to(torch.promote_types(weight.dtype, torch.float32)) + 1
-    return Norm(weight, None, float(eps), rms=True)
+    return Norm(_whole(module), None, float(eps), rms=True)
+
+
+def _own_norm(module: Any) -> Norm:
+    """The weights of a layer norm of transformers' own."""
+    eps: Any = getattr(module, "variance_epsilon", getattr(module, "eps", _OWN_NORMS[type(module).__name__]))
+    return Norm(_whole(module), getattr(module, "bias", None), float(eps))
+
+
+def _whole(module: Any) -> Tensor | None:
+    """The weight of a norm, where there is one; some are kept less 1."""
+    weight: Tensor | None = getattr(module, "weight", None)
+    if weight is None or type(module).__name__ not in _LESS_ONE:
+        return weight
+    return weight.to(torch.promote_types(weight.dtype, torch.float32)) + 1
 
 
 def rotary(module: Any, kind: str = "") -> Rotary:
-    """The rotation of queries and keys by a module of transformers.
+    """The rotation of queries and keys by a module of transformers; of some kinds that of texts of its own length.
 
     Args:
         module: a rotary embedding.
         kind: of a block's attention, where each kind has frequencies of its own.
 
     Raises:
-        UnreadableError: angles that depend on the text's length.
+        UnreadableError: one that has been scaled for a longer text.
     """
     mine = f"{kind}_" if kind and hasattr(module, f"{kind}_inv_freq") else ""
-    scaled = module.rope_type[kind] if mine else module.rope_type
-    if scaled in {"dynamic", "longrope"}:
-        raise UnreadableError(f"its rotary positions depend on the length of the text ({scaled})")
+    scaled, most = module.rope_type[kind] if mine else module.rope_type, None
     frequencies: Tensor = getattr(module, f"{mine}inv_freq")
-    return Rotary(tuple(frequencies.tolist()), float(getattr(module, f"{mine}attention_scaling")))
+    if scaled in {"dynamic", "longrope"}:  # the first of these is kept scaled after a longer text
+        told = module.config.rope_parameters
+        told, frequencies = told[kind] if mine else told, getattr(module, f"{mine}original_inv_freq")
+        most = told["original_max_position_embeddings"] if scaled == "longrope" else module.original_max_seq_len - 1
+    scaling = float(getattr(module, f"{mine}attention_scaling"))
+    return Rotary(tuple(frequencies.tolist()), scaling, most)
 
 
 def _norm_forwards() -> list[Any]:

@@ -18,6 +18,7 @@ TOKENS = {
     "chinese_clip_vision_model": 1,
     "clip_vision_model": 1,
     "metaclip_2_vision_model": 1,
+    "siglip2_vision_model": 0,
     "siglip_vision_model": 0,
 }
 

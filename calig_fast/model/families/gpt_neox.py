@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from ..encoder import Affine, Block, Encoder
+from ..encoder import Block, Encoder
 from ._huggingface import text
+from ._rotated import by_kind
 from ._weights import activation, affine, norm, rotary, unhooked
 
 
@@ -23,7 +24,7 @@ def _block(module: nn.Module, backbone: Any) -> Block:
     unhooked(module)
     heads = attention.dense.in_features // attention.head_size
     return Block(
-        qkv=_by_kind(affine(attention.query_key_value), heads),
+        qkv=by_kind(affine(attention.query_key_value), heads, attention.head_size),
         out=affine(attention.dense),
         norm1=norm(m.input_layernorm),
         norm2=norm(m.post_attention_layernorm),
@@ -37,9 +38,3 @@ def _block(module: nn.Module, backbone: Any) -> Block:
         after=0,
         parallel=bool(m.use_parallel_residual),
     )
-
-
-def _by_kind(qkv: Affine, heads: int) -> Affine:
-    """All queries, then all keys, then all values, a copy of what lies head by head."""
-    weight = qkv.weight.view(heads, 3, -1, qkv.weight.shape[1]).transpose(0, 1).flatten(0, 2)
-    return Affine(weight, None if qkv.bias is None else qkv.bias.view(heads, 3, -1).transpose(0, 1).flatten())

@@ -1,24 +1,29 @@
 """Llama and the decoders of its blocks: Mistral, Ministral, Qwen2, Qwen3, Gemma, SmolLM3, and others.
 
 RMS norms before attention and MLP, rotary positions, heads of keys that several heads of queries share, a gated MLP.
-Some norm every head of queries and keys, Gemma 3 also each branch, EXAONE 4 the branches alone. EuroBERT attends to
-both sides, Phi-3 keeps projections side by side, and StarCoder2 has layer norms and a plain MLP.
+Some norm every head of queries and keys, Gemma 3 also each branch, EXAONE 4 and OLMo 2 the branches alone. EuroBERT and
+UltraBERT attend to both sides, Phi-3 keeps projections side by side, and StarCoder2 has layer norms and a plain MLP.
+OLMo's norms have no weights, Arcee and Nemotron square their ReLU, and HunYuan norms queries and keys that are rotated.
+Ministral 3 scales queries beyond its first texts' length, which runs by autograd.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from ..encoder import Affine, Block, Encoder, Norm, Rotary
+from ..encoder import Block, Encoder, Rotary
 from ._huggingface import text
-from ._weights import UnreadableError, activation, affine, fused, norm, rotary, unhooked
+from ._rotated import Norms, optional_norm, rotated_block
+from ._weights import UnreadableError, norm
 
 TYPES = {
     *("llama", "mistral", "ministral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3"),
-    *("eurobert", "exaone4", "seed_oss", "smollm3", "starcoder2"),
+    *("eurobert", "exaone4", "seed_oss", "smollm3", "starcoder2", "arcee", "olmo", "olmo2", "olmo3"),
+    *("hunyuan_v1_dense", "ministral3", "nemotron", "ultrabert"),
 }
 
 
@@ -28,78 +33,38 @@ def encoder(module: nn.Module, prefix: str) -> Encoder | None:
 
 
 def _block(module: nn.Module, backbone: Any) -> Block:
-    m: Any = module
-    attention = m.self_attn
-    unhooked(module)
+    attention: Any = module.self_attn
     if getattr(attention, "attn_logit_softcapping", None) is not None:
         raise UnreadableError("its attention's logits are capped (attn_logit_softcapping)")
-    heads = attention.o_proj.in_features // attention.head_dim
-    norm1, norm2, post1, post2 = _norms(m)
-    up, down, gated = _mlp(m.mlp)
-    return Block(
-        qkv=_qkv(attention),
-        out=affine(attention.o_proj),
-        norm1=norm1,
-        norm2=norm2,
-        up=up,
-        down=down,
-        activation=activation(getattr(m.mlp, "act_fn", None) or getattr(m.mlp, "activation_fn", None) or m.mlp.act),
-        heads=heads,
-        scale=float(attention.scaling),
-        pre_norm=True,
-        gated=gated,
-        key_heads=heads // attention.num_key_value_groups,
-        norm_q=_optional(attention, "q_norm"),
-        norm_k=_optional(attention, "k_norm"),
-        rotary=_rotary(attention, backbone),
-        before=_window(attention) - 1,
-        after=0 if attention.is_causal else -1,
-        post1=post1,
-        post2=post2,
-    )
+    if getattr(attention.config, "clip_qkv", None) is not None:
+        raise UnreadableError("its queries, keys and values are clipped (clip_qkv)")
+    found = rotated_block(module, backbone, _norms(module), kind=_kind(attention))
+    if not _rotates(attention):
+        return replace(found, rotary=None)
+    if hasattr(attention, "query_layernorm"):
+        norms = norm(attention.query_layernorm), norm(attention.key_layernorm)
+        found = replace(found, norm_q=norms[0], norm_k=norms[1], rotated_first=True)
+    rope = getattr(attention.config, "rope_parameters", None) or {}
+    if "llama_4_scaling_beta" in rope and isinstance(found.rotary, Rotary):
+        found = replace(found, rotary=replace(found.rotary, most=rope["original_max_position_embeddings"]))
+    return found
 
 
-def _norms(block: Any) -> tuple[Norm | None, Norm | None, Norm | None, Norm | None]:
+def _norms(block: Any) -> Norms:
     """The norms before attention and MLP, and those of their branches."""
-    first, second = _optional(block, "input_layernorm"), _optional(block, "pre_feedforward_layernorm")
-    middle, last = norm(block.post_attention_layernorm), _optional(block, "post_feedforward_layernorm")
+    first, second = optional_norm(block, "input_layernorm"), optional_norm(block, "pre_feedforward_layernorm")
+    middle, last = norm(block.post_attention_layernorm), optional_norm(block, "post_feedforward_layernorm")
     return (first, middle, None, None) if last is None else (first, second, middle, last)
 
 
-def _qkv(attention: Any) -> Affine:
-    if hasattr(attention, "qkv_proj"):
-        return affine(attention.qkv_proj)
-    return fused([affine(attention.q_proj), affine(attention.k_proj), affine(attention.v_proj)])
+def _kind(attention: Any) -> str:
+    """The kind of a block's attention, where kinds differ in their rotation."""
+    kinds = getattr(attention.config, "layer_types", None)
+    return kinds[attention.layer_idx] if kinds else ""
 
 
-def _mlp(mlp: Any) -> tuple[Affine, Affine, bool]:
-    """First and second projection, of a gated one gate and value side by side, and whether it is gated."""
-    if hasattr(mlp, "c_fc"):
-        return affine(mlp.c_fc), affine(mlp.c_proj), False
-    if hasattr(mlp, "gate_up_proj"):
-        return affine(mlp.gate_up_proj), affine(mlp.down_proj), True
-    return fused([affine(mlp.gate_proj), affine(mlp.up_proj)]), affine(mlp.down_proj), True
-
-
-def _optional(module: Any, name: str) -> Norm | None:
-    """The norm of this name, where there is one."""
-    found = getattr(module, name, None)
-    return None if found is None else norm(found)
-
-
-def _rotary(attention: Any, backbone: Any) -> Rotary | None:
-    """The rotation, None where a block of SmolLM3 has none; EXAONE 4 rotates near its windows alone."""
+def _rotates(attention: Any) -> bool:
+    """Return False where a block of SmolLM3 does not; EXAONE 4 rotates near its windows alone."""
     near = getattr(attention, "sliding_window_pattern", None) is None or attention.is_sliding
     near = near or attention.sliding_window is None
-    if not getattr(attention, "use_rope", True) or not near:
-        return None
-    return rotary(backbone.rotary_emb, getattr(attention, "layer_type", None) or "")
-
-
-def _window(attention: Any) -> int:
-    """Tokens that a query attends to, itself among them; 0 for all before it."""
-    if getattr(attention, "is_sliding", True) is False:
-        return 0
-    if hasattr(attention, "sliding_window"):
-        return int(attention.sliding_window or 0)
-    return int(getattr(attention.config, "sliding_window", None) or 0)
+    return bool(getattr(attention, "use_rope", True) and near)

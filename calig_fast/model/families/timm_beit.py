@@ -10,7 +10,7 @@ from torch import nn
 
 from ..encoder import Affine, Block, Encoder
 from ._distances import pair_weights
-from ._timm import image, made_of, mlp_up, without_extras
+from ._timm import extra_norms, image, made_of, mlp_up
 from ._weights import UnreadableError, activation, affine, norm, unhooked
 
 
@@ -30,7 +30,6 @@ def _block(shared: nn.Module | None, module: nn.Module) -> Block:
     if type(module).__name__ != "Block" or type(getattr(m, "attn", None)).__name__ != "Attention":
         kinds = ", ".join(type(part).__name__ for part in (m, getattr(m, "attn", None)) if part is not None)
         raise UnreadableError(f"its blocks are of another kind ({kinds})")
-    without_extras(m)
     up, gated = mlp_up(m.mlp)
     attention = m.attn
     own = None if attention.relative_position_bias_table is None else attention
@@ -46,6 +45,7 @@ def _block(shared: nn.Module | None, module: nn.Module) -> Block:
         scale=float(attention.scale),
         pre_norm=True,
         gated=gated,
+        **extra_norms(m),
         scale1=m.gamma_1,
         scale2=m.gamma_2,
         positions=pair_weights(own, shared),

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from ..encoder import Block, Encoder
-from ._timm import image, made_of, mlp_up, without_extras
+from ._timm import extra_norms, image, made_of, mlp_up
 from ._weights import UnreadableError, activation, affine, layer_scale, norm, unhooked
 
 STEMS = {  # the module that makes patches, by the class of the model
@@ -34,7 +34,6 @@ def _block(module: nn.Module) -> Block:
     if type(module).__name__ != "Block" or type(getattr(m, "attn", None)).__name__ != "Attention":
         kinds = ", ".join(type(part).__name__ for part in (m, getattr(m, "attn", None)) if part is not None)
         raise UnreadableError(f"its blocks are of another kind ({kinds})")
-    without_extras(m)
     up, gated = mlp_up(m.mlp)
     return Block(
         qkv=affine(m.attn.qkv),
@@ -48,6 +47,7 @@ def _block(module: nn.Module) -> Block:
         scale=float(m.attn.scale),
         pre_norm=True,
         gated=gated,
+        **extra_norms(m),
         scale1=layer_scale(m.ls1, "gamma"),
         scale2=layer_scale(m.ls2, "gamma"),
     )

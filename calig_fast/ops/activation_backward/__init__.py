@@ -23,7 +23,8 @@ def activation_backward(
         gradient: g [R,I] float32, float64, float16 or bfloat16 (both computed in float32); gradient of the activated
             rows.
         inner: [R,I], gated [R,2I], dtype of `gradient`; the rows before the activation.
-        kind: 'gelu', 'gelu_tanh', 'quick_gelu' (u sigmoid(1.702 u)), 'relu' (its slope at 0 is 0) or 'silu'.
+        kind: 'gelu', 'gelu_tanh', 'quick_gelu' (u sigmoid(1.702 u)), 'relu' (its slope at 0 is 0),
+            'relu_squared' or 'silu'.
         gated: the activated first half of the rows multiplies the second.
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 

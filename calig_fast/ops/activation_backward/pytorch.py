@@ -17,6 +17,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "silu": torch.nn.functional.silu,
     "quick_gelu": lambda u: u * torch.sigmoid(QUICK * u),
+    "relu_squared": lambda u: torch.relu(u).square(),
 }
 _GRADIENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "gelu": _aten.gelu_backward,
@@ -25,6 +26,7 @@ _GRADIENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "silu": _aten.silu_backward,
     # u sigmoid(c u) is silu(c u) / c, whose slope is that of silu at c u
     "quick_gelu": lambda g, u: _aten.silu_backward(g, QUICK * u),
+    "relu_squared": lambda g, u: _aten.threshold_backward(g * (2 * u), u, 0),
 }
 
 

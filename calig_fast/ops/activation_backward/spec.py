@@ -15,7 +15,7 @@ from ..samples import Case, Layout, numbers, strided
 
 SCHEMA = "(Tensor gradient, Tensor inner, str kind, bool gated=False) -> Tensor"
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-KINDS = ("gelu", "gelu_tanh", "relu", "silu", "quick_gelu")  # in the order of the enum in csrc
+KINDS = ("gelu", "gelu_tanh", "relu", "silu", "quick_gelu", "relu_squared")  # in the order of the enum in csrc
 QUICK = 1.702  # the factor of quick_gelu's sigmoid
 
 
@@ -60,6 +60,7 @@ _EXACT: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "relu": _relu,
     "silu": _silu,
     "quick_gelu": partial(_silu, factor=QUICK),
+    "relu_squared": lambda u: (u.clamp(min=0).square(), 2 * u.clamp(min=0)),
 }
 
 

@@ -39,6 +39,9 @@ def _value_and_slope(u, KIND: tl.constexpr):
     if KIND == "relu":
         value = tl.where(u <= 0, 0, u)
         slope = tl.where(u <= 0, 0.0, 1.0)
+    elif KIND == "relu_squared":
+        value = tl.where(u <= 0, 0, u * u)
+        slope = tl.where(u <= 0, 0.0, 2 * u)
     elif KIND == "gelu":
         below = 0.5 * (1 + tl.math.erf(u * 0.7071067811865476))
         value = u * below
@@ -82,8 +85,9 @@ def kernel(
         other = tl.load(inner + here + width, mask=mask, other=0).to(WIDE)
         tl.store(out + here + width, (g * value).to(out.dtype.element_ty), mask=mask)
         g *= other
-    # relu's zero slope ends an infinite gradient too
-    inner_gradient = tl.where(slope == 0, 0.0, g) if KIND == "relu" else g * slope
+    # a relu's zero slope ends an infinite gradient too
+    product = g * slope
+    inner_gradient = tl.where(slope == 0, 0.0, product) if KIND == "relu" or KIND == "relu_squared" else product
     tl.store(out + here, inner_gradient.to(out.dtype.element_ty), mask=mask)
 
 

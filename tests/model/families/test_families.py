@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 
 import pytest
 import torch
@@ -13,7 +14,13 @@ from calig_fast import Explainer, explain
 from calig_fast.model import families
 from calig_fast.quadrature.rules import nodes_and_weights
 
-DEPTHS = {"albert": 4, "exaone4": 4, "gemma3_text": 4, "ministral": 4}  # 3 for the others
+DEPTHS = dict.fromkeys(  # 3 for the others
+    (
+        *("albert", "cohere_compass_text", "exaone4", "gemma3_text", "gpt_neo", "ministral"),
+        *("olmo3", "ultrabert"),
+    ),
+    4,
+)
 FAMILIES = {
     "beit": ["beit-shared", "data2vec-vision"],
     "deberta_v2": ["deberta-v2", "deberta-v3"],
@@ -23,12 +30,23 @@ FAMILIES = {
     "dinov2": ["dinov2_with_registers"],
     "llama": [
         *("mistral", "ministral", "qwen2", "qwen3", "gemma", "gemma3_text", "phi3"),
-        *("eurobert", "exaone4", "seed_oss", "smollm3", "starcoder2"),
+        *("eurobert", "exaone4", "seed_oss", "smollm3", "starcoder2", "arcee", "nemotron"),
+        *("hunyuan_v1_dense", "ministral3", "olmo", "olmo2", "olmo3", "ultrabert"),
     ],
+    "cohere": ["cohere_compass_text"],
+    "falcon": ["falcon-grouped", "falcon-many"],
+    "glm": ["glm4", "helium"],
+    "gpt2": ["gpt_bigcode", "gpt_bigcode-many"],
+    "gte": ["jina_embeddings_v3", "nomic_bert"],
+    "openai_gpt": ["openai-gpt"],
+    "opt": ["biogpt", "opt-after"],
+    "phi": ["persimmon"],
+    "stablelm": ["stablelm-parallel"],
     "megatron_bert": ["megatron-bert"],
-    "modernbert": ["modernbert-mean"],
+    "modernbert": ["modernbert-decoder", "modernbert-mean"],
     "roberta": ["camembert", "data2vec-text", "luke", "markuplm", "xlm-roberta"],
     "roberta_prelayernorm": ["roberta-prelayernorm", "xlm-roberta-xl"],
+    "timm_eva": ["timm-dinov3", "timm-eva", "timm-eva02"],
     "timm_vit": [kind for kind in IMAGE if kind.startswith("timm-")],
     "vit": ["vit_msn"],
 }
@@ -71,8 +89,8 @@ def test_text_relevance_is_what_hooks_give(kind):
     nodes, weights = nodes_and_weights("gausslegendre", 5)
     a = explain(model, call, target=2, quadrature="gausslegendre", n_steps=5, dtype=torch.float64)
     encoder = Explainer(model).encoder
-    # RMS norms of transformers compute in float32, also in a model of float64
-    rounding = 1e-5 if kind in FAMILIES["llama"] else 1e-7
+    # RMS norms of transformers, and norms of its own, compute in float32, also in a model of float64
+    rounding = 1e-5 if kind in {*FAMILIES["llama"], *FAMILIES["glm"], *FAMILIES["cohere"]} else 1e-7
     for layer in range(len(encoder.blocks)):
         # of a block that runs several times the hook sees the first run
         index = layer * 2 if kind == "albert" else layer
@@ -95,11 +113,13 @@ def test_image_relevance_is_what_hooks_give(kind):
         torch.testing.assert_close(a.layer_scores[0, layer].double(), slow, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa", "flex_attention"])
-@pytest.mark.parametrize(
-    "kind",
-    ["bert", "deberta-v3", "distilbert", "gpt2", "llama", "mistral", "modernbert", "vit", "dinov2"],
+ATTENTIONS = itertools.product(
+    ("bert", "deberta-v3", "distilbert", "gpt2", "llama", "mistral", "modernbert", "olmo2", "vit", "dinov2"),
+    ("eager", "sdpa", "flex_attention"),
 )
+
+
+@pytest.mark.parametrize(("kind", "attention"), [*ATTENTIONS, ("bloom", "sdpa"), ("roformer", "sdpa")])
 def test_attention_gradients_equal_eager_autograd(kind, attention):
     model = tiny(kind)
     if attention != "sdpa":
@@ -284,9 +304,6 @@ def test_gated_mlps_of_timm(name, more):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"qk_norm": True}, "attn.q_norm"),
-        ({"scale_attn_norm": True}, "attn.norm"),
-        ({"scale_mlp_norm": True}, "mlp.norm"),
         ({"block_fn": "ResPostBlock"}, "another kind (ResPostBlock, Attention)"),
         ({"block_fn": "ParallelThingsBlock"}, "another kind (ParallelThingsBlock)"),
         ({"act_layer": "hard_swish"}, "the activation is"),

@@ -44,6 +44,12 @@ GEMMA3 = {**SHARED, **NEAR, **LAYERS, "num_key_value_heads": 1, "query_pre_attn_
 GPT2 = {"vocab_size": VOCABULARY, "n_embd": 24, "n_layer": 3, "n_head": 3, "n_positions": 40, "num_labels": 4}
 MODERNBERT = {**SIZES, **ENDS, "cls_token_id": CLS, "sep_token_id": SEP, "local_attention": 4}
 
+COMPASS = {"sliding_attention": {"rope_theta": 1e4, "rope_type": "default"}, "full_attention": None}
+YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0, "original_max_position_embeddings": 40}
+NEO = {**SIZES, **ENDS, "num_hidden_layers": 4, "attention_types": [[["global", "local"], 2]], "window_size": 4}
+MPT = {"num_labels": 4, "pad_token_id": PAD}
+FALCON = {**SIZES, **ENDS, "num_attention_heads": 6}
+
 # a line a kind: the name of transformers' classifier without "ForSequenceClassification", and its sizes
 TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("Bert", SIZES),
@@ -82,14 +88,50 @@ TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "exaone4": ("Exaone4", {**SHARED, **LAYERS, "sliding_window": 4, "sliding_window_pattern": 2}),
     "starcoder2": ("Starcoder2", {**SHARED, "sliding_window": 4}),
     "eurobert": ("EuroBert", SHARED),
+    "arcee": ("Arcee", SHARED),
+    "nemotron": ("Nemotron", {**SHARED, "head_dim": 6}),
+    "olmo": ("Olmo", SHARED),
+    "olmo2": ("Olmo2", SHARED),
+    "olmo3": ("Olmo3", {**SHARED, **LAYERS, "sliding_window": 4}),
+    "ultrabert": ("Ultrabert", {**SHARED, **LAYERS, "sliding_window": 3}),
+    "glm": ("Glm", {**SHARED, "head_dim": 8}),
+    "glm4": ("Glm4", {**SHARED, "head_dim": 8}),
+    "helium": ("Helium", {**SHARED, "head_dim": 4}),
+    "cohere_compass_text": ("CohereCompassText", {**SHARED, **LAYERS, "sliding_window": 4, "rope_parameters": COMPASS}),
+    "hunyuan_v1_dense": ("HunYuanDenseV1", {**SHARED, "head_dim": 6}),
+    "ministral3": ("Ministral3", {**SHARED, "rope_parameters": {**YARN, "llama_4_scaling_beta": 0.1}}),
+    "stablelm": ("StableLm", {**SIZES, **ENDS, "num_key_value_heads": 1}),
+    "stablelm-parallel": ("StableLm", {**SIZES, **ENDS, "num_key_value_heads": 3, "use_parallel_residual": True}),
     "phi": ("Phi", {**SHARED, "qk_layernorm": True}),
+    "persimmon": ("Persimmon", {**SIZES, **ENDS}),
+    "gptj": ("GPTJ", {**GPT2, **ENDS, "pad_token_id": PAD, "rotary_dim": 4}),
+    "gpt_neo": ("GPTNeo", NEO),
+    "gpt_bigcode": ("GPTBigCode", {**GPT2, **ENDS, "pad_token_id": PAD}),
+    "gpt_bigcode-many": ("GPTBigCode", {**GPT2, **ENDS, "pad_token_id": PAD, "multi_query": False}),
+    "openai-gpt": ("OpenAIGPT", {**GPT2, "pad_token_id": PAD}),
+    "ctrl": ("CTRL", {**GPT2, "dff": 40, "pad_token_id": PAD}),
+    "opt": ("OPT", {**SIZES, **ENDS, "ffn_dim": 40, "word_embed_proj_dim": 16}),
+    "opt-after": ("OPT", {**SIZES, **ENDS, "ffn_dim": 40, "word_embed_proj_dim": 24, "do_layer_norm_before": False}),
+    "biogpt": ("BioGpt", {**SIZES, **ENDS}),
+    "bloom": ("Bloom", {**SIZES, **ENDS, "n_layer": 3, "n_head": 3}),
+    "mpt": ("Mpt", {"vocab_size": VOCABULARY, "d_model": 24, "n_layers": 3, "n_heads": 3, "max_seq_len": 40, **MPT}),
+    "falcon": ("Falcon", FALCON),
+    "falcon-grouped": ("Falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 3}),
+    "falcon-many": ("Falcon", {**FALCON, "multi_query": False, "parallel_attn": False}),
+    "gte": ("Gte", SIZES),
+    "nomic_bert": ("NomicBert", SIZES),
+    "jina_embeddings_v3": ("JinaEmbeddingsV3", SIZES),
+    "roformer": ("RoFormer", {**SIZES, "embedding_size": 16}),
+    "esmc": ("Esmc", {**SIZES, "num_key_value_heads": 3}),
     "gpt_neox": ("GPTNeoX", {**SIZES, **ENDS, "rotary_pct": 0.5}),
     "gpt2": ("GPT2", {**GPT2, **ENDS, "pad_token_id": PAD}),
     "modernbert": ("ModernBert", {**MODERNBERT, "global_attn_every_n_layers": 2, "classifier_pooling": "cls"}),
     "modernbert-mean": ("ModernBert", {**MODERNBERT, "classifier_pooling": "mean"}),
+    "modernbert-decoder": ("ModernBertDecoder", {**MODERNBERT, "global_attn_every_n_layers": 2}),
     "esm": ("Esm", {**SIZES, "token_dropout": True, "mask_token_id": 4, "position_embedding_type": "absolute"}),
 }
-# the same without "ForImageClassification..."; or the arguments of timm's VisionTransformer
+ROTATED = {"use_rot_pos_emb": True, "embed_dim": 48, "use_abs_pos_emb": False}
+# the same without "ForImageClassification..."; or the arguments of timm's VisionTransformer, or of its Eva
 IMAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "vit": ("ViT", PICTURE),
     "deit": ("DeiT", PICTURE),
@@ -108,6 +150,10 @@ IMAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "timm-avg": ("", {"global_pool": "avg", "class_token": False}),
     "timm-registers": ("", {"reg_tokens": 2, "init_values": 0.5}),
     "timm-clip": ("", {"pre_norm": True, "act_layer": "quick_gelu"}),
+    "timm-eva": ("Eva", {"init_values": 0.5}),
+    "timm-eva02": ("Eva", {"use_rot_pos_emb": True, "embed_dim": 48, "swiglu_mlp": True, "scale_mlp": True}),
+    "timm-dinov3": ("Eva", {**ROTATED, "rope_type": "dinov3", "rope_rotate_half": True, "num_reg_tokens": 2}),
+    "timm-normed": ("", {"qk_norm": True, "scale_attn_norm": True, "scale_mlp_norm": True}),
 }
 OTHERS: dict[str, tuple[str, dict[str, Any]]] = {  # of some tests
     "dinov2-gated": ("Dinov2", {**SHORT, "use_swiglu_ffn": True}),
@@ -122,8 +168,8 @@ TEXT, IMAGE = tuple(TEXTS), tuple(IMAGES)
 def tiny(kind: str, attention: str = "") -> Any:
     """A classifier of the family `kind`, of its own attention if none is named; the same object each time."""
     name, sizes = {**TEXTS, **IMAGES, **OTHERS}[kind]
-    if not name:
-        return _timm(sizes)
+    if name in {"", "Eva"}:
+        return _timm(name, sizes)
     import transformers
 
     form = "SequenceClassification" if kind in TEXTS else "ImageClassification"
@@ -140,12 +186,12 @@ def tiny(kind: str, attention: str = "") -> Any:
     return model
 
 
-def _timm(more: dict[str, Any]) -> Any:
+def _timm(name: str, more: dict[str, Any]) -> Any:
+    from timm.models.eva import Eva
     from timm.models.vision_transformer import VisionTransformer
 
-    return seeded(
-        VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=3, num_heads=3, num_classes=4, **more), seed=3
-    )
+    sizes = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 3, "num_heads": 3, "num_classes": 4}
+    return seeded((Eva if name else VisionTransformer)(**{**sizes, **more}), seed=3)
 
 
 def ids(*lengths: int, seed: int = 0) -> dict[str, Tensor]:
