@@ -138,10 +138,10 @@ class Answers:
 
     def _text_without(self, question: Question) -> list[str]:
         text = question.text or ""
-        kept = [True] * len(text)
+        remaining = [True] * len(text)
         for start, end in question.removed:
-            kept[start:end] = [False] * len(kept[start:end])
-        return [" ".join("".join(c for c, keep in zip(text, kept, strict=True) if keep).split())]
+            remaining[start:end] = [False] * len(remaining[start:end])
+        return [" ".join("".join(c for c, keep in zip(text, remaining, strict=True) if keep).split())]
 
     def _pixels_without(self, question: Question) -> Any:
         from ..inputs.prepare import read

@@ -49,17 +49,17 @@ def bench(
         folders_exist(json)
         if threads is not None:
             use_threads(threads)
-        found = load(Given(model, text=text, pair=pair, file=file, lines=lines, image=image, device=device))
-        result = measure(found.model, found.inputs, found.processor, rounds=rounds, nodes=nodes, progress=True)
-        about = {**machine.describe(), "device": str(next(found.model.parameters()).device)}
+        loaded = load(Given(model, text=text, pair=pair, file=file, lines=lines, image=image, device=device))
+        result = measure(loaded.model, loaded.inputs, loaded.processor, rounds=rounds, nodes=nodes, progress=True)
+        about = {**machine.describe(), "device": str(next(loaded.model.parameters()).device)}
         if json:
-            write_json(_document(result, about, len(found.inputs)), json)
+            write_json(_document(result, about, len(loaded.inputs)), json)
         if json != STDOUT:
             console = Console()
             console.print(_table(result))
-            for line in _notes(result, about, len(found.inputs)):
+            for line in _notes(result, about, len(loaded.inputs)):
                 console.print(line, highlight=False, markup=False)
-        finish(found.left_out)
+        finish(loaded.left_out)
 
 
 def use_threads(count: int) -> None:

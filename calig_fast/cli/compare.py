@@ -51,11 +51,11 @@ def compare(
         folders_exist(html, json)
         names = list(dict.fromkeys(method or METHODS))
         given = Given(model, text=text, pair=pair, file=file, lines=lines, image=image, target=target, device=device)
-        found = load(given)
+        loaded = load(given)
 
         from .compared import methods
 
-        compared, agreement = methods(found, names, baselines, removal)
+        compared, agreement = methods(loaded, names, baselines, removal)
         if json:
             write_json(_document(compared, agreement), json)
         if not silent:
@@ -64,7 +64,7 @@ def compare(
             from .compare_page import page
 
             write_html(page(COLUMNS, _rows(compared), _agreement(agreement), _note(compared), compared), html)
-        finish(found.left_out)
+        finish(loaded.left_out)
 
 
 def _rows(compared: list[Compared]) -> list[tuple[str, ...]]:
@@ -130,7 +130,7 @@ def _document(compared: list[Compared], agreement: Agreement) -> dict[str, Any]:
             measure: {
                 "mean": one.mean(measure),
                 "values": getattr(one.erasure, measure).values.tolist(),
-                "interval": None if (found := one.intervals[measure]) is None else asdict(found),
+                "interval": None if (interval := one.intervals[measure]) is None else asdict(interval),
             }
             for measure in MEASURES
         }

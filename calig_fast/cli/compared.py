@@ -41,8 +41,8 @@ class Compared:
 
     def mean(self, measure: str) -> float:
         """Mean over the inputs."""
-        found: float = getattr(self.erasure, measure).mean()
-        return found
+        average: float = getattr(self.erasure, measure).mean()
+        return average
 
 
 def methods(
@@ -68,7 +68,7 @@ def methods(
         overall = bar.add_task("methods", total=len(names) + 1)
         one = bar.add_task("", total=None)
 
-        def told(name: str) -> Callable[[int, int], None]:
+        def progress_of(name: str) -> Callable[[int, int], None]:
             bar.reset(one, description=f"explaining: {name}")
             return lambda done, total: bar.update(one, completed=done, total=total)
 
@@ -80,7 +80,7 @@ def methods(
 
         for name, explainer in zip(names, explainers, strict=True):
             started = time.perf_counter()
-            a = explainer(found.inputs, target=found.target, progress=told(name))
+            a = explainer(found.inputs, target=found.target, progress=progress_of(name))
             measure(name, a, a, time.perf_counter() - started)
         first = compared[0].attribution
         if first is None:

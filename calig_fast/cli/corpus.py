@@ -87,9 +87,9 @@ def explain(
         from ..corpus.options import dtype_of
 
         memory.bound_code()  # as workers do
-        found, processor = loaded_from(model, device=device)
+        classifier, processor = loaded_from(model, device=device)
         given: dict[str, Any] = {
-            "target": class_of(target, found),
+            "target": class_of(target, classifier),
             "method": method,
             "baselines": baselines,
             "output": output,
@@ -108,7 +108,7 @@ def explain(
             "backend": backend,
         }
         summary = explain_corpus(
-            found,
+            classifier,
             inputs,
             out,
             processor,

@@ -34,9 +34,9 @@ def demo(
             with Console(stderr=True).status("reading the model"):
                 shown = load(name, count=DEMOS.get(name, 1))
             samples = [sample.input for sample in shown.samples]
-            found = Explainer(shown.model, shown.processor)(samples, progress=True, return_maps=True)
-            render(found, console)
-            found.to_html(out / f"{name}.html")
-            write_picture(found.plot(), out / f"{name}.png")
-            write_picture(found.plot_layers(), out / f"{name}_layers.png")
+            attribution = Explainer(shown.model, shown.processor)(samples, progress=True, return_maps=True)
+            render(attribution, console)
+            attribution.to_html(out / f"{name}.html")
+            write_picture(attribution.plot(), out / f"{name}.png")
+            write_picture(attribution.plot_layers(), out / f"{name}_layers.png")
             console.print(f"wrote {out / name}.html, {name}.png, {name}_layers.png\n", highlight=False)

@@ -44,18 +44,18 @@ def doctor(model: Saved = None, json: options.Json = None, debug: options.Debug 
         from .loading import classifier
         from .recognised import recognised
 
-        found = build_info()
-        told = None if model is None else recognised(classifier(model))
+        build = build_info()
+        traits = None if model is None else recognised(classifier(model))
         if json:
-            parts = {**asdict(found), "packages": versions, "families": list(families.names())}
-            write_json(parts if told is None else {**parts, "model": asdict(told)}, json)
+            parts = {**asdict(build), "packages": versions, "families": list(families.names())}
+            write_json(parts if traits is None else {**parts, "model": asdict(traits)}, json)
         if json != STDOUT:
-            typer.echo(str(found))
+            typer.echo(str(build))
             _list(versions)
             typer.echo(f"model families: {', '.join(families.names())}")
-            if told is not None:
-                known = f"family {told.family}, " if told.family else ""
-                typer.echo(f"model {model}: {known}engine {told.engine}{told.why and f', because {told.why}'}")
+            if traits is not None:
+                known = f"family {traits.family}, " if traits.family else ""
+                typer.echo(f"model {model}: {known}engine {traits.engine}{traits.why and f', because {traits.why}'}")
 
 
 def _without_torch(versions: dict[str, str | None], json: Path | None) -> None:

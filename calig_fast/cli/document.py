@@ -25,17 +25,17 @@ def document(attribution: Attribution, grouped: Grouped | None = None) -> dict[s
     """
     a = attribution
     inputs = [_input(a, b) for b in range(a.batch)]
-    found: dict[str, Any] = {
+    explanation: dict[str, Any] = {
         "method": a.method,
         "settings": {name: _simple(value) for name, value in a.settings.items()},
         "labels": None if a.labels is None else list(a.labels),
         "inputs": inputs,
     }
     if grouped is not None:
-        found |= {"by": grouped.kind, "how": grouped.how}
+        explanation |= {"by": grouped.kind, "how": grouped.how}
         for b, one in enumerate(inputs):
             one["units"] = _units(grouped, b)
-    return found
+    return explanation
 
 
 def _units(grouped: Grouped, b: int) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ def _units(grouped: Grouped, b: int) -> list[dict[str, Any]]:
 
 def _input(a: Attribution, b: int) -> dict[str, Any]:
     real = a.mask[b]
-    found: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "target": None if a.target is None else a.target[b].reshape(-1).tolist(),
         "label": a.label(b),
         "logits": a.logits[b].tolist(),
@@ -58,17 +58,17 @@ def _input(a: Attribution, b: int) -> dict[str, Any]:
         "layers": [_layer(a, b, layer) for layer in range(a.layer_scores.shape[1])],
     }
     if a.source is not None:
-        found["input"] = int(a.source[b])
+        entry["input"] = int(a.source[b])
     if a.texts is not None:
         text = a.texts[b]
-        found |= {"text": text.text, "truncated": text.truncated, "windows": text.windows, "tokens": list(text.tokens)}
-        found["words"] = [
+        entry |= {"text": text.text, "truncated": text.truncated, "windows": text.windows, "tokens": list(text.tokens)}
+        entry["words"] = [
             {"text": word.text, "score": score, "start": word.start, "end": word.end}
             for word, (_, score) in zip(text.words, a.word_scores(b), strict=True)
         ]
     if a.grid is not None:
-        found["patches"] = a.patch_scores(b).tolist()
-    return found
+        entry["patches"] = a.patch_scores(b).tolist()
+    return entry
 
 
 def _layer(a: Attribution, b: int, layer: int) -> dict[str, Any]:

@@ -37,14 +37,14 @@ def estimate(
         from ..corpus.options import dtype_of
 
         memory.bound_code()  # as workers do
-        found, processor = loaded_from(Path(model), device=device)
-        told = of(
-            found,
+        classifier, processor = loaded_from(Path(model), device=device)
+        forecast = of(
+            classifier,
             inputs,
             processor,
             columns=Columns(column, pair_column),
             workers=workers,
-            target=class_of(target, found),
+            target=class_of(target, classifier),
             method=method,
             baselines=baselines,
             tolerance=tolerance,
@@ -53,4 +53,4 @@ def estimate(
             memory_budget=memory_budget,
             engine=engine,
         )
-        typer.echo(str(told))
+        typer.echo(str(forecast))

@@ -80,10 +80,10 @@ def explain(
             target=target,
             device=device,
         )
-        found = load(given)
+        loaded = load(given)
         explainer = Explainer(
-            found.model,
-            found.processor,
+            loaded.model,
+            loaded.processor,
             method=method,
             baselines=baselines,
             tolerance=tolerance,
@@ -93,7 +93,7 @@ def explain(
         )
         settings = explainer.settings  # the page shows maps on a click; a text in windows has none
         maps = html is not None and settings.resolved.fusion is not None and not settings.long.slides
-        a = in_batches(explainer, found, size, maps)
+        a = in_batches(explainer, loaded, size, maps)
         grouped = None if by is None else a.by(by)
         if not silent:
             render(grouped or a)
@@ -105,7 +105,7 @@ def explain(
             write_scores(grouped or a.by(units.usual(a)), out)
         if save:
             wrote(replace(a, maps=None).save(save))
-        finish(found.left_out)
+        finish(loaded.left_out)
 
 
 def in_batches(explainer: Explainer, found: Loaded, size: int | None, maps: bool) -> Attribution:

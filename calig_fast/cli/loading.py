@@ -85,12 +85,12 @@ def load(given: Given) -> Loaded:
     inputs: list[Any] = [*(given.text or ()), *whole, *map(tuple, given.pair or ())]
     listed, bad = _listed(given)
     inputs += reading.pictures(given.image or ())
-    found, processor = loaded_from(given.model, bool(given.image), given.device)
-    fit = [line for line in listed if _fits(line, found, processor)]
+    model, processor = loaded_from(given.model, bool(given.image), given.device)
+    fit = [line for line in listed if _fits(line, model, processor)]
     if listed and not fit and not inputs:
         raise ValueError(f"{listed[0].place.rpartition(',')[0]}: none of its lines can be explained")
     inputs += [line.text for line in fit]
-    return Loaded(found, processor, inputs, class_of(given.target, found), bad + len(listed) - len(fit))
+    return Loaded(model, processor, inputs, class_of(given.target, model), bad + len(listed) - len(fit))
 
 
 def _listed(given: Given) -> tuple[list[reading.Line], int]:
@@ -118,10 +118,10 @@ def loaded_from(folder: Path, image: bool | None = None, device: str | None = No
     from ..inputs import saved
 
     with _option(), Console(stderr=True).status("reading the model"):
-        found, processor = saved.model_and_processor(_quietly(saved.folder_of(folder)), image)
+        model, processor = saved.model_and_processor(_quietly(saved.folder_of(folder)), image)
     if device:
-        found.to(_device(device))
-    return found, processor
+        model.to(_device(device))
+    return model, processor
 
 
 def classifier(folder: Path) -> Any:

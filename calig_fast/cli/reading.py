@@ -55,7 +55,7 @@ def lines(path: Path) -> tuple[list[Line], int]:
             f"{name}: every line is one text, with its commas, quotes and heading; where that is not meant, name the "
             f"column of the texts: --file {path} --column NAME"
         )
-    found, bad = [], 0
+    texts, bad = [], 0
     for number, line in enumerate(_split(path, name), 1):
         place = f"{name}, line {number}"
         try:
@@ -65,10 +65,10 @@ def lines(path: Path) -> tuple[list[Line], int]:
             tell(str(error))
             continue
         if text.strip():
-            found.append(Line(place, text))
-    if not found:
+            texts.append(Line(place, text))
+    if not texts:
         raise ValueError(f"{name}: no line holds a text" + (", and others cannot be read" if bad else ""))
-    return found, bad
+    return texts, bad
 
 
 def column(path: Path, text: str, second: str | None = None) -> tuple[list[Line], int]:
@@ -89,7 +89,7 @@ def column(path: Path, text: str, second: str | None = None) -> tuple[list[Line]
     from ..corpus import Columns
     from ..corpus.sources import opened
 
-    name, found, bad = f"--file {path}", [], 0
+    name, cells, bad = f"--file {path}", [], 0
     try:
         for item in opened(path, Columns(text, second)).items():
             place = f"{name}, row {item.id}"
@@ -97,14 +97,14 @@ def column(path: Path, text: str, second: str | None = None) -> tuple[list[Line]
                 bad += 1
                 tell(f"{place}: {item.error.removeprefix('inputs: ')}")
             else:
-                found.append(Line(place, item.value))
-            if len(found) == MANY:
+                cells.append(Line(place, item.value))
+            if len(cells) == MANY:
                 hint(f"{name}: it has {MANY} rows or more; calig corpus explains many of them in parts, and goes on")
     except ValueError as error:
         raise ValueError(str(error).replace(f"inputs: {path}", name, 1)) from error
-    if not found:
+    if not cells:
         raise ValueError(f"{name}: no row holds a text" + (", and others cannot be read" if bad else ""))
-    return found, bad
+    return cells, bad
 
 
 def pictures(paths: Sequence[Path]) -> list[Any]:
@@ -120,13 +120,13 @@ def _split(path: Path, name: str) -> list[bytes]:
     content = _bytes(path, name)
     if content.startswith(WIDE):
         raise ValueError(f"{name}: it is UTF-16 or UTF-32; save it as UTF-8")
-    found = content.removeprefix(BOM).split(b"\n")
-    for number, line in enumerate(found, 1):
+    raw_lines = content.removeprefix(BOM).split(b"\n")
+    for number, line in enumerate(raw_lines, 1):
         if (place := line.find(b"\x00")) >= 0:
             raise ValueError(
                 f"{name}: it is binary, with a zero byte in line {number} at byte {place + 1}; give a text file"
             )
-    return found
+    return raw_lines
 
 
 def _bytes(path: Path, name: str) -> bytes:

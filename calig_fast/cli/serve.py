@@ -24,8 +24,8 @@ def serve(
         from .answers import Answers
         from .server import LOCAL, Server
 
-        found, processor = loaded_from(model, device=device)
-        with Server(Answers(found, processor, model.name), host, port) as server:
+        classifier, processor = loaded_from(model, device=device)
+        with Server(Answers(classifier, processor, model.name), host, port) as server:
             if host not in LOCAL:
                 hint(f"--host {host}: everyone who reaches this address can use the model")
             typer.echo(f"{server.url} shows {model.name}; Ctrl-C ends it")

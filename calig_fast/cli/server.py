@@ -135,11 +135,11 @@ class Handler(BaseHTTPRequestHandler):
         asks = {"/explain", "/without", "/page"}
         if self.path not in asks:
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing at this address")
-        asked = self._asked()
+        question = self._asked()
         answers = self.server.answers
         if self.path == "/page":
-            return answers.page(asked).encode(), "text/html; charset=utf-8"
-        return _json(answers.explain(asked) if self.path == "/explain" else answers.without(asked))
+            return answers.page(question).encode(), "text/html; charset=utf-8"
+        return _json(answers.explain(question) if self.path == "/explain" else answers.without(question))
 
     def _asked(self) -> Any:
         """The question.

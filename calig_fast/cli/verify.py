@@ -32,8 +32,8 @@ def verify(
         place = model or origin(folder)["model"]
         if place is None:
             raise ValueError("--model: the corpus does not name the folder of its model; give it")
-        found, processor = loaded_from(Path(place), device=device)
-        checked = check(folder, found, processor, inputs, sample=sample, seed=seed)
+        classifier, processor = loaded_from(Path(place), device=device)
+        checked = check(folder, classifier, processor, inputs, sample=sample, seed=seed)
         for one in checked:
             how = one.note or f"differs by {one.difference:.1e}, {one.allowed:.1e} allowed"
             typer.echo(f"{'agrees' if one.agrees else 'DIFFERS'}  {one.id}: {how}")

@@ -69,9 +69,9 @@ class Columns:
             row: of the table.
             number: of the row, from 0.
         """
-        found, error = self._id(row, number), row.error
+        item_id, error = self._id(row, number), row.error
         if error:
-            return Item(found, row.raw or None, error)
+            return Item(item_id, row.raw or None, error)
         parts: list[Any] = []
         for argument, name in self.named.items():
             if argument == "id_column":
@@ -81,7 +81,7 @@ class Columns:
             error = error or wrong
         if not error and len(parts) > 1 and not all(isinstance(part, str) for part in parts):
             error = f'inputs: expected two texts in "{self.text}" and "{self.pair}"'
-        return Item(found, tuple(parts) if len(parts) > 1 else parts[0], error)
+        return Item(item_id, tuple(parts) if len(parts) > 1 else parts[0], error)
 
     def _id(self, row: Row, number: int) -> Id:
         if self.id is None:

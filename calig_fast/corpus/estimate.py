@@ -64,16 +64,16 @@ class Estimate:
         return None if self.available_bytes is None else self.needed_bytes <= self.available_bytes
 
     def __str__(self) -> str:
-        told = (
+        line = (
             f"{self.inputs:,} inputs, {self.tokens:,} tokens: about {self.seconds:,.0f} s on {self.workers} "
             f"worker{'s' if self.workers > 1 else ''}, {self.peak_bytes / 2**20:,.0f} MiB above the model in each "
             f"(from {self.probed} inputs)"
         )
         if self.available_bytes is None:
-            return told
+            return line
         fits = "fits" if self.fits else "does not fit: pass fewer workers= or a smaller memory_budget="
         need, there = (f"{size / 2**30:,.1f} GiB" for size in (self.needed_bytes, self.available_bytes))
-        return f"{told}\n{need} in all, with half of each peak added for safety, of {there} that are free: {fits}"
+        return f"{line}\n{need} in all, with half of each peak added for safety, of {there} that are free: {fits}"
 
 
 def estimate(
@@ -172,28 +172,28 @@ def _spread(order: Sequence[int], most: int) -> list[int]:
 def _sample(source: Source) -> tuple[int, list[Item]]:
     """The number of inputs, and some drawn at random."""
     draw, count = random.Random(0), 0
-    kept: list[Item] = []
+    sample: list[Item] = []
     for item in source.items():
         count += 1
         most = KEPT if isinstance(item.value, str | tuple) else PICTURES
-        if len(kept) < most:
-            kept.append(item)
+        if len(sample) < most:
+            sample.append(item)
         elif (place := draw.randrange(count)) < most:
-            kept[place] = item
-    return count, kept
+            sample[place] = item
+    return count, sample
 
 
 def _fitted(sizes: Sequence[Sequence[int]], times: Sequence[float]) -> tuple[float, float]:
     """b and c of the least squares fit of sum(b n + c n^2) to the times, relative to each; neither below zero."""
     table = np.array([[sum(group), sum(n**2 for n in group)] for group in sizes], dtype=float)
     weight = 1 / np.maximum(np.array(times), 1e-9)
-    found = []
+    fits = []
     for columns in ((0, 1), (0,), (1,)):
         part = table[:, columns] * weight[:, None]
         fit, *_ = np.linalg.lstsq(part, np.ones(len(times)), rcond=None)
         full = np.zeros(2)
         full[list(columns)] = fit
         if (fit >= 0).all():
-            found.append((float(((table @ full) * weight - 1).std()), *full.tolist()))
-    _, b, c = min(found)
+            fits.append((float(((table @ full) * weight - 1).std()), *full.tolist()))
+    _, b, c = min(fits)
     return b, c

@@ -91,27 +91,27 @@ class Maker:
         failed = sum(one.units is None for one in made)
         rows = 0 if units is None else units.num_rows
         sizes = {kind: len(content) for kind, content in written.items()}
-        told = About(task.name, self.work.digest, self.work.record, len(made), failed, rows, sizes)
+        description = About(task.name, self.work.digest, self.work.record, len(made), failed, rows, sizes)
         inputs = tables.input_table(made, self.numbered, self.work.digest)
-        written[INPUTS] = tables.encoded(inputs, about | told.written())
+        written[INPUTS] = tables.encoded(inputs, about | description.written())
         seconds = time.perf_counter() - begun
-        return Content(task.name, written, len(made), failed, rows, seconds), told
+        return Content(task.name, written, len(made), failed, rows, seconds), description
 
     def explained(self, items: Sequence[tuple[Item, str]]) -> list[Explained]:
         """Explain inputs from a fresh start, in batches of similar length."""
         self.explainer.forget()
         contents = {item.id: content for item, content in items}
-        found, ready = [], []
+        failed, ready = [], []
         for item, content in items:
             value, error = decoded(item)
             if error:
-                found.append(_failed(item, content, error))
+                failed.append(_failed(item, content, error))
             else:
                 ready.append(replace(item, value=value))
         made = [one for batch in self.batches(ready) for one in self.batch(batch)]
         if len(made) > 1 and all(_names(str(one.told["error"] or ""), MODEL) for one in made):
             raise ValueError(made[0].told["error"])
-        return found + [replace(one, content=contents[one.id]) for one in made]
+        return failed + [replace(one, content=contents[one.id]) for one in made]
 
     def batches(self, items: Sequence[Item]) -> Iterator[list[Item]]:
         """Batches of similar length; the first has a few inputs of all lengths."""
@@ -164,14 +164,14 @@ class Maker:
         for row, source in enumerate(sources):
             rows.setdefault(source, []).append(row)
         tokens = int(a.mask.sum())
-        found = []
+        explanations = []
         for number, item in enumerate(items):
-            told = tables.told_of(a, rows[number])
-            told["seconds"] = seconds * int(a.mask[rows[number]].sum()) / tokens
+            columns = tables.told_of(a, rows[number])
+            columns["seconds"] = seconds * int(a.mask[rows[number]].sum()) / tokens
             real = a.mask[rows[number][0]].nonzero().flatten()
             maps = None if a.maps is None else a.maps[rows[number]][:, :, real[:, None], real].contiguous()
-            found.append(Explained(item.id, "", units[number], told, maps))
-        return found
+            explanations.append(Explained(item.id, "", units[number], columns, maps))
+        return explanations
 
 
 def decoded(item: Item) -> tuple[Any, str]:

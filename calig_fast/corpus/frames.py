@@ -76,9 +76,9 @@ class Frames:
     def map(self, frames: Iterator[Any]) -> Iterator[Any]:
         """Explain an iterator of DataFrames, as `mapInPandas` gives them; frames without rows are left out."""
         for frame in frames:
-            found = self(frame) if len(frame) else None
-            if found is not None:
-                yield found
+            explanation = self(frame) if len(frame) else None
+            if explanation is not None:
+                yield explanation
 
     def _table(self, made: list[Explained], maker: Maker) -> Any:
         make = input_table if self._inputs else unit_table

@@ -67,20 +67,20 @@ def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, str, bytes]]:
 
 
 def _sample(key: str, parts: dict[str, bytes], columns: Columns) -> Item:
-    found = plain_id(key)
+    item_id = plain_id(key)
     pictures = [suffix for suffix in parts if f".{suffix.rpartition('.')[2]}" in SUFFIXES]
     named = [suffix for suffix in (columns.text, *pictures, *TEXTS) if suffix in parts]
     if named and (named[0] in pictures or named[0] not in (*TEXTS, "json")):
-        return Item(found, Picture(parts[named[0]]))
+        return Item(item_id, Picture(parts[named[0]]))
     if named and named[0] != "json":
         raw = parts[named[0]]
         error = _fault(raw)
-        return Item(found, raw.decode("utf-8", "backslashreplace" if error else "strict"), error)
+        return Item(item_id, raw.decode("utf-8", "backslashreplace" if error else "strict"), error)
     if "json" in parts:
         try:
             row = Row(dict(json.loads(parts["json"])))
         except (ValueError, TypeError) as error:
-            return Item(found, parts["json"].hex(), f"inputs: its .json cannot be read ({error})")
+            return Item(item_id, parts["json"].hex(), f"inputs: its .json cannot be read ({error})")
         item = Columns(columns.text, columns.pair).item(row, 0)
-        return Item(found, item.value, item.error)
-    return Item(found, None, f"inputs: the sample has neither picture nor text, but {', '.join(sorted(parts))}")
+        return Item(item_id, item.value, item.error)
+    return Item(item_id, None, f"inputs: the sample has neither picture nor text, but {', '.join(sorted(parts))}")

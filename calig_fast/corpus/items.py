@@ -34,12 +34,12 @@ class Picture:
         from PIL import Image, UnidentifiedImageError
 
         try:
-            found = Image.open(io.BytesIO(self.content))
-            found.load()
+            picture = Image.open(io.BytesIO(self.content))
+            picture.load()
         except Exception as error:  # the decoders of many formats raise as many kinds
             why = "its format is not known" if isinstance(error, UnidentifiedImageError) else error
             raise ValueError(f"inputs: it holds no picture that can be read ({why})") from error
-        return found
+        return picture
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ def _size(value: Any) -> int:
 
 def content(item: Item) -> str:
     """32 hexadecimal digits that change with the value and the error of an item, not with its id."""
-    found = hashlib.sha256()
-    _feed(found, item.error)
-    _feed(found, item.value)
-    return found.hexdigest()[:32]
+    digest = hashlib.sha256()
+    _feed(digest, item.error)
+    _feed(digest, item.value)
+    return digest.hexdigest()[:32]
 
 
 def _feed(found: Any, value: Any) -> None:

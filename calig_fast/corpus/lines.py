@@ -51,11 +51,11 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def count_lines(path: Path) -> int:
     """The number of lines of a file, a last one without a line end included."""
-    found, last = 0, b"\n"
+    line_ends, last = 0, b"\n"
     with path.open("rb") as file:
         while block := file.read(AT_ONCE):
-            found, last = found + block.count(b"\n"), block[-1:]
-    return found + (last != b"\n")
+            line_ends, last = line_ends + block.count(b"\n"), block[-1:]
+    return line_ends + (last != b"\n")
 
 
 def table(path: Path, columns: Columns) -> Iterator[Item]:
@@ -101,9 +101,9 @@ def _record(line: bytes) -> Row:
     if error := _fault(line):
         return Row({}, error, line.hex())
     try:
-        found: Any = json.loads(line)
+        record: Any = json.loads(line)
     except ValueError as problem:
         return Row({}, f"inputs: the line is no JSON ({problem})", line.decode("utf-8"))
-    if not isinstance(found, Mapping):
-        return Row({}, f"inputs: expected an object of JSON, got {type(found).__name__}", line.decode("utf-8"))
-    return Row(found)
+    if not isinstance(record, Mapping):
+        return Row({}, f"inputs: expected an object of JSON, got {type(record).__name__}", line.decode("utf-8"))
+    return Row(record)

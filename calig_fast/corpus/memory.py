@@ -42,14 +42,14 @@ def available() -> int | None:
     """Bytes that processes may still take, of the GPU where one is in use; None where the system does not say."""
     if torch.cuda.is_available() and torch.cuda.memory_allocated():
         return int(torch.cuda.mem_get_info()[0])
-    found = []
+    free_bytes = []
     with contextlib.suppress(OSError, StopIteration):  # no Linux
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]))
+        free_bytes.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]))
     for most, used in CGROUPS:
         with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
-            found.append(int(Path(most).read_text()) - int(Path(used).read_text()))
-    return max(0, min(found)) if found else None
+            free_bytes.append(int(Path(most).read_text()) - int(Path(used).read_text()))
+    return max(0, min(free_bytes)) if free_bytes else None
 
 
 @contextlib.contextmanager
@@ -57,16 +57,16 @@ def above() -> Iterator[list[int]]:
     """The largest memory while the context is open, above that at its beginning, in bytes."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)  # memory that is free counts where it is used again
-    before, found, stop = of_process(), [0], threading.Event()
+    before, peak, stop = of_process(), [0], threading.Event()
 
     def look() -> None:
         while not stop.wait(EVERY):
-            found[0] = max(found[0], of_process() - before)
+            peak[0] = max(peak[0], of_process() - before)
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
-        yield found
+        yield peak
     finally:
         stop.set()
         thread.join()

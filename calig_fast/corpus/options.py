@@ -21,8 +21,8 @@ def dtype_of(name: str | None) -> torch.dtype | None:
     """
     if name is None:
         return None
-    found: torch.dtype = getattr(torch, choice("dtype", name.removeprefix("torch."), DTYPES))
-    return found
+    dtype: torch.dtype = getattr(torch, choice("dtype", name.removeprefix("torch."), DTYPES))
+    return dtype
 
 
 def _holds_objects(value: Any) -> bool:

@@ -74,11 +74,11 @@ def name_of(work: str, inputs: Iterable[tuple[Id, str]]) -> str:
         work: digest of the work.
         inputs: (id, digest of the content) in their order.
     """
-    found = hashlib.sha256(work.encode())
+    digest = hashlib.sha256(work.encode())
     for id, content in inputs:
         one = f"{type(id).__name__}:{id}".encode("utf-8", "surrogatepass")
-        found.update(f"{len(one)}:".encode() + one + content.encode())
-    return found.hexdigest()[:32]
+        digest.update(f"{len(one)}:".encode() + one + content.encode())
+    return digest.hexdigest()[:32]
 
 
 class Folder:
@@ -116,12 +116,12 @@ class Folder:
                     files.remove(file)
 
     def _scan(self, folder: Path) -> dict[str, About]:
-        found = {}
+        parts = {}
         for file in _files(folder / INPUTS):
             about = read_about(file)
             if about is not None and about.name == file.stem and _is_whole(folder, about):
-                found[about.name] = self._with_one_record(about)
-        return found
+                parts[about.name] = self._with_one_record(about)
+        return parts
 
     def write(self, content: Content, about: About) -> None:
         """Write the files of a part, its inputs file last.

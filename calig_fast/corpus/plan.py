@@ -32,18 +32,18 @@ def groups(source: Source, size: int) -> Iterator[list[Digested]]:
         ValueError: an id stands twice.
     """
     seen = _Seen()
-    found: list[Digested] = []
+    group: list[Digested] = []
     held = 0
     for item in source.items():
         if not source.numbered:
             seen.add(item.id)
-        if found and (len(found) == size or held + item.size > MOST_BYTES):
-            yield found
-            found, held = [], 0
-        found.append((item, content(item)))
+        if group and (len(group) == size or held + item.size > MOST_BYTES):
+            yield group
+            group, held = [], 0
+        group.append((item, content(item)))
         held += item.size
-    if found:
-        yield found
+    if group:
+        yield group
 
 
 def _hashed(value: Any) -> int:
@@ -182,15 +182,15 @@ class Plan:
 
     def _task(self, name: str, group: list[Digested]) -> Task:
         self._make_room(group)
-        kept, rest = [], []
+        copies, rest = [], []
         for item, digest in group:
-            found = self._explained(item, digest)
-            if found is None:
+            explanation = self._explained(item, digest)
+            if explanation is None:
                 rest.append((item, digest))
             else:
-                kept.append(found)
-        self.copied += len(kept)
-        return Task(name, tuple(rest), tuple(kept))
+                copies.append(explanation)
+        self.copied += len(copies)
+        return Task(name, tuple(rest), tuple(copies))
 
     def _make_room(self, group: list[Digested]) -> None:
         """Set every part aside that holds an input of the group; `begin` has done so where the source is read twice."""
@@ -205,8 +205,8 @@ class Plan:
         if self._index is None:
             live = {name: about for name, about in self._folder.there.items() if name not in self.wanted}
             every = {**self._folder.aside, **live}
-            mine = [name for name, about in every.items() if about.work == self._work]
-            self._index = _Index(self._folder, mine)
+            names = [name for name, about in every.items() if about.work == self._work]
+            self._index = _Index(self._folder, names)
         return self._index
 
     def _explained(self, item: Item, digest: str) -> Explained | None:
@@ -214,24 +214,24 @@ class Plan:
         if not self._folder.aside:
             return None
         for name in self._indexed().with_content(digest):
-            found = self._loaded(name).get(digest) if name in self._folder.aside else None
-            if found is not None and not (self._retry and found.units is None):
-                return Explained(item.id, digest, found.units, found.told, found.maps)
+            explanation = self._loaded(name).get(digest) if name in self._folder.aside else None
+            if explanation is not None and not (self._retry and explanation.units is None):
+                return Explained(item.id, digest, explanation.units, explanation.told, explanation.maps)
         return None
 
     def _load(self, name: str) -> dict[str, Explained]:
         """The inputs of a part by their contents."""
         rows = inputs_of(self._folder, name).to_pylist()
         units, maps = self._units(name), self._maps(name)
-        found, first = {}, 0
+        by_content, first = {}, 0
         for row in rows:
             count = row.pop("rows")
-            mine = units.slice(first, count) if count else None
+            input_units = units.slice(first, count) if count else None
             first += count
             id, digest = row.pop(ID), row.pop("content")
             row.pop(SETTINGS)
-            found[digest] = Explained(id, digest, mine, row, maps.get(str(id)))
-        return found
+            by_content[digest] = Explained(id, digest, input_units, row, maps.get(str(id)))
+        return by_content
 
     def _units(self, name: str) -> Any:
         file = self._folder.file(name, UNITS)

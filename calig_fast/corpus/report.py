@@ -114,7 +114,7 @@ def report(
     from jinja2 import Environment
 
     folder = _opened(out)
-    found, table = _inputs(folder), words.sums(folder)
+    inputs, table = _inputs(folder), words.sums(folder)
     text = (resources(__package__) / "templates" / "report.html").read_text(encoding="utf-8")
     compared = None if other is None else _compared(folder, table, _opened(other))
     page = (
@@ -122,7 +122,7 @@ def report(
         .from_string(text)
         .render(
             name=Path(out).name,
-            inputs=found,
+            inputs=inputs,
             lists=(SLOW, UNSURE, AGAINST, FAILED),
             classes={label: _lists(of) for label, of in _by_label(table)},
             compared=compared,
@@ -144,12 +144,12 @@ def _opened(out: str | os.PathLike[str]) -> Folder:
 
 
 def _inputs(folder: Folder) -> Inputs:
-    found = Inputs()
+    inputs = Inputs()
     for name in sorted(folder.there):
         totals = _totals(folder, name)
         for row in inputs_of(folder, name).to_pylist():
-            _note(found, row, totals.get(row["id"]))
-    return found
+            _note(inputs, row, totals.get(row["id"]))
+    return inputs
 
 
 def _note(found: Inputs, row: dict[str, Any], total: float | None) -> None:
@@ -227,8 +227,8 @@ def _compared(one: Folder, table: Any, other: Folder) -> dict[str, Any]:
     both = [key for key in labels[0] if key in labels[1]]
     changed = Counter((labels[0][key], labels[1][key]) for key in both if labels[0][key] != labels[1][key])
     means = [
-        {(label, word.word): word.score for label, of in _by_label(found) for word in _moved(of)}
-        for found in (table, words.sums(other))
+        {(label, word.word): word.score for label, of in _by_label(totals) for word in _moved(of)}
+        for totals in (table, words.sums(other))
     ]
     moved = []
     for key in means[0].keys() & means[1].keys():

@@ -130,17 +130,17 @@ def explain_corpus(
     source = opened(inputs, columns)
     processes, per_process = _workers(workers, explainer), integer("threads", threads, 1, 1024)
     if flag("dry_run", dry_run):
-        found = of_source(
+        forecast = of_source(
             explainer, source, workers=max(1, processes), threads=per_process, part_size=size, tables=tables
         )
-        print(found)
-        return Summary(Path(out), found.inputs, 0, 0, 0, 0, 0, found.seconds)
+        print(forecast)
+        return Summary(Path(out), forecast.inputs, 0, 0, 0, 0, 0, forecast.seconds)
     work = work_of(explainer, {**vars(tables), "numbered": source.numbered}, encoder)
     recipe = Recipe(model, processor, encoder, given, work, tables, source.numbered)
     engine = _engine(recipe, processes, per_process, address)
     folder = Folder(files.make_folder(out, "out"))
-    with files.held(folder.path / LOCK) as mine:
-        if not mine:
+    with files.held(folder.path / LOCK) as locked:
+        if not locked:
             raise RuntimeError(f"out: another run works in {folder.path}; wait for its end, or give another folder")
         folder.open()
         plan = Plan(folder, work.digest, source, size, flag("retry_failed", retry_failed))
@@ -226,6 +226,6 @@ def _engine(recipe: Recipe, workers: int, threads: int, address: str | None) -> 
 def _write_origin(folder: Path, inputs: Any, columns: Columns, model: Any) -> None:
     """Write the places of the inputs and of the model beside the tables, for `verify`."""
     places = {"inputs": inputs, "model": model}
-    found = {name: os.path.abspath(p) if isinstance(p, str | os.PathLike) else None for name, p in places.items()}
-    told = {**found, "columns": vars(columns)}
-    files.write(folder / ORIGIN, json.dumps(told, indent=1) + "\n")
+    paths = {name: os.path.abspath(p) if isinstance(p, str | os.PathLike) else None for name, p in places.items()}
+    origin = {**paths, "columns": vars(columns)}
+    files.write(folder / ORIGIN, json.dumps(origin, indent=1) + "\n")

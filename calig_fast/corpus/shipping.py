@@ -56,11 +56,11 @@ class Shipment:
     def __init__(self, recipe: Recipe) -> None:
         self._handle = os.memfd_create("calig_fast") if hasattr(os, "memfd_create") else -1
         self._content = b""
-        kept = io.BytesIO() if self._handle < 0 else os.fdopen(self._handle, "wb", closefd=False)
+        stream = io.BytesIO() if self._handle < 0 else os.fdopen(self._handle, "wb", closefd=False)
         try:
-            with kept:
-                torch.save(vars(recipe), kept)
-                self._content = kept.getvalue() if isinstance(kept, io.BytesIO) else b""
+            with stream:
+                torch.save(vars(recipe), stream)
+                self._content = stream.getvalue() if isinstance(stream, io.BytesIO) else b""
         except Exception as error:  # of the objects' own classes
             self.close()
             raise ValueError(

@@ -75,12 +75,12 @@ def units_of(a: Attribution, by: str | None, layers: Sequence[int] | None) -> li
     sizes = arrow().compute.value_counts(table["input"].combine_chunks()).to_pylist() if table.num_rows else []
     counts = {one["values"]: one["counts"] for one in sizes}
     table = table.drop_columns(list(DROPPED)).replace_schema_metadata(None)
-    found, first = [], 0
+    by_input, first = [], 0
     inputs = range(a.batch) if a.source is None else dict.fromkeys(a.source.tolist())
     for number in inputs:
-        found.append(table.slice(first, counts.get(number, 0)))
+        by_input.append(table.slice(first, counts.get(number, 0)))
         first += counts.get(number, 0)
-    return found
+    return by_input
 
 
 def told_of(a: Attribution, rows: Sequence[int]) -> dict[str, Any]:

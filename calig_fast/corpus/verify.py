@@ -60,10 +60,10 @@ def origin(out: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: the folder holds no corpus.
     """
     try:
-        found: dict[str, Any] = json.loads((Path(out) / ORIGIN).read_text(encoding="utf-8"))
+        places: dict[str, Any] = json.loads((Path(out) / ORIGIN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"out: {out} holds no corpus; name the folder that explain_corpus wrote") from error
-    return found
+    return places
 
 
 def verify(
@@ -97,7 +97,7 @@ def verify(
     folder.look()
     if not folder.there:
         raise ValueError(f"out: {out} holds no corpus; name the folder that explain_corpus wrote")
-    told = origin(out)
+    places = origin(out)
     chosen = _drawn(folder, integer("sample", sample, 1), seed)
     record = next(iter(folder.there.values())).record
     given = {**recorded({"settings": {**record["settings"], **dict.fromkeys(options or {})}}), **(options or {})}
@@ -106,13 +106,13 @@ def verify(
         raise ValueError("model: its weights are not those that the tables were made with; load the same model")
     if processor_digest(explainer.processor) != record["processor"]:
         raise ValueError("processor: it is not the one that the tables were made with; load the same one")
-    place = told["inputs"] if inputs is None else inputs
+    place = places["inputs"] if inputs is None else inputs
     if place is None:
         raise ValueError("inputs: the corpus did not come from a file; pass its inputs")
-    found = _found(opened(place, Columns(**told["columns"])).items(), {row["id"] for _, row in chosen})
+    by_id = _found(opened(place, Columns(**places["columns"])).items(), {row["id"] for _, row in chosen})
     checked = []
     for name, row in chosen:
-        item = found.get(row["id"])
+        item = by_id.get(row["id"])
         if item is None or content(item) != row["content"]:
             note = "it is gone from the inputs" if item is None else "its content has changed"
             checked.append(Checked(row["id"], float("nan"), 0.0, note))
@@ -124,28 +124,28 @@ def verify(
 def _drawn(folder: Folder, sample: int, seed: int) -> list[tuple[str, dict[str, Any]]]:
     """Inputs drawn from all parts alike, with the names of their parts."""
     draw, seen = random.Random(seed), 0
-    kept: list[tuple[str, dict[str, Any]]] = []
+    drawn: list[tuple[str, dict[str, Any]]] = []
     for name in sorted(folder.there):
         for row in inputs_of(folder, name, ["id", "content", "rows"]).to_pylist():
             if not row["rows"]:
                 continue
             seen += 1
-            if len(kept) < sample:
-                kept.append((name, row))
+            if len(drawn) < sample:
+                drawn.append((name, row))
             elif (place := draw.randrange(seen)) < sample:
-                kept[place] = (name, row)
-    return sorted(kept, key=lambda one: one[1]["id"])
+                drawn[place] = (name, row)
+    return sorted(drawn, key=lambda one: one[1]["id"])
 
 
 def _found(items: Iterator[Item], ids: set[Id]) -> dict[Id, Item]:
     """The items of some ids; the inputs are read until all are found."""
-    found: dict[Id, Item] = {}
+    by_id: dict[Id, Item] = {}
     for item in items:
         if item.id in ids:
-            found[item.id] = item
-            if len(found) == len(ids):
+            by_id[item.id] = item
+            if len(by_id) == len(ids):
                 break
-    return found
+    return by_id
 
 
 def _rows(folder: Folder, name: str, id: Id) -> Any:
@@ -169,8 +169,8 @@ def _checked(explainer: Explainer, item: Item, kept: Any, wanted: Mapping[str, A
         return Checked(item.id, float("nan"), 0.0, "it has other tokens")
     pairs = [("score", "score_error")]
     pairs += [(name, "layer_error") for name in now.column_names if name.startswith("layer_") and name != "layer_error"]
-    found = [_compared(kept, now, scores, error) for scores, error in pairs]
-    difference, allowed = max(found, key=lambda one: one[0] - one[1])
+    differences = [_compared(kept, now, scores, error) for scores, error in pairs]
+    difference, allowed = max(differences, key=lambda one: one[0] - one[1])
     return Checked(item.id, difference, allowed)
 
 

@@ -48,9 +48,9 @@ def by_duckdb(files: list[Path]) -> Any:
     duckdb = needed("duckdb", "report", "a report")
     quoted = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
     with duckdb.connect() as connection:
-        found = connection.sql(SQL.format(files=f"[{quoted}]")).to_arrow_table()
+        table = connection.sql(SQL.format(files=f"[{quoted}]")).to_arrow_table()
     types = [("label", "string"), ("word", "string"), ("count", "int64"), *((name, "double") for name in SUMS[1:])]
-    return found.cast(tables.arrow().schema(types))
+    return table.cast(tables.arrow().schema(types))
 
 
 def by_arrow(files: list[Path]) -> Any:
@@ -103,8 +103,8 @@ def _merged(package: Any, parts: list[Any]) -> Any:
 
 def _grouped(table: Any, keys: list[str], sums: list[tuple[str, str, str]]) -> Any:
     """A table by its keys, with (column, function, new name)."""
-    found = table.group_by(keys, use_threads=False).aggregate([(column, how) for column, how, _ in sums])
+    grouped = table.group_by(keys, use_threads=False).aggregate([(column, how) for column, how, _ in sums])
     names = {f"{column}_{how}": new for column, how, new in sums}
-    return found.rename_columns([names.get(name, name) for name in found.column_names]).select(
+    return grouped.rename_columns([names.get(name, name) for name in grouped.column_names]).select(
         [*keys, *(new for _, _, new in sums)]
     )

@@ -77,14 +77,14 @@ def work_of(explainer: Explainer, tables: Mapping[str, Any], encoder: Any = None
 
 def weights(model: nn.Module) -> str:
     """A digest of the parameters and buffers of a model, with their names, dtypes and shapes."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     for name, value in sorted(state.items()):
         plain = value.detach().cpu().contiguous()
-        found.update(f"{name}:{plain.dtype}:{list(plain.shape)}:".encode())
+        digest.update(f"{name}:{plain.dtype}:{list(plain.shape)}:".encode())
         data: Any = plain.reshape(-1).view(torch.uint8).numpy()
-        found.update(memoryview(data))
-    return found.hexdigest()[:32]
+        digest.update(memoryview(data))
+    return digest.hexdigest()[:32]
 
 
 def _module(name: str, module: nn.Module) -> list[Any]:
@@ -108,8 +108,8 @@ def processor(given: Any) -> str:
     parts: list[Any] = [_name(type(given))]
     backend = getattr(given, "backend_tokenizer", None)
     if backend is not None:
-        told = json.loads(backend.to_str())
-        parts.append({name: value for name, value in told.items() if name not in ("truncation", "padding")})
+        content = json.loads(backend.to_str())
+        parts.append({name: value for name, value in content.items() if name not in ("truncation", "padding")})
     elif hasattr(given, "get_vocab"):
         parts += [given.get_vocab(), _plain(getattr(given, "init_kwargs", {}))]
     if hasattr(given, "get_vocab"):

@@ -58,20 +58,22 @@ class Forward:
 
     def needs(self, name: str) -> bool:
         """Return True where `forward` cannot be called without it."""
-        found = self.parameters.get(name)
-        return found is not None and found.default is inspect.Parameter.empty and found.kind not in _VARIABLE
+        parameter = self.parameters.get(name)
+        return (
+            parameter is not None and parameter.default is inspect.Parameter.empty and parameter.kind not in _VARIABLE
+        )
 
     def content(self) -> str:
         """The name under which `forward` takes ids, "" where it takes them without a name."""
         named = [name for name, p in self.parameters.items() if p.kind not in _VARIABLE and not is_mask(name)]
-        found = next((name for name in CONTENT if name in named), named[0] if named else "")
-        return "" if not found or self.parameters[found].kind in _POSITIONAL else found
+        chosen = next((name for name in CONTENT if name in named), named[0] if named else "")
+        return "" if not chosen or self.parameters[chosen].kind in _POSITIONAL else chosen
 
     def mask(self) -> str | None:
         """The name under which `forward` takes a mask, or None."""
-        found = [n for n, p in self.parameters.items() if is_mask(n) and p.kind not in _VARIABLE]
+        masks = [n for n, p in self.parameters.items() if is_mask(n) and p.kind not in _VARIABLE]
         usual = ("attention_mask", "mask", "attn_mask", "input_mask", "padding_mask")
-        return next((n for n in usual if n in found), found[0] if found else None)
+        return next((n for n in usual if n in masks), masks[0] if masks else None)
 
     def check(self, given: Iterable[str]) -> None:
         """Raise where an argument is missing.
@@ -226,17 +228,17 @@ def _content(tensors: Mapping[str, Tensor], order: list[str]) -> str | None:
     """The name of the ids, or of the features, by name, kind and the order of `forward`."""
     if "" in tensors:
         return ""
-    if (told := next((name for name in CONTENT[:2] if name in tensors), None)) is not None:
-        return told
+    if (usual := next((name for name in CONTENT[:2] if name in tensors), None)) is not None:
+        return usual
     rest = [n for n in tensors if not is_mask(n) and n not in _BESIDE and tensors[n].dtype != torch.bool]
     rest.sort(key=lambda name: order.index(name) if name in order else len(order))
     flat = all(tensors[name].dim() < 2 for name in tensors)
     ids = [n for n in rest if not tensors[n].is_floating_point() and tensors[n].dim() == (1 if flat else 2)]
     ids = [n for n in ids if tensors[n].numel() and int(tensors[n].max()) > 1] or ids
     features = [n for n in rest if tensors[n].is_floating_point() and tensors[n].dim() == 3]
-    found = sorted([*ids[:1], *features[:1]], key=rest.index)
+    candidates = sorted([*ids[:1], *features[:1]], key=rest.index)
     choices = [n for n in rest if not tensors[n].is_floating_point() and tensors[n].dim() == 3]
-    return next(iter([*found, *choices]), None)
+    return next(iter([*candidates, *choices]), None)
 
 
 def _aligned(tensors: dict[str, Tensor], content: str | None) -> dict[str, Tensor]:

@@ -82,10 +82,10 @@ def given_baseline(baselines: Any) -> str | int | float | Tensor:
         return int(item)
     if isinstance(item, Real):
         return _float(item)
-    found = as_tensor("baselines", item, "a name, an id, a number or a tensor")
-    if found.dtype == torch.bool:
+    numbers = as_tensor("baselines", item, "a name, an id, a number or a tensor")
+    if numbers.dtype == torch.bool:
         raise TypeError(f"baselines: expected ids, embeddings or pixels, got {kind(baselines)}")
-    return found.detach()
+    return numbers.detach()
 
 
 def take(baselines: Any, inputs: Inputs, rows: slice) -> Any:

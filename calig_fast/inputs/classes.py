@@ -61,15 +61,15 @@ def _refuse(kind: object) -> Any:
 
 
 def _named(name: str, names: Sequence[tuple[str, int]]) -> int:
-    found = {number for known, number in names if known == name}
-    found = found or {number for known, number in names if known.casefold() == name.strip().casefold()}
-    if len(found) == 1:
-        return found.pop()
+    numbers = {number for known, number in names if known == name}
+    numbers = numbers or {number for known, number in names if known.casefold() == name.strip().casefold()}
+    if len(numbers) == 1:
+        return numbers.pop()
     known = ", ".join(repr(one) for one in dict.fromkeys(one for one, _ in names))
-    if found:
-        raise ValueError(f"target: {name!r} is the name of classes {sorted(found)}; pass the number of one")
-    told = f"the classes are {known}" if known else "the model's config names no classes"
-    raise ValueError(f'target: {name!r} is no class of the model; {told}; pass one of them, its number, or "all"')
+    if numbers:
+        raise ValueError(f"target: {name!r} is the name of classes {sorted(numbers)}; pass the number of one")
+    hint = f"the classes are {known}" if known else "the model's config names no classes"
+    raise ValueError(f'target: {name!r} is no class of the model; {hint}; pass one of them, its number, or "all"')
 
 
 def _names(model: nn.Module) -> list[tuple[str, int]]:
@@ -77,11 +77,11 @@ def _names(model: nn.Module) -> list[tuple[str, int]]:
     for module in model.modules():
         config = getattr(module, "config", None)
         by_number, by_name = getattr(config, "id2label", None), getattr(config, "label2id", None)
-        found = [(str(name), int(number)) for number, name in _items(by_number)]
-        known = {name for name, _ in found}
-        found += [(str(name), int(number)) for name, number in _items(by_name, swapped=True) if str(name) not in known]
-        if found:
-            return found
+        names = [(str(name), int(number)) for number, name in _items(by_number)]
+        known = {name for name, _ in names}
+        names += [(str(name), int(number)) for name, number in _items(by_name, swapped=True) if str(name) not in known]
+        if names:
+            return names
     return []
 
 

@@ -19,14 +19,14 @@ def digests(batch: Inputs) -> tuple[str, ...]:
 
 
 def _digest(batch: Inputs, row: int) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     if batch.ids is not None:
-        _add(found, batch.ids[row][batch.mask[row]])
+        _add(digest, batch.ids[row][batch.mask[row]])
     elif batch.embeds is not None:
-        _add(found, batch.call[batch.embeds][row][batch.mask[row]])
+        _add(digest, batch.call[batch.embeds][row][batch.mask[row]])
     else:
-        _add(found, batch.pixels[1][row])
-    return found.hexdigest()
+        _add(digest, batch.pixels[1][row])
+    return digest.hexdigest()
 
 
 def _add(found: hashlib._Hash, value: Tensor) -> None:

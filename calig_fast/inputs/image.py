@@ -49,7 +49,7 @@ def arguments(inputs: Any, model: nn.Module, processor: Any, convolution: PatchC
     first = reads if _from_library(model) else None
     ready = [arrays.is_array(v) and arrays.is_pixels(v, first, name) for v, name in zip(items, names, strict=True)]
     if all(ready):
-        found = {PIXELS: _stacked([arrays.as_pixels(value) for value in items], one)}
+        tensors = {PIXELS: _stacked([arrays.as_pixels(value) for value in items], one)}
     elif any(ready):
         raise ValueError(
             f"inputs: pictures and pixels in one list ({names[ready.index(True)]} is floats [C,H,W], "
@@ -58,10 +58,10 @@ def arguments(inputs: Any, model: nn.Module, processor: Any, convolution: PatchC
     else:
         count = _wanted(model, reads, channels(processor))
         pictures = [_pictures(value, count, name, processor) for value, name in zip(items, names, strict=True)]
-        found = processed([picture for several in pictures for picture in several], processor)
+        tensors = processed([picture for several in pictures for picture in several], processor)
         device = next(model.parameters()).device
-        found = {name: value.to(device) for name, value in found.items()}
-    return _named(found, model)
+        tensors = {name: value.to(device) for name, value in tensors.items()}
+    return _named(tensors, model)
 
 
 def checked(call: Call, model: nn.Module, convolution: PatchConvolution | None) -> tuple[str, dict[str, Any]]:
@@ -111,9 +111,9 @@ def refuse_videos(call: Call) -> None:
     Raises:
         ValueError: a floating-point argument of five axes.
     """
-    found = {k: list(v.shape) for k, v in call.items() if has_rows(v) and v.dim() == 5 and v.is_floating_point()}
-    if found:
-        name, shape = next(iter(found.items()))
+    shapes = {k: list(v.shape) for k, v in call.items() if has_rows(v) and v.dim() == 5 and v.is_floating_point()}
+    if shapes:
+        name, shape = next(iter(shapes.items()))
         raise ValueError(
             f"inputs: {name or 'the tensor'} is {shape}; expected pixels [B,C,H,W]: videos, tiles and crops are "
             "explained picture by picture, with a model that reads one"
@@ -139,11 +139,11 @@ def warn_unnormalised(given: Any, pixels: Tensor, known: Normalisation | None) -
         return
     low, high = float(pixels.min()), float(pixels.max())
     ends = [((v - m) / s) for m, s in zip(known.mean, known.std, strict=True) for v in (0, 1)] if known else []
-    told = f"; normalised, black is {min(ends):.3g} and white {max(ends):.3g}" if ends else ""
+    hint = f"; normalised, black is {min(ends):.3g} and white {max(ends):.3g}" if ends else ""
     beyond = high > 4 * max([5.0, *map(abs, ends)])
     if beyond or (ends and min(ends) < -0.1 and low >= 0 and 0.5 < high <= 1):
         warn(
-            f"inputs: the pixels go from {low:.3g} to {high:.3g}, as in a picture that is not normalised{told}; pass "
+            f"inputs: the pixels go from {low:.3g} to {high:.3g}, as in a picture that is not normalised{hint}; pass "
             "uint8 and the processor, which normalises it"
         )
 

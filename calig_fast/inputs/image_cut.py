@@ -108,5 +108,5 @@ def cut_of(call: Mapping[str, Any], channels: int) -> Cut:
 def channels_read(model: nn.Module) -> int:
     """Channels of a pixel, as a model's settings tell; three where they do not."""
     config = getattr(model, "config", None)
-    found = (getattr(c, "num_channels", None) for c in (getattr(config, "vision_config", None), config))
-    return next((n for n in found if isinstance(n, int) and n > 0), 3)
+    counts = (getattr(c, "num_channels", None) for c in (getattr(config, "vision_config", None), config))
+    return next((n for n in counts if isinstance(n, int) and n > 0), 3)

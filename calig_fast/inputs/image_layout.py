@@ -51,21 +51,21 @@ def seen_grid(
         hidden = _hidden(twin, first, name, torch.cat([pixels, pixels + noise]))
         if hidden is None:
             return None
-        found = grid(pixels, encoder, hidden.shape[1], convolution)
-        if not _patches_alone_move(hidden, found):
-            found = _before_others(pixels, encoder, hidden, convolution)
-        known = encoder.patch is not None and not found.suffix
-        if known or found.height is None or found.width is None:
-            return found
-        corners = [(0, found.columns - 1), (found.rows - 1, 0)]
-        changed = [pixels + noise * _patch(pixels, found, *corner) for corner in corners]
+        layout = grid(pixels, encoder, hidden.shape[1], convolution)
+        if not _patches_alone_move(hidden, layout):
+            layout = _before_others(pixels, encoder, hidden, convolution)
+        known = encoder.patch is not None and not layout.suffix
+        if known or layout.height is None or layout.width is None:
+            return layout
+        corners = [(0, layout.columns - 1), (layout.rows - 1, 0)]
+        changed = [pixels + noise * _patch(pixels, layout, *corner) for corner in corners]
         hidden = _hidden(twin, first, name, torch.cat([pixels, *changed]))
     except (ValueError, TypeError, RuntimeError, AssertionError, LookupError, AttributeError):
         return None  # the model's own call tells why it fails
-    places = [found.prefix + row * found.columns + column for row, column in corners]
+    places = [layout.prefix + row * layout.columns + column for row, column in corners]
     if hidden is not None and _moves_there(hidden, places):
-        return found
-    return Grid(1, found.tokens, 0)
+        return layout
+    return Grid(1, layout.tokens, 0)
 
 
 def seen_in_order(model: nn.Module, encoder: Encoder, call: Call, name: str, told: Grid) -> Grid | None:
@@ -130,9 +130,9 @@ def _before_others(pixels: Tensor, encoder: Encoder, hidden: Tensor, convolution
     none = Grid(1, tokens, 0)
     if not places or places != list(range(places[0], places[-1] + 1)):
         return none
-    found = grid(pixels, encoder, places[-1] + 1, convolution)
-    fits = found.prefix == places[0] and found.rows * found.columns == len(places)
-    return replace(found, suffix=tokens - found.tokens) if fits and found.height is not None else none
+    layout = grid(pixels, encoder, places[-1] + 1, convolution)
+    fits = layout.prefix == places[0] and layout.rows * layout.columns == len(places)
+    return replace(layout, suffix=tokens - layout.tokens) if fits and layout.height is not None else none
 
 
 def _moved(hidden: Tensor) -> Tensor:

@@ -36,13 +36,13 @@ class PatchConvolution:
 
 def patch_convolution(model: nn.Module, encoder: Encoder) -> PatchConvolution | None:
     """The first convolution with a stride of the tower that holds the blocks; None where there is none."""
-    found = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
-    if not found:
+    convolutions = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
+    if not convolutions:
         return None
     block = encoder.blocks[0] if encoder.blocks else ""
     # of several towers the one that the blocks are in; max keeps the first of those that share as much of their name
-    colours = [(name, m) for name, m in found if m.in_channels <= _COLOURS]
-    _, first = max(colours, key=lambda pair: _shared(pair[0], block)) if colours else found[0]
+    colours = [(name, m) for name, m in convolutions if m.in_channels <= _COLOURS]
+    _, first = max(colours, key=lambda pair: _shared(pair[0], block)) if colours else convolutions[0]
     padding = (0, 0) if isinstance(first.padding, str) else (int(first.padding[0]), int(first.padding[1]))
     kernel, stride = first.kernel_size, first.stride
     return PatchConvolution(first.in_channels, (kernel[0], kernel[1]), (stride[0], stride[1]), padding)
@@ -66,12 +66,12 @@ def grid(pixels: Tensor, encoder: Encoder, tokens: int, convolution: PatchConvol
         for rows, columns, cell in _candidates(sizes, encoder, convolution)
         if 0 <= (prefix := tokens - rows * columns) <= _PREFIX or prefix == encoder.prefix
     ]
-    told = [found for found in fitting if found.prefix == encoder.prefix]
-    if told or fitting:
-        return min(told or fitting, key=lambda found: found.prefix)
+    matching = [fit for fit in fitting if fit.prefix == encoder.prefix]
+    if matching or fitting:
+        return min(matching or fitting, key=lambda found: found.prefix)
     if convolution is not None and encoder.patch is None:
         merged = [Grid(r, c, tokens - r * c, *cell) for r, c, cell in _merged(_candidates(sizes, encoder, convolution))]
-        return next((found for found in merged if found.prefix in (0, 1)), Grid(1, tokens, 0))
+        return next((fit for fit in merged if fit.prefix in (0, 1)), Grid(1, tokens, 0))
     return _square(sizes, encoder, tokens)
 
 

@@ -73,25 +73,25 @@ def processed(pictures: list[Any], processor: Any) -> dict[str, Tensor]:
             "transform of evaluation"
         )
     try:
-        found = _run(pictures, processor)
+        tensors = _run(pictures, processor)
     except Exception as error:
         raise ValueError(
             f"processor: {kind} cannot make one batch of {len(pictures)} pictures ({type(error).__name__}: {error}); "
             "pass the processor that belongs to the model, one that gives all pictures the same size"
         ) from error
-    shape = list(found[PIXELS].shape) if PIXELS in found else None
-    dims = 3 if SHAPES in found else 4  # patches [B,N,P] that are cut already
+    shape = list(tensors[PIXELS].shape) if PIXELS in tensors else None
+    dims = 3 if SHAPES in tensors else 4  # patches [B,N,P] that are cut already
     if shape is None or len(shape) != dims or shape[0] != len(pictures):
         raise ValueError(
-            f"processor: {kind} makes { {k: list(v.shape) for k, v in found.items()} } of {len(pictures)} pictures; "
+            f"processor: {kind} makes { {k: list(v.shape) for k, v in tensors.items()} } of {len(pictures)} pictures; "
             "expected pixel_values [B,C,H,W], one for each: crops and tiles are explained one by one"
         )
-    if not found[PIXELS].is_floating_point():
+    if not tensors[PIXELS].is_floating_point():
         raise ValueError(
-            f"processor: {kind} gives {found[PIXELS].dtype} pixels, and the model computes in floating point; let it "
+            f"processor: {kind} gives {tensors[PIXELS].dtype} pixels, and the model computes in floating point; let it "
             "rescale and normalise them as the model was trained"
         )
-    return found
+    return tensors
 
 
 def measured(processor: Any, pixels: Tensor) -> Normalisation | None:
@@ -114,9 +114,9 @@ def measured(processor: Any, pixels: Tensor) -> Normalisation | None:
         colours = [level if count == 1 else (level,) * 3 for level in _LEVELS]
         probes = [Image.new(mode, (width, height), colour) for colour in (*colours, *[_COLOUR][: count > 1])]
         with torch.random.fork_rng(devices=[]):
-            found = _run(probes, image_processor(processor))
-        made = found[PIXELS].detach().double().cpu()
-        made = cut_of(found, count).pictures(made) if are_patches(found) else made
+            tensors = _run(probes, image_processor(processor))
+        made = tensors[PIXELS].detach().double().cpu()
+        made = cut_of(tensors, count).pictures(made) if are_patches(tensors) else made
     except Exception:  # the pixels are the caller's own, and the processor of another kind
         return None
     return _fitted(made) if made.dim() == 4 and made.shape[:2] == (len(probes), count) else None
@@ -155,8 +155,8 @@ def _fitted(made: Tensor) -> Normalisation | None:
 
 def _run(pictures: list[Any], processor: Any) -> dict[str, Tensor]:
     if hasattr(processor, "image_mean") or hasattr(processor, "model_input_names"):
-        found = processor(images=pictures, return_tensors="pt")
-        return {k: torch.as_tensor(v) for k, v in dict(found).items()}
+        batch = processor(images=pictures, return_tensors="pt")
+        return {k: torch.as_tensor(v) for k, v in dict(batch).items()}
     made = [_tensor(processor(picture)) for picture in pictures]
     return {PIXELS: torch.stack([m[0] if m.dim() == 4 and len(m) == 1 else m for m in made])}
 

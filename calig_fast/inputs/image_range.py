@@ -45,9 +45,9 @@ def _top(values: NDArray[np.float64], ranges: tuple[float, ...], name: str) -> f
         return ranges[0]
     top = next((r for r in ranges if high <= r), None)
     if low < 0 or top is None or (top > 1 and high * _DARKEST < top):
-        told = " or ".join(f"0 to {r:.0f}" for r in ranges)
+        known = " or ".join(f"0 to {r:.0f}" for r in ranges)
         raise ValueError(
-            f"inputs: {name} has values from {low:.6g} to {high:.6g}, which do not tell their range (known: {told}, "
+            f"inputs: {name} has values from {low:.6g} to {high:.6g}, which do not tell their range (known: {known}, "
             "the largest above a sixteenth of it); scale it yourself to uint8, 0 to 255"
         )
     return top

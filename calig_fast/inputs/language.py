@@ -82,9 +82,9 @@ class _LogProbs(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         """g (1 at the token - softmax(z))."""
         z, tokens, total = ctx.saved_tensors
-        found = (z.to(total.dtype) - total[..., None]).exp_().mul_(-g[..., None])
-        found.scatter_add_(2, tokens[..., None], g[..., None])
-        return found.to(z.dtype), None
+        gradient = (z.to(total.dtype) - total[..., None]).exp_().mul_(-g[..., None])
+        gradient.scatter_add_(2, tokens[..., None], g[..., None])
+        return gradient.to(z.dtype), None
 
 
 def _rows_at(z: Tensor, places: Tensor) -> Tensor:
@@ -131,9 +131,9 @@ def explained(kind: str, target: Any, batch: Inputs, model: nn.Module) -> tuple[
     places, tokens = torch.zeros(2, len(batch), n, dtype=torch.int64)
     there = torch.zeros(len(batch), n, dtype=torch.bool)
     for b, count in enumerate(counts):
-        mine = real[b][-count:]
-        places[b, :count], tokens[b, :count] = real[b][-count - 1 : -1], ids[b, mine]
-        there[b, :count], special[b, mine.to(special.device)] = True, True
+        answer = real[b][-count:]
+        places[b, :count], tokens[b, :count] = real[b][-count - 1 : -1], ids[b, answer]
+        there[b, :count], special[b, answer.to(special.device)] = True, True
     return replace(batch, special=special), TokenLogProbs(kind, places, tokens, there)
 
 
@@ -159,7 +159,12 @@ def _numbers(target: Any, batch: int) -> Tensor:
     """[B] int64, one for all or one for each input."""
     if isinstance(target, bool) or not isinstance(target, int | Sequence | Tensor) or isinstance(target, str):
         raise TypeError(f"target: expected an int, or one for each input, got {shown(target)}")
-    found = as_tensor("target", target, "ints").cpu()
-    if found.is_floating_point() or found.dtype == torch.bool or found.dim() > 1 or found.shape not in {(), (batch,)}:
+    numbers = as_tensor("target", target, "ints").cpu()
+    if (
+        numbers.is_floating_point()
+        or numbers.dtype == torch.bool
+        or numbers.dim() > 1
+        or numbers.shape not in {(), (batch,)}
+    ):
         raise ValueError(f"target: expected an int, or one for each of {batch} inputs, got {shown(target)}")
-    return found.to(torch.int64).expand(batch).clone()
+    return numbers.to(torch.int64).expand(batch).clone()

@@ -48,8 +48,8 @@ class Effect:
             trial: the sort of trial where there are several, under which the answer is kept.
         """
         key = ("sense", trial, name, str(value.dtype), *sorted(self._call))
-        found: Sense | None = self._kept(key, lambda: self._sense(name, value))
-        return found
+        meaning: Sense | None = self._kept(key, lambda: self._sense(name, value))
+        return meaning
 
     def _sense(self, name: str, value: Tensor) -> Sense | None:
         content = self._call[self._content]
@@ -62,10 +62,10 @@ class Effect:
         call = {key: v.expand(3, *v.shape[1:]).clone() for key, v in one.items()}
         for place, changed in ((1, zeros[row]), (2, others[row])):
             call[self._content][place, changed] = _other(call[self._content][place, changed], content)
-        found = self._answers(call)
-        if found is None:
+        output = self._answers(call)
+        if output is None:
             return None
-        zeros_read, others_read = _moved(found[0], found[1], zeros[row]), _moved(found[0], found[2], others[row])
+        zeros_read, others_read = _moved(output[0], output[1], zeros[row]), _moved(output[0], output[2], others[row])
         if zeros_read and others_read:
             return "no mask"
         return "real" if others_read else "padding" if zeros_read else None
@@ -77,8 +77,8 @@ class Effect:
             real: [B,T] bool; each row's real tokens lie side by side.
             names: the sort of padding, under which the answer is kept.
         """
-        found: bool | None = self._kept((names, *sorted(self._call)), lambda: self._ignores(real))
-        return found
+        ignored: bool | None = self._kept((names, *sorted(self._call)), lambda: self._ignores(real))
+        return ignored
 
     def _ignores(self, real: Tensor) -> bool | None:
         row = int(real.sum(1).argmin())
@@ -95,10 +95,10 @@ class Effect:
     def _kept(self, key: tuple[str, ...], find: Callable[[], Any]) -> Any:
         known = _seen.setdefault(self._model, {})
         if key not in known:
-            found = find()
-            if found is None:
+            finding = find()
+            if finding is None:
                 return None
-            known[key] = found
+            known[key] = finding
         return known[key]
 
     @torch.no_grad()
@@ -111,11 +111,11 @@ class Effect:
         call = {k: v.to(wide) if v.is_floating_point() and v.dim() > 2 else v for k, v in call.items()}
         try:
             output = called(self._clone, {**call, **self._fixed})
-            found = logits_of(output, next(iter(call.values())).shape[0])
+            answers = logits_of(output, next(iter(call.values())).shape[0])
         except Exception:  # any of the model's own; where it is no fault of the trial, the call itself raises it
             return None
-        found = found if found is not None else _first_tensor(output)
-        return None if found is None or not bool(torch.isfinite(found).any()) else found.double()
+        answers = answers if answers is not None else _first_tensor(output)
+        return None if answers is None or not bool(torch.isfinite(answers).any()) else answers.double()
 
 
 def real_tokens(model: nn.Module, arguments: Arguments, shape: torch.Size, padding: int | None, known: bool) -> Tensor:

@@ -91,8 +91,8 @@ class Inputs:
         if self.cut is not None:
             return PIXELS, self.cut.pictures(self.call[PIXELS])
         floats = [(k, v) for k, v in self.call.items() if isinstance(v, Tensor) and v.is_floating_point()]
-        found = [(k, v) for k, v in floats if v.dim() == 4]
-        return next((pair for pair in found if pair[0] == "pixel_values"), found[0])
+        images = [(k, v) for k, v in floats if v.dim() == 4]
+        return next((pair for pair in images if pair[0] == "pixel_values"), images[0])
 
     def with_pixels(self, pixels: Tensor) -> dict[str, Any]:
         """The arguments with other pixels [B,C,H,W]."""
@@ -121,16 +121,16 @@ class Inputs:
         Raises:
             ValueError: neither tokenizer nor model knows it.
         """
-        found = getattr(self.tokenizer, f"{name}_token_id", None)
-        if found is None and name == "pad":
-            found = self.padding
-        if found is None:
+        number = getattr(self.tokenizer, f"{name}_token_id", None)
+        if number is None and name == "pad":
+            number = self.padding
+        if number is None:
             has = "the tokenizer has no such token" if self.tokenizer is not None else "no tokenizer was given"
             raise ValueError(
                 f'baselines: "{name}" needs the id of the {name} token, and {has}; pass processor=, an id, or '
                 'baselines="zero_embedding"'
             )
-        return int(found)
+        return int(number)
 
     def check_ids(self, ids: Tensor, name: str) -> None:
         """Raise where ids are outside the model's vocabulary.
@@ -192,8 +192,8 @@ def read(inputs: Any, model: nn.Module, encoder: Encoder, processor: Any, long: 
     """
     inputs = rows.gathered(inputs)
     if encoder.modality == "text":
-        found = sequence.tokens(inputs, model, encoder, processor, long)
-        return Inputs(**vars(found), shown=None, normalisation=None)
+        token_inputs = sequence.tokens(inputs, model, encoder, processor, long)
+        return Inputs(**vars(token_inputs), shown=None, normalisation=None)
     check_stride(long)
     inputs = rows.pictures_joined(inputs)
     if rows.is_mapping(inputs):
@@ -213,15 +213,15 @@ def _images(arguments: dict[str, Any], given: Any, model: nn.Module, encoder: En
     name, call = pictures.checked(arguments, model, convolution)
     normalisation = pictures.normalisation(processor, call[name], encoder)
     pictures.warn_unnormalised(given, call[name], normalisation)
-    found = _of_pictures(call, call[name], normalisation)
-    return placed(replace(found, convolution=convolution), model, encoder)
+    batch = _of_pictures(call, call[name], normalisation)
+    return placed(replace(batch, convolution=convolution), model, encoder)
 
 
 def _cut_images(call: dict[str, Any], model: nn.Module, encoder: Encoder, processor: Any) -> Inputs:
     cut = cut_of(call, channels_read(model))
     pixels = cut.pictures(call[PIXELS])
-    found = _of_pictures(call, pixels, pictures.normalisation(processor, pixels, encoder))
-    return placed(replace(found, cut=cut), model, encoder)
+    batch = _of_pictures(call, pixels, pictures.normalisation(processor, pixels, encoder))
+    return placed(replace(batch, cut=cut), model, encoder)
 
 
 def _of_pictures(call: dict[str, Any], pixels: Tensor, normalisation: Normalisation | None) -> Inputs:

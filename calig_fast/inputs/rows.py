@@ -75,20 +75,20 @@ def gathered(inputs: Any) -> Any:
         )
     if is_image(inputs) or not isinstance(inputs, Iterable | _Indexed):
         return inputs
-    found: list[Any] = []
+    items: list[Any] = []
     try:
         each = iter(inputs) if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
-        found.extend(itertools.islice(unbatched(each) if is_loader(inputs) else each, MOST + 1))
+        items.extend(itertools.islice(unbatched(each) if is_loader(inputs) else each, MOST + 1))
     except BatchError:
         raise
     except Exception as error:  # of the caller's own class or generator
         raise ValueError(
-            f"inputs: reading them from a {type(inputs).__name__} fails after {len(found)}, with "
+            f"inputs: reading them from a {type(inputs).__name__} fails after {len(items)}, with "
             f"{type(error).__name__}: {error}"
         ) from error
-    if len(found) > MOST:
+    if len(items) > MOST:
         raise ValueError(f"inputs: the iterator gives more than {MOST} inputs; pass them in parts, or a list")
-    return _each(found)
+    return _each(items)
 
 
 def _each(rows: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
@@ -100,8 +100,8 @@ def _each(rows: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
             _check_names(row)
     if not any(isinstance(row, np.ndarray) for row in rows):
         return rows
-    found = [_numbers(f"row {i}", row) if isinstance(row, np.ndarray) else row for i, row in enumerate(rows)]
-    return found if isinstance(rows, list) else tuple(found)
+    converted = [_numbers(f"row {i}", row) if isinstance(row, np.ndarray) else row for i, row in enumerate(rows)]
+    return converted if isinstance(rows, list) else tuple(converted)
 
 
 def _check_names(row: Any) -> None:
@@ -207,7 +207,7 @@ def collated(rows: Sequence[Any], padding: int, named: bool = True) -> Collated:
         made.add("attention_mask")
     if all(OWNERS in dict(row) for row in rows):
         out[OWNERS] = _owners([torch.as_tensor(dict(row)[OWNERS]) for row in rows])
-    out.encodings = [kept for row in rows for kept in getattr(row, "encodings", None) or []]
+    out.encodings = [encoding for row in rows for encoding in getattr(row, "encodings", None) or []]
     out.made = frozenset(made)
     return out
 

@@ -25,13 +25,13 @@ def folder_of(source: str | os.PathLike[str]) -> Path:
     if not isinstance(source, str | os.PathLike):
         raise TypeError(f"model: expected a folder or the id of a cached model, got {type(source).__name__}")
     folder = Path(source)
-    found = folder if folder.is_dir() else _cached(os.fspath(source))
-    if found is None:
+    place = folder if folder.is_dir() else _cached(os.fspath(source))
+    if place is None:
         raise ValueError(
             f"model: {folder}: no such folder, and the hub's cache holds no model of that name; pass a folder that "
             "save_pretrained wrote, or download the model first (hf download ID)"
         )
-    return found
+    return place
 
 
 def _cached(name: str) -> Path | None:
@@ -102,10 +102,10 @@ def _need(package: str) -> None:
 def _config(folder: Path) -> dict[str, Any]:
     """Return the content of config.json, empty where there is no such file."""
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return config if isinstance(config, dict) else {}
 
 
 def is_timm(folder: Path) -> bool:
@@ -164,14 +164,14 @@ def _transformers_model(folder: Path, image: bool) -> Any:
 
     kind = "AutoModelForImageClassification" if image else "AutoModelForSequenceClassification"
     try:
-        model, told = getattr(transformers, kind).from_pretrained(
+        model, loading = getattr(transformers, kind).from_pretrained(
             folder, output_loading_info=True, trust_remote_code=False, local_files_only=True
         )
     except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"model: {folder}: its weights cannot be read ({error})") from error
-    if told["missing_keys"]:
+    if loading["missing_keys"]:
         raise ValueError(
-            f"model: {folder}: its weights lack {', '.join(sorted(told['missing_keys']))}, so it is no trained "
+            f"model: {folder}: its weights lack {', '.join(sorted(loading['missing_keys']))}, so it is no trained "
             f"{type(model).__name__}; save the classifier itself"
         )
     return model

@@ -91,16 +91,16 @@ def owners(given: Any, rows: int) -> list[int] | None:
     if given is None:
         return None
     try:
-        found = torch.as_tensor(given).reshape(-1)
+        texts = torch.as_tensor(given).reshape(-1)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"inputs: {OWNERS} holds no numbers ({error}); pass it as the tokenizer made it") from error
-    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool or len(found) != rows:
+    if texts.is_floating_point() or texts.is_complex() or texts.dtype == torch.bool or len(texts) != rows:
         raise ValueError(
-            f"inputs: expected {OWNERS} of {rows} ints, one for each row, got {found.dtype} [{len(found)}]; leave it "
+            f"inputs: expected {OWNERS} of {rows} ints, one for each row, got {texts.dtype} [{len(texts)}]; leave it "
             "out to explain each row as a text of its own"
         )
-    numbers = {value: i for i, value in enumerate(dict.fromkeys(found.tolist()))}
-    return None if len(numbers) == rows else [numbers[value] for value in found.tolist()]
+    numbers = {value: i for i, value in enumerate(dict.fromkeys(texts.tolist()))}
+    return None if len(numbers) == rows else [numbers[value] for value in texts.tolist()]
 
 
 def joined(read: Read, of: Sequence[int], tokenizer: Any, stride: int | None) -> Windows:
@@ -174,13 +174,13 @@ class _Chains:
 
     def _order(self, run: int) -> list[int]:
         """The windows in the order of the text, of a run that moves; none where it stays."""
-        found = list(range(len(self.rows)))
+        windows = list(range(len(self.rows)))
         if self.runs[0][run][0] in STAY:
             return []
         if self.placed:
             spans = self._spans(run)
-            return sorted(found, key=lambda i: (spans[i][0][1:], spans[i][-1][1:]))
-        return found[::-1] if self.backwards else found
+            return sorted(windows, key=lambda i: (spans[i][0][1:], spans[i][-1][1:]))
+        return windows[::-1] if self.backwards else windows
 
     def check_lengths(self, text: int) -> None:
         """Raise where a window that is not the last is shorter than another, as no tokenizer makes them.
@@ -201,15 +201,15 @@ class _Chains:
 
     def seams(self) -> list[tuple[Span, Span]]:
         """Different spans that follow each other."""
-        found = []
+        pairs = []
         for run in range(len(self.runs[0])):
             spans = self._spans(run)
-            found += [(spans[a], spans[b]) for a, b in pairwise(self._order(run))]
-        return [seam for seam in found if not self.placed or seam[0] != seam[1]]
+            pairs += [(spans[a], spans[b]) for a, b in pairwise(self._order(run))]
+        return [seam for seam in pairs if not self.placed or seam[0] != seam[1]]
 
     def places(self, shared: int | None) -> dict[int, tuple[int, ...]]:
         """The place of each token of each window in the text."""
-        found: dict[int, list[int]] = {w: [] for w in self.rows}
+        by_window: dict[int, list[int]] = {w: [] for w in self.rows}
         begin = 0
         for run in range(len(self.runs[0])):
             spans = self._spans(run)
@@ -218,9 +218,9 @@ class _Chains:
                 overlap = _overlap(spans[a], spans[b]) if shared is None else shared
                 starts[b] = starts[a] + len(spans[a]) - overlap
             for w, start, span in zip(self.rows, starts, spans, strict=True):
-                found[w] += range(start, start + len(span))
+                by_window[w] += range(start, start + len(span))
             begin = max(start + len(span) for start, span in zip(starts, spans, strict=True))
-        return {w: tuple(row) for w, row in found.items()}
+        return {w: tuple(row) for w, row in by_window.items()}
 
 
 def _keys(read: Read) -> list[list[Any]]:
@@ -258,20 +258,20 @@ def _ascend(read: Read) -> bool:
 def _runs(read: Read, keys: list[list[Any]], rows: list[int], text: int) -> list[list[Run]]:
     """The runs of every window of a text, as many in each."""
     if read.kept is not None:
-        found = []
+        by_window = []
         for w in rows:
             real = read.mask[w].nonzero().flatten().tolist()
             labels = [read.kept[w].sequence_ids[t] for t in real]
-            found.append([(label, list(group)) for label, group in groupby(range(len(real)), labels.__getitem__)])
+            by_window.append([(label, list(group)) for label, group in groupby(range(len(real)), labels.__getitem__)])
     else:
-        found = _split(read, keys, rows, text)
-    kinds = {tuple((label, len(run) if label is None else 0) for label, run in runs) for runs in found}
+        by_window = _split(read, keys, rows, text)
+    kinds = {tuple((label, len(run) if label is None else 0) for label, run in runs) for runs in by_window}
     if len(kinds) > 1:
         raise ValueError(
             f"inputs: the windows of text {text} have not the same special tokens, so they cannot be put together; "
             f"leave {OWNERS} out to explain each of them as a text of its own"
         )
-    return found
+    return by_window
 
 
 def _split(read: Read, keys: list[list[Any]], rows: list[int], text: int) -> list[list[Run]]:
@@ -333,13 +333,13 @@ def _uniform(seams: list[tuple[Span, Span]], stride: int | None) -> int:
             )
         return stride
     most = min((min(len(a), len(b) - 1) for a, b in seams), default=0)  # the next window holds a token that is new
-    found = [n for n in range(1, most + 1) if fits(n)]
-    if len(found) > 1 or (found and found[0] * len(seams) < CERTAIN):
+    counts = [n for n in range(1, most + 1) if fits(n)]
+    if len(counts) > 1 or (counts and counts[0] * len(seams) < CERTAIN):
         raise ValueError(
-            f"inputs: the overlap of the windows cannot be told from their ids (it may be {[0, *found]} tokens); pass "
+            f"inputs: the overlap of the windows cannot be told from their ids (it may be {[0, *counts]} tokens); pass "
             "the tokenizer's output itself, its offset_mapping, or the stride= that it was called with"
         )
-    return found[0] if found else 0
+    return counts[0] if counts else 0
 
 
 def _whole(

@@ -77,25 +77,25 @@ def tokens(inputs: Any, model: nn.Module, encoder: Encoder, tokenizer: Any, long
     if long.slides and _too_long(arguments, encoder):
         return _windows(arguments, source, model, encoder, tokenizer=tokenizer, long=long)
     arguments = _checked(arguments, model, encoder)
-    found = _tokens(arguments, source, model, encoder, tokenizer=tokenizer)
+    batch = _tokens(arguments, source, model, encoder, tokenizer=tokenizer)
     listed = rows.is_mapping(given) and not Forward(model).needs(rows.OWNERS)
     mapping = dict(given).get(rows.OWNERS) if listed else None
     if mapping is None:
         check_stride(long)
-    of = seams.owners(mapping, len(found.mask))
+    of = seams.owners(mapping, len(batch.mask))
     if of is None:
-        return found
-    content = arguments.tensors[found.content]
-    read = seams.read(source, content, found.mask, found.special, [text.tokens for text in found.texts])
-    return replace(found, windows=seams.joined(read, of, tokenizer, long.stride))
+        return batch
+    content = arguments.tensors[batch.content]
+    read = seams.read(source, content, batch.mask, batch.special, [text.tokens for text in batch.texts])
+    return replace(batch, windows=seams.joined(read, of, tokenizer, long.stride))
 
 
 def padding_id(model: nn.Module, encoder: Encoder) -> int | None:
     """The padding id, as a config inside the model or its word embedding tells it."""
-    told = (getattr(getattr(module, "config", None), "pad_token_id", None) for module in model.modules())
+    config_ids = (getattr(getattr(module, "config", None), "pad_token_id", None) for module in model.modules())
     table = getattr(_table(model, encoder), "padding_idx", None)
-    found = next((value for value in told if isinstance(value, int)), table)
-    return None if found is None else int(found)
+    padding = next((value for value in config_ids if isinstance(value, int)), table)
+    return None if padding is None else int(padding)
 
 
 def check_ids(ids: Tensor, vocabulary: int | None, name: str) -> None:

@@ -33,19 +33,19 @@ def logits_of(output: Any, rows: int | None = None) -> Tensor | None:
     Raises:
         TypeError: complex, sparse, nested or quantised logits.
     """
-    found = output if isinstance(output, Tensor) else _inside(output)
-    if found is not None and (found.is_complex() or rare_kind(found)):
-        raise TypeError(f"model: expected logits [B,C], a dense tensor of real numbers, got {shown(found)}")
-    if found is None or found.dim() > 1:
-        return found
-    return found.reshape(rows, -1) if rows and found.numel() % rows == 0 else found.reshape(-1, 1)
+    logits = output if isinstance(output, Tensor) else _inside(output)
+    if logits is not None and (logits.is_complex() or rare_kind(logits)):
+        raise TypeError(f"model: expected logits [B,C], a dense tensor of real numbers, got {shown(logits)}")
+    if logits is None or logits.dim() > 1:
+        return logits
+    return logits.reshape(rows, -1) if rows and logits.numel() % rows == 0 else logits.reshape(-1, 1)
 
 
 def _inside(output: Any) -> Tensor | None:
     """The logits in a container."""
-    found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
-    if isinstance(found, Tensor):
-        return found
+    logits = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    if isinstance(logits, Tensor):
+        return logits
     if isinstance(output, tuple | list):
         return next((v for v in output if isinstance(v, Tensor) and v.is_floating_point() and v.dim() > 0), None)
     plain = isinstance(output, dict) and not hasattr(output, "to_tuple")  # a library's own output names its logits
@@ -71,8 +71,8 @@ def returns(model: Any, logits: Tensor | None) -> str:
     if problem == "regression":
         return "values"
     if logits.shape[1] == 1:  # the usual meaning of one output without a name, also at Hugging Face
-        told = getattr(config, "id2label", None)
-        names = [str(name) for name in told.values()] if isinstance(told, Mapping) else []
+        labels = getattr(config, "id2label", None)
+        names = [str(name) for name in labels.values()] if isinstance(labels, Mapping) else []
         return "values" if problem is None and names in ([], ["LABEL_0"]) else ""
     return "probabilities" if _sums_to_one(logits) else ""
 
@@ -136,13 +136,13 @@ class Target:
             ValueError: the caller's function returned another shape.
         """
         if callable(self.kind):
-            found = self.kind(output, rows + self.first) if arity(self.kind) > 1 else self.kind(output)
-            if not isinstance(found, Tensor) or found.shape != rows.shape or found.is_complex():
-                came = (found.dtype, *found.shape) if isinstance(found, Tensor) else type(found).__name__
+            values = self.kind(output, rows + self.first) if arity(self.kind) > 1 else self.kind(output)
+            if not isinstance(values, Tensor) or values.shape != rows.shape or values.is_complex():
+                came = (values.dtype, *values.shape) if isinstance(values, Tensor) else type(values).__name__
                 raise ValueError(
                     f"output: the function must return a tensor [N] = [{len(rows)}], one scalar a row; got {came}"
                 )
-            return found
+            return values
         z, target = logits_of(output, len(rows)), self.target
         if z is None or target is None:
             raise RuntimeError("a scalar of the logits was asked of a model without logits")
@@ -196,8 +196,8 @@ def scalars(kind: Output, target: Any, logits: Tensor | None, multi_label: bool,
             "output=, a function of the model's output that returns one scalar a row"
         )
     check_finite(z, first)
-    found = _pairs(target, z) if kind == "contrast" else _classes(target, z)
-    several = found.unbind(1) if found.dim() > (2 if kind == "contrast" else 1) else (found,)
+    targets = _pairs(target, z) if kind == "contrast" else _classes(target, z)
+    several = targets.unbind(1) if targets.dim() > (2 if kind == "contrast" else 1) else (targets,)
     normalised = not multi_label and _sums_to_one(z)
     if normalised:
         warn(
@@ -237,8 +237,8 @@ def gradients(value: Tensor, inputs: list[Tensor], keep_graph: bool = False) -> 
             "output: the explained scalar has no gradient to the blocks; the model (or the output function) cuts the "
             "graph, for example with .detach(), .item() or torch.no_grad()"
         )
-    found = torch.autograd.grad(value.sum(), inputs, allow_unused=True, retain_graph=keep_graph)
-    return [torch.zeros_like(i) if g is None else g.detach() for i, g in zip(inputs, found, strict=True)]
+    derivatives = torch.autograd.grad(value.sum(), inputs, allow_unused=True, retain_graph=keep_graph)
+    return [torch.zeros_like(i) if g is None else g.detach() for i, g in zip(inputs, derivatives, strict=True)]
 
 
 def per_input(kind: Output, target: Any, batch: int, rows: slice) -> Any:
@@ -303,20 +303,22 @@ def _integers(target: Any, z: Tensor, shape: tuple[int, ...]) -> Tensor:
             f'target: expected None, an int, a list or a tensor of ints, or "all", got {type(target).__name__}'
         )
     try:
-        found = sent(as_tensor("target", target, "ints"), z.device)
+        integers = sent(as_tensor("target", target, "ints"), z.device)
     except TypeError as error:
         raise TypeError(f"target: {shown(target)} holds something other than ints") from error
-    if found.is_floating_point() or found.dtype == torch.bool:
-        raise TypeError(f"target: expected ints, got {found.dtype}")
-    if found.dim() < len(shape):
-        found = found.expand(shape) if found.shape in {(), shape[1:]} else found
-    several = found.dim() == len(shape) + 1 and (found.shape[0], *found.shape[2:]) == shape and found.shape[1] > 0
-    if found.shape != shape and not several:
+    if integers.is_floating_point() or integers.dtype == torch.bool:
+        raise TypeError(f"target: expected ints, got {integers.dtype}")
+    if integers.dim() < len(shape):
+        integers = integers.expand(shape) if integers.shape in {(), shape[1:]} else integers
+    several = (
+        integers.dim() == len(shape) + 1 and (integers.shape[0], *integers.shape[2:]) == shape and integers.shape[1] > 0
+    )
+    if integers.shape != shape and not several:
         raise ValueError(
             f"target: expected shape {list(shape)} for {shape[0]} inputs, or [{shape[0]},K"
-            f"{''.join(f',{n}' for n in shape[1:])}] for several of each, got {list(found.shape)}"
+            f"{''.join(f',{n}' for n in shape[1:])}] for several of each, got {list(integers.shape)}"
         )
-    return found.to(torch.int64)
+    return integers.to(torch.int64)
 
 
 def _in_range(target: Tensor, classes: int) -> Tensor:

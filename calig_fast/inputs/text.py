@@ -181,10 +181,10 @@ def _tokenizer_in(source: str) -> Any:
     try:
         from transformers import AutoTokenizer
 
-        found = AutoTokenizer.from_pretrained(source, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
     except (ImportError, OSError, ValueError):
         return None
-    return found if has_vocabulary(found) else None
+    return tokenizer if has_vocabulary(tokenizer) else None
 
 
 def has_vocabulary(tokenizer: Any) -> bool:
@@ -208,13 +208,13 @@ def special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Te
 
 def _special(source: Any, ids: Tensor | None, mask: Tensor, tokenizer: Any) -> Tensor:
     """See `special`; on the host."""
-    told = None if isinstance(source, Tensor) else source.get("special_tokens_mask")
-    if told is not None:
-        found = fetched(torch.as_tensor(told))[0]
-        found = found[None] if found.dim() == 1 else found
-        if found.shape != mask.shape:
-            raise ValueError(f"inputs: expected special_tokens_mask {list(mask.shape)}, got {list(found.shape)}")
-        return (found != 0) & mask
+    given_mask = None if isinstance(source, Tensor) else source.get("special_tokens_mask")
+    if given_mask is not None:
+        special_mask = fetched(torch.as_tensor(given_mask))[0]
+        special_mask = special_mask[None] if special_mask.dim() == 1 else special_mask
+        if special_mask.shape != mask.shape:
+            raise ValueError(f"inputs: expected special_tokens_mask {list(mask.shape)}, got {list(special_mask.shape)}")
+        return (special_mask != 0) & mask
     encodings = kept(source, ids, mask)
     if encodings is not None:
         out = torch.zeros_like(mask)
@@ -261,13 +261,13 @@ def texts(
 
 def kept(source: Any, ids: Tensor | None, mask: Tensor) -> list[Any] | None:
     """The encodings that a fast tokenizer kept of each input, if they belong to these ids."""
-    found = getattr(source, "encodings", None)
-    if not found or ids is None or len(found) != len(ids):
+    encodings = getattr(source, "encodings", None)
+    if not encodings or ids is None or len(encodings) != len(ids):
         return None
-    for e, row, real in zip(found, ids.tolist(), mask.tolist(), strict=True):
+    for e, row, real in zip(encodings, ids.tolist(), mask.tolist(), strict=True):
         if e.ids != row[: len(e.ids)] or any(real[len(e.ids) :]):  # encodings that were padded later end before the row
             return None
-    return list(found)
+    return list(encodings)
 
 
 def _names(ids: Tensor | None, real: list[int], tokenizer: Any) -> list[str]:
@@ -299,9 +299,9 @@ def words_kept(encoding: Any, real: list[int], parts: tuple[str, ...], tokenizer
         )
     words = []
     for sequence, text in enumerate(parts):
-        mine = [pieces for (of, _), pieces in groups if of == sequence]
-        kept = [(encoding.offsets[pieces[0]][0], encoding.offsets[pieces[-1]][1]) for pieces in mine]
-        for pieces, (start, end) in zip(mine, _places(text, kept), strict=True):
+        part_groups = [pieces for (of, _), pieces in groups if of == sequence]
+        spans = [(encoding.offsets[pieces[0]][0], encoding.offsets[pieces[-1]][1]) for pieces in part_groups]
+        for pieces, (start, end) in zip(part_groups, _places(text, spans), strict=True):
             place = (start, end) if len(parts) == 1 else (-1, -1)
             words.append(Word(text[start:end], tuple(pieces), *place, part=sequence))
     return tuple(words)

@@ -62,14 +62,16 @@ class Whole:
 
 def most_positions(model: nn.Module) -> int | None:
     """The positions that a model has, by its configuration and its table of positions; None where neither tells."""
-    told = (getattr(getattr(module, "config", None), "max_position_embeddings", None) for module in model.modules())
-    found = [next((n for n in told if isinstance(n, int) and n > 0), None)]
+    configured = (
+        getattr(getattr(module, "config", None), "max_position_embeddings", None) for module in model.modules()
+    )
+    limits = [next((n for n in configured if isinstance(n, int) and n > 0), None)]
     for name, module in model.named_modules():
         own = name.rpartition(".")[2]
         if isinstance(module, nn.Embedding) and "position" in own and "rel" not in own:  # relative ones have no end
             unused = 0 if module.padding_idx is None else module.padding_idx + 1  # positions count on from padding
-            found.append(module.num_embeddings - unused)
-    return min((n for n in found if n is not None), default=None)
+            limits.append(module.num_embeddings - unused)
+    return min((n for n in limits if n is not None), default=None)
 
 
 def check_stride(long: Long) -> None:
@@ -105,15 +107,21 @@ def whole_texts(arguments: Arguments, source: Any, tokenizer: Any, encoded: Enco
             f"inputs: {other} of {main.shape[1]} tokens cannot be cut into windows; pass the mask as attention_mask, "
             "or the text itself"
         )
-    told = arguments.tensors.get("attention_mask") if arguments.aside is None else arguments.aside.to(main.device)
-    mask = torch.ones(main.shape[:2], dtype=torch.bool, device=main.device) if told is None else told != 0
+    attention_mask = (
+        arguments.tensors.get("attention_mask") if arguments.aside is None else arguments.aside.to(main.device)
+    )
+    mask = (
+        torch.ones(main.shape[:2], dtype=torch.bool, device=main.device)
+        if attention_mask is None
+        else attention_mask != 0
+    )
     if mask.shape != main.shape[:2]:
         raise ValueError(f"inputs: expected attention_mask {list(main.shape[:2])}, got {list(mask.shape)}")
     special = writing.special(source, ids, mask, tokenizer)
-    found = writing.kept(source, ids, mask)
+    encodings = writing.kept(source, ids, mask)
     parts = None
-    if found is not None:
-        parts = [[e.sequence_ids[t] for t in row.nonzero().flatten()] for e, row in zip(found, mask, strict=True)]
+    if encodings is not None:
+        parts = [[e.sequence_ids[t] for t in row.nonzero().flatten()] for e, row in zip(encodings, mask, strict=True)]
     texts = writing.texts(source, ids, mask, special, tokenizer=tokenizer, encoded=encoded)
     return Whole(mask, special, texts, parts, pairs=encoded is None or len(encoded.parts[0]) > 1)
 
@@ -167,7 +175,7 @@ def cut(
             owners.append(number)
             places.append((*range(first), *range(first + start, first + stop), *range(end, count)))
     real = [row.nonzero().flatten() for row in whole.mask]
-    found = Windows(
+    windows = Windows(
         tuple(owners),
         tuple(places),
         tuple(_compact(text, rows.tolist()) for text, rows in zip(whole.texts, real, strict=True)),
@@ -175,7 +183,7 @@ def cut(
         max(map(len, places)),
         max(strides),
     )
-    return _sliced(arguments, found, real, fill), found
+    return _sliced(arguments, windows, real, fill), windows
 
 
 def _moving(whole: Whole, number: int) -> tuple[int, int]:

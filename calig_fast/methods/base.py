@@ -92,14 +92,14 @@ class Method:
             TypeError: `read` returns something else than two tensors of real numbers.
             ValueError: of other shapes.
         """
-        found = self.read(signals)
-        pair = isinstance(found, tuple | list) and len(found) == 2 and all(isinstance(v, Tensor) for v in found)
-        if not pair or any(v.is_complex() or rare_kind(v) or is_meta(v) for v in found):
+        reading = self.read(signals)
+        pair = isinstance(reading, tuple | list) and len(reading) == 2 and all(isinstance(v, Tensor) for v in reading)
+        if not pair or any(v.is_complex() or rare_kind(v) or is_meta(v) for v in reading):
             raise TypeError(
                 f'method: the read of "{self.name}" must return two tensors of real numbers, scores [B,T] and layer '
-                f"scores [B,L,T]; got {kind(found)}"
+                f"scores [B,L,T]; got {kind(reading)}"
             )
-        scores, by_layer = found
+        scores, by_layer = reading
         wanted = signals.product.shape
         if scores.shape != signals.mask.shape or by_layer.shape != wanted:
             raise ValueError(

@@ -27,13 +27,13 @@ def candidates(depth: int) -> dict[str, Method]:
     Args:
         depth: L, the layers.
     """
-    found = {f"calig, lam {lam:g}": calig(Fusion(lam=lam)) for lam in (0.8, 0.97)}
-    found |= {"blend": calig(BLEND), "blend of images": calig(BLEND_OF_IMAGES)}
-    found |= {"ig": ig.METHOD, "mixture": MIXED, "mean of layers": MEAN}
+    by_name = {f"calig, lam {lam:g}": calig(Fusion(lam=lam)) for lam in (0.8, 0.97)}
+    by_name |= {"blend": calig(BLEND), "blend of images": calig(BLEND_OF_IMAGES)}
+    by_name |= {"ig": ig.METHOD, "mixture": MIXED, "mean of layers": MEAN}
     for layer in _single(depth):
         read, changed = one_layer(layer)
-        found[f"layer {layer}"] = Method(f"layer {layer}", "layer", None, read, changed=changed)
-    return found
+        by_name[f"layer {layer}"] = Method(f"layer {layer}", "layer", None, read, changed=changed)
+    return by_name
 
 
 def family(text: bool, depth: int) -> tuple[list[tuple[str, str]], str, str]:

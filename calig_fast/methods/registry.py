@@ -70,19 +70,19 @@ def resolve(method: str | Fusion | Method, lam: float | None) -> Method:
         TypeError: neither a name nor options nor a method; lam that is no number.
     """
     if isinstance(method, Fusion):
-        found = calig(method)
+        resolved = calig(method)
     elif isinstance(method, Method):
-        found = method
+        resolved = method
     elif not isinstance(method, str):
         hint = "; make one, as in Fusion()" if method is Fusion or method is Method else ""
         raise TypeError(f"method: expected a name, a Fusion or a Method, got {kind(method)}{hint}")
     elif method not in (known := methods()):
         raise ValueError(f"method: {shown(method)} is not one of {sorted(known)}, nor a Fusion or Method of your own")
     else:
-        found = known[method]
+        resolved = known[method]
     if lam is None:
-        return found
+        return resolved
     weight = between("lam", lam, "a number from 0 to 1", 0.0, 1.0)
-    if found.fusion is None:
-        raise ValueError(f'lam: method "{found.name}" fuses nothing; leave lam at None, or use method="calig"')
-    return replace(calig(replace(found.fusion, lam=weight)), name=found.name)
+    if resolved.fusion is None:
+        raise ValueError(f'lam: method "{resolved.name}" fuses nothing; leave lam at None, or use method="calig"')
+    return replace(calig(replace(resolved.fusion, lam=weight)), name=resolved.name)

@@ -46,8 +46,8 @@ def changed_rollouts(
     step = max(1, HELD // max(1, count * batch * tokens * tokens))
     for stop in range(layers, 0, -step):
         here = slice(max(0, stop - step), stop)
-        formed, kept = _context(every[:, :, here], maps[:, here], mask, fusion)
-        factors.append(kept)
+        formed, factor = _context(every[:, :, here], maps[:, here], mask, fusion)
+        factors.append(factor)
         replaced = formed[1:].permute(2, 1, 3, 0, 4).flatten(3)  # [L,B,T,V U]
         for whole, changed in zip(reversed(formed[0].unbind(1)), reversed(replaced.unbind()), strict=True):
             new = (rows[:, :1] @ changed).view(batch, count - 1, tokens)
@@ -69,8 +69,8 @@ def _identities(factors: Tensor) -> Tensor:
     ones = torch.ones_like(whole[:, :1])
     before = torch.cat([ones, whole[:, :-1]], 1).cumprod(1)
     after = torch.cat([whole[:, 1:], ones], 1).flip(1).cumprod(1).flip(1)
-    found: Tensor = (before * after * factors[1:]).transpose(1, 2)
-    return found
+    products: Tensor = (before * after * factors[1:]).transpose(1, 2)
+    return products
 
 
 def _context(relevance: Tensor, maps: Tensor, mask: Tensor, fusion: Fusion) -> tuple[Tensor, Tensor]:

@@ -78,8 +78,8 @@ def score_errors(method: Method, signals: Signals, errors: LayerErrors, scores: 
         if incomplete:
             part = np.where(missing > NEGLIGIBLE, np.maximum(part, shares[1] * missing), part)
         unknown = ~(errors.error <= 1)
-        found: Floats = np.where(unknown, np.maximum(np.nan_to_num(part, nan=1.0), 1.0), part)
-    return found
+        harm: Floats = np.where(unknown, np.maximum(np.nan_to_num(part, nan=1.0), 1.0), part)
+    return harm
 
 
 def combined(harm: Floats) -> Floats:
@@ -93,8 +93,8 @@ def combined(harm: Floats) -> Floats:
     Returns:
         [...].
     """
-    found: Floats = np.minimum(SAFETY * np.sqrt(np.square(harm).sum(-1)), harm.sum(-1))
-    return found
+    error: Floats = np.minimum(SAFETY * np.sqrt(np.square(harm).sum(-1)), harm.sum(-1))
+    return error
 
 
 def allowed(harm: Floats, error: Floats, tolerance: float, costs: Floats) -> Floats:
@@ -112,5 +112,5 @@ def allowed(harm: Floats, error: Floats, tolerance: float, costs: Floats) -> Flo
         [B,L], at most ALLOWED.
     """
     share = SPREAD * tolerance / SAFETY * np.sqrt(costs / costs.sum())
-    found: Floats = np.minimum(share * error / np.maximum(harm, 1e-30), ALLOWED)
-    return found
+    layer_errors: Floats = np.minimum(share * error / np.maximum(harm, 1e-30), ALLOWED)
+    return layer_errors

@@ -131,7 +131,7 @@ def perturbation_auc(
 
 def _area(name: str, p: PerturbationRunner, removed: Tensor, fractions: Tensor, higher: bool) -> Curve:
     none = torch.zeros_like(p.removable)[:, None]
-    found = p.answers(torch.cat([none, removed], 1))
-    curve = found[:, 1:]
+    outputs = p.answers(torch.cat([none, removed], 1))
+    curve = outputs[:, 1:]
     area = torch.trapezoid(curve, fractions, dim=1) / (fractions[-1] - fractions[0])
-    return Curve(name, area, higher, fractions=fractions, curve=curve, original=found[:, 0])
+    return Curve(name, area, higher, fractions=fractions, curve=curve, original=outputs[:, 0])

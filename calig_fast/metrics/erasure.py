@@ -99,11 +99,11 @@ def erasure(
     top, k = p.top(shares), len(shares)
     ends = torch.stack([torch.zeros_like(p.removable), p.removable], 1)
     raw = p.answers(torch.cat([ends[:, : 1 + normalised], top, p.removable[:, None] & ~top], 1))
-    found = raw.exp() if logs else raw
-    original = found[:, 0]
-    drops = original[:, None] - found[:, 1 + normalised :]
+    outputs = raw.exp() if logs else raw
+    original = outputs[:, 0]
+    drops = original[:, None] - outputs[:, 1 + normalised :]
     if normalised:
-        room = original - found[:, 1]
+        room = original - outputs[:, 1]
         room = torch.where(room > 0, room, torch.nan)
         drops = (drops / room[:, None]).clamp(0, 1)
     comprehensiveness = _aopc("comprehensiveness", drops[:, :k], True, shares, original)
@@ -169,10 +169,10 @@ def log_odds(model: nn.Module, inputs: Any, scores: Any, **options: Any) -> Curv
     refused = sorted({"output", "normalised"} & set(options))
     if refused:
         raise TypeError(f"log_odds: takes no {refused}; it is a ratio of probabilities as it stands")
-    found = erasure(model, inputs, scores, **options).log_odds
-    if found is None:
+    curve = erasure(model, inputs, scores, **options).log_odds
+    if curve is None:
         raise RuntimeError("erasure of probabilities gave no log-odds")
-    return found
+    return curve
 
 
 def _aopc(name: str, curve: Tensor, higher: bool, fractions: Tensor, original: Tensor) -> Curve:

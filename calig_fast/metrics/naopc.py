@@ -147,11 +147,11 @@ def _every_order(p: PerturbationRunner, row: int, original: float) -> tuple[floa
     drops[0] = 0.0
     best = torch.stack([drops.clone(), drops.clone()])
     for size in range(2, n + 1):
-        mine = numbers[members.sum(1) == size]
-        before = mine[:, None] ^ (1 << torch.arange(n))  # a token less, where it is a member
-        inside = members[mine]
-        best[0, mine] = drops[mine] + torch.where(inside, best[0][before], torch.inf).amin(1)
-        best[1, mine] = drops[mine] + torch.where(inside, best[1][before], -torch.inf).amax(1)
+        of_size = numbers[members.sum(1) == size]
+        before = of_size[:, None] ^ (1 << torch.arange(n))  # a token less, where it is a member
+        inside = members[of_size]
+        best[0, of_size] = drops[of_size] + torch.where(inside, best[0][before], torch.inf).amin(1)
+        best[1, of_size] = drops[of_size] + torch.where(inside, best[1][before], -torch.inf).amax(1)
     return float(best[0, -1] / n), float(best[1, -1] / n)
 
 
@@ -172,6 +172,6 @@ def _climbed(p: PerturbationRunner, row: int, original: float, beam: int, sign: 
         before = torch.full((len(longer),), -torch.inf, dtype=torch.float64)
         before.scatter_reduce_(0, back, totals[which], "amax")
         reached = before + sign * _drops(p, row, original, longer)
-        totals, kept = reached.topk(min(beam, len(reached)))
-        sets = longer[kept]
+        totals, best = reached.topk(min(beam, len(reached)))
+        sets = longer[best]
     return float(totals.max()) / n

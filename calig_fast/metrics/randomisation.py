@@ -90,13 +90,13 @@ def model_randomisation(
     parts = model_parts(inner, encoder)
     drawn = random_weights(inner, seed)
     names: list[str] = []
-    found = []
+    similarities = []
     for part in parts.values():
         names = [*names, *part] if mode == "cascading" else part
         changed = with_weights(inner, {name: drawn[name] for name in names})
         scores = call_explainer(explainer, changed, inputs, classes, processor)
         scores_of(scores, len(batch))
-        found.append(alike(original, scores, absolute=absolute).values)
-    table = torch.stack(found, 1)
+        similarities.append(alike(original, scores, absolute=absolute).values)
+    table = torch.stack(similarities, 1)
     values = table[:, -1] if mode == "cascading" else table.nanmean(1)
     return Randomisation(f"{mode} randomisation", values, False, tuple(parts), table)

@@ -106,14 +106,14 @@ def iou_f1(
     """
     threshold = between("threshold", threshold, "an intersection over union above 0, at most 1", 0, 1, open_low=True)
     predicted, marked, _ = _hard(scores, rationales, k, mask)
-    hits, found, wanted = [], [], []
+    hits, run_counts, wanted = [], [], []
     for p, m in zip(predicted.tolist(), marked.tolist(), strict=True):
         runs, truth = _runs(p), _runs(m)
         best = [max((_iou(run, other) for other in truth), default=0.0) for run in runs]
         hits.append(sum(value >= threshold for value in best))
-        found.append(len(runs))
+        run_counts.append(len(runs))
         wanted.append(len(truth))
-    return _scored("IOU F1", torch.tensor(hits), torch.tensor(found), torch.tensor(wanted))
+    return _scored("IOU F1", torch.tensor(hits), torch.tensor(run_counts), torch.tensor(wanted))
 
 
 def auprc(scores: Any, rationales: Any, *, mask: Any = None) -> Measure:
@@ -212,8 +212,8 @@ def span_scores(attribution: Attribution, spans: Spans, pool: str = "max") -> tu
         for w, (start, end) in enumerate(wanted):
             pieces = [t for word in text.words if word.start < end and start < word.end for t in word.tokens]
             if pieces:
-                found = table[b, pieces]
-                out[b, w] = found.amax() if pool == "max" else found.sum() if pool == "sum" else found.mean()
+                scores = table[b, pieces]
+                out[b, w] = scores.amax() if pool == "max" else scores.sum() if pool == "sum" else scores.mean()
                 mask[b, w] = True
     return out, mask
 
@@ -225,7 +225,7 @@ def _spans(given: Any, batch: int) -> list[list[tuple[int, int]]]:
         raise TypeError(f"{wanted}, got {kind(given)}")
     if len(given) != batch:
         raise ValueError(f"{wanted}, got {len(given)}")
-    found = []
+    spans = []
     for row in given:
         if isinstance(row, str) or not isinstance(row, Sequence):
             raise TypeError(f"{wanted}, got {kind(row)} for one input")
@@ -233,8 +233,8 @@ def _spans(given: Any, batch: int) -> list[list[tuple[int, int]]]:
         for one, pair in zip(row, pairs, strict=True):
             if len(pair) != 2 or any(isinstance(i, bool) or not isinstance(i, Integral) for i in pair):
                 raise TypeError(f"{wanted}, got {kind(one)} for a span")
-        found.append([(int(start), int(end)) for start, end in pairs])
-    return found
+        spans.append([(int(start), int(end)) for start, end in pairs])
+    return spans
 
 
 def _marked(scores: Any, rationales: Any, mask: Any) -> tuple[Tensor, Tensor, Tensor]:

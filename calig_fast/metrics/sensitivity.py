@@ -78,8 +78,8 @@ def infidelity(
             raise ValueError(f"removed: expected {wanted}, got {list(sets.shape)}")
         sets = sets.transpose(0, 1) & p.removable[:, None]
     none = torch.zeros_like(p.removable)[:, None]
-    found = p.answers(torch.cat([none, sets], 1))
-    drop = found[:, :1] - found[:, 1:]
+    outputs = p.answers(torch.cat([none, sets], 1))
+    drop = outputs[:, :1] - outputs[:, 1:]
     predicted = (sets * p.scores[:, None]).sum(2)
     if normalised:
         power = (predicted**2).mean(1)
@@ -139,9 +139,9 @@ def max_sensitivity(
         some = {k: v[owners.to(v.device)] if isinstance(v, Tensor) and v.dim() else v for k, v in call.items()}
         if added is not None:
             some[moving] = some[moving] + added.to(some[moving])
-        found = call_explainer(explainer, running, some.get("", some), classes[owners], processor)
-        table = scores_of(found, len(owners))
-        return table, rankings.content(found, None, table.shape)
+        explanation = call_explainer(explainer, running, some.get("", some), classes[owners], processor)
+        table = scores_of(explanation, len(owners))
+        return table, rankings.content(explanation, None, table.shape)
 
     every = torch.arange(len(batch))
     parts = [explained(rows, None) for rows in torch.split(every, batch_size)]

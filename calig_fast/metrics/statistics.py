@@ -117,9 +117,11 @@ def paired_test(a: Any, b: Any, *, level: float = 0.95, resamples: int = 10_000,
             f"b: expected the same inputs as in a, {len(left)} values, got {len(right)}; paired tests need both "
             "methods measured on the same inputs in the same order"
         )
-    found = interval(left - right, level=level, resamples=resamples, seed=seed)
+    bootstrap = interval(left - right, level=level, resamples=resamples, seed=seed)
     p = _sign_flip(_defined(left - right), resamples, seed)
-    return PairedDifference(found.estimate, found.low, found.high, level=level, p_value=p, count=found.count)
+    return PairedDifference(
+        bootstrap.estimate, bootstrap.low, bootstrap.high, level=level, p_value=p, count=bootstrap.count
+    )
 
 
 def _checked(level: float, resamples: int, seed: int) -> tuple[float, int, int]:
@@ -129,10 +131,10 @@ def _checked(level: float, resamples: int, seed: int) -> tuple[float, int, int]:
 
 def _values(given: Any, name: str) -> Tensor:
     held = getattr(given, "values", given) if not isinstance(given, Tensor | Mapping) else given
-    found = as_tensor(name, held, "numbers, one an input").detach().double().cpu().reshape(-1)
-    if bool(torch.isinf(found).any()):
+    numbers = as_tensor(name, held, "numbers, one an input").detach().double().cpu().reshape(-1)
+    if bool(torch.isinf(numbers).any()):
         raise ValueError(f"{name}: expected finite numbers, or NaN where one is not defined; got infinity")
-    return found
+    return numbers
 
 
 def _defined(x: Tensor) -> Tensor:

@@ -23,22 +23,22 @@ def continuous(model: nn.Module, embedding: str | None, batch: Inputs) -> tuple[
         raise ValueError("model: it has no word embeddings to perturb; max_sensitivity of text needs them")
     with torch.no_grad():
         words = model.get_submodule(embedding)(batch.ids)
-    kept = {k: v for k, v in call.items() if v is not batch.ids}
-    return {**kept, "inputs_embeds": words}, "inputs_embeds"
+    others = {k: v for k, v in call.items() if v is not batch.ids}
+    return {**others, "inputs_embeds": words}, "inputs_embeds"
 
 
 def noise(like: Tensor, batch: Inputs, owners: Tensor, numbers: Tensor, *, radius: float, seed: int) -> Tensor:
     """[N,...] uniform noise for the inputs `owners` [N], of each the draw of that number; zeros at padding."""
     out = torch.zeros(len(owners), *like.shape[1:])
     for b in sorted(set(owners.tolist())):
-        mine = owners == b
+        rows = owners == b
         # each input has its own draws, begun anew, so that they depend on neither the batch nor batch_size
         generator = torch.Generator().manual_seed(seed)
-        count = int(numbers[mine].max()) + 1
+        count = int(numbers[rows].max()) + 1
         if batch.texts is None:
-            out[mine] = torch.rand(count, *like.shape[1:], generator=generator)[numbers[mine]] * 2 - 1
+            out[rows] = torch.rand(count, *like.shape[1:], generator=generator)[numbers[rows]] * 2 - 1
             continue
         real = batch.mask[b].cpu()
         drawn = torch.rand(count, int(real.sum()), like.shape[2], generator=generator) * 2 - 1
-        out[mine.nonzero(), real.nonzero().flatten()] = drawn[numbers[mine]]
+        out[rows.nonzero(), real.nonzero().flatten()] = drawn[numbers[rows]]
     return radius * out

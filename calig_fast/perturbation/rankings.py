@@ -25,12 +25,12 @@ def table(scores: Any, name: str = "scores") -> Tensor:
         ValueError: another shape, NaN or infinity.
     """
     given = scores.scores if isinstance(scores, Attribution) else scores
-    found = as_tensor(name, given, "an Attribution or a tensor [B,T]").detach().double().cpu()
-    if found.dim() != 2:
-        raise ValueError(f"{name}: expected [B,T], one score a token, got {list(found.shape)}")
-    if not bool(torch.isfinite(found).all()):
+    token_scores = as_tensor(name, given, "an Attribution or a tensor [B,T]").detach().double().cpu()
+    if token_scores.dim() != 2:
+        raise ValueError(f"{name}: expected [B,T], one score a token, got {list(token_scores.shape)}")
+    if not bool(torch.isfinite(token_scores).all()):
         raise ValueError(f"{name}: they hold NaN or infinity, which cannot be ranked")
-    return found
+    return token_scores
 
 
 def flags(given: Any, shape: torch.Size, name: str) -> Tensor:
@@ -40,10 +40,10 @@ def flags(given: Any, shape: torch.Size, name: str) -> Tensor:
         ValueError: another shape.
         TypeError: no bools.
     """
-    found = as_tensor(name, given, f"bools {list(shape)}").cpu() != 0
-    if found.shape != shape:
-        raise ValueError(f"{name}: expected {list(shape)}, one for each score, got {list(found.shape)}")
-    return found
+    marks = as_tensor(name, given, f"bools {list(shape)}").cpu() != 0
+    if marks.shape != shape:
+        raise ValueError(f"{name}: expected {list(shape)}, one for each score, got {list(marks.shape)}")
+    return marks
 
 
 def content(scores: Any, mask: Any, shape: torch.Size) -> Tensor:
@@ -73,8 +73,8 @@ def places(scores: Tensor, ranked: Tensor) -> Tensor:
 def counts(fractions: Tensor, ranked: Tensor) -> Tensor:
     """[B,K] int64, the number of tokens of a fraction: rounded half up, at least one unless it is zero."""
     n = ranked.sum(1)[:, None]
-    found = (fractions * n + 0.5 + 1e-9).floor().long()
-    return torch.where(fractions > 0, found.clamp_min(1), 0).minimum(n)
+    rounded = (fractions * n + 0.5 + 1e-9).floor().long()
+    return torch.where(fractions > 0, rounded.clamp_min(1), 0).minimum(n)
 
 
 def fractions_of(given: Sequence[float] | Tensor, rising: bool = False) -> Tensor:
@@ -88,12 +88,12 @@ def fractions_of(given: Sequence[float] | Tensor, rising: bool = False) -> Tenso
         ValueError: none, one outside 0 to 1, or an axis that does not increase.
         TypeError: no numbers.
     """
-    found = as_tensor("fractions", given, "shares between 0 and 1").detach().double().cpu().reshape(-1)
-    if not len(found) or not bool(((found >= 0) & (found <= 1)).all()):
-        raise ValueError(f"fractions: expected shares between 0 and 1, got {found.tolist()}")
-    if rising and (len(found) < 2 or not bool((found.diff() > 0).all())):
-        raise ValueError(f"fractions: an area needs two or more in rising order, got {found.tolist()}")
-    return found
+    shares = as_tensor("fractions", given, "shares between 0 and 1").detach().double().cpu().reshape(-1)
+    if not len(shares) or not bool(((shares >= 0) & (shares <= 1)).all()):
+        raise ValueError(f"fractions: expected shares between 0 and 1, got {shares.tolist()}")
+    if rising and (len(shares) < 2 or not bool((shares.diff() > 0).all())):
+        raise ValueError(f"fractions: an area needs two or more in rising order, got {shares.tolist()}")
+    return shares
 
 
 def size(k: int | float, ranked: Tensor) -> Tensor:
@@ -105,9 +105,9 @@ def size(k: int | float, ranked: Tensor) -> Tensor:
     """
     item = scalar(k)
     whole = isinstance(item, Integral)
-    found = number("k", item, "how many as an int, at least 1, or a share between 0 and 1 as a float")
-    if found <= 0 or (not whole and found > 1):
+    amount = number("k", item, "how many as an int, at least 1, or a share between 0 and 1 as a float")
+    if amount <= 0 or (not whole and amount > 1):
         raise ValueError(f"k: expected at least 1, or a share between 0 and 1 as a float, got {shown(k)}")
     if not whole:
-        return counts(torch.tensor([found], dtype=torch.float64), ranked)[:, 0]
-    return ranked.sum(1).clamp_max(int(min(found, ranked.shape[1])))
+        return counts(torch.tensor([amount], dtype=torch.float64), ranked)[:, 0]
+    return ranked.sum(1).clamp_max(int(min(amount, ranked.shape[1])))

@@ -39,9 +39,9 @@ def opened(
     Raises:
         ValueError, TypeError: a model or inputs that `explain` refuses too; a model of no known family is taken.
     """
-    found = source.opened(model, processor)
-    checks.model(found.model)
-    inner = unwrap(found.model)
+    origin = source.opened(model, processor)
+    checks.model(origin.model)
+    inner = unwrap(origin.model)
     encoder = families.find(inner) or families.named(inner, ())
     if layers is not None:
         names = (layers,) if isinstance(layers, str) else layers
@@ -49,7 +49,7 @@ def opened(
             raise TypeError(f"layers: expected None or dotted names of blocks, got {kind(layers)}")
         encoder = families.named(inner, names)
     with torch.inference_mode(False):
-        batch = read(found.inputs(inputs), inner, encoder, found.processor)
+        batch = read(origin.inputs(inputs), inner, encoder, origin.processor)
         if encoder.modality == "text" and encoder.embedding is None and batch.ids is not None:
             encoder = replace(encoder, embedding=find_embedding(inner, batch.call, batch.ids))
         return inner, encoder, batch
@@ -141,9 +141,9 @@ class Remover:
                     "and padding counted); pass the scores of these inputs"
                 )
             return (self.batch.mask & ~self.batch.special).cpu()
-        found = torch.zeros(len(self.batch), tokens, dtype=torch.bool)
-        found[:, grid.patches if grid else slice(None)] = True
-        return found
+        patch_mask = torch.zeros(len(self.batch), tokens, dtype=torch.bool)
+        patch_mask[:, grid.patches if grid else slice(None)] = True
+        return patch_mask
 
     def grid(self, tokens: int) -> Grid | None:
         """The grid of the images' patches; None for text.
@@ -153,12 +153,12 @@ class Remover:
         """
         if self.text:
             return None
-        found = self.batch.grid(self.encoder, tokens)
-        if found is None or found.columns == tokens > 1:
+        layout = self.batch.grid(self.encoder, tokens)
+        if layout is None or layout.columns == tokens > 1:
             raise ValueError(
                 f"scores: {tokens} a row fit no grid of patches; pass the Attribution, which knows its grid"
             )
-        return found
+        return layout
 
     def select(self, rows: Tensor) -> None:
         """Measure these inputs [N] in place of all, in this order; one may come several times."""
@@ -180,8 +180,8 @@ class Remover:
             ValueError: a deletion that leaves nothing.
         """
         owners = torch.arange(removed.shape[0]).repeat_interleave(removed.shape[1])
-        found = self.answers_of(removed.flatten(0, 1), owners, answer, grid, batch_size)
-        return found.reshape(*removed.shape[:2], *found.shape[1:])
+        outputs = self.answers_of(removed.flatten(0, 1), owners, answer, grid, batch_size)
+        return outputs.reshape(*removed.shape[:2], *outputs.shape[1:])
 
     def answers_of(self, removed: Tensor, owners: Tensor, answer: Answer, grid: Grid | None, batch_size: int) -> Tensor:
         """The output for sets of removed parts of any inputs.
@@ -260,14 +260,14 @@ class Remover:
             made = make_baseline(_each(self.removal, images), _rows(self.batch, images)).call
         if made is None:
             raise RuntimeError("a removal from images without pixels")
-        found: Tensor = made[name][place]
-        return found
+        replacement: Tensor = made[name][place]
+        return replacement
 
     def _deleted(self, rows: Inputs, removed: Tensor) -> dict[str, Tensor]:
         """The text without the removed tokens: the other tokens move to the left."""
-        kept = rows.mask & ~removed
-        length = kept.sum(1)
-        order = torch.sort(~kept, dim=1, stable=True).indices[:, : int(length.max())]
+        remaining = rows.mask & ~removed
+        length = remaining.sum(1)
+        order = torch.sort(~remaining, dim=1, stable=True).indices[:, : int(length.max())]
         there = torch.arange(order.shape[1], device=order.device) < length[:, None]
         call = {}
         for name, value in rows.call.items():

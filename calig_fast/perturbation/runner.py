@@ -82,8 +82,8 @@ def perturbation_runner(
         )
     if rows is not None:
         remover.select(rows)
-    told = scores.grid if isinstance(scores, Attribution) and not remover.text else None
-    grid = told or remover.grid(table.shape[1])
+    given_grid = scores.grid if isinstance(scores, Attribution) and not remover.text else None
+    grid = given_grid or remover.grid(table.shape[1])
     removable = remover.removable(table.shape[1], grid)
     if isinstance(scores, Attribution):
         removable = removable & (scores.mask & ~scores.special).cpu()
@@ -115,34 +115,34 @@ def _answer(
             f"output: {shown(output)} is not one of {OUTPUTS}, nor a function of the model's output"
         )
     # a given target needs only the number of logits
-    asked = none if target is None else none[:1]
-    logits = remover.answers(asked, _logits, grid, batch_size)[:, 0].expand(len(none), -1)
+    removed = none if target is None else none[:1]
+    logits = remover.answers(removed, _logits, grid, batch_size)[:, 0].expand(len(none), -1)
     kind = "logit" if output == "accuracy" else output
     device = next(remover.model.parameters()).device
     if isinstance(target, Tensor):
         target = target.cpu()
-    found = scalars(kind, target, logits, several)
-    classes = _only(found)
+    targets = scalars(kind, target, logits, several)
+    classes = _only(targets)
     if output == "accuracy":
         return _right(classes.to(device), several)
-    scalar = replace(found[0], target=classes.to(device))
+    scalar = replace(targets[0], target=classes.to(device))
     return lambda out, rows: scalar(_logits(out, rows), rows)
 
 
 def _logits(output: Any, rows: Tensor) -> Tensor:
-    found = logits_of(output, len(rows))
-    if found is None or found.dim() != 2:
-        came = "none" if found is None else list(found.shape)
+    logits = logits_of(output, len(rows))
+    if logits is None or logits.dim() != 2:
+        came = "none" if logits is None else list(logits.shape)
         raise ValueError(
             f"model: needs logits [B,C], got {came}; for token classification or question answering pass output=, a "
             "function of the model's output that returns one scalar a row"
         )
-    if not bool(torch.isfinite(found).all()):
+    if not bool(torch.isfinite(logits).all()):
         raise ValueError(
             "model: its logits are NaN or infinite, at an input or with something removed; look for NaN in the "
             "weights, or for an overflow in float16"
         )
-    return found.to(torch.promote_types(found.dtype, torch.float32))
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _right(target: Tensor, several: bool) -> Answer:
@@ -168,8 +168,8 @@ def explained_classes(model: nn.Module, batch: Inputs, target: Any) -> Tensor:
     with torch.inference_mode(False), torch.no_grad():
         logits = _logits(run(running, batch.call), torch.arange(len(batch))).cpu()
     target = numbered(target, model)
-    found = scalars("logit", target.cpu() if isinstance(target, Tensor) else target, logits, is_multi_label(model))
-    return _only(found)
+    targets = scalars("logit", target.cpu() if isinstance(target, Tensor) else target, logits, is_multi_label(model))
+    return _only(targets)
 
 
 def _only(found: list[Target]) -> Tensor:
