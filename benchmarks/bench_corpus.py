@@ -66,7 +66,7 @@ def loop(count: int, part: int) -> dict[str, Any]:
 def workers(count: int, part: int) -> dict[str, Any]:
     """Inputs a second of one worker and of two, from the time when all work until the first has no more to do."""
     shown, inputs = demo.load("sentiment", 1), texts(count)
-    found: dict[str, Any] = {"inputs": count, "part_size": part}
+    figures: dict[str, Any] = {"inputs": count, "part_size": part}
     for number in (1, 2):
         with _written() as ends, tempfile.TemporaryDirectory() as out:
             corpus.explain_corpus(
@@ -79,8 +79,8 @@ def workers(count: int, part: int) -> dict[str, Any]:
             content.inputs * max(0.0, min(end, last) - max(end - content.seconds, begun)) / content.seconds
             for end, content in ends
         )
-        found[str(number)] = {"rate": done / (last - begun), "share_at_work": busy / (number * (last - begun))}
-    return {**found, "gain": round(found["2"]["rate"] / found["1"]["rate"], 3)}
+        figures[str(number)] = {"rate": done / (last - begun), "share_at_work": busy / (number * (last - begun))}
+    return {**figures, "gain": round(figures["2"]["rate"] / figures["1"]["rate"], 3)}
 
 
 def many(folder: Path | None, count: int) -> dict[str, Any]:
@@ -145,12 +145,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.part == "many":
-        found = many(options.folder, options.count or MANY)
+        figures = many(options.folder, options.count or MANY)
     else:
-        found = {"loop": loop, "workers": workers}[options.part](options.count or 96, options.size)
+        figures = {"loop": loop, "workers": workers}[options.part](options.count or 96, options.size)
     known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    files.write(RESULT, json.dumps({**known, options.part: {**machine.describe(), **found}}, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    files.write(RESULT, json.dumps({**known, options.part: {**machine.describe(), **figures}}, indent=1) + "\n")
+    print(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -136,8 +136,8 @@ def _side(case: Case, side: str) -> dict[str, float]:
     options: Any = {"engine": explainer.settings.engine, "dtype": explainer.settings.dtype}
     if side == "estimated":
         with mock.patch("time.perf_counter", time.process_time):
-            found = corpus.estimate(explainer.model, inputs, explainer.processor, **options)
-        return {"seconds": found.seconds, "peak_bytes": found.peak_bytes}
+            estimate = corpus.estimate(explainer.model, inputs, explainer.processor, **options)
+        return {"seconds": estimate.seconds, "peak_bytes": estimate.peak_bytes}
     begun = time.process_time()
     with tempfile.TemporaryDirectory() as out, memory.above() as above:
         corpus.explain_corpus(explainer.model, inputs, Path(out), explainer.processor, workers=0, **options)

@@ -116,9 +116,9 @@ def ours(name: str) -> dict[str, Any]:
     for contender, options in OURS.items():
         explainer = Explainer(model, **options)
         start = time.process_time()
-        found = explainer(ids(TOKENS, 0))
+        attribution = explainer(ids(TOKENS, 0))
         seconds = time.process_time() - start
-        rows.append({"contender": contender, "cpu_seconds": seconds, "gradients": int(found.n_steps.sum())})
+        rows.append({"contender": contender, "cpu_seconds": seconds, "gradients": int(attribution.n_steps.sum())})
         print(rows[-1], file=sys.stderr, flush=True)
     return {"native_against_autograd": off, "rows": rows}
 
@@ -141,7 +141,7 @@ def captum(name: str) -> dict[str, Any]:
 def memory(name: str) -> dict[str, Any]:
     """Bytes by which a fresh process grows at most, at 4,096 tokens; ours at the endpoints and a node of block 0."""
     command = [sys.executable, "-c", "from benchmarks import geometries; geometries.child()"]
-    found = {}
+    extra_bytes = {}
     for contender in ("ours", "captum"):
         done = subprocess.run(
             [*command, name, contender],
@@ -150,9 +150,9 @@ def memory(name: str) -> dict[str, Any]:
             text=True,
             check=True,
         )
-        found[contender] = int(done.stdout.splitlines()[-1])
-        print(contender, found[contender] / 2**20, "MiB", file=sys.stderr, flush=True)
-    return {"tokens": LONG, "extra_bytes": found}
+        extra_bytes[contender] = int(done.stdout.splitlines()[-1])
+        print(contender, extra_bytes[contender] / 2**20, "MiB", file=sys.stderr, flush=True)
+    return {"tokens": LONG, "extra_bytes": extra_bytes}
 
 
 def child() -> None:
@@ -207,8 +207,8 @@ def main() -> None:
     for name in args.model:
         for part in (p for p in args.part if p in PARTS_OF.get(name, PARTS.keys() - {"span"})):
             known = json.loads(args.out.read_text()) if args.out.exists() else {}
-            found = {**PARTS[part](name), "machine": machine.describe()}
-            known.setdefault(name, {"title": TITLES[name]})[part] = found
+            figures = {**PARTS[part](name), "machine": machine.describe()}
+            known.setdefault(name, {"title": TITLES[name]})[part] = figures
             args.out.write_text(json.dumps(known, indent=1) + "\n")
             print(json.dumps(known[name], indent=1))
 

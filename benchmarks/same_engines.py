@@ -47,12 +47,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    found = json.loads(args.out.read_text())["models"] if args.kinds and args.out.exists() else {}
+    comparisons = json.loads(args.out.read_text())["models"] if args.kinds and args.out.exists() else {}
     for kind in args.kinds or LISTED:
-        found[kind] = compared(kind)
-        print(kind, found[kind], flush=True)
-        args.out.write_text(json.dumps({"machine": machine.describe(), "models": found}, indent=1) + "\n")
-    if any(one["engine"] != "native" or one["apart"] > SAME for one in found.values()):
+        comparisons[kind] = compared(kind)
+        print(kind, comparisons[kind], flush=True)
+        args.out.write_text(json.dumps({"machine": machine.describe(), "models": comparisons}, indent=1) + "\n")
+    if any(one["engine"] != "native" or one["apart"] > SAME for one in comparisons.values()):
         sys.exit(1)
 
 

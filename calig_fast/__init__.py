@@ -109,8 +109,8 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return _loaded(f"{__name__}.{name}")
     if name in _PLACES:
-        globals()[name] = found = getattr(_loaded(f"{__name__}.{_PLACES[name]}"), name)
-        return found
+        globals()[name] = attribute = getattr(_loaded(f"{__name__}.{_PLACES[name]}"), name)
+        return attribute
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -25,12 +25,12 @@ def main() -> None:
     options = parser.parse_args()
     if not options.page_only:
         missing = run.run(options.tasks, options.splits, options.data, options.cache, options.jobs)
-        found = summary.summarise(options.cache, options.tasks, missing)
+        numbers = summary.summarise(options.cache, options.tasks, missing)
         if RESULT.exists():
-            found = summary.joined(json.loads(RESULT.read_text()), found)
+            numbers = summary.joined(json.loads(RESULT.read_text()), numbers)
         if set(options.tasks) == set(run.TASKS):
-            found["geometry"] = geometry.measure()
-        files.write(RESULT, json.dumps(found, indent=1) + "\n")
+            numbers["geometry"] = geometry.measure()
+        files.write(RESULT, json.dumps(numbers, indent=1) + "\n")
     page.write(json.loads(RESULT.read_text()), WORDS.read_text(), ROOT / "docs/faithfulness.md", ROOT / "docs/images")
 
 

@@ -34,6 +34,6 @@ def check_apart(choice: Calibrated, task: Task, case: Case) -> None:
     Raises:
         LeakError: it was.
     """
-    (mine,) = digests(opened(task.model, case.call, task.processor)[2])
-    if mine in choice.inputs:
+    (digest,) = digests(opened(task.model, case.call, task.processor)[2])
+    if digest in choice.inputs:
         raise LeakError(f"{task.name}: an input that is measured was used to calibrate; measure others")

@@ -39,14 +39,14 @@ def of_case(task: Task, case: Case) -> list[dict[str, Any]]:
 def candidates(kind: str, plain: Signals, gim: Signals) -> dict[str, Tensor]:
     """The scores [1,T] of every candidate by name, from the signals by plain gradients and by GIM's rules."""
     paper = PAPER[kind]
-    found = {START: calig(paper).read(plain)[0], "IG": IG.read(plain)[0], "mean of layers": MEAN.read(plain)[0]}
+    scores = {START: calig(paper).read(plain)[0], "IG": IG.read(plain)[0], "mean of layers": MEAN.read(plain)[0]}
     both = replace(plain, embedding=gim.relevance[:, 0])
     for share in SHARES:
-        found[f"{share:g} IG"] = calig(replace(paper, embedding_share=share)).read(plain)[0]
+        scores[f"{share:g} IG"] = calig(replace(paper, embedding_share=share)).read(plain)[0]
         ruled = replace(paper, embedding_share=share, embedding_rules="gim")
-        found[f"{share:g} IG by GIM's rules"] = calig(ruled).read(both)[0]
-    found |= {"GIM: IG": IG.read(gim)[0], "GIM: calig-paper": calig(paper).read(gim)[0]}
-    return found | {"GIM: mixture": MIXED.read(gim)[0]}
+        scores[f"{share:g} IG by GIM's rules"] = calig(ruled).read(both)[0]
+    scores |= {"GIM: IG": IG.read(gim)[0], "GIM: calig-paper": calig(paper).read(gim)[0]}
+    return scores | {"GIM: mixture": MIXED.read(gim)[0]}
 
 
 def _signals(task: Task, case: Case, rules: str) -> tuple[int, Signals]:
@@ -67,8 +67,8 @@ def _signals(task: Task, case: Case, rules: str) -> tuple[int, Signals]:
 def _score(task: Task, case: Case, target: int, scores: Tensor, filler: str) -> float:
     options: dict[str, Any] = {"target": target, "processor": task.processor, "removal": filler}
     if task.kind == "text":
-        found = metrics.erasure(task.model, case.call, scores, fractions=FEW, **options)
-        return float(found.difference.values[0])
+        erasure = metrics.erasure(task.model, case.call, scores, fractions=FEW, **options)
+        return float(erasure.difference.values[0])
     areas = [
         metrics.perturbation_auc(task.model, case.call, scores, order=order, output="prob", **options)
         for order in ("negative", "positive")

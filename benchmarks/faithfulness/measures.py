@@ -38,24 +38,24 @@ def of_case(task: Task, case: Case, split: str) -> list[dict[str, Any]]:
         return [randomised(task, case)]
     if split == "choice":
         return choices.of_case(task, case)
-    found, by_lam, bounds = [], {}, None
+    records, by_lam, bounds = [], {}, None
     for name, target, scores in _scored(task, case, split):
-        found.append({"method": name, **judge(task, case, target, scores, few=split == "tune")})
+        records.append({"method": name, **judge(task, case, target, scores, few=split == "tune")})
         if split == "held" and task.kind == "text" and case.call["input_ids"].shape[1] <= ATTAINABLE:
             bounds = attainable(task, case, target, scores, bounds)
-            found[-1] |= {"naopc": _one(bounds), "naopc_sufficiency": float(bounds.sufficiency[0])}
+            records[-1] |= {"naopc": _one(bounds), "naopc_sufficiency": float(bounds.sufficiency[0])}
         if split == "tune" and task.kind == "text" and name in ALSO:
-            found[-1] |= {f"score_{removal}": erased(task, case, target, scores, removal) for removal in REMOVALS}
+            records[-1] |= {f"score_{removal}": erased(task, case, target, scores, removal) for removal in REMOVALS}
         if name in (f"lam {lam:g}" for lam in CHOICES):
             by_lam[name] = scores
     if split == "tune":
-        named = {record["method"]: record for record in found}
+        named = {record["method"]: record for record in records}
         searched = max(by_lam, key=lambda name: named[name]["score"])
         tried = tried_on_random_sets(task, case, target, by_lam)
         for name, choice in (("searched", searched), ("by random removals", tried)):
-            found.append({**named[choice], "method": f"lam of each input, {name}"})
+            records.append({**named[choice], "method": f"lam of each input, {name}"})
     print(f"{task.name}, {split}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
-    return found
+    return records
 
 
 def _scored(task: Task, case: Case, split: str) -> Iterator[tuple[str, int, Tensor]]:
@@ -103,8 +103,8 @@ def tried_on_random_sets(task: Task, case: Case, target: int, candidates: dict[s
 
 def randomised(task: Task, case: Case) -> dict[str, Any]:
     """Rank correlation of calig's scores with its scores on models with weights made random from the head on."""
-    found = metrics.model_randomisation(task.model, case.call, processor=task.processor)
-    return {"method": "calig", "stages": list(found.stages), "similarities": found.similarities[0].tolist()}
+    check = metrics.model_randomisation(task.model, case.call, processor=task.processor)
+    return {"method": "calig", "stages": list(check.stages), "similarities": check.similarities[0].tolist()}
 
 
 def attainable(task: Task, case: Case, target: int, scores: Tensor, bounds: Naopc | None) -> Naopc:
@@ -134,7 +134,7 @@ def judge(task: Task, case: Case, target: int, scores: Tensor, few: bool = False
         return _image(task, case, target, scores, few)
     fractions = {"fractions": FEW} if few else {}
     e = metrics.erasure(task.model, case.call, scores, target=target, processor=task.processor, **fractions)
-    found = {
+    measures = {
         "score": _one(e.difference),
         "comprehensiveness": _one(e.comprehensiveness),
         "sufficiency": _one(e.sufficiency),
@@ -143,17 +143,17 @@ def judge(task: Task, case: Case, target: int, scores: Tensor, few: bool = False
     if case.rationale and target == case.label:
         words = torch.stack([scores[0, start:end].max() for start, end in case.words])[None]
         marked = torch.tensor([case.rationale])
-        found["token_f1"] = _one(metrics.token_f1(words, marked))
-        found["auprc"] = _one(metrics.auprc(words, marked))
-        found |= {f"token_f1_{k}": _one(metrics.token_f1(words, marked, k=k)) for k in TOP}
-    return found
+        measures["token_f1"] = _one(metrics.token_f1(words, marked))
+        measures["auprc"] = _one(metrics.auprc(words, marked))
+        measures |= {f"token_f1_{k}": _one(metrics.token_f1(words, marked, k=k)) for k in TOP}
+    return measures
 
 
 def _image(task: Task, case: Case, target: int, scores: Tensor, few: bool) -> dict[str, Any]:
     """Blurred patches and the probability; with all fractions also Chefer's own, black patches and the class itself."""
     common: dict[str, Any] = {"target": target, "tokenizer": task.processor}
     kinds = {"": ("blur", "prob")} if few else {"": ("blur", "prob"), "black_": ("black", "accuracy")}
-    found: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
     for prefix, (removal, output) in kinds.items():
         areas = {
             order: _one(
@@ -163,9 +163,9 @@ def _image(task: Task, case: Case, target: int, scores: Tensor, few: bool) -> di
             )
             for order in ("positive", "negative")
         }
-        found |= {f"{prefix}{order}": area for order, area in areas.items()}
-        found[f"{prefix}score"] = areas["negative"] - areas["positive"]
-    return found
+        measures |= {f"{prefix}{order}": area for order, area in areas.items()}
+        measures[f"{prefix}score"] = areas["negative"] - areas["positive"]
+    return measures
 
 
 def _one(measure: Any) -> float | None:

@@ -67,33 +67,35 @@ def captum_ig(task: Task, case: Case, target: int) -> Tensor:
 
     if task.kind == "image":
         pixels = case.call["pixel_values"]
-        found = IntegratedGradients(lambda x: task.model(pixel_values=x).logits).attribute(
+        attributions = IntegratedGradients(lambda x: task.model(pixel_values=x).logits).attribute(
             pixels, task.reference(case), target, n_steps=CAPTUM_STEPS
         )
         patch = task.model.config.patch_size
-        cells = torch.nn.functional.avg_pool2d(found.sum(1, keepdim=True), patch) * patch**2
+        cells = torch.nn.functional.avg_pool2d(attributions.sum(1, keepdim=True), patch) * patch**2
         return torch.nn.functional.pad(cells.flatten(1), (1, 0)).float()
     ids, mask = case.call["input_ids"], case.call["attention_mask"]
     ig = LayerIntegratedGradients(
         lambda x, m: task.model(input_ids=x, attention_mask=m).logits, task.model.get_input_embeddings()
     )
-    found = ig.attribute(ids, task.reference(case), target, (mask,), n_steps=CAPTUM_STEPS, internal_batch_size=10)
-    return found.sum(-1).detach().float()
+    attributions = ig.attribute(
+        ids, task.reference(case), target, (mask,), n_steps=CAPTUM_STEPS, internal_batch_size=10
+    )
+    return attributions.sum(-1).detach().float()
 
 
 def fusions() -> dict[str, Fusion]:
     """The variants that are options of `Fusion`, each one step away from a starting point."""
     start, split = Fusion(), Fusion(sign="split")
-    found = {f"lam {lam:g}": replace(start, lam=lam) for lam in (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.97, 1.0)}
-    found |= {f"split, lam {lam:g}": replace(split, lam=lam) for lam in (0.5, 0.8, 0.97)}
-    found["positive"] = replace(start, sign="positive")
+    variants = {f"lam {lam:g}": replace(start, lam=lam) for lam in (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.97, 1.0)}
+    variants |= {f"split, lam {lam:g}": replace(split, lam=lam) for lam in (0.5, 0.8, 0.97)}
+    variants["positive"] = replace(start, sign="positive")
     for scale in ("max", "sum"):
         for lam in (0.5, 0.9):
-            found[f"relevance by {scale}, lam {lam:g}"] = replace(start, relevance_scale=scale, lam=lam)
-    found["attention by max"] = replace(start, attention_scale="max")
-    found |= {f"residual {w:g}": replace(start, residual=w) for w in (0.0, 0.25, 0.5, 2.0, 4.0)}
-    found["rows not normalised"] = replace(start, normalise=False)
-    return found
+            variants[f"relevance by {scale}, lam {lam:g}"] = replace(start, relevance_scale=scale, lam=lam)
+    variants["attention by max"] = replace(start, attention_scale="max")
+    variants |= {f"residual {w:g}": replace(start, residual=w) for w in (0.0, 0.25, 0.5, 2.0, 4.0)}
+    variants["rows not normalised"] = replace(start, normalise=False)
+    return variants
 
 
 def cheap(signals: Signals) -> Iterator[tuple[str, Tensor]]:
@@ -132,11 +134,11 @@ def carried(signals: Signals, straight: float) -> Tensor:
     """
     flow = signals.maps.abs() / signals.maps.abs().sum(-1, keepdim=True).clamp_min(1e-30)
     relevance = signals.relevance / signals.relevance.abs().amax(-1, keepdim=True).clamp_min(1e-30)
-    found = torch.zeros_like(relevance[:, 0])
+    scores = torch.zeros_like(relevance[:, 0])
     for layer in reversed(range(relevance.shape[1])):
-        below = (found[:, None] @ flow[:, layer])[:, 0]
-        found = straight * found + (1 - straight) * below + relevance[:, layer]
-    return found.float()
+        below = (scores[:, None] @ flow[:, layer])[:, 0]
+        scores = straight * scores + (1 - straight) * below + relevance[:, layer]
+    return scores.float()
 
 
 def _adaptive(signals: Signals, fusion: Fusion) -> Tensor:

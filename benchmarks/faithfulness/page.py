@@ -97,8 +97,8 @@ def _lost(tasks: dict[str, Any]) -> list[str]:
     for name, task in tasks.items():
         for rival, d in task["against"].items():
             if d["high"] < 0:
-                told = f"{-d['difference']:+.3f} [{-d['high']:+.3f}, {-d['low']:+.3f}]"
-                lines.append(f"- {NAMES[rival]} on {name}, {told}.")
+                loss = f"{-d['difference']:+.3f} [{-d['high']:+.3f}, {-d['low']:+.3f}]"
+                lines.append(f"- {NAMES[rival]} on {name}, {loss}.")
     return [*lines, ""]
 
 
@@ -114,31 +114,31 @@ def _overview(tasks: dict[str, Any]) -> list[str]:
             d = task["against"].get(rival)
             cells.append("-" if d is None else _difference(d) + ("\\*" if corrected[name, rival] < LEVEL else ""))
         lines.append(row_of([name, str(task["sizes"]["held"]), *cells]))
-    found = sum(p < LEVEL for p in corrected.values())
+    significant = sum(p < LEVEL for p in corrected.values())
     return [
         *lines,
         "",
         f"Bold: the 95 % interval of the paired difference excludes zero. \\*: so does a sign-flip test at {LEVEL:g}, "
-        f"corrected for all {len(pairs)} cells of this table (Holm 1979); {found} cells.",
+        f"corrected for all {len(pairs)} cells of this table (Holm 1979); {significant} cells.",
     ]
 
 
 def _token_f1(name: str, task: dict[str, Any]) -> list[str]:
     """Token-F1 of the k highest words against the marked ones, where it was measured."""
-    found = task.get("token_f1", {})
-    if not found:
+    table = task.get("token_f1", {})
+    if not table:
         return []
-    sizes = list(dict.fromkeys(k for row in found.values() for k in row))
+    sizes = list(dict.fromkeys(k for row in table.values() for k in row))
     lines = [f"Token-F1 of the k highest words of {name}, inputs with marked words:", ""]
     lines += [row_of(["method", *sizes]), ruler(1 + len(sizes))]
-    for method, row in found.items():
+    for method, row in table.items():
         lines.append(row_of([NAMES[method], *(f"{row[k]:.3f}" if k in row else "-" for k in sizes)]))
     return [*lines, ""]
 
 
 def _difference(d: dict[str, float]) -> str:
-    told = f"{d['difference']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}]"
-    return f"**{told}**" if d["low"] > 0 or d["high"] < 0 else told
+    text = f"{d['difference']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}]"
+    return f"**{text}**" if d["low"] > 0 or d["high"] < 0 else text
 
 
 def _task(name: str, task: dict[str, Any]) -> list[str]:
@@ -153,8 +153,8 @@ def _task(name: str, task: dict[str, Any]) -> list[str]:
     for method in sorted(
         (m for m in METHODS if m in task["methods"]), key=lambda m: -task["methods"][m]["score"]["mean"]
     ):
-        found = task["methods"][method]
-        cells = [f"{found[p]['mean']:.3f} [{found[p]['low']:.3f}, {found[p]['high']:.3f}]" for p in parts if p in found]
+        row = task["methods"][method]
+        cells = [f"{row[p]['mean']:.3f} [{row[p]['low']:.3f}, {row[p]['high']:.3f}]" for p in parts if p in row]
         lines.append(row_of([NAMES[method], *cells]))
     return lines
 
@@ -162,23 +162,23 @@ def _task(name: str, task: dict[str, Any]) -> list[str]:
 def _ablation(tasks: dict[str, Any]) -> list[str]:
     """Every variant's score on the tuning inputs of every task, minus the score of the starting point."""
     tuned = {name: task["ablation"] for name, task in tasks.items() if task["ablation"]}
-    variants = list(dict.fromkeys(v for found in tuned.values() for v in found))
+    variants = list(dict.fromkeys(v for table in tuned.values() for v in table))
     lines = [
         f"Score on the tuning inputs minus the score of the starting point ({START}, one signed rollout); bold where "
         "the paired interval excludes zero. First row: the starting point's own score.",
         "",
         row_of(["variant", *(f"{name} ({tasks[name]['sizes']['tune']})" for name in tuned)]),
         ruler(1 + len(tuned)),
-        row_of([f"{START} itself", *(f"{found[START]['mean']:.3f}" for found in tuned.values())]),
+        row_of([f"{START} itself", *(f"{table[START]['mean']:.3f}" for table in tuned.values())]),
     ]
     for variant in variants:
         if variant == START:
             continue
         cells = []
-        for found in tuned.values():
-            d = found.get(variant)
-            told = "-" if d is None else f"{d['difference']:+.3f}"
-            cells.append(f"**{told}**" if d and (d["low"] > 0 or d["high"] < 0) else told)
+        for table in tuned.values():
+            d = table.get(variant)
+            cell = "-" if d is None else f"{d['difference']:+.3f}"
+            cells.append(f"**{cell}**" if d and (d["low"] > 0 or d["high"] < 0) else cell)
         lines.append(row_of([variant.replace("|", "\\|"), *cells]))
     return lines
 
@@ -188,8 +188,8 @@ def _removals(tasks: dict[str, Any]) -> list[str]:
     texts = {name: task["removals"] for name, task in tasks.items() if task["removals"]}
     if not texts:
         return []
-    variants = list(dict.fromkeys(v for found in texts.values() for v in found))
-    removals = list(dict.fromkeys(r for found in texts.values() for cells in found.values() for r in cells))
+    variants = list(dict.fromkeys(v for table in texts.values() for v in table))
+    removals = list(dict.fromkeys(r for table in texts.values() for cells in table.values() for r in cells))
     lines = [
         "## Tuning inputs by other removals",
         "",
@@ -201,7 +201,7 @@ def _removals(tasks: dict[str, Any]) -> list[str]:
     ]
     for variant in variants:
         key, form = ("mean", ".3f") if variant == START else ("difference", "+.3f")
-        cells = [" / ".join(format(found[variant][r][key], form) for r in removals) for found in texts.values()]
+        cells = [" / ".join(format(table[variant][r][key], form) for r in removals) for table in texts.values()]
         lines.append(row_of([f"{variant} itself" if variant == START else variant, *cells]))
     return lines
 
@@ -210,34 +210,34 @@ def _choices(tasks: dict[str, Any]) -> list[str]:
     """The candidates for the default on tuning inputs: difference to the reconstruction by three fillers."""
     lines = []
     for kind, fillers in choices.FILLERS.items():
-        found = {name: t["choices"] for name, t in tasks.items() if t["kind"] == kind and t.get("choices")}
-        if not found:
+        tables = {name: t["choices"] for name, t in tasks.items() if t["kind"] == kind and t.get("choices")}
+        if not tables:
             continue
-        names = list(dict.fromkeys(c for table in found.values() for c in table))
+        names = list(dict.fromkeys(c for table in tables.values() for c in table))
         what = {"text": "texts", "image": "images"}[kind]
         lines += [
             f"Score of candidates less that of `calig-paper`, {what}; fillers {', '.join(fillers)}. First row: the "
             "score itself. Bold: the paired interval excludes zero.",
             "",
-            row_of(["candidate", *found]),
-            ruler(1 + len(found)),
+            row_of(["candidate", *tables]),
+            ruler(1 + len(tables)),
         ]
         for candidate in names:
             cells = []
-            for table in found.values():
-                told = [table[candidate][filler] for filler in fillers]
+            for table in tables.values():
+                estimates = [table[candidate][filler] for filler in fillers]
                 if candidate == choices.START:
-                    cells.append(" / ".join(f"{t['mean']:.3f}" for t in told))
+                    cells.append(" / ".join(f"{t['mean']:.3f}" for t in estimates))
                 else:
-                    cells.append(" / ".join(_signed(t["start"]) for t in told))
+                    cells.append(" / ".join(_signed(t["start"]) for t in estimates))
             lines.append(row_of([candidate, *cells]))
         lines.append("")
     return ["## The choice of the default, tuning inputs", "", *lines] if lines else []
 
 
 def _signed(d: dict[str, float]) -> str:
-    told = f"{d['difference']:+.3f}"
-    return f"**{told}**" if d["low"] > 0 or d["high"] < 0 else told
+    text = f"{d['difference']:+.3f}"
+    return f"**{text}**" if d["low"] > 0 or d["high"] < 0 else text
 
 
 def _randomised(tasks: dict[str, Any]) -> list[str]:
@@ -252,9 +252,9 @@ def _randomised(tasks: dict[str, Any]) -> list[str]:
         ruler(5),
     ]
     for name, task in tasks.items():
-        if found := task["randomised"]:
-            stages = (f"{found[stage]:+.2f}" for stage in ("head", "half", "everything"))
-            lines.append(row_of([name, str(found["inputs"]), *stages]))
+        if check := task["randomised"]:
+            stages = (f"{check[stage]:+.2f}" for stage in ("head", "half", "everything"))
+            lines.append(row_of([name, str(check["inputs"]), *stages]))
     return lines
 
 

@@ -88,11 +88,11 @@ def idgi(task: Task, case: Case, target: int) -> Tensor:
             output = values(point)[0, target]
         outputs.append(output.detach())
         slopes.append(torch.autograd.grad(output, point)[0][0].double())
-    found = torch.zeros_like(slopes[0])
+    integral = torch.zeros_like(slopes[0])
     for k in range(STEPS):
         g = slopes[k]
-        found += g * g / (g * g).sum().clamp_min(1e-300) * (outputs[k + 1] - outputs[k]).double()
-    return of_tokens(task, found).float()
+        integral += g * g / (g * g).sum().clamp_min(1e-300) * (outputs[k + 1] - outputs[k]).double()
+    return of_tokens(task, integral).float()
 
 
 def path(task: Task, case: Case) -> tuple[Callable[[Tensor], Tensor], Callable[[float], Tensor]]:
@@ -155,11 +155,11 @@ def kernel_shap(task: Task, case: Case, target: int, samples: int) -> Tensor:
         return runner.answers(sets[None])[0]
 
     torch.manual_seed(0)
-    found = KernelShap(forward).attribute(
+    shapley_values = KernelShap(forward).attribute(
         torch.ones(1, len(places)), baselines=0, n_samples=samples, perturbations_per_eval=32
     )
     scores = torch.zeros(1, len(removable))
-    scores[0, places] = found[0].float()
+    scores[0, places] = shapley_values[0].float()
     return scores
 
 

@@ -89,16 +89,16 @@ def _prepare(name: str, data: Path, folder: Path) -> dict[str, int]:
 
 def _left(sizes: dict[str, dict[str, int]], splits: list[str], folder: Path) -> list[tuple[str, str, int]]:
     """The inputs without a record, the longest first, so that no process is left alone with one at the end."""
-    found = []
+    items = []
     for name, counts in sizes.items():
         for split in splits:
             done = {r["case"] for r in records(folder, name, split)}
-            found += [(name, split, k) for k in range(counts[split]) if k not in done]
+            items += [(name, split, k) for k in range(counts[split]) if k not in done]
 
     def order(item: tuple[str, str, int]) -> tuple[int, bool]:
         return (LONGEST.index(item[0]) if item[0] in LONGEST else len(LONGEST), item[1] != "sanity")
 
-    return sorted(found, key=order)
+    return sorted(items, key=order)
 
 
 def _case(name: str, split: str, k: int, data: Path, folder: Path) -> list[dict[str, Any]]:

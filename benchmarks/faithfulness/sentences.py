@@ -57,10 +57,10 @@ def reviews(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
     state = kept(cache, f"reviews-{REVIEWS}", lambda: _learn(_turns(documents["train"])[:REVIEWS], tokenizer))
     model = load("sentiment", count=1).model
     model.load_state_dict(state, strict=False)
-    found = [case for case in (_review(d, tokenizer) for d in _turns(documents["val"])) if any(case.rationale)]
-    tune, held = found[: sizes["tune"]], found[sizes["tune"] : sizes["tune"] + sizes["held"]]
+    cases = [case for case in (_review(d, tokenizer) for d in _turns(documents["val"])) if any(case.rationale)]
+    tune, held = cases[: sizes["tune"]], cases[sizes["tune"] : sizes["tune"] + sizes["held"]]
     tune = [_cut(case, SHORT) for case in tune]
-    facts = {"accuracy": accuracy(model, found[:100]), "accuracy_on": len(found[:100]), "longest": _longest(held)}
+    facts = {"accuracy": accuracy(model, cases[:100]), "accuracy_on": len(cases[:100]), "longest": _longest(held)}
     title = "Film reviews with human rationales, up to 512 tokens; MiniLM-L6"
     return Task("reviews", title, "text", model, tokenizer, tune, held, facts)
 

@@ -110,5 +110,5 @@ def _attentions(model: nn.Module, call: dict[str, Tensor], target: int) -> tuple
         rest = {name: value for name, value in call.items() if name != "input_ids"}
         out = model(**rest, inputs_embeds=embeds, output_attentions=True)
     slopes = torch.autograd.grad(out.logits[0, target], out.attentions)
-    found = torch.stack([a[0].detach() for a in out.attentions]), torch.stack([g[0] for g in slopes])
-    return found[0].double(), found[1].double()
+    pair = torch.stack([a[0].detach() for a in out.attentions]), torch.stack([g[0] for g in slopes])
+    return pair[0].double(), pair[1].double()

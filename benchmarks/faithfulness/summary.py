@@ -80,10 +80,10 @@ def joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def _by_method(records: list[dict[str, Any]]) -> dict[str, dict[int, dict[str, Any]]]:
     """Records by method and input; of an input measured twice the later."""
-    found: dict[str, dict[int, dict[str, Any]]] = {}
+    by_method: dict[str, dict[int, dict[str, Any]]] = {}
     for record in records:
-        found.setdefault(record["method"], {})[record["case"]] = record
-    return found
+        by_method.setdefault(record["method"], {})[record["case"]] = record
+    return by_method
 
 
 def _values(cases: dict[int, dict[str, Any]], part: str) -> list[float]:
@@ -97,12 +97,12 @@ def _mean(cases: dict[int, dict[str, Any]], part: str) -> float:
 
 def _means(cases: dict[int, dict[str, Any]], parts: tuple[str, ...]) -> dict[str, dict[str, float]]:
     """Mean and bootstrap interval of every part that was measured."""
-    found = {}
+    means = {}
     for part in parts:
         if len(values := _values(cases, part)) > 1:
             i = metrics.interval(torch.tensor(values, dtype=torch.float64))
-            found[part] = {"mean": i.estimate, "low": i.low, "high": i.high}
-    return found
+            means[part] = {"mean": i.estimate, "low": i.low, "high": i.high}
+    return means
 
 
 def holm(p: list[float]) -> list[float]:
@@ -112,11 +112,11 @@ def holm(p: list[float]) -> list[float]:
         p: of several tests, each from 0 to 1.
     """
     order = sorted(range(len(p)), key=lambda i: p[i])
-    found, least = [0.0] * len(p), 0.0
+    corrected, least = [0.0] * len(p), 0.0
     for place, i in enumerate(order):
         least = max(least, min(1.0, (len(p) - place) * p[i]))
-        found[i] = least
-    return found
+        corrected[i] = least
+    return corrected
 
 
 def _token_f1(cases: dict[int, dict[str, Any]]) -> dict[str, float]:
@@ -127,14 +127,14 @@ def _token_f1(cases: dict[int, dict[str, Any]]) -> dict[str, float]:
 def _removals(tune: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[str, dict[str, float]]]:
     """Variants against the starting point by every kind of removal."""
     parts = {"mask": "score", **{removal: f"score_{removal}" for removal in REMOVALS}}
-    found = {}
+    by_variant = {}
     for name in (m for m in ALSO if m in tune and START in tune):
-        found[name] = {
+        by_variant[name] = {
             removal: {"mean": _mean(tune[name], part), **_paired(tune[name], tune[START], part)}
             for removal, part in parts.items()
             if _values(tune[name], part)
         }
-    return found
+    return by_variant
 
 
 def _choices(records: dict[str, dict[int, dict[str, Any]]], kind: str) -> dict[str, dict[str, Any]]:

@@ -65,9 +65,9 @@ class Task:
             pixels = case.call["pixel_values"]
             return pixels.mean((2, 3), keepdim=True).expand_as(pixels)
         ids = case.call["input_ids"]
-        found = torch.full_like(ids, self.processor.pad_token_id)
-        found[:, 0], found[:, -1] = ids[:, 0], ids[:, -1]
-        return found
+        baseline = torch.full_like(ids, self.processor.pad_token_id)
+        baseline[:, 0], baseline[:, -1] = ids[:, 0], ids[:, -1]
+        return baseline
 
     def split(self, name: str) -> list[Case]:
         """The inputs of a split."""

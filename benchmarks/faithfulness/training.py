@@ -58,8 +58,8 @@ def fit(
             schedule.step()
             step, recent = step + 1, recent + loss.item()
             if step % 25 == 0:
-                told = f"{name}: step {step}/{steps}, loss {recent / 25:.3f}, {time.monotonic() - begun:.0f} s"
-                print(told, file=sys.stderr, flush=True)
+                line = f"{name}: step {step}/{steps}, loss {recent / 25:.3f}, {time.monotonic() - begun:.0f} s"
+                print(line, file=sys.stderr, flush=True)
                 recent = 0.0
 
 

@@ -164,6 +164,6 @@ def _maps(record: Record, found: list[Tensor], batch: int, kind: MapKind | None)
     slopes = iter(found)
     of_blocks = [[next(slopes) for _ in attention.watched] if found else None for attention in record.attention]
     return [
-        torch.stack([attention.map(row, mine, kind) for row in range(batch)])
-        for attention, mine in zip(record.attention, of_blocks, strict=True)
+        torch.stack([attention.map(row, of_block, kind) for row in range(batch)])
+        for attention, of_block in zip(record.attention, of_blocks, strict=True)
     ]

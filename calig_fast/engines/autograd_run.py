@@ -92,11 +92,11 @@ class AutogradRun:
         values = like.new_zeros(len(ends.scalars), len(points))
         room = room_for_waves(self._engine, [*self._entered.hidden, *(self._entered.low or ())], ends)
         for layer in sorted(set(points.layer.tolist())):
-            mine = (points.layer == layer).nonzero()[0]
+            indices = (points.layer == layer).nonzero()[0]
             share = max(0.1, 1 - layer / ends.layers)
             wave = max(1, int(room / (self.row_bytes * share)))
-            for start in range(0, len(mine), wave):
-                part = mine[start : start + wave]
+            for start in range(0, len(indices), wave):
+                part = indices[start : start + wave]
                 phi, value = self._halving(layer, points.take(part))
                 where = torch.from_numpy(part).to(rows.device)
                 rows[:, where], values[:, where] = phi.to(rows.dtype), value.to(values.dtype)
@@ -141,15 +141,15 @@ class AutogradRun:
         states = [ends.first, *([] if ends.baseline_first is None else [ends.baseline_first])]
         twice = index.repeat(len(states))
         output = self._output(0, twice, torch.cat(states))
-        found = []
+        outside = []
         for scalar, slopes in zip(ends.scalars, ends.slopes, strict=True):
             values = scalar(output, twice).double()
             check_entry(0, values[:batch], slopes.value, dtype)
             for layer, entered in outputs:
                 check_entry(layer, scalar(entered, index).double(), slopes.value, dtype)
             base = slopes.baseline_value
-            found.append(base is not None and differs(values[batch:], base, dtype))
-        return found
+            outside.append(base is not None and differs(values[batch:], base, dtype))
+        return outside
 
     def _output(self, layer: int, index: Tensor, hidden: Tensor) -> Any:
         """The model's output for the inputs `index` [n] when block `layer` receives `hidden` [n,T,D]."""
@@ -188,8 +188,8 @@ class AutogradRun:
             every = [scalar(output, index) for scalar in ends.scalars]
             slopes = [gradients(value, [leaf], keep_graph=k < len(every) - 1)[0] for k, value in enumerate(every)]
         phis, values = [], []
-        for value, found in zip(every, slopes, strict=True):
-            slope = found.reshape(-1, width).to(high.dtype)
+        for value, gradient in zip(every, slopes, strict=True):
+            slope = gradient.reshape(-1, width).to(high.dtype)
             phi, _, _ = ops.accumulate_gradients(
                 [slope], [direction], offsets, index, torch.ones_like(a), backend=backend
             )

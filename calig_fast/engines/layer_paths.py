@@ -140,7 +140,7 @@ def layer_paths(
     per_layer = [*starts] * (len(paths.gap) // max(1, len(starts)))
     integrals = rule.integrals(paths, per_layer, defer=weigh is not None)
 
-    def found() -> list[Relevance]:
+    def relevances() -> list[Relevance]:
         now = integrals.estimates
         shape = carried.shape
         columns = {name: column.reshape(shape) for name, column in vars(now.errors).items()}
@@ -161,11 +161,11 @@ def layer_paths(
     while True:
         _evaluate(run, integrals, blocks, carried.shape)
         if weigh is None:
-            return found(), integrals
+            return relevances(), integrals
         cost = integrals.more.reshape(carried.shape) * (ends.layers - blocks - 0.5)
-        every = [_finer(k, weigh(k, r), r.errors.error, cost[k], integrals) for k, r in enumerate(found())]
+        every = [_finer(k, weigh(k, r), r.errors.error, cost[k], integrals) for k, r in enumerate(relevances())]
         if not any(every):
-            return found(), integrals
+            return relevances(), integrals
 
 
 def _evaluate(run: Run, integrals: Integrals, blocks: Ints, shape: tuple[int, ...]) -> None:
@@ -201,7 +201,7 @@ def _finer(k: int, effect: ScoreErrors, errors: Floats, cost: Floats, integrals:
         cost: of refining each, [B,L].
         integrals: of all scalars.
     """
-    left, closed, asked = effect.each.copy(), np.zeros(effect.each.shape, dtype=bool), False
+    left, closed, requested = effect.each.copy(), np.zeros(effect.each.shape, dtype=bool), False
     rows = np.arange(len(left))
     while (active := effect.too_much(left) & ~closed.all(1)).any():
         gains = np.where(closed, -np.inf, np.nan_to_num(left**2 / cost, nan=np.inf))
@@ -212,9 +212,9 @@ def _finer(k: int, effect: ScoreErrors, errors: Floats, cost: Floats, integrals:
         every = np.zeros(len(integrals.more), dtype=bool)
         every[k * which.size : (k + 1) * which.size] = which.ravel()
         granted = integrals.refine(every)[k * which.size : (k + 1) * which.size].reshape(which.shape) & which
-        asked = asked or bool(granted.any())
+        requested = requested or bool(granted.any())
         left = np.where(granted, left * np.minimum(errors, 0.5) / 4, left)
-    return asked
+    return requested
 
 
 def _low_ends(run: Run, layers: Ints) -> tuple[Tensor, Floats]:
@@ -242,8 +242,8 @@ def _low_ends(run: Run, layers: Ints) -> tuple[Tensor, Floats]:
 
 def _values(scalars: Tensor) -> Floats:
     """Values of F on the host."""
-    found: Floats = fetched(scalars)[0].double().numpy()
-    return found
+    values: Floats = fetched(scalars)[0].double().numpy()
+    return values
 
 
 def _gap(slopes: EndpointGradients, carried: Floats) -> Floats:
@@ -288,8 +288,8 @@ def _along_input(run: AutogradRun, k: int, layers: Sequence[int], rule: Rule) ->
         keys = list(zip(rows.tolist(), nodes.tolist(), strict=True))
         new = sorted(set(keys) - known.keys())
         for wave in (new[i : i + WAVE] for i in range(0, len(new), WAVE)):
-            found = run.along_input(k, wave)
-            known.update({key: found[:, i] for i, key in enumerate(wave)})
+            phi = run.along_input(k, wave)
+            known.update({key: phi[:, i] for i, key in enumerate(wave)})
         return torch.stack([known[key][layers[place]] for key, place in zip(keys, places.tolist(), strict=True)])
 
     row, place = (index.ravel() for index in np.indices((batch, depth)))

@@ -268,8 +268,8 @@ def _active(args: tuple[Any, ...]) -> list[Tensor]:
 
 
 def _tensor(value: Any) -> Tensor:
-    found: Tensor = value
-    return found
+    tensor: Tensor = value
+    return tensor
 
 
 def _wide(x: Tensor) -> Tensor:

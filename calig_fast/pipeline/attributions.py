@@ -90,10 +90,10 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
             *integration.embedding(asked.embedding, layers[0], settings, kind=beside, rounding=asked.rounding)
         ]
         signals = [
-            one if found is None else replace(one, embedding=found.r[:, 0] * there)
-            for one, found in zip(signals, embeddings, strict=True)
+            one if integrals is None else replace(one, embedding=integrals.r[:, 0] * there)
+            for one, integrals in zip(signals, embeddings, strict=True)
         ]
-    found = integration.run(run, layers, signals, settings=settings, kind=kind, rounding=rounding, content=content)
+    integrals = integration.run(run, layers, signals, settings=settings, kind=kind, rounding=rounding, content=content)
     common: dict[str, Any] = {
         "logits": torch.zeros(len(batch), 0)
         if ends.logits is None or ends.logits.dim() != 2
@@ -115,7 +115,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
             target=None if scalar.target is None else fetched(scalar.target)[0],
             **common,
         )
-        for scalar, one, integrated, embedding in zip(ends.scalars, signals, found, embeddings, strict=True)
+        for scalar, one, integrated, embedding in zip(ends.scalars, signals, integrals, embeddings, strict=True)
     ]
 
 
@@ -140,13 +140,13 @@ def _scores(
     score_error = np.full(shape[0], np.nan)
     converged, ends = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
     if integrated is not None:
-        found = integrated.relevance
-        error = found.errors.error + rounding
-        bypass, columns = found.bypass, {"gap": found.gap, "convergence_delta": unknown}
+        relevance = integrated.relevance
+        error = relevance.errors.error + rounding
+        bypass, columns = relevance.bypass, {"gap": relevance.gap, "convergence_delta": unknown}
         if complete:
             elsewhere = fetched(integrated.elsewhere)[0].numpy()
-            bypass, columns["convergence_delta"] = bypass + found.share(elsewhere), found.errors.delta
-        effects, nodes = integrated.effects, found.nodes
+            bypass, columns["convergence_delta"] = bypass + relevance.share(elsewhere), relevance.errors.delta
+        effects, nodes = integrated.effects, relevance.nodes
         if embedding is not None and method.fusion is not None:
             effects = np.hstack([effects, _effect(embedding, scores, method.fusion.embedding_share)])
             error[:, 0] = np.maximum(error[:, 0], embedding.errors.error[:, 0] + rounding[0])
@@ -155,7 +155,7 @@ def _scores(
         within = ~incomplete(torch.from_numpy(bypass), settings.tolerance).numpy()
         converged = (error <= settings.tolerance) & within
         # the integral met what rounding leaves of the tolerance, or rounding leaves nothing
-        ends = np.where((found.ends == 0) & (error > settings.tolerance), ENDS.index("rounding"), found.ends)
+        ends = np.where((relevance.ends == 0) & (error > settings.tolerance), ENDS.index("rounding"), relevance.ends)
         ends = np.where(error <= settings.tolerance, 0, ends)
     maps = _context_maps(signals, method.fusion) if settings.return_maps and method.fusion else None
     return {
@@ -196,8 +196,8 @@ def _context_maps(signals: Signals, fusion: Fusion) -> Tensor:
     for b, mask in enumerate(signals.mask):
         real = mask.nonzero().flatten()
         for layer in range(maps.shape[1]):
-            found = context_map(signals.relevance[b, layer, real], maps[b, layer][real][:, real].double(), fusion)
-            out[b, layer, real.cpu()[:, None], real.cpu()] = found.float().cpu()
+            context = context_map(signals.relevance[b, layer, real], maps[b, layer][real][:, real].double(), fusion)
+            out[b, layer, real.cpu()[:, None], real.cpu()] = context.float().cpu()
     return out
 
 

@@ -97,18 +97,18 @@ def _candidates(
     explain: Explain, inputs: Any
 ) -> tuple[dict[tuple[str, str], Tensor], tuple[str, str], tuple[str, str], Attribution]:
     """The scores [B,T] of every candidate by name and rules; the default, the prior, and the plain explanation."""
-    found, signals = _read(explain, inputs, "plain")
-    if found.source is not None:
+    attribution, signals = _read(explain, inputs, "plain")
+    if attribution.source is not None:
         raise ValueError(
             "target: a calibration takes one target an input; leave target at None for the predicted class"
         )
-    if found.target is None or found.target.dim() != 1:
+    if attribution.target is None or attribution.target.dim() != 1:
         raise ValueError(
             "output: a calibration measures the probability of one class an input; explain a logit, a probability "
             "or a log-probability of one target"
         )
-    depth = found.layer_scores.shape[1]
-    names, default, prior = family(found.texts is not None, depth)
+    depth = attribution.layer_scores.shape[1]
+    names, default, prior = family(attribution.texts is not None, depth)
     every = {"plain": signals}
     other: Tensor | None = None
     if any(rules == "gim" for _, rules in names):
@@ -122,11 +122,11 @@ def _candidates(
             prior = default
     methods = candidates(depth)
     tables = {(name, rules): _scores(methods[name], every[rules], other) for name, rules in names}
-    if found.batch < LEAST or any(len(table) != found.batch for table in tables.values()):
+    if attribution.batch < LEAST or any(len(table) != attribution.batch for table in tables.values()):
         raise ValueError(
-            f"inputs: a calibration takes at least {LEAST} inputs, each explained as a whole, got {found.batch}"
+            f"inputs: a calibration takes at least {LEAST} inputs, each explained as a whole, got {attribution.batch}"
         )
-    return tables, (default, "plain"), (prior, "plain"), found
+    return tables, (default, "plain"), (prior, "plain"), attribution
 
 
 def _read(explain: Explain, inputs: Any, rules: str) -> tuple[Attribution, list[Signals]]:
@@ -141,8 +141,8 @@ def _read(explain: Explain, inputs: Any, rules: str) -> tuple[Attribution, list[
         return s.relevance.sum(1) + (others - s.relevance).transpose(1, 2)
 
     method = Method("candidates", "layer", "gradient", read, changed=changed)
-    found = explain(inputs, method=method, rules=rules, tolerance=TOLERANCE, long_texts="cut", progress=None)
-    return found, list(last.values())
+    attribution = explain(inputs, method=method, rules=rules, tolerance=TOLERANCE, long_texts="cut", progress=None)
+    return attribution, list(last.values())
 
 
 def _scores(method: Method, groups: list[Signals], other: Tensor | None) -> Tensor:
@@ -199,8 +199,8 @@ def _measured(p: PerturbationRunner, rows: Tensor, tables: list[Tensor], fractio
     answers = p.answers_of(torch.cat([different for different, _ in apart]), owners).split_with_sizes(sizes)
     every = torch.stack([of_input[back] for of_input, (_, back) in zip(answers, apart, strict=True)])
     alone, without = every.view(sets.shape[:3]).chunk(2, 2)
-    found: Floats = (alone - without).mean(2).T.numpy()
-    return found, len(owners)
+    differences: Floats = (alone - without).mean(2).T.numpy()
+    return differences, len(owners)
 
 
 def choose_among(values: Floats, prior: int) -> int:

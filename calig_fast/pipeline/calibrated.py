@@ -81,11 +81,11 @@ class Calibrated:
     def statement(self) -> str:
         """The choice and how sure it is, in plain sentences."""
         chosen, default = (self.candidate, self.rules), tuple(self.default)
-        mine, theirs = (self.tried[" | ".join(pair)] for pair in (chosen, default))
+        score, theirs = (self.tried[" | ".join(pair)] for pair in (chosen, default))
         compared = (
             "which is the default"
             if chosen == default
-            else f"{mine:.3f}, where the default ({default[0]}, {default[1]} rules) has {theirs:.3f}"
+            else f"{score:.3f}, where the default ({default[0]}, {default[1]} rules) has {theirs:.3f}"
         )
         return (
             f"Chosen: {self.candidate}, {self.rules} rules, of {len(self.tried)} candidates on {len(self.inputs)} "
@@ -113,13 +113,13 @@ class Calibrated:
         """
         file = files.named(path, "calibration")
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(found, dict) or found.pop("format", None) != FORMAT:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}")
-            if set(found) != {f.name for f in fields(cls)}:
+            if set(content) != {f.name for f in fields(cls)}:
                 raise ValueError("its fields are not those of a calibration")
-            lists = {name: tuple(found[name]) for name in ("default", "inputs", "removals", "fractions")}
-            return cls(**{**found, **lists})
+            lists = {name: tuple(content[name]) for name in ("default", "inputs", "removals", "fractions")}
+            return cls(**{**content, **lists})
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"calibration: {file} holds no calibration of this release: {error}") from error
 

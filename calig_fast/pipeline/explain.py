@@ -163,10 +163,10 @@ class Explainer:
         self._inner = unwrap(self.model)
         names = self.settings.block_names()
         if encoder is not None:
-            found: Encoder | None = families.given(self._inner, encoder)
+            chosen_encoder: Encoder | None = families.given(self._inner, encoder)
         else:
-            found = families.named(self._inner, names) if names else families.find(self._inner)
-        self.encoder = families.unnamed(self._inner) if found is None else found
+            chosen_encoder = families.named(self._inner, names) if names else families.find(self._inner)
+        self.encoder = families.unnamed(self._inner) if chosen_encoder is None else chosen_encoder
         self._memory, self._traits, self._seen = Memory(), traits_of(self._inner), Fingerprint(self._inner)
 
     def forget(self) -> None:
@@ -210,7 +210,7 @@ class Explainer:
             ValueError, TypeError: see `explain`; fewer than 4 inputs, or several targets of one.
         """
         inputs = rows.gathered(self._source.inputs(inputs))
-        asked = CalibrationOptions(
+        calibration_options = CalibrationOptions(
             model=self.model,
             processor=self.processor,
             removals=removals,
@@ -218,9 +218,9 @@ class Explainer:
             batch_size=batch_size,
             progress=progress,
         )
-        found = choose(self, inputs, asked)
-        self.settings = _settings(self.settings, {"calibration": found})
-        return found
+        choice = choose(self, inputs, calibration_options)
+        self.settings = _settings(self.settings, {"calibration": choice})
+        return choice
 
     def __call__(self, inputs: Any, **options: Unpack[ExplainOptions]) -> Attribution:
         """Explain `inputs`; options given here hold for this call only.
@@ -261,19 +261,19 @@ class Explainer:
             chosen = chosen.with_modality_defaults(images=batch.texts is None)
             chosen = settings_of_windows(chosen, batch, self._inner)
             pipeline = Pipeline(self._inner, self.encoder, chosen, memory, hooks=hooks)
-            found = pipeline.explain(batch)
+            attribution = pipeline.explain(batch)
             if own is not None:
                 wanted = logits_of(own, len(batch))
-                if wanted is not None and found.source is not None:
-                    wanted = wanted[found.source.to(wanted.device)]
-                check_logits(wanted, found.logits, (next(self._inner.parameters()).dtype, pipeline.engine.dtype))
-            return found if batch.windows is None else merged(found, batch.windows, settings.tolerance)
+                if wanted is not None and attribution.source is not None:
+                    wanted = wanted[attribution.source.to(wanted.device)]
+                check_logits(wanted, attribution.logits, (next(self._inner.parameters()).dtype, pipeline.engine.dtype))
+            return attribution if batch.windows is None else merged(attribution, batch.windows, settings.tolerance)
 
     def _chosen_on(self, inputs: Any, options: ExplainOptions) -> Calibrated:
         """The calibration on the inputs of a call with these options."""
-        asked = CalibrationOptions(model=self.model, processor=self.processor)
+        calibration_options = CalibrationOptions(model=self.model, processor=self.processor)
         alike: dict[str, Any] = {**options, "calibration": None}
-        return choose(partial(self, **alike), inputs, asked)
+        return choose(partial(self, **alike), inputs, calibration_options)
 
     def _remembered(self) -> Memory:
         """The memory of earlier calls, as far as the model is still theirs."""
@@ -298,8 +298,8 @@ def _settings(base: Options, options: Mapping[str, Any]) -> Options:
             "explain(model, **batch)"
         )
     for name in unknown:
-        if told := habits.hint(name):
-            raise TypeError(f"{name}: unknown option of explain; {told}")
+        if advice := habits.hint(name):
+            raise TypeError(f"{name}: unknown option of explain; {advice}")
         close = get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"expected some of {sorted(known)}"
         raise TypeError(f"{name}: unknown option of explain; {hint}")

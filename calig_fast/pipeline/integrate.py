@@ -123,20 +123,20 @@ class Integration:
         if method.integral == "input":
             if not isinstance(run, AutogradRun):
                 raise RuntimeError("a path in input space runs on the autograd engine")
-            return [integrated(k, found) for k, found in enumerate(input_paths(run, layers, rule))]
+            return [integrated(k, of_scalar) for k, of_scalar in enumerate(input_paths(run, layers, rule))]
         kind, scores = f"{kind}|{settings.certify}", settings.certify != "layers"
         starts = [self._calibration.start(kind, layer) for layer in layers]
         relevance, integrals = layer_paths(run, layers, rule, starts=starts, weigh=weigh if scores else None)
         tolerances = np.broadcast_to(rule.tolerances, (len(relevance), *relevance[0].gap.shape)).copy()
         costs = np.array([run.endpoints.layers - layer - 0.5 for layer in layers])
         tried = _tried(integrals)
-        for k, found in enumerate(relevance):
+        for k, of_scalar in enumerate(relevance):
             if scores:  # the last that was weighed
-                tolerances[k] = allowed(last[k].effects, found.errors.error, of_scores, costs)
+                tolerances[k] = allowed(last[k].effects, of_scalar.errors.error, of_scores, costs)
             else:
-                integrated(k, found)
+                integrated(k, of_scalar)
         self._note(kind, tried, relevance, layers=np.array(layers), tolerances=tolerances)
-        return [replace(last[k], relevance=found) for k, found in enumerate(relevance)]
+        return [replace(last[k], relevance=of_scalar) for k, of_scalar in enumerate(relevance)]
 
     def embedding(self, run: Run, layer: int, settings: Options, *, kind: str, rounding: Floats) -> list[Relevance]:
         """Relevance of the first layer used for each scalar, by a run under rules of its own.
@@ -149,10 +149,10 @@ class Integration:
             rounding: of every layer's integrand [L].
         """
         rule = replace(settings.rule, tolerances=_left(settings.tolerance, rounding[[layer]]))
-        found, integrals = layer_paths(run, [layer], rule, starts=[self._calibration.start(kind, layer)])
-        tolerances = np.broadcast_to(rule.tolerances, (len(found), *found[0].gap.shape)).copy()
-        self._note(kind, _tried(integrals), found, layers=np.array([layer]), tolerances=tolerances)
-        return found
+        relevance, integrals = layer_paths(run, [layer], rule, starts=[self._calibration.start(kind, layer)])
+        tolerances = np.broadcast_to(rule.tolerances, (len(relevance), *relevance[0].gap.shape)).copy()
+        self._note(kind, _tried(integrals), relevance, layers=np.array([layer]), tolerances=tolerances)
+        return relevance
 
     def _note(
         self, kind: str, tried: _Tried, relevance: Sequence[Relevance], *, layers: Ints, tolerances: Floats

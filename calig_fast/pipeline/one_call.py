@@ -150,9 +150,9 @@ class Pipeline:
 
     def _engine(self, name: str, rules: Rules, lease: EngineLease) -> Engine:
         """The engine that the previous call left, if it serves this one too, or else a new one."""
-        kept, workspace = lease.take(self._key(name, rules))
-        if kept is not None:
-            return kept
+        engine, workspace = lease.take(self._key(name, rules))
+        if engine is not None:
+            return engine
         return self._new_engine(name, compute_dtype(self.settings.dtype, self.model), workspace, rules)
 
     def _new_engine(self, name: str, dtype: torch.dtype | None, workspace: Workspace | None, rules: Rules) -> Engine:
@@ -201,8 +201,8 @@ class Pipeline:
         try:
             with scoped():
                 with followed(lasting=True):
-                    mine = batch.take(rows)
-                return self._explain(mine, settings, rows.start)
+                    group = batch.take(rows)
+                return self._explain(group, settings, rows.start)
         except (NotTheModelError, ModelFailsError) as error:
             if settings.engine == "native" or isinstance(self.engine, AutogradEngine):
                 raise
@@ -220,10 +220,10 @@ class Pipeline:
             problem = self._problem(call, baseline, batch, settings, first=first, done=len(parts))
             run = self._started(problem)
             self._row_bytes = run.row_bytes
-            asked = self._asked(settings, baseline, self._rounding(run, problem) if integrates else None)
+            request = self._asked(settings, baseline, self._rounding(run, problem) if integrates else None)
             if "embedding" in self._beside:
-                asked = replace(asked, embedding=self._beside["embedding"].start(replace(problem, maps=None)))
-            parts += attributions(run, batch, asked, self._integration)
+                request = replace(request, embedding=self._beside["embedding"].start(replace(problem, maps=None)))
+            parts += attributions(run, batch, request, self._integration)
         if len(parts) == 1:
             return parts[0]
         # the targets of one input side by side
@@ -272,10 +272,10 @@ class Pipeline:
                     resolve=lambda z: scalars_of,
                     maps=None,
                 )
-                found = rounding.measured(run, wide.start(again))
+                roundings = rounding.measured(run, wide.start(again))
             except (ValueError, RuntimeError):  # a model that runs in 16 bits alone, or no memory for the wide weights
-                found = rounding.unknown(dtype, layers)
-            known = np.maximum(known, found)
+                roundings = rounding.unknown(dtype, layers)
+            known = np.maximum(known, roundings)
             self.memory.rounding[key] = count + 1, known
         return known
 
@@ -311,9 +311,9 @@ class Pipeline:
                 words = baseline.words
 
         def resolve(z: Tensor | None) -> list[Target]:
-            found = scalars(settings.output, settings.target, z, several, first)
-            self._targets = len(found)
-            return found[done : done + SEVERAL]
+            targets = scalars(settings.output, settings.target, z, several, first)
+            self._targets = len(targets)
+            return targets[done : done + SEVERAL]
 
         return Problem(
             call=call,

@@ -150,8 +150,8 @@ class Options:
     @property
     def choice(self) -> Calibrated | None:
         """The calibration that chose the method and the backward rules, or None."""
-        found = self.calibration
-        return found if isinstance(found, Calibrated) else None
+        calibration = self.calibration
+        return calibration if isinstance(calibration, Calibrated) else None
 
     @property
     def rule(self) -> Rule:
@@ -175,11 +175,11 @@ class Options:
     @property
     def rules_beside(self) -> dict[str, Rules]:
         """The backward rules of the runs beside the explanation's own: those of its "maps", of its "embedding"."""
-        found = {} if self.map_backward == self.backward else {"maps": self.map_backward}
+        rules = {} if self.map_backward == self.backward else {"maps": self.map_backward}
         fusion = self.resolved.fusion
         if fusion is not None and fusion.embedding_rules is not None:
-            found["embedding"] = backward_rules.resolve(fusion.embedding_rules)
-        return found
+            rules["embedding"] = backward_rules.resolve(fusion.embedding_rules)
+        return rules
 
     @property
     def long(self) -> Long:
@@ -231,14 +231,14 @@ class Options:
                 "this model"
             )
         if self.layers is None or self.block_names() is not None:
-            found = list(range(depth))
+            indices = list(range(depth))
         else:
             given = [self.layers] if isinstance(self.layers, int) else [int(i) for i in self.layers]
             outside = [i for i in given if not -depth <= i < depth]
             if outside:
                 raise ValueError(f"layers: {shown(outside[0])} is outside 0..{depth - 1}, the blocks of the model")
-            found = sorted({i % depth for i in given})
-        return found[:1] if self.resolved.first_layer and self.layers is None else found
+            indices = sorted({i % depth for i in given})
+        return indices[:1] if self.resolved.first_layer and self.layers is None else indices
 
 
 def _steps(given: Any, quadrature: str) -> int | None:
@@ -292,13 +292,13 @@ def _layers(given: Any) -> int | str | tuple[int | str, ...] | None:
         raise TypeError(f"{wanted}; got {kind(given)}{hint}")
     if not 0 < len(given) <= MOST_LAYERS:
         raise ValueError(f"{wanted}; got {kind(given)}")
-    found = [scalar(i) for i in given]
-    if all(isinstance(i, str) and i for i in found):
-        return tuple(found)
-    if any(isinstance(i, bool | np.bool_) or not isinstance(i, Integral) for i in found):
-        strange = next(i for i in found if isinstance(i, bool | np.bool_) or not isinstance(i, Integral))
+    entries = [scalar(i) for i in given]
+    if all(isinstance(i, str) and i for i in entries):
+        return tuple(entries)
+    if any(isinstance(i, bool | np.bool_) or not isinstance(i, Integral) for i in entries):
+        strange = next(i for i in entries if isinstance(i, bool | np.bool_) or not isinstance(i, Integral))
         raise (ValueError if isinstance(strange, str) else TypeError)(f"{wanted}; got {kind(given)}")
-    return tuple(int(i) for i in found)
+    return tuple(int(i) for i in entries)
 
 
 def _check_output(given: Any) -> None:

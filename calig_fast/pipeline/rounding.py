@@ -35,13 +35,13 @@ def measured(narrow: Run, wide: Run) -> Floats:
         [L].
     """
     dtype, layers = narrow.endpoints.first.dtype, narrow.endpoints.layers
-    found = of_dtype(dtype, layers)
-    for mine, theirs in zip(narrow.endpoints.slopes, wide.endpoints.slopes, strict=True):
-        pairs = [(mine.high, theirs.high), (mine.low, theirs.low)]
+    largest = of_dtype(dtype, layers)
+    for slopes, theirs in zip(narrow.endpoints.slopes, wide.endpoints.slopes, strict=True):
+        pairs = [(slopes.high, theirs.high), (slopes.low, theirs.low)]
         known = [(phi, exact) for phi, exact in pairs if phi is not None and exact is not None]
         phi, exact = (torch.stack(ends) for ends in zip(*known, strict=True))
-        found = np.maximum(found, of_ends(phi, exact).max(axis=1, initial=0.0))
-    return found
+        largest = np.maximum(largest, of_ends(phi, exact).max(axis=1, initial=0.0))
+    return largest
 
 
 def of_ends(phi: Tensor, exact: Tensor) -> Floats:
@@ -63,5 +63,5 @@ def of_ends(phi: Tensor, exact: Tensor) -> Floats:
 
 
 def _sizes(rows: Tensor) -> Floats:
-    found: Floats = rows.norm(dim=-1).cpu().numpy()
-    return found
+    sizes: Floats = rows.norm(dim=-1).cpu().numpy()
+    return sizes

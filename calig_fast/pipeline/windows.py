@@ -82,16 +82,16 @@ def _by_text(output: Callable[..., Tensor], owners: tuple[int, ...]) -> Output:
 @torch.no_grad()
 def _predicted(kind: str, call: Call, windows: Windows, model: nn.Module) -> Tensor | None:
     """[W] the class of the largest mean logit, [W,2] the two largest for a contrast; None where it cannot be told."""
-    running, found = share_weights(model, dtype := compute_dtype(None, model)), []
+    running, logit_parts = share_weights(model, dtype := compute_dtype(None, model)), []
     wide = {k: v.to(dtype) if _is_wide(v) else v for k, v in call.items()}
     for first in range(0, row_count(call), ROWS):
         part = rows_of(wide, slice(first, first + ROWS))
         logits = logits_of(called(running, part), row_count(part))
         if logits is None or logits.dim() != 2 or not bool(torch.isfinite(logits).all()):
             return None  # told by the explanation
-        found.append(logits.double().cpu())
+        logit_parts.append(logits.double().cpu())
     owners = torch.tensor(windows.owners)
-    every = torch.cat(found)
+    every = torch.cat(logit_parts)
     sums = every.new_zeros(len(windows.texts), every.shape[1]).index_add_(0, owners, every)
     means = sums / torch.bincount(owners)[:, None]
     if kind == "contrast":

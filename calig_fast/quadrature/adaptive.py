@@ -178,9 +178,9 @@ class AdaptiveIntegrals:
         """Request finer nodes of some paths at any tolerance; True where there are such, [P]."""
         before = len(self._path)
         self._request(np.flatnonzero(which))
-        found = np.zeros(len(which), dtype=bool)
-        found[self._path[before:]] = True
-        return found
+        requested = np.zeros(len(which), dtype=bool)
+        requested[self._path[before:]] = True
+        return requested
 
     def stop(self) -> bool:
         """Leave the pending nodes out, for lack of memory; False where there is no answer without them."""
@@ -205,18 +205,18 @@ class AdaptiveIntegrals:
     @property
     def _ends(self) -> Ints:
         rough = self._panels.of(np.arange(len(self._nodes)))
-        found = np.where(rough, ENDS.index("spike"), ENDS.index("limit"))
-        found[self.stalled] = ENDS.index("rounding")
-        found[self._stopped] = ENDS.index("memory")
-        found[~np.isfinite(self.errors.error)] = ENDS.index("nonfinite")
-        found[self.converged] = 0
-        return found
+        ends = np.where(rough, ENDS.index("spike"), ENDS.index("limit"))
+        ends[self.stalled] = ENDS.index("rounding")
+        ends[self._stopped] = ENDS.index("memory")
+        ends[~np.isfinite(self.errors.error)] = ENDS.index("nonfinite")
+        ends[self.converged] = 0
+        return ends
 
     @property
     def converged(self) -> Bools:
         """[P], error within the tolerance."""
-        found: Bools = self.errors.error <= self._tolerance
-        return found
+        within: Bools = self.errors.error <= self._tolerance
+        return within
 
     @property
     def stalled(self) -> Bools:
@@ -245,9 +245,9 @@ class AdaptiveIntegrals:
         rough = self._panels.of(paths)
         for strength in np.unique(self._strength[paths[~rough]]):
             alike = paths[~rough & (self._strength[paths] == strength)]
-            for m, mine in self._uniform.groups(alike):
+            for m, group in self._uniform.groups(alike):
                 nodes = tuple(warp(np.arange(m + 1) / m, strength).tolist())
-                yield Table(paths=mine, nodes=nodes, rows=self._uniform.table(m, mine, self._values))
+                yield Table(paths=group, nodes=nodes, rows=self._uniform.table(m, group, self._values))
         for path in paths[rough]:
             u, numbers = self._panels.nodes(path)
             nodes = tuple(warp(u, self._strength[path]).tolist())
@@ -263,11 +263,11 @@ class AdaptiveIntegrals:
         if rough.any():
             made.append(self._panels.answers(which[rough], self._values))
             order.append(which[rough])
-        columns = _together([found for _, _, found in made])
+        columns = _together([of_group for _, _, of_group in made])
         for paths, (r, coarse, _) in zip(order, made, strict=True):
             self._keep(paths, r, coarse)
-        for paths, found, is_panels in zip(order, columns, [False] * len(groups) + [True], strict=False):
-            sizes, rule = (self._panels if is_panels else self._uniform).judge(paths, found)
+        for paths, of_group, is_panels in zip(order, columns, [False] * len(groups) + [True], strict=False):
+            sizes, rule = (self._panels if is_panels else self._uniform).judge(paths, of_group)
             self._mark(paths, sizes, rule)
 
     def _keep(self, paths: Ints, r: Tensor, coarse: Tensor) -> None:
@@ -278,8 +278,8 @@ class AdaptiveIntegrals:
         self._r, self._coarse = self._r.index_copy(0, index, r), self._coarse.index_copy(0, index, coarse)
 
     def _mark(self, paths: Ints, sizes: Sizes, rule: Floats) -> None:
-        found = self._paths.judged(sizes, rule, paths)
-        self._columns[:, paths] = list(vars(found).values())
+        judgement = self._paths.judged(sizes, rule, paths)
+        self._columns[:, paths] = list(vars(judgement).values())
         self._coarse_total[paths] = sizes.coarse_total
 
     def _request(self, paths: Ints) -> None:

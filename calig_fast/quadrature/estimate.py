@@ -155,11 +155,11 @@ def rule_error(e1: Floats, intervals: Ints | int) -> Floats:
 
 def over(part: Floats, whole: Floats) -> Floats:
     """part / whole, 0 where the whole is 0."""
-    found: Floats = np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
-    return found
+    ratio: Floats = np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+    return ratio
 
 
 def on_host(columns: list[Tensor]) -> Floats:
     """Columns of equal shape as one array on the host, in one transfer."""
-    found: Floats = fetched(torch.stack(columns))[0].numpy()
-    return found
+    array: Floats = fetched(torch.stack(columns))[0].numpy()
+    return array

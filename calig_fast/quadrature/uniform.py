@@ -51,21 +51,21 @@ class Uniform:
             self._numbers = np.pad(self._numbers, ((0, 0), (0, more)))
         path, at = [paths[:0]], [self.strength[:0]]
         for m in np.unique(self.intervals[paths]):
-            mine = paths[self.intervals[paths] == m]
-            new = first + np.arange(len(mine) * m).reshape(len(mine), m)
+            group = paths[self.intervals[paths] == m]
+            new = first + np.arange(len(group) * m).reshape(len(group), m)
             first += new.size
-            old = self._numbers[mine, : m + 1]
-            self._numbers[mine[:, None], np.arange(0, 2 * m + 1, 2)] = old
-            self._numbers[mine[:, None], np.arange(1, 2 * m, 2)] = new
-            path.append(np.repeat(mine, m))
-            at.append(np.tile(np.arange(1, 2 * m, 2) / (2 * m), len(mine)))
+            old = self._numbers[group, : m + 1]
+            self._numbers[group[:, None], np.arange(0, 2 * m + 1, 2)] = old
+            self._numbers[group[:, None], np.arange(1, 2 * m, 2)] = new
+            path.append(np.repeat(group, m))
+            at.append(np.tile(np.arange(1, 2 * m, 2) / (2 * m), len(group)))
         self.intervals[paths] *= 2
         return np.concatenate(path), np.concatenate(at)
 
     def numbers(self, path: int) -> Ints:
         """Numbers of the values of one path, in the order of its nodes."""
-        found: Ints = self._numbers[path, : self.intervals[path] + 1]
-        return found
+        value_numbers: Ints = self._numbers[path, : self.intervals[path] + 1]
+        return value_numbers
 
     def groups(self, paths: Ints) -> list[tuple[int, Ints]]:
         """The paths by their number of intervals."""
@@ -114,22 +114,22 @@ class Uniform:
             limit[m >= least] = ratio
         with np.errstate(invalid="ignore"):
             slow = self._last[paths] > limit * self._before[paths]
-        found: Bools = (m % 4 == 0) & ((m >= LARGEST_UNIFORM) | slow)
-        return found
+        rough: Bools = (m % 4 == 0) & ((m >= LARGEST_UNIFORM) | slow)
+        return rough
 
 
 @lru_cache(maxsize=64)
 def _weights(m: int, device: torch.device) -> Tensor:
     """The rules of m, m / 2 and m / 4 intervals on a table of m + 1 nodes, [3,m+1]; zeros where there is none."""
-    found = torch.zeros(3, m + 1, dtype=torch.float64)
-    found[0] = corrected_trapezoid(m)
+    weights = torch.zeros(3, m + 1, dtype=torch.float64)
+    weights[0] = corrected_trapezoid(m)
     if m % 2 == 0:
-        found[1, ::2] = corrected_trapezoid(m // 2)
+        weights[1, ::2] = corrected_trapezoid(m // 2)
     elif m > 1:
-        found[1, [0, -1]] = 0.5
+        weights[1, [0, -1]] = 0.5
     if m % 4 == 0:
-        found[2, ::4] = corrected_trapezoid(m // 4)
-    return uploaded(found, device)
+        weights[2, ::4] = corrected_trapezoid(m // 4)
+    return uploaded(weights, device)
 
 
 def _bends(table: Tensor) -> Tensor:
@@ -137,8 +137,8 @@ def _bends(table: Tensor) -> Tensor:
 
     Their mean falls to a quarter as smooth intervals are halved, and to a half over a jump.
     """
-    found: Tensor = (table[:, :-2] - 2 * table[:, 1:-1] + table[:, 2:]).norm(dim=2)
-    return found
+    norms: Tensor = (table[:, :-2] - 2 * table[:, 1:-1] + table[:, 2:]).norm(dim=2)
+    return norms
 
 
 def _jumps(bends: Tensor) -> Tensor:

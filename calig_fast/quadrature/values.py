@@ -51,8 +51,8 @@ class Values:
     def at(self, numbers: Ints) -> Tensor:
         """The rows of some numbers, [*numbers,T]."""
         index = uploaded(torch.from_numpy(numbers), self._rows.device)
-        found: Tensor = self._rows[index.flatten()].view(*numbers.shape, self._rows.shape[1])
-        return found
+        rows: Tensor = self._rows[index.flatten()].view(*numbers.shape, self._rows.shape[1])
+        return rows
 
 
 def warp(u: Floats, strength: Floats | float) -> Floats:
@@ -63,5 +63,5 @@ def warp(u: Floats, strength: Floats | float) -> Floats:
 
 def stretch(u: Floats, strength: Floats | float) -> Floats:
     """da/du of `warp`."""
-    found: Floats = 1 + strength * np.cos(2 * math.pi * u)
-    return found
+    slope: Floats = 1 + strength * np.cos(2 * math.pi * u)
+    return slope

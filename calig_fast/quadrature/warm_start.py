@@ -78,8 +78,8 @@ def trials(table: Table) -> Tensor:
     rules, weights = _rules(table.nodes)
     if not rules:
         return table.rows.new_zeros(5, len(table.rows), 0)
-    found = (uploaded(weights, table.rows.device) @ table.rows).view(len(table.rows), len(rules), 2, -1)
-    return torch.stack(measured(found[:, :, 0], found[:, :, 1]))
+    answers = (uploaded(weights, table.rows.device) @ table.rows).view(len(table.rows), len(rules), 2, -1)
+    return torch.stack(measured(answers[:, :, 0], answers[:, :, 1]))
 
 
 def needs(table: Table, columns: Floats, gap: Floats | None, noise: Floats, tolerance: Floats) -> Floats:

@@ -99,7 +99,7 @@ def attention_backward_rows(
     a, positive, backend = attended, kind == "positive_gradient", _taken(g, backend)
     gradient, terms = g.view(a.out.shape), terms_of(a.block, a.segments.longest, a.qkv)
     apart = maps > 0 and terms[1] is None and _maps_apart(gradient, a, backend)
-    found, saved = ops.attention_backward(
+    dqkv, saved = ops.attention_backward(
         gradient,
         a.qkv,
         a.out,
@@ -116,7 +116,7 @@ def attention_backward_rows(
     )
     if apart:
         saved = _gradient_maps(gradient, a, maps, positive, terms=terms, backend=backend)
-    return joined(a.block, found, a.heads, backend), saved
+    return joined(a.block, dqkv, a.heads, backend), saved
 
 
 def _maps_apart(gradient: Tensor, a: SavedAttention, backend: str) -> bool:

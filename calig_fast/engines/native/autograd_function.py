@@ -45,11 +45,11 @@ class BlockStack:
     @torch.no_grad()
     def outputs(self, hidden: Tensor, packed: Packed) -> list[Tensor]:
         """The output of every block, packed rows."""
-        x, found = packed.pack(hidden), list[Tensor]()
+        x, block_outputs = packed.pack(hidden), list[Tensor]()
         for layer in range(len(self.runner.stack)):
             x, _ = self.up(layer, x, packed)
-            found.append(x)
-        return found
+            block_outputs.append(x)
+        return block_outputs
 
     def up(self, layer: int, x: Tensor, packed: Packed) -> tuple[Tensor, blocks.Saved]:
         """The output of block `layer` for packed rows, and its saved tensors."""

@@ -216,8 +216,8 @@ def _normed(n: Norm | None, rows: Tensor) -> tuple[Tensor, Parts | None]:
 
 def _into(layer: Affine, g: Tensor, n: Norm | None, saved: Parts | None, backend: str) -> Tensor:
     """The gradient of the rows before a projection, and before the norm in front of it where there is one."""
-    found = linear_backward(layer, g, backend=backend)
-    return found if saved is None else norm_vjp(n, found, saved, None, backend)
+    gradient = linear_backward(layer, g, backend=backend)
+    return gradient if saved is None else norm_vjp(n, gradient, saved, None, backend)
 
 
 def _branch_vjp(g: Tensor, scale: Tensor | None, post: Norm | None, saved: Parts | None, backend: str) -> Tensor:

@@ -167,8 +167,8 @@ class Wave:
 
 def ranges(firsts: Ints, lengths: Ints) -> Ints:
     """Ranges of so many numbers, each from its first number on, one after another."""
-    found: Ints = np.arange(lengths.sum()) + np.repeat(firsts - (np.cumsum(lengths) - lengths), lengths)
-    return found
+    numbers: Ints = np.arange(lengths.sum()) + np.repeat(firsts - (np.cumsum(lengths) - lengths), lengths)
+    return numbers
 
 
 def work_of(shape: BatchKey, depth: int) -> int:

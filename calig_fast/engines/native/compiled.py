@@ -57,14 +57,14 @@ def stack_of(runner: BlockRunner) -> torch.ScriptObject | None:
     apart = MAPS.resolve(backend, [rows]) != ATTENTION_BACKWARD.resolve(backend, [rows])
     choices = [PRODUCTS.index(product), int(runner.first_only), int(runner.linear), int(apart)]
     integers = [n for b in runner.stack for n in (b.heads, b.pre_norm, b.gated, blocks.is_one_pass(b, rows, backend))]
-    found: torch.ScriptObject = torch.classes.calig_fast.Stack(
+    stack: torch.ScriptObject = torch.classes.calig_fast.Stack(
         tensors,
         [int(n) for n in integers],
         [float(x) for b in runner.stack for x in (b.scale, *(n.eps for n in (b.norm1, b.norm2) if n))],
         [block.activation for block in runner.stack],
         choices,
     )
-    return found
+    return stack
 
 
 def path_forward(
@@ -72,16 +72,16 @@ def path_forward(
 ) -> tuple[Tensor, Tensor, torch.ScriptObject]:
     """`BlockRunner.up`: the last rows, the input of each point, and the state."""
     ends = lines.low, lines.high, lines.qkv_low, lines.qkv_high
-    found: tuple[Tensor, Tensor, torch.ScriptObject] = torch.ops.calig_fast.wave_up(
+    outputs: tuple[Tensor, Tensor, torch.ScriptObject] = torch.ops.calig_fast.wave_up(
         stack, table, shape.layers, shape.lengths, lines.offsets, *ends
     )
-    return found
+    return outputs
 
 
 def path_backward(state: torch.ScriptObject, g: Tensor, free: bool) -> Tensor:
     """`BlockRunner.down`: phi of all points' rows."""
-    found: Tensor = torch.ops.calig_fast.wave_down(state, g, free)
-    return found
+    phi: Tensor = torch.ops.calig_fast.wave_down(state, g, free)
+    return phi
 
 
 def whole_forward(
@@ -97,10 +97,10 @@ def whole_backward(
 ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     """`WholePass.derivatives`."""
     where = packed.positions, packed.lengths, packed.shape[1]
-    found: tuple[Tensor, Tensor, Tensor, list[Tensor]] = torch.ops.calig_fast.whole_down(
+    derivatives: tuple[Tensor, Tensor, Tensor, list[Tensor]] = torch.ops.calig_fast.whole_down(
         state, g, lines.low, lines.high, *where, maps, free
     )
-    return found
+    return derivatives
 
 
 def _is_compiled(rows: Tensor, backend: str) -> bool:

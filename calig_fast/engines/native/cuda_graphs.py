@@ -51,10 +51,10 @@ class CudaRecorder:
         try:
             # thread_local: other threads of the program may go on using the GPU
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                found = run()
+                outputs = run()
         finally:
             torch.cuda.set_stream(stream)  # a capture that fails leaves its own
-        return found, graph.replay
+        return outputs, graph.replay
 
 
 def recorder_for(device: torch.device, dtype: torch.dtype, backend: str, head: int) -> Recorder | None:
@@ -97,8 +97,8 @@ class _Recording:
     last: int = 0
 
     def run(self, inputs: tuple[Tensor, ...]) -> Ran:
-        for mine, theirs in zip(self.inputs, inputs, strict=True):
-            mine.copy_(theirs, non_blocking=True)
+        for buffer, theirs in zip(self.inputs, inputs, strict=True):
+            buffer.copy_(theirs, non_blocking=True)
         self.replay()
         return Ran(self.out.clone(), self.saved, True)
 
@@ -187,9 +187,9 @@ class Replay:
             return None
         if len(self._recordings) >= self._keep:
             self._recordings.popitem(last=False)
-        mine = tuple(t.clone(memory_format=torch.contiguous_format) for t in inputs)
+        buffers = tuple(t.clone(memory_format=torch.contiguous_format) for t in inputs)
         try:
-            (out, saved), replay = self.recorder.record(lambda: run(*mine))
+            (out, saved), replay = self.recorder.record(lambda: run(*buffers))
         except RuntimeError as error:  # no memory for it is one too; what failed once would fail each time
             self.clear()
             self.recorder = None
@@ -198,4 +198,4 @@ class Replay:
                 RuntimeWarning,
             )
             return None
-        return _Recording(mine, out, saved, replay, within)
+        return _Recording(buffers, out, saved, replay, within)

@@ -68,10 +68,10 @@ def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") 
     for run in segments.runs:
         rows = source[run.start : run.stop].view(run.count, run.tokens, -1)
         here = slice(done, done + run.count)
-        mine, done = absorbed[here], here.stop
-        logits = terms.logits(mine @ rows.transpose(1, 2), q[here], rows)
+        absorbed_here, done = absorbed[here], here.stop
+        logits = terms.logits(absorbed_here @ rows.transpose(1, 2), q[here], rows)
         p = torch.softmax(logits if padding is None else logits.masked_fill(padding, -torch.inf), -1)
-        parts.append((rows, mine, p))
+        parts.append((rows, absorbed_here, p))
         mixed.append(p @ rows)
     out = torch.einsum("shw,hdw->shd", torch.cat(mixed), wv)
     out = (out if bv is None else out + bv).flatten(1)
@@ -95,18 +95,18 @@ def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> 
     wq, wk, wv = _weights(block)
     through_v = torch.einsum("shd,hdw->shw", dmixed.view(len(dmixed), *wv.shape[:2]), wv)
     terms, part = pooled.terms, share(block.rules)
-    found, queries, slopes, done = [], [], [], 0
+    row_gradients, queries, slopes, done = [], [], [], 0
     for rows, absorbed, p in pooled.parts:
         dm = through_v[done : done + len(rows)] * part
         done += len(rows)
         dp = dm @ rows.transpose(1, 2)
         soft = softer(block.rules, p, absorbed, rows)
         ds = soft * (dp - (dp * soft).sum(-1, keepdim=True)) * part
-        found.append(terms.row_grad(p.transpose(1, 2) @ dm + ds.transpose(1, 2) @ absorbed, ds).flatten(0, 1))
+        row_gradients.append(terms.row_grad(p.transpose(1, 2) @ dm + ds.transpose(1, 2) @ absorbed, ds).flatten(0, 1))
         queries.append(ds @ rows)
         slopes.append(ds)
     dq = terms.query_grad(torch.einsum("shw,hdw->shd", torch.cat(queries), wk), slopes) * block.scale
-    out = torch.cat(found)
+    out = torch.cat(row_gradients)
     out.index_add_(0, pooled.firsts, dq.flatten(1) @ wq.flatten(0, 1))
     if block.pre_norm:
         out = norm_vjp(block.norm1, out, saved.first, None, backend)
@@ -124,15 +124,15 @@ def attention_map(block: Block, saved: blocks.Saved, segment: int, dmixed: Tenso
         kind: "gradient" or "positive_gradient", see `attention_capture.Attention.map`.
     """
     _, _, wv = _weights(block)
-    mine = dmixed[segment].view(*wv.shape[:2])
+    gradient = dmixed[segment].view(*wv.shape[:2])
     for rows, _, p in saved.attended.parts:
         if segment >= len(rows):
             segment -= len(rows)
             continue
-        dp = torch.einsum("hd,hdw->hw", mine, wv) @ rows[segment].T
+        dp = torch.einsum("hd,hdw->hw", gradient, wv) @ rows[segment].T
         bias = _bias(block, 2)
         if bias is not None:
-            dp = dp + (mine * bias).sum(1, keepdim=True)
+            dp = dp + (gradient * bias).sum(1, keepdim=True)
         out: Tensor = dp.new_zeros(rows.shape[1], rows.shape[1])
         out[0] = over_heads(p[segment] * dp, kind)
         return out

@@ -21,16 +21,16 @@ def affine(a: Affine, x: Tensor, residual: Tensor | None = None, backend: str = 
     """x W^T + b + residual of rows x [R,in]."""
     if by_ours(x, backend):
         return ops.linear(x, a.weight, a.bias, residual, backend="cpu")
-    found = _in_tiles(x, a.weight.T, a.bias) if by_onednn(x) else torch.nn.functional.linear(x, a.weight, a.bias)
-    return found if residual is None else found.add_(residual)
+    product = _in_tiles(x, a.weight.T, a.bias) if by_onednn(x) else torch.nn.functional.linear(x, a.weight, a.bias)
+    return product if residual is None else product.add_(residual)
 
 
 def linear_backward(a: Affine, g: Tensor, residual: Tensor | None = None, backend: str = "auto") -> Tensor:
     """The gradient of `affine`'s rows, g W + residual, of g [R,out]."""
     if by_ours(g, backend):
         return ops.linear(g, a.weight, None, residual, backward=True, backend="cpu")
-    found = _in_tiles(g, a.weight, None) if by_onednn(g) else g @ a.weight
-    return found if residual is None else found.add_(residual)
+    product = _in_tiles(g, a.weight, None) if by_onednn(g) else g @ a.weight
+    return product if residual is None else product.add_(residual)
 
 
 def by_ours(x: Tensor, backend: str) -> bool:

@@ -130,10 +130,10 @@ class PathEndpoints:
 
     def refilled(self, new: PathEndpoints) -> bool:
         """Take over the values of other lines, each in its place; False where they are of other sizes."""
-        mine, theirs = self.tensors, new.tensors
-        if [(t.shape, t.dtype, t.device) for t in mine] != [(t.shape, t.dtype, t.device) for t in theirs]:
+        own_tensors, theirs = self.tensors, new.tensors
+        if [(t.shape, t.dtype, t.device) for t in own_tensors] != [(t.shape, t.dtype, t.device) for t in theirs]:
             return False
-        torch._foreach_copy_(mine, theirs)
+        torch._foreach_copy_(own_tensors, theirs)
         return True
 
     def padded(self, rows: Tensor, length: int) -> PathEndpoints:
@@ -239,8 +239,8 @@ class BlockRunner:
         """
         stack = None if shape.padded else self.compiled_stack(table)
         if stack is not None:
-            out, inputs, kept = compiled.path_forward(stack, table, shape, lines)
-            return out, ForwardState(shape, inputs, lines, kept)
+            out, inputs, compiled_state = compiled.path_forward(stack, table, shape, lines)
+            return out, ForwardState(shape, inputs, lines, compiled_state)
         inputs, nodes, segments = points_in(table, shape)
         x, saved = None, list[blocks.Saved | KeptInput]()
         for layer in range(shape.layers[0], len(self.stack)):
@@ -260,14 +260,14 @@ class BlockRunner:
             state: from the forward pass.
             free: free the saved tensors of each block after their use.
         """
-        shape, saved, found = state.shape, state.saved, list[Tensor]()
+        shape, saved, phis = state.shape, state.saved, list[Tensor]()
         if not isinstance(saved, list):
             return compiled.path_backward(saved, g, free)
         for layer in range(len(self.stack) - 1, shape.layers[0] - 1, -1):
             saved_block = saved.pop() if free else saved[layer - shape.layers[0]]
             g, phi = self._backward_block(layer, g, saved_block, state)
-            found.append(phi)
-        return torch.cat(found[::-1])
+            phis.append(phi)
+        return torch.cat(phis[::-1])
 
     def _forward_block(
         self,
@@ -285,10 +285,10 @@ class BlockRunner:
 
         def path(low: Tensor, high: Tensor) -> Tensor:
             inputs, nodes = (t[here] for t in where)
-            found = ops.interpolate_path(
+            points = ops.interpolate_path(
                 low, high, lines.offsets, inputs, nodes, rows=shape.rows(here), backend=self.backend
             )
-            return found.to(self.dtype)
+            return points.to(self.dtype)
 
         new = path(lines.low[layer], lines.high[layer]) if joins else None
         rows = torch.cat([t for t in (x, new) if t is not None]) if x is None or joins else x
@@ -321,8 +321,8 @@ class BlockRunner:
         if self.is_pooled(layer):
             return *first_row.vjp(block, g, saved, self.backend), None
         residual, dmixed = blocks.vjp(block, g, saved, self.backend)
-        dqkv, found = attention_vjp(block, dmixed, saved.attended, self.backend, maps=maps, kind=kind)
-        return blocks.input_grad(block, residual, dqkv, saved, self.backend), dmixed, found
+        dqkv, gradient_maps = attention_vjp(block, dmixed, saved.attended, self.backend, maps=maps, kind=kind)
+        return blocks.input_grad(block, residual, dqkv, saved, self.backend), dmixed, gradient_maps
 
     def _backward_block(
         self, layer: int, g: Tensor, saved: blocks.Saved | KeptInput, state: ForwardState

@@ -54,12 +54,12 @@ def attention_vjp(
     block: Block, g: Tensor, attended: SavedAttention, backend: str, *, maps: int = 0, kind: MapKind = "gradient"
 ) -> tuple[Tensor, Tensor]:
     """`attention_backward_rows` by the rules of a block; the arguments are its own."""
-    found, saved = attention_backward_rows(g, attended, backend, maps, kind)
+    dqkv, saved = attention_backward_rows(g, attended, backend, maps, kind)
     rules = block.rules
     if rules is None:
-        return found, saved
+        return dqkv, saved
     heads, t = attended.qkv.shape, rules.softmax_temperature
-    slopes = found.view(heads)
+    slopes = dqkv.view(heads)
     if t != 1:
         softer_block = replace(attended.block, scale=attended.block.scale / t)
         soft = attend(softer_block, attended.qkv.flatten(1), attended.segments, backend)[1]

@@ -90,14 +90,14 @@ class NativeRun:
         passed = len(self._runner.stack) - points.layer + 1
         sizes = np.rint(PAGES * lengths * (self._bytes_a_row * passed + self._bytes_again)).astype(np.int64)
         room = room_for_waves(self._engine, self._lease.lines.tensors, self.endpoints)
-        found, start, held = list[Tensor](), 0, 0
+        waves, start, held = list[Tensor](), 0, 0
         for i, size in enumerate(sizes.tolist()):
             if i > start and held + size > room:
-                found.append(self._halving(points.take(slice(start, i))))
+                waves.append(self._halving(points.take(slice(start, i))))
                 start, held = i, 0
             held += size
-        found.append(self._halving(points.take(slice(start, len(points)))))
-        rows = found[0] if len(found) == 1 else torch.cat(found, 1)
+        waves.append(self._halving(points.take(slice(start, len(points)))))
+        rows = waves[0] if len(waves) == 1 else torch.cat(waves, 1)
         if (order[1:] < order[:-1]).any():
             rows = rows[:, uploaded(torch.from_numpy(np.argsort(order)), rows.device)]
         return rows[..., :-1], rows[..., -1]
@@ -129,7 +129,7 @@ class NativeRun:
             state: ForwardState = forward.saved
             note(index, torch.from_numpy(points.row))
             output, leaf = self._head(wave.own(forward.out, wave.outputs), index, where)
-            found = []
+            per_scalar = []
             for k, scalar in enumerate(scalars):
                 last = k == len(scalars) - 1
                 with torch.enable_grad():
@@ -143,8 +143,8 @@ class NativeRun:
                 else:
                     phi = runner.down(g, state, free=last)
                 phi = self._packed.spread(wave.own(phi, wave.rows).double(), where, len(points))
-                found.append(torch.cat([phi, value.detach().double()[:, None]], 1))
-        return torch.stack(found)
+                per_scalar.append(torch.cat([phi, value.detach().double()[:, None]], 1))
+        return torch.stack(per_scalar)
 
     def _key(self, shape: BatchKey, lines: PathEndpoints) -> Key:
         return shape, lines.sizes, self._order, self._runner.first_only

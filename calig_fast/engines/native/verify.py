@@ -91,14 +91,14 @@ def same_outputs(models: Sequence[Tensor], ours: Sequence[Tensor], packed: Packe
     Raises:
         NotTheModelError: naming the first block that differs.
     """
-    for layer, (theirs, mine) in enumerate(zip(models, ours, strict=True)):
+    for layer, (theirs, rows) in enumerate(zip(models, ours, strict=True)):
         wanted = packed.pack(theirs)
-        if mine.shape != wanted.shape:
+        if rows.shape != wanted.shape:
             wanted = wanted[packed.segments.firsts]
-        wide = torch.promote_types(mine.dtype, torch.float32)
+        wide = torch.promote_types(rows.dtype, torch.float32)
         size = wanted.to(wide).norm()
-        error = (wanted.to(wide) - mine.to(wide)).norm() / size if size > 0 else size
-        if not float(error) <= (_agreement(mine.dtype) if limit is None else limit):
+        error = (wanted.to(wide) - rows.to(wide)).norm() / size if size > 0 else size
+        if not float(error) <= (_agreement(rows.dtype) if limit is None else limit):
             raise NotTheModelError(
                 f"model: from {'the embeddings' if not layer else f'the output of block {layer - 1}'} on it computes "
                 f'something else than its family says (relative difference {float(error):.1e}); use engine="autograd", '
@@ -143,12 +143,12 @@ def reads_first_alone(head: Reader, hidden: Tensor, longest: int = 0) -> bool:
         hidden: [B,T,D], any hidden state of the right size.
         longest: the input of the most real tokens; a head that reads the last of them is told by it.
     """
-    row, mine = torch.full((1,), longest, dtype=torch.int64, device=hidden.device), hidden[longest : longest + 1]
-    poisoned = mine.clone()
+    row, state = torch.full((1,), longest, dtype=torch.int64, device=hidden.device), hidden[longest : longest + 1]
+    poisoned = state.clone()
     poisoned[:, 1:] = torch.nan
     if hidden.shape[1] > 1 and not bool(torch.isfinite(head(poisoned, row)).all()):
         return False
-    return bool(torch.equal(head(mine[:, :1], row), head(mine, row)))
+    return bool(torch.equal(head(state[:, :1], row), head(state, row)))
 
 
 def heeds_padding(head: Reader, hidden: Tensor, mask: Tensor) -> None:

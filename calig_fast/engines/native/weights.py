@@ -37,12 +37,12 @@ class Weights:
             theirs: from `storages`, of the model of the weights; its own tensors are never written to.
         """
         copying = _Copying(dtype, theirs, self._own)
-        found = list[Block]()
+        blocks = list[Block]()
         for block in read:
-            old = self.blocks[len(found)] if len(found) < len(self.blocks) else None
-            found.append(copying.placed(block, old))
+            old = self.blocks[len(blocks)] if len(blocks) < len(self.blocks) else None
+            blocks.append(copying.placed(block, old))
             del block  # so that the next is read into the memory of this one
-        self.blocks, self._own = tuple(found), copying.own
+        self.blocks, self._own = tuple(blocks), copying.own
         numbers = any(block.rotary is not None for block in self.blocks)  # read of a tensor that may change
         self._copies = copying.copies if copying.complete and not numbers else None
         return self.blocks
@@ -111,8 +111,8 @@ class _Copying:
         its_own = self._is_theirs(new)
         if its_own and new.dtype == self._dtype:
             return new
-        mine = before is not None and before.untyped_storage().data_ptr() in self._before
-        if mine and before is not None and _kind(before) == (new.shape, self._dtype, new.device):
+        is_copy = before is not None and before.untyped_storage().data_ptr() in self._before
+        if is_copy and before is not None and _kind(before) == (new.shape, self._dtype, new.device):
             placed = before.copy_(new)
         else:
             placed = new.to(self._dtype)

@@ -99,15 +99,15 @@ class WholePass:
             marks = reads.new_zeros(len(self.everything.positions))
             marks[self.everything.segments.firsts] = reads
             reads = marks
-        found = self.derivatives(saved, g, ends, maps=maps, free=free)
+        block_derivatives = self.derivatives(saved, g, ends, maps=maps, free=free)
         propagated = len(value) > batch
         return EndpointGradients(
             value=value[:batch],
             baseline_value=value[batch:] if propagated else None,
-            high=self._by_layer(found.high),
-            low=self._by_layer(found.low) if propagated else None,
-            product=self._by_layer(found.product),
-            maps=None if maps is None else found.maps,
+            high=self._by_layer(block_derivatives.high),
+            low=self._by_layer(block_derivatives.low) if propagated else None,
+            product=self._by_layer(block_derivatives.product),
+            maps=None if maps is None else block_derivatives.maps,
             readout=unpack(reads[:tokens]),
         )
 
@@ -117,22 +117,22 @@ class WholePass:
         """The part of `down` that passes through the blocks; the arguments are its own."""
         if not isinstance(saved, list):
             return Derivatives(*compiled.whole_backward(saved, g, ends, self.packed, maps=maps, free=free))
-        found: dict[str, list[Tensor]] = {"high": [], "low": [], "product": [], "maps": []}
+        parts: dict[str, list[Tensor]] = {"high": [], "low": [], "product": [], "maps": []}
         # maps that fall off on the way back
         slopes, tokens = 0 if maps is None or maps == "attention" else self.packed.shape[0], self.tokens
         for layer in range(len(self.runner.stack) - 1, -1, -1):
-            kept = saved.pop() if free else saved[layer]
-            saved_block = kept.saved() if isinstance(kept, KeptInput) else kept
+            state = saved.pop() if free else saved[layer]
+            saved_block = state.saved() if isinstance(state, KeptInput) else state
             g, dmixed, gradient_maps = self.runner.back(layer, g, saved_block, slopes, maps or "gradient")
             if maps is not None:
-                found["maps"].append(self._maps(layer, saved_block, dmixed, gradient_maps, maps))
+                parts["maps"].append(self._maps(layer, saved_block, dmixed, gradient_maps, maps))
             high_end = ends.high[layer]
             direction = high_end - ends.low[layer]
-            found["high"].append(_along(g[:tokens], direction))
-            found["product"].append(_along(g[:tokens], high_end))
-            found["low"].append(_along(g[tokens:], direction if len(g) > tokens else direction[:0]))
-        high, low, product = (torch.stack(found[name][::-1]) for name in ("high", "low", "product"))
-        return Derivatives(high, low, product, found["maps"][::-1])
+            parts["high"].append(_along(g[:tokens], direction))
+            parts["product"].append(_along(g[:tokens], high_end))
+            parts["low"].append(_along(g[tokens:], direction if len(g) > tokens else direction[:0]))
+        high, low, product = (torch.stack(parts[name][::-1]) for name in ("high", "low", "product"))
+        return Derivatives(high, low, product, parts["maps"][::-1])
 
     def ends(self, hidden: list[Tensor], qkvs: list[Tensor]) -> PathEndpoints:
         """Both ends of all paths, from `up`; a zero hidden state where there are no baselines."""
@@ -171,12 +171,12 @@ class WholePass:
         for b, tokens in enumerate(self.packed.lengths):
             real = self.packed.places(b)
             if found is None:
-                mine = first_row.attention_map(self.runner.stack[layer], saved, b, dmixed, kind)
+                input_map = first_row.attention_map(self.runner.stack[layer], saved, b, dmixed, kind)
             elif kind == "attention":
-                mine = attention_map(saved.attended, b)
+                input_map = attention_map(saved.attended, b)
             else:
-                mine = found[b, :tokens, :tokens]
-            out[b, real[:, None], real] = mine.to(wide)
+                input_map = found[b, :tokens, :tokens]
+            out[b, real[:, None], real] = input_map.to(wide)
         return out
 
 

@@ -61,12 +61,12 @@ class Workspace:
     def blocks(self, read: Iterable[Block], dtype: torch.dtype, theirs: frozenset[int]) -> tuple[Block, ...]:
         """The blocks that were read, see `Weights.read`; recordings of weights elsewhere are freed."""
         before = self.weights.blocks
-        found = self.weights.read(read, dtype, theirs)
+        placed_blocks = self.weights.read(read, dtype, theirs)
         if self._held:
-            old, new = ([leaf for block in blocks for leaf in _leaves(block)] for blocks in (before, found))
+            old, new = ([leaf for block in blocks for leaf in _leaves(block)] for blocks in (before, placed_blocks))
             if list(map(_place, old)) != list(map(_place, new)):
                 self.clear()
-        return found
+        return placed_blocks
 
     def begin(self, kind: Hashable, recorder: Recorder | None) -> None:
         """A call begins.
@@ -85,9 +85,9 @@ class Workspace:
     def lease(self, new: PathEndpoints) -> Lease:
         """Path ends, in the places of some of the same sizes that a recording reads and no other run uses."""
         used = {id(lease.lines) for lease in self._leases}
-        found = Lease(next((lines for lines in self._held if id(lines) not in used and lines.refilled(new)), new))
-        self._leases.add(found)
-        return found
+        new_lease = Lease(next((lines for lines in self._held if id(lines) not in used and lines.refilled(new)), new))
+        self._leases.add(new_lease)
+        return new_lease
 
     def exclusive(self) -> AbstractContextManager[Any]:
         """One run at a time, where recordings are shared."""

@@ -110,8 +110,8 @@ def mlp_activation(module: Any) -> Any:
 
 def optional_norm(module: Any, name: str) -> Norm | None:
     """The norm of this name, where there is one."""
-    found = getattr(module, name, None)
-    return None if found is None else norm(found)
+    child = getattr(module, name, None)
+    return None if child is None else norm(child)
 
 
 def window(attention: Any) -> int:
@@ -165,7 +165,7 @@ def _rows(layer: Affine, order: Tensor) -> Affine:
 def _first(module: Any, names: tuple[str, ...]) -> Any:
     """The part of a module that has one of some names."""
     for name in names:
-        found = getattr(module, name, None)
-        if found is not None:
-            return found
+        part = getattr(module, name, None)
+        if part is not None:
+            return part
     raise UnreadableError(f"its {type(module).__name__} has none of {', '.join(names)}")

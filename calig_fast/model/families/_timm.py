@@ -29,15 +29,15 @@ def image(module: nn.Module, prefix: str, family: str, stem: str, read: Callable
     """
     model: Any = module
     rows, columns = getattr(model, stem).patch_size
-    told = getattr(model, "pretrained_cfg", None) or {}
-    known = "mean" in told and "std" in told
+    config = getattr(model, "pretrained_cfg", None) or {}
+    known = "mean" in config and "std" in config
     return Encoder(
         family=family,
         modality="image",
         blocks=tuple(join(prefix, name) for name in children(module, "blocks")),
         prefix=int(model.num_prefix_tokens),
         patch=(int(rows), int(columns)),
-        normalisation=(tuple(told["mean"]), tuple(told["std"])) if known else None,
+        normalisation=(tuple(config["mean"]), tuple(config["std"])) if known else None,
         read=read,
         stem=join(prefix, stem) if stem == "patch_embed" else None,
     )

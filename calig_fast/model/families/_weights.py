@@ -144,14 +144,14 @@ def rotary(module: Any, kind: str = "") -> Rotary:
     Raises:
         UnreadableError: one that has been scaled for a longer text.
     """
-    mine = f"{kind}_" if kind and hasattr(module, f"{kind}_inv_freq") else ""
-    scaled, most = module.rope_type[kind] if mine else module.rope_type, None
-    frequencies: Tensor = getattr(module, f"{mine}inv_freq")
+    prefix = f"{kind}_" if kind and hasattr(module, f"{kind}_inv_freq") else ""
+    scaled, most = module.rope_type[kind] if prefix else module.rope_type, None
+    frequencies: Tensor = getattr(module, f"{prefix}inv_freq")
     if scaled in {"dynamic", "longrope"}:  # the first of these is kept scaled after a longer text
-        told = module.config.rope_parameters
-        told, frequencies = told[kind] if mine else told, getattr(module, f"{mine}original_inv_freq")
-        most = told["original_max_position_embeddings"] if scaled == "longrope" else module.original_max_seq_len - 1
-    scaling = float(getattr(module, f"{mine}attention_scaling"))
+        rope = module.config.rope_parameters
+        rope, frequencies = rope[kind] if prefix else rope, getattr(module, f"{prefix}original_inv_freq")
+        most = rope["original_max_position_embeddings"] if scaled == "longrope" else module.original_max_seq_len - 1
+    scaling = float(getattr(module, f"{prefix}attention_scaling"))
     return Rotary(tuple(frequencies.tolist()), scaling, most)
 
 
@@ -188,10 +188,10 @@ def layer_scale(module: Any, name: str) -> Tensor | None:
     """
     if module is None or isinstance(module, nn.Identity):
         return None
-    found = getattr(module, name, None)
-    if not isinstance(found, Tensor):
+    factors = getattr(module, name, None)
+    if not isinstance(factors, Tensor):
         raise UnreadableError(f"a layer scale is a {type(module).__name__} without {name}")
-    return found
+    return factors
 
 
 def _records(hook: Callable[..., Any]) -> bool:

@@ -25,5 +25,5 @@ def _block(module: nn.Module, backbone: Any) -> Block:
     kind = config.layer_types[layer]
     rotates = config.rope_parameters[kind] is not None
     before = norm(m.input_layernorm)
-    found = rotated_block(module, backbone if rotates else None, (before, before, None, None), kind=kind)
-    return replace(found, parallel=True)
+    block = rotated_block(module, backbone if rotates else None, (before, before, None, None), kind=kind)
+    return replace(block, parallel=True)

@@ -22,6 +22,6 @@ def encoder(module: nn.Module, prefix: str) -> Encoder | None:
 def _block(module: nn.Module, backbone: Any) -> Block:
     m: Any = module
     norms = norm(m.input_layernorm), norm(m.post_attention_layernorm), None, None
-    found = rotated_block(module, backbone, norms)
-    scale = found.out.weight.new_full((len(found.out.weight),), 1 / m.scaling_factor)
-    return replace(found, scale1=scale, scale2=scale)
+    block = rotated_block(module, backbone, norms)
+    scale = block.out.weight.new_full((len(block.out.weight),), 1 / m.scaling_factor)
+    return replace(block, scale1=scale, scale2=scale)

@@ -38,16 +38,16 @@ def _block(module: nn.Module, backbone: Any) -> Block:
         raise UnreadableError("its attention's logits are capped (attn_logit_softcapping)")
     if getattr(attention.config, "clip_qkv", None) is not None:
         raise UnreadableError("its queries, keys and values are clipped (clip_qkv)")
-    found = rotated_block(module, backbone, _norms(module), kind=_kind(attention))
+    block = rotated_block(module, backbone, _norms(module), kind=_kind(attention))
     if not _rotates(attention):
-        return replace(found, rotary=None)
+        return replace(block, rotary=None)
     if hasattr(attention, "query_layernorm"):
         norms = norm(attention.query_layernorm), norm(attention.key_layernorm)
-        found = replace(found, norm_q=norms[0], norm_k=norms[1], rotated_first=True)
+        block = replace(block, norm_q=norms[0], norm_k=norms[1], rotated_first=True)
     rope = getattr(attention.config, "rope_parameters", None) or {}
-    if "llama_4_scaling_beta" in rope and isinstance(found.rotary, Rotary):
-        found = replace(found, rotary=replace(found.rotary, most=rope["original_max_position_embeddings"]))
-    return found
+    if "llama_4_scaling_beta" in rope and isinstance(block.rotary, Rotary):
+        block = replace(block, rotary=replace(block.rotary, most=rope["original_max_position_embeddings"]))
+    return block
 
 
 def _norms(block: Any) -> Norms:

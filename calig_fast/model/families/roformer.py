@@ -23,7 +23,7 @@ def _block(backbone: Any, module: nn.Module) -> Block:
     m: Any = module
     if m.attention.self.rotary_value:
         raise UnreadableError("its values are rotated too (rotary_value)")
-    found = bert_block(module)
+    block = bert_block(module)
     sines, cosines = backbone.encoder.embed_positions.weight.chunk(2, -1)
-    qkv = by_halves(found.qkv, 2 * found.heads, found.head_size, cosines.shape[1])
-    return replace(found, qkv=qkv, rotary=RotaryTable(cosines, sines))
+    qkv = by_halves(block.qkv, 2 * block.heads, block.head_size, cosines.shape[1])
+    return replace(block, qkv=qkv, rotary=RotaryTable(cosines, sines))

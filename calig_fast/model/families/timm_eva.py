@@ -78,9 +78,9 @@ def _turn(backbone: Any) -> RotaryTable | None:
     angles = rope.get_embed() if made else rope.get_embed(shape=backbone.patch_embed.grid_size)
     sines, cosines = angles.detach().chunk(2, -1)
     half = cosines.shape[-1] // 2
-    kept = slice(half) if backbone.blocks[0].attn.rotate_half else slice(0, None, 2)  # each number stands twice
+    columns = slice(half) if backbone.blocks[0].attn.rotate_half else slice(0, None, 2)  # each number stands twice
     first = cosines.new_zeros(backbone.num_prefix_tokens, half)
-    return RotaryTable(torch.cat([first + 1, cosines[:, kept]]), torch.cat([first, sines[:, kept]]), whole=True)
+    return RotaryTable(torch.cat([first + 1, cosines[:, columns]]), torch.cat([first, sines[:, columns]]), whole=True)
 
 
 def _reordered(n: Norm | None, size: int, pairs: int) -> Norm | None:
