@@ -157,7 +157,7 @@ class Integration:
     def _note(
         self, kind: str, tried: _Tried, relevance: Sequence[Relevance], *, layers: Ints, tolerances: Floats
     ) -> None:
-        """What the paths of this call needed, for `learn`."""
+        """Note the intervals that the paths of this call needed, for `learn`."""
         gap, noise = (np.stack([getattr(r, name) for r in relevance]).ravel() for name in ("carried", "noise"))
         for table, column in zip(tried.tables, fetched(*tried.columns), strict=True):
             exact = gap[table.paths] if tried.complete else None
@@ -167,7 +167,7 @@ class Integration:
 
 
 def _tried(integrals: Integrals) -> _Tried:
-    """What other rules would have given on the nodes of a call; copies to the host begin."""
+    """The answers of other rules on the nodes of a call; their copies to the host begin."""
     if not isinstance(integrals, AdaptiveIntegrals):
         return _Tried([], [], complete=False)
     tables = [*integrals.tables()]

@@ -55,7 +55,7 @@ def result_file(rows, **more):
 
 
 def learned(explainer):
-    return {kind: [row.tolist() for row in seen] for kind, seen in explainer._memory.calibration._seen.items()}
+    return {kind: [cost.tolist() for cost in costs] for kind, costs in explainer._memory.calibration._costs.items()}
 
 
 def test_a_gate_lets_small_errors_through_and_refuses_others():

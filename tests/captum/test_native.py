@@ -29,7 +29,7 @@ FLOAT32 = "markuplm"  # its own attention takes the softmax in float32
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("kind", TEXT)
+@pytest.mark.parametrize("kind", [kind for kind in TEXT if kind != "ctrl"])  # it writes into Captum's leaf
 def test_text_families_with_padding(kind, dtype):
     model, x = model_of(kind, dtype), inputs(kind)
     mask = x["attention_mask"]
@@ -50,12 +50,13 @@ def test_text_families_with_padding(kind, dtype):
 def test_image_families(kind, dtype):
     model, x = model_of(kind, dtype), inputs(kind).to(dtype)
     forward, blocks = image(model), blocks_of(model)
-    compare("IntegratedGradients", forward, x, native=is_basic(model), baselines=0.1)
+    native = is_basic(model) or kind in {"timm-eva", "timm-normed"}  # whose blocks get a hidden state alone
+    compare("IntegratedGradients", forward, x, native=native, baselines=0.1)
     # Captum takes no layer that returns a tuple with something else than tensors
     layers = [] if kind == "data2vec-vision" else [embeddings_of(model), blocks[0], blocks[-1]]
     for layer in layers:
-        compare("LayerIntegratedGradients", forward, x, (layer,), is_basic(model))
-        compare("LayerConductance", forward, x, (layer,), is_basic(model))
+        compare("LayerIntegratedGradients", forward, x, (layer,), native)
+        compare("LayerConductance", forward, x, (layer,), native)
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])

@@ -145,8 +145,8 @@ class PathEndpoints:
         """
         inputs = len(self.offsets) - 1
 
-        def wider(t: Tensor) -> Tensor:
-            return t.new_zeros(inputs * length, t.shape[1]).index_copy_(0, rows, t)
+        def wider(t: Tensor) -> Tensor:  # the projections of block 0 may be left out
+            return t if not len(t) else t.new_zeros(inputs * length, t.shape[1]).index_copy_(0, rows, t)
 
         offsets = torch.arange(inputs + 1, device=self.offsets.device) * length
         return PathEndpoints(

@@ -80,7 +80,7 @@ def test_what_lies_in_the_padding_changes_no_bit(kind: str, fake: Fake, monkeypa
         found = real(self, rows, length)
         others = torch.ones(len(found.low[0]), dtype=torch.bool).index_fill_(0, rows, False)
         for ends in (found.low, found.high, found.qkv_low, found.qkv_high):
-            for end in ends:
+            for end in filter(len, ends):  # the projections of block 0 may be left out
                 end[others] = 1e3 * torch.randn(int(others.sum()), end.shape[1])
         return found
 
