@@ -28,7 +28,7 @@ from calig_fast.methods.score_error import LayerErrors, combined
 from calig_fast.pipeline import integrate as integration
 from calig_fast.pipeline.integrate import Integration
 from calig_fast.pipeline.options import Options
-from calig_fast.pipeline.rounding import NARROW, of_dtype, of_ends
+from calig_fast.pipeline.rounding import NARROW, measured, of_dtype
 from calig_fast.quadrature.adaptive import AdaptiveIntegrals
 from calig_fast.quadrature.estimate import Floats
 from calig_fast.quadrature.warm_start import Calibration
@@ -54,12 +54,6 @@ class Recorded:
     def depth(self) -> int:
         """Layers."""
         return len(self.one["paths"])
-
-    @property
-    def ends(self) -> Tensor:
-        """phi at 0 and at 1, [2,L,1,T]."""
-        low, high = (torch.stack([path[end] for path in self.one["paths"]]) for end in ("low", "high"))
-        return torch.stack([low, high])[:, :, None]
 
     @property
     def row_bytes(self) -> int:
@@ -120,10 +114,9 @@ class Replayer:
         self._integration.learn()
 
     def measure(self, narrow: Recorded, exact: Recorded) -> None:
-        """Measure the rounding of an input at the ends of its paths, as an `Explainer` does at its first calls."""
-        phi, wide = (run.ends for run in (narrow, exact))
+        """Measure the rounding of an input, as an `Explainer` does at its first calls."""
         known = self._rounding.get(narrow.depth, of_dtype(self._setting.dtype, narrow.depth))
-        self._rounding[narrow.depth] = np.maximum(known, of_ends(phi, wide).max(axis=1))
+        self._rounding[narrow.depth] = np.maximum(known, measured(narrow, exact))
 
     def claims(self, entry: dict[str, Any], run: Recorded) -> list[Claim]:
         """The claims for one entry of the file.

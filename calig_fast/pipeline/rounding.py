@@ -6,11 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.base import Run
+from ..engines.base import PathPoints, Run
 from ..quadrature.estimate import Floats, over
+from ..quadrature.rules import corrected_trapezoid
 
 NARROW = (torch.bfloat16, torch.float16)
 MEASURED = 4  # calls at which it is measured; a tiny ViT rounded one picture by three times as much as another
+OUTER, INNER = corrected_trapezoid(2)[:2].tolist()  # weights of an end and of the middle
 UNKNOWN = 64  # units, where it cannot be measured: a random BERT base at 128 tokens misses 20 of its gap in bfloat16
 
 
@@ -25,7 +27,9 @@ def unknown(dtype: torch.dtype, layers: int) -> Floats:
 
 
 def measured(narrow: Run, wide: Run) -> Floats:
-    """Relative rounding of the integrals, from phi at both ends of the paths; the largest of the inputs and scalars.
+    """Relative rounding of the integrals, from phi at both ends and in the middle of the paths; the largest of all.
+
+    The middle has most of the weight: from the ends alone a tiny BERT of bfloat16 stated 0.04 and was 0.10 off.
 
     Args:
         narrow: a run in 16 bits.
@@ -36,12 +40,26 @@ def measured(narrow: Run, wide: Run) -> Floats:
     """
     dtype, layers = narrow.endpoints.first.dtype, narrow.endpoints.layers
     largest = of_dtype(dtype, layers)
-    for slopes, theirs in zip(narrow.endpoints.slopes, wide.endpoints.slopes, strict=True):
-        pairs = [(slopes.high, theirs.high), (slopes.low, theirs.low)]
-        known = [(phi, exact) for phi, exact in pairs if phi is not None and exact is not None]
+    ends = (narrow.endpoints.slopes, wide.endpoints.slopes, _middles(narrow), _middles(wide))
+    for slopes, theirs, middle, their_middle in zip(*ends, strict=True):
+        pairs = [(slopes.high, theirs.high), (slopes.low, theirs.low), (middle, their_middle)]
+        weights = [OUTER, OUTER, INNER]
+        known = [
+            (w * phi, w * exact)
+            for w, (phi, exact) in zip(weights, pairs, strict=True)
+            if not (phi is None or exact is None)
+        ]
         phi, exact = (torch.stack(ends) for ends in zip(*known, strict=True))
         largest = np.maximum(largest, of_ends(phi, exact).max(axis=1, initial=0.0))
     return largest
+
+
+def _middles(run: Run) -> Tensor:
+    """phi in the middle of the paths of all layers and inputs, [K,L,B,T]."""
+    layers, batch = run.endpoints.layers, len(run.endpoints.first)
+    layer, row = np.indices((layers, batch)).reshape(2, -1)
+    phi = run.integrand(PathPoints(layer=layer, row=row, node=np.full(len(row), 0.5)))[0]
+    return phi.view(len(phi), layers, batch, -1)
 
 
 def of_ends(phi: Tensor, exact: Tensor) -> Floats:

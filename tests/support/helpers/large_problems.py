@@ -30,7 +30,8 @@ def called(backend: str) -> set[str]:
     """The operations that have a kernel of `backend` and that the engines or the methods name."""
     package = Path(ops.__file__).parents[1]
     text = "".join(path.read_text() for room in ("engines", "methods") for path in (package / room).rglob("*.py"))
-    return set(re.findall(r"\bops\.(\w+)", text)) & set(ops.operations(backend))
+    functions = (getattr(ops, name, None) for name in set(re.findall(r"\bops\.(\w+)", text)))
+    return {getattr(one, "__module__", "").rpartition(".")[2] for one in functions} & set(ops.operations(backend))
 
 
 def longest(op: str) -> tuple[Any, ...]:
