@@ -14,9 +14,10 @@ OPPOSE_ON_DARK: RGB = (238, 132, 52)
 WHITE: RGB = (255, 255, 255)
 DARK: RGB = (30, 33, 38)
 INK: RGB = (28, 32, 39)
-# Opacity of the strongest score behind dark ink on white, and behind white on a dark ground: contrast stays over 4.5.
+INK_ON_DARK: RGB = (231, 233, 238)
+# Opacity of the strongest score behind dark ink on white, and light ink on a dark ground: contrast stays over 4.5.
 ON_LIGHT = 0.62
-ON_DARK = 0.75
+ON_DARK = 0.72
 PERCENTILE = 99.0
 
 

@@ -104,6 +104,6 @@ def test_names_stand_under_their_columns(shown):
             assert name.bounding_box()["x"] == pytest.approx(image["x"] + k * image["width"] / count, abs=2)
 
 
-@pytest.mark.parametrize("shown", [(1280, "light")], indirect=True, ids=str)
+@pytest.mark.parametrize("shown", [(1280, "light"), (400, "dark")], indirect=True, ids=str)
 def test_axe_finds_nothing(shown):
     check_accessibility(shown)

@@ -54,8 +54,8 @@ def test_colour_paints_the_words_by_sign() -> None:
     a = of_texts([read("good bad plain")])
     a.scores[0, 1:4] = a.scores.new_tensor([1.0, -1.0, 0.0])
     text = printed(a, colour=True)
-    assert re.search(r"\x1b\[[0-9;]*48;2;8;94;143mgood", text)
-    assert re.search(r"\x1b\[[0-9;]*48;2;167;79;10mbad", text)
+    assert re.search(r"\x1b\[[0-9;]*48;2;8;91;139mgood", text)
+    assert re.search(r"\x1b\[[0-9;]*48;2;162;77;11mbad", text)
     assert re.search(r"(^| )plain", text)
 
 
