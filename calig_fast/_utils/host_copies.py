@@ -6,7 +6,7 @@ are computed of the copies, too, and read there. The copies are exact: they are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from .nested import mapped, parts
 
 # Functions of torch that read a value
 _READS = frozenset(
@@ -218,7 +220,7 @@ class _Following(TorchFunctionMode):
         there = next((t for t in given if t.is_cuda), None)
         if there is None or any(self._copies.of(t) is None for t in given):
             return func(*args, **kwargs)
-        here = _mapped(self._here, (args, kwargs))
+        here = mapped(self._here, (args, kwargs))
         host = func(*here[0], **here[1])
         values = [*_tensors(host)]
         if not values:
@@ -232,7 +234,7 @@ class _Following(TorchFunctionMode):
         elif any(t.requires_grad for t in given):
             return func(*args, **kwargs)
         else:
-            out = _mapped(lambda part: uploaded(part, there.device) if isinstance(part, Tensor) else part, host)
+            out = mapped(lambda part: uploaded(part, there.device) if isinstance(part, Tensor) else part, host)
         for tensor, copy in zip(_tensors(out), values[:1] if name in _WITH_CHOICES else values, strict=False):
             self._copies.note(tensor, copy)
         return out
@@ -248,35 +250,16 @@ class _Following(TorchFunctionMode):
 def _depends_on_values(name: str, args: tuple[Any, ...], there: Tensor) -> bool:
     """Return True where the shape of a result, or a choice of equal values, depends on what the device would tell."""
     if name == "__getitem__":  # by a mask, or by an index of the host, which would be sent first
-        index = [*_parts(args[1], (Tensor, list))]
+        index = [*parts(args[1], (Tensor, list))]
         return any(isinstance(i, list) or not i.is_cuda or i.dtype in (torch.bool, torch.uint8) for i in index)
     return name == "nonzero" or (name in _CHOICES and there.is_floating_point())
 
 
 def _leaves(given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Return True for a call of `to` that names the host."""
-    devices = [p for p in _parts((args, kwargs), (torch.device, str)) if isinstance(p, torch.device) or p[:3] == "cpu"]
+    devices = [p for p in parts((args, kwargs), (torch.device, str)) if isinstance(p, torch.device) or p[:3] == "cpu"]
     return any(torch.device(p).type == "cpu" for p in devices) or (len(given) > 1 and not given[1].is_cuda)
 
 
-def _parts(value: Any, kinds: Any) -> Iterator[Any]:
-    """The parts of some kinds in a value and its containers."""
-    if isinstance(value, kinds):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _parts(part, kinds)
-
-
 def _tensors(value: Any) -> Iterator[Tensor]:
-    return _parts(value, Tensor)
-
-
-def _mapped(change: Callable[[Any], Any], value: Any) -> Any:
-    """The same containers with their parts changed."""
-    if isinstance(value, dict):
-        return {key: _mapped(change, part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        parts = [_mapped(change, part) for part in value]
-        return parts if isinstance(value, list) else tuple(parts)
-    return change(value)
+    return parts(value, Tensor)

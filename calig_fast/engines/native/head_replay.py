@@ -8,7 +8,7 @@ Values that the code read to choose its way (`mask.all()`) are read again; where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..._utils.nested import mapped, parts
 from ...inputs.target import logits_of
 from ...model.call import Call, has_rows, picked
 from ...model.dataflow import graph_of
@@ -95,7 +96,7 @@ class Pass:
             if isinstance(step.result, _Slot):
                 values[step.result.number] = made
             elif not step.reads:
-                for slot, tensor in zip(_parts(step.result, _Slot), _parts(made, Tensor), strict=True):
+                for slot, tensor in zip(parts(step.result, _Slot), parts(made, Tensor), strict=True):
                     values[slot.number] = tensor
             elif made != step.result:
                 return None
@@ -109,13 +110,13 @@ class Pass:
 
 def _filler(noted: Any) -> Callable[[list[Any]], Any]:
     """A function that gives noted arguments with the values of their slots."""
-    own = _mapped(lambda part: part.tensor if isinstance(part, _Own) else part, noted)
+    own = mapped(lambda part: part.tensor if isinstance(part, _Own) else part, noted)
     if not _holds(own, _Slot):
         return lambda values: own
     if isinstance(own, tuple) and isinstance(own[0], _Slot) and not _holds(own[1:], _Slot):
         first, rest = own[0].number, own[1:]
         return lambda values: (values[first], *rest)
-    return lambda values: _mapped(lambda part: values[part.number] if isinstance(part, _Slot) else part, own)
+    return lambda values: mapped(lambda part: values[part.number] if isinstance(part, _Slot) else part, own)
 
 
 class HeadReplay:
@@ -195,14 +196,14 @@ class _Noting(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        given = [*_parts((args, kwargs), Tensor)]
+        given = [*parts((args, kwargs), Tensor)]
         versions = [_version(t) for t in given]
-        origins = _mapped(self._origin, args), _mapped(self._origin, kwargs)
+        origins = mapped(self._origin, args), mapped(self._origin, kwargs)
         result = func(*args, **kwargs)
         self._written |= {_memory(t) for t, before in zip(given, versions, strict=True) if _version(t) != before}
         name = getattr(func, "__name__", "")
         if _holds(result, Tensor):
-            self._steps.append(_Step(func, *origins, _mapped(self._new, result)))
+            self._steps.append(_Step(func, *origins, mapped(self._new, result)))
         elif name in _READS:
             self._steps.append(_Step(func, *origins, result))
         elif given and name not in _FORMS and name != "__setitem__":
@@ -218,9 +219,9 @@ class _Noting(TorchFunctionMode):
         out = -1 if logits is None else self._slots.get(id(logits), -1)
         needed, steps = {out}, list[_Step]()
         for step in reversed(self._steps):
-            if step.reads or any(slot.number in needed for slot in _parts(step.result, _Slot)):
+            if step.reads or any(slot.number in needed for slot in parts(step.result, _Slot)):
                 steps.append(step)
-                needed |= {slot.number for slot in _parts((step.args, step.kwargs), _Slot)}
+                needed |= {slot.number for slot in parts((step.args, step.kwargs), _Slot)}
         if self._lost or -1 in needed or self._written & {_memory(self._tensors[slot]) for slot in needed}:
             raise _UnknownError
         order = {slot: place for place, slot in enumerate(sorted(needed))}
@@ -229,7 +230,7 @@ class _Noting(TorchFunctionMode):
             return _Slot(order.get(part.number, -1)) if isinstance(part, _Slot) else part
 
         renamed = (
-            _Step(s.function, _mapped(placed, s.args), _mapped(placed, s.kwargs), _mapped(placed, s.result))
+            _Step(s.function, mapped(placed, s.args), mapped(placed, s.kwargs), mapped(placed, s.result))
             for s in reversed(steps)
         )
         names = {order[slot]: name for slot, name in self._names.items() if slot in needed}
@@ -262,27 +263,8 @@ def _repeats(known: Pass, arguments: Mapping[str, Tensor], logits: Tensor) -> bo
     return False
 
 
-def _mapped(change: Callable[[Any], Any], value: Any) -> Any:
-    """The same in containers, with their parts changed; containers of results become plain ones."""
-    if isinstance(value, dict):
-        return {key: _mapped(change, part) for key, part in value.items()}
-    if isinstance(value, list | tuple) and not isinstance(value, torch.Size):
-        parts = [_mapped(change, part) for part in value]
-        return parts if isinstance(value, list) else tuple(parts)
-    return change(value)
-
-
-def _parts(value: Any, kind: type) -> Iterator[Any]:
-    """The parts of a kind in a value."""
-    if isinstance(value, kind):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _parts(part, kind)
-
-
 def _holds(value: Any, kind: type) -> bool:
-    return any(True for _ in _parts(value, kind))
+    return any(True for _ in parts(value, kind))
 
 
 def _version(tensor: Tensor) -> int:
