@@ -1,8 +1,8 @@
 """Memory above the model and its inputs at several budgets: `python -m benchmarks.bench_budget`.
 
-Each case is a first call in a fresh process: MiniLM-L6, twelve texts of about 100 tokens, one thread. Memory is that
-which the system cannot take back, above a process with the model, the libraries and the inputs. Writes
-benchmarks/results/budget.json.
+Each case is the first explanation of a fresh process: MiniLM-L6, twelve texts of about 100 tokens, one thread. Memory
+is that which the system cannot take back, above a process in which the model has read one of the inputs. A budget that
+is refused counts as kept. Writes benchmarks/results/budget.json.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from calig_fast.corpus.work import weights
 RESULT = Path(__file__).parent / "results" / "budget.json"
 BUDGETS = (32, 64, 128, 256, 512, 1024)  # MiB
 INPUTS, WORDS_EACH = 12, 90
-ALLOWED = 16  # MiB above the budget
+ALLOWED = 16 * 2**20  # bytes above the budget, for what a call loads and makes at first
 
 
 def measured(budget: int, dtype: str) -> int:
@@ -38,10 +38,17 @@ def measured(budget: int, dtype: str) -> int:
     texts = [" ".join([str(i), *(words[(i + j * j) % len(words)] for j in range(WORDS_EACH))]) for i in range(INPUTS)]
     explainer = Explainer(shown.model, shown.processor, dtype=DTYPES[dtype], memory_budget=budget << 20)
     weights(shown.model)  # reads the weights, which are mapped
-    shown.processor(texts)
+    with torch.no_grad():
+        shown.model(**shown.processor(texts[:1], return_tensors="pt"))  # the libraries of the model's own products
     memory.bound_code()
     with memory.above() as peak:
-        explainer(texts)
+        try:
+            explainer(texts)
+        except ValueError as error:
+            if not str(error).startswith("memory_budget"):
+                raise
+            print(error)
+            return 0
     return peak[0]
 
 
@@ -57,9 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows: list[dict[str, Any]] = []
     for dtype, budget in product(DTYPES, BUDGETS):
         command = [sys.executable, "-m", "benchmarks.bench_budget", "--case", str(budget), dtype]
-        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        peak = int(said.splitlines()[-1]) / 2**20
-        rows.append({"dtype": dtype, "budget": budget, "peak": round(peak, 1), "within": peak <= budget + ALLOWED})
+        *said, last = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        peak, refused = int(last), "; ".join(line for line in said if line.startswith("memory_budget"))
+        row = {"dtype": dtype, "budget": budget, "peak": round(peak / 2**20, 1), "refused": refused}
+        rows.append({**row, "within": peak <= (budget << 20) + ALLOWED})
         print(rows[-1], flush=True)
         files.write(RESULT, json.dumps({**machine.describe(), "unit": "MiB", "cases": rows}, indent=1) + "\n")
 

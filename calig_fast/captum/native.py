@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..engines.budget import default_budget
+from ..engines.budget import Budget
 from ..engines.native import first_token_block as first_row
 from ..engines.native import verify
 from ..engines.native.autograd_function import BlockStack
@@ -147,7 +147,8 @@ class Shortcut:
         tokens, width = int(hidden.shape[1]), int(hidden.shape[2])
         passed = range(max(self._start, self._plain_until), len(self._watch.runs))
         row = stack.bytes_a_row(passed) + 4 * width * hidden.element_size()  # what the layers around them hold
-        return min(at_once, max(least, default_budget(hidden.device, DEFAULT_BUDGET) // (row * tokens * rows)))
+        budget = Budget.of(None, hidden.device, DEFAULT_BUDGET, hidden.dtype)
+        return min(at_once, max(least, budget.size // (row * tokens * rows)))
 
     def __enter__(self) -> None:
         self._done, self._held = 0, None

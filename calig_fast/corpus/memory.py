@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+
+from .._utils import heap
 
 EVERY = 0.002  # seconds between two looks at the memory
 CAPACITY = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
@@ -31,11 +32,7 @@ def of_process() -> int:
     """Bytes that this process holds now and the system cannot take back; of the GPU where one is in use."""
     if torch.cuda.is_available() and torch.cuda.memory_allocated():
         return int(torch.cuda.memory_allocated())
-    try:
-        resident, shared = map(int, Path("/proc/self/statm").read_text(encoding="ascii").split()[1:3])
-    except OSError:  # no Linux
-        return 0
-    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")  # files that are mapped, as weights are, are shared
+    return heap.process_bytes()
 
 
 def available() -> int | None:
@@ -55,8 +52,7 @@ def available() -> int | None:
 @contextlib.contextmanager
 def above() -> Iterator[list[int]]:
     """The largest memory while the context is open, above that at its beginning, in bytes."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)  # memory that is free counts where it is used again
+    heap.give_back()  # memory that is free counts where it is used again
     before, peak, stop = of_process(), [0], threading.Event()
 
     def look() -> None:

@@ -12,13 +12,13 @@ from ..inputs.target import gradients, logits_of
 from ..model.attention_capture import MapKind
 from ..model.backward_rules import Rules
 from ..model.call import row_count
-from ..model.clone import shares_all
+from ..model.clone import shares_all, storages
 from ..model.dataflow import bypassed_layers, has_kinks
 from ..model.encoder import Encoder
 from ..model.instrumented import InstrumentedModel, Record
 from .autograd_run import AutogradRun, Entered
 from .base import EndpointGradients, Endpoints, Problem, tokenwise_dot
-from .budget import default_budget
+from .budget import Budget
 from .entry import check_gradients
 
 DEFAULT_BUDGET = 512 * 2**20
@@ -31,8 +31,8 @@ class AutogradEngine:
         model: the user's model; not touched.
         encoder: where its blocks are.
         dtype: dtype to run in, None for the model's own.
-        memory_budget: bytes that the graph of one wave of path points may hold, None for
-            `default_budget`'s, 512 MiB on a CPU.
+        memory_budget: bytes of a call; None for waves of path points whose graphs hold 512 MiB, on a GPU a part of its
+            memory.
         backend: backend of the fused operations.
         hooks: run the forward hooks that the user put on the model.
         rules: the gradients of the model's operations, None for their own.
@@ -53,21 +53,23 @@ class AutogradEngine:
     ) -> None:
         self.tap = InstrumentedModel(model, encoder, dtype, hooks=hooks, rules=rules)
         self._complete = rules is None or rules.plain
-        device = next(self.tap.model.parameters()).device
-        self.budget = default_budget(device, DEFAULT_BUDGET) if memory_budget is None else memory_budget
-        self.bounded = memory_budget is not None
         self.backend, self.shares_weights = backend, shares_all(model, self.tap.model)
         self.grouped = any(isinstance(m, nn.Conv2d | nn.Conv1d) and m.groups > 1 for m in self.tap.model.modules())
-        self._weights = {
-            t.untyped_storage().data_ptr() for t in (*self.tap.model.parameters(), *self.tap.model.buffers())
-        }
+        self._weights = storages(self.tap.model)
+        theirs = storages(model)
+        self._copies = sum(size for place, size in self._weights.items() if place not in theirs)
+        self._asked = memory_budget
+        self.read()
 
     def row_bytes(self, tokens: int) -> int:
         """See `Engine.row_bytes`; the graph of the model's own modules is not known before."""
         return 0
 
     def read(self) -> None:
-        """Nothing: the twin's weights are the model's."""
+        """See `Engine.read`; the twin's weights are the model's."""
+        device = next(self.tap.model.parameters()).device
+        self.budget = Budget.of(self._asked, device, DEFAULT_BUDGET, self.tap.dtype)
+        self.budget.copies += self._copies
 
     def start(self, problem: Problem) -> AutogradRun:
         """See `Engine.start`; padding is the model's own affair here, so the mask is not needed.
@@ -123,6 +125,8 @@ class AutogradEngine:
             entered=entered,
             row_bytes=max(1, sum(saved.values()) // max(1, len(rows))),
         )
+        if batch == 1:
+            self.budget.check(2 * run.row_bytes, hidden[0].shape[1])
         return run.with_bypass(bypassed)
 
     @property

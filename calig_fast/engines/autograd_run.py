@@ -15,14 +15,13 @@ from ..model.attention_capture import Plain
 from ..model.call import Call, ModelFailsError, rows_of
 from ..model.instrumented import InstrumentedModel, Record, Seen
 from .base import Endpoints, PathPoints
-from .budget import room_for_waves
+from .budget import Budget
 from .entry import check_entry, differs
 
 
 class _Engine(Protocol):
     tap: InstrumentedModel
-    budget: int
-    bounded: bool
+    budget: Budget
     backend: str
     grouped: bool
 
@@ -62,6 +61,11 @@ class AutogradRun:
         self._engine, self._call, self._entered = engine, call, entered
         self.endpoints, self.row_bytes = endpoints, row_bytes
 
+    @property
+    def held(self) -> list[Tensor]:
+        """Both ends of all paths, and the attention maps."""
+        return [*self._entered.hidden, *(self._entered.low or ()), *self.endpoints.maps]
+
     def with_bypass(self, inside: Sequence[frozenset[int]]) -> AutogradRun:
         """The same run, the layers marked past which something reaches F.
 
@@ -90,13 +94,14 @@ class AutogradRun:
         like = ends.slopes[0].high
         rows = like.new_zeros(len(ends.scalars), len(points), ends.first.shape[1])
         values = like.new_zeros(len(ends.scalars), len(points))
-        room = room_for_waves(self._engine, [*self._entered.hidden, *(self._entered.low or ())], ends)
         for layer in sorted(set(points.layer.tolist())):
             indices = (points.layer == layer).nonzero()[0]
             share = max(0.1, 1 - layer / ends.layers)
-            wave = max(1, int(room / (self.row_bytes * share)))
-            for start in range(0, len(indices), wave):
-                part = indices[start : start + wave]
+            each, start = self.row_bytes * share, 0
+            while start < len(indices):
+                room = self._engine.budget.for_wave(self.held, int(each * (len(indices) - start)))
+                part = indices[start : start + max(1, int(room / each))]
+                start += len(part)
                 phi, value = self._halving(layer, points.take(part))
                 where = torch.from_numpy(part).to(rows.device)
                 rows[:, where], values[:, where] = phi.to(rows.dtype), value.to(values.dtype)

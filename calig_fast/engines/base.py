@@ -15,6 +15,7 @@ from ..model.call import Call, concatenated
 from ..model.instrumented import InstrumentedModel
 from ..model.word_lookup import Lookup, Replacement, integers_beside
 from ..quadrature.estimate import Floats, Ints
+from .budget import Budget
 
 Targets = Sequence[Target]
 Resolve = Callable[[Tensor | None], Targets]
@@ -134,6 +135,11 @@ class Endpoints:
         """L, the number of blocks run."""
         return len(self.order)
 
+    @property
+    def maps(self) -> list[Tensor]:
+        """The attention maps of all scalars."""
+        return [m for one in self.slopes for m in one.maps or ()]
+
 
 class Run(Protocol):
     """One problem at work. It owns all that the problem needs; the engine may hold several at once.
@@ -141,10 +147,14 @@ class Run(Protocol):
     Attributes:
         endpoints: both ends of all paths.
         row_bytes: bytes that the pass of the endpoints held for each of its rows.
+        held: both ends of all paths, and the attention maps.
     """
 
     @property
     def endpoints(self) -> Endpoints: ...
+
+    @property
+    def held(self) -> list[Tensor]: ...
 
     @property
     def row_bytes(self) -> int: ...
@@ -164,15 +174,13 @@ class Engine(Protocol):
         name: "autograd" or "native".
         tap: the instrumented clone of the model, for its embeddings and its head.
         dtype: of the blocks.
-        budget: bytes a batch of path points may hold.
-        bounded: the budget is the caller's, and both ends of the paths count in it.
+        budget: of its memory.
         shares_weights: its clone has the model's own weights, not copies in another dtype.
     """
 
     name: str
     tap: InstrumentedModel
-    budget: int
-    bounded: bool
+    budget: Budget
     shares_weights: bool
 
     @property

@@ -150,6 +150,19 @@ def shares_all(model: nn.Module, twin: nn.Module) -> bool:
     return all(a.data_ptr() == b.data_ptr() for own, theirs in pairs for a, b in zip(own, theirs, strict=True))
 
 
+def storages(model: nn.Module) -> dict[int, int]:
+    """The storages of all tensors in the modules, not of parameters and buffers alone; the bytes of each."""
+    held = (
+        value
+        for module in model.modules()
+        for values in (module._parameters, module._buffers, module.__dict__)
+        for value in values.values()
+        if isinstance(value, Tensor)
+    )
+    places = (t.untyped_storage() for t in held)
+    return {place.data_ptr(): place.nbytes() for place in places}
+
+
 def _replaced(value: Any, modules: Mapping[int, nn.Module]) -> Any:
     """A plain container with the twins of the modules in it; the value itself where it holds none."""
     if isinstance(value, nn.Module):

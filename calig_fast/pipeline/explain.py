@@ -102,8 +102,9 @@ def explain(
         k: scores that "top-k" ranks, None for 5.
         lam: weight of the relevance in the fusion, 0 to 1; None for 0.8 with text and 0.97 with images.
         dtype: dtype to compute in; None for the model's own (float32 for half precision that the processor lacks).
-        memory_budget: bytes that both ends of the paths and a batch of path points may hold, one input and one point at
-            least; None for batches of 56 MiB (512 MiB by autograd), on a GPU a 64th of its memory where that is more.
+        memory_budget: bytes that a call may take at its peak, beside the model, the inputs and the results; it may pass
+            them by 16 MiB, and a budget without room for one input is refused. None for batches of path points of 56
+            MiB (512 MiB by autograd), on a GPU of a 64th of its memory where that is more.
         engine: "auto" (native where the family supports it, else autograd), "native", or "autograd" (through the
             model's own modules).
         backend: backend of the fused operations: "auto", "torch", "cpu", "triton", "cuda"; an operation that it has

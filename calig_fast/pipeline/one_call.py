@@ -15,6 +15,7 @@ from .._utils.host_copies import followed, scoped
 from .._utils.progress import ticker
 from ..engines.autograd import AutogradEngine
 from ..engines.base import Engine, Problem, Run
+from ..engines.budget import BudgetError
 from ..engines.native.engine import Known, NativeEngine
 from ..engines.native.lease import EngineLease
 from ..engines.native.ruled import refusal
@@ -40,8 +41,6 @@ from .integrate import Integration
 from .options import Options
 
 MOST_INPUTS = 32  # of one run
-ENDS = 1.7  # memory of both ends and their saved tensors over that of the latter, which is 1.4 in float32
-ENDS_16 = 4.5  # the same in 16 bits, where the first calls run in float32 too, for their rounding
 SEVERAL = 16  # targets in one pass: the attention maps of each are held until its scores are made
 
 
@@ -102,6 +101,8 @@ class Pipeline:
         """Explain a few inputs at a time, as many as their endpoints leave room for in the memory budget."""
         parts: list[Attribution] = []
         first = 0
+        for engine in (self.engine, *self._beside.values()):
+            engine.budget.begin(next(engine.tap.model.parameters()).device)
         with ticker(self.settings.progress, len(batch)) as tick:
             while first < len(batch):
                 size = self._fitting(batch)
@@ -122,8 +123,7 @@ class Pipeline:
     def _fitting(self, batch: Inputs) -> int:
         """The inputs whose endpoints the budget has room for; one, until a run has told their bytes."""
         held = self._row_bytes or self.engine.row_bytes(batch.mask.shape[1])
-        ends = 1 if not self.engine.bounded else ENDS if self.engine.dtype.itemsize > 2 else ENDS_16
-        return max(1, min(MOST_INPUTS, int(self.engine.budget / (2 * held * ends)))) if held else 1
+        return min(MOST_INPUTS, self.engine.budget.inputs((1 + len(self._beside)) * held)) if held else 1
 
     def _choose(self) -> tuple[Engine, str]:
         """The engine asked for; with "auto" the native one where it can be, else the autograd engine, and why."""
@@ -146,14 +146,20 @@ class Pipeline:
         """The engine of that name; those beside it are made with it."""
         settings, leases = self.settings, self.memory.beside
         self._beside = {part: self._engine(name, rules, leases[part]) for part, rules in settings.rules_beside.items()}
-        return self._engine(name, settings.backward, self.memory.engines)
+        engine = self._engine(name, settings.backward, self.memory.engines)
+        every = [engine, *self._beside.values()]
+        copies = sum(one.budget.copies for one in every)
+        for one in every:
+            one.budget.copies = copies
+        return engine
 
     def _engine(self, name: str, rules: Rules, lease: EngineLease) -> Engine:
         """The engine that the previous call left, if it serves this one too, or else a new one."""
         engine, workspace = lease.take(self._key(name, rules))
         if engine is not None:
             return engine
-        return self._new_engine(name, compute_dtype(self.settings.dtype, self.model), workspace, rules)
+        dtype = compute_dtype(self.settings.dtype, self.model)
+        return self._new_engine(name, dtype, workspace, rules)
 
     def _new_engine(self, name: str, dtype: torch.dtype | None, workspace: Workspace | None, rules: Rules) -> Engine:
         budget, backend = self.settings.memory_budget, self.settings.backend
@@ -264,6 +270,7 @@ class Pipeline:
         if count < rounding.MEASURED:
             try:
                 wide = self._new_engine(self.engine.name, torch.float32, None, self.settings.backward)
+                self.engine.budget.share(wide.budget, run.held)
                 scalars_of = run.endpoints.scalars
                 again = replace(
                     problem,
@@ -273,6 +280,8 @@ class Pipeline:
                     maps=None,
                 )
                 roundings = rounding.measured(run, wide.start(again))
+            except BudgetError:
+                raise
             except (ValueError, RuntimeError):  # a model that runs in 16 bits alone, or no memory for the wide weights
                 roundings = rounding.unknown(dtype, layers)
             known = np.maximum(known, roundings)

@@ -12,7 +12,7 @@ namespace calig_fast {
 namespace {
 
 // Rows of a piece; engines/native/linear.py says why.
-constexpr int64_t kTile = 128;
+constexpr int64_t kTile = 4096;
 
 void product_into(at::Tensor out, const at::Tensor& x, const at::Tensor& weight, const Optional& bias) {
   if (bias) {
@@ -22,7 +22,7 @@ void product_into(at::Tensor out, const at::Tensor& x, const at::Tensor& weight,
   }
 }
 
-// x W + b: all whole tiles at once, and the rest in powers of two.
+// x W + b, tile by tile, and the rest in powers of two.
 at::Tensor in_tiles(const at::Tensor& x, const at::Tensor& weight, const Optional& bias) {
   const int64_t rows = x.size(0);
   const at::Tensor out = at::empty({rows, weight.size(1)}, x.options());
@@ -32,7 +32,7 @@ at::Tensor in_tiles(const at::Tensor& x, const at::Tensor& weight, const Optiona
     product_into(out.narrow(0, done, count), x.narrow(0, done, count), weight, bias);
     done += count;
   };
-  piece(rows / kTile * kTile);
+  for (int64_t tile = 0; tile < rows / kTile; ++tile) piece(kTile);
   for (int64_t bit = 1; bit < kTile; bit *= 2) piece(rows % kTile & bit);
   return out;
 }

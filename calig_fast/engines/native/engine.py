@@ -21,25 +21,23 @@ from ..._utils.host_copies import Constants, fetched, followed, sent
 from ...inputs.target import gradients, logits_of
 from ...model.backward_rules import Rules
 from ...model.call import row_count
-from ...model.clone import shares_all, user_hooks
+from ...model.clone import shares_all, storages, user_hooks
 from ...model.dataflow import has_kinks
 from ...model.encoder import Encoder
 from ...model.instrumented import InstrumentedModel, Layout, Seen
 from ...ops.dispatch import requested_backend
 from ...ops.packing import Packed
 from ..base import Endpoints, Problem
-from ..budget import default_budget
+from ..budget import Budget
 from . import block as blocks
 from . import first_token_block as first_row
-from . import verify
+from . import recomputed, verify
 from .cuda_graphs import recorder_for
 from .head import Head, first_logits, reader
 from .head_replay import HeadReplay
 from .path_batch import BlockRunner
-from .recomputed import too_much
 from .ruled import check_rules, ruled
 from .run import NativeRun
-from .weights import storages
 from .whole_pass import WholePass
 from .workspace import Workspace
 
@@ -68,7 +66,7 @@ class NativeEngine:
         model: the user's model; not touched.
         encoder: where its blocks are, and how their weights are read.
         dtype: dtype of the blocks, None for the model's own; embeddings and head keep the model's where that is wider.
-        memory_budget: bytes a wave may keep, None for `default_budget`'s, 56 MiB on a CPU.
+        memory_budget: bytes of a call; None for waves of 56 MiB, on a GPU of a part of its memory.
         backend: backend of the fused operations.
         known: kinds of calls that were compared with the model's own forward pass; this one adds to it.
         workspace: of an earlier call; not used where the blocks run in a wider dtype than the model's, a copy of all.
@@ -106,12 +104,13 @@ class NativeEngine:
         self.shares_weights = shares_all(model, self.tap.model)
         self.workspace = Workspace() if workspace is None or wider != own else workspace
         self.backend, self._encoder, self._asked = backend, encoder, memory_budget
-        self.bounded = memory_budget is not None
         self._known = {} if known is None else known
         self._prune, self._linear, self._hooks = prune, linear, hooks and bool(user_hooks(model))
         self._replays: dict[Hashable, HeadReplay] = {}
         self._runners: dict[tuple[tuple[int, ...], bool, bool], BlockRunner] = {}
         self._theirs = storages(model)
+        twin = storages(self.tap.model)
+        self._more = {place: size for place, size in twin.items() if place not in self._theirs}
         self._constants = Constants(self.tap.model.buffers())
         self._distinct = self.workspace.blocks(map(encoder.block, self.tap.blocks), self.dtype, self._theirs)
         check_rules(self._distinct, self._rules)
@@ -137,7 +136,8 @@ class NativeEngine:
     def _begin(self) -> None:
         one = self._distinct[0]
         device = one.qkv.weight.device
-        self.budget = default_budget(device, DEFAULT_BUDGET) if self._asked is None else self._asked
+        self.budget = Budget.of(self._asked, device, DEFAULT_BUDGET, self.dtype)
+        self.budget.copies += self.workspace.weights.nbytes(self._more)
         # what a recording reads must stay where it is, and terms of positions are laid out anew in every pass
         terms = any(block.positions is not None for block in self._distinct)
         recorder = None if terms else recorder_for(device, self.dtype, self.backend, one.head_size)
@@ -152,10 +152,11 @@ class NativeEngine:
             rows: of the inputs and their baselines.
         """
         size = rows * len(order) * blocks.row_bytes(self._distinct[0], self.dtype)
-        key = order, first_only, too_much(size, self.budget)
+        key = order, first_only, recomputed.too_much(size, self.budget)
         if key not in self._runners:
             stack = ruled(tuple(self._distinct[i] for i in order), self._rules)
-            self._runners[key] = BlockRunner(stack, first_only, self._linear, self.backend, self.dtype, again=key[2])
+            linear = self._linear and not (key[2] and self.budget.stated)  # both ends of projections are most of them
+            self._runners[key] = BlockRunner(stack, first_only, linear, self.backend, self.dtype, again=key[2])
         return self._runners[key]
 
     def _replay(self, kind: Hashable) -> HeadReplay | None:
@@ -204,6 +205,9 @@ class NativeEngine:
         prune = self._prune and maps != "attention" and first_row.takes(self._distinct[known.layout.order[-1]])
         first_only = prune and self._reads_first(problem, known, seen, first, packed)
         runner = self._runner(known.layout.order, first_only, everything.segments.rows)
+        if runner.again:
+            needed = recomputed.row_bytes(runner.stack[0], self.dtype, len(runner.stack)) * everything.segments.rows
+            self.budget.check(needed, max(packed.lengths))
         whole = WholePass(runner=runner, packed=packed, everything=everything)
         hidden, qkvs, saved, out = whole.up(first.to(self.dtype))
         if record is not None:

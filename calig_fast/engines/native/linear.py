@@ -14,7 +14,8 @@ from ...ops.linear.spec import DTYPES
 
 # Rows of a piece. 24 texts of as many lengths through a MiniLM in bfloat16 left 840 MiB with the process when every
 # number of rows was a product of its own, in pieces 320 MiB, and took as long or up to a tenth less (Zen 4, 1 thread).
-TILE = 128
+# With pieces above 128 rows of any size, twelve texts at a budget of 256 MiB took 60 MiB more, and 3 % less time.
+TILE = 4096
 
 
 def affine(a: Affine, x: Tensor, residual: Tensor | None = None, backend: str = "auto") -> Tensor:
@@ -55,9 +56,10 @@ def by_onednn(x: Tensor) -> bool:
 
 
 def _in_tiles(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x W + b, in pieces of few sizes: all whole tiles at once, and the rest in powers of two."""
+    """x W + b, in pieces of few sizes: tile by tile, and the rest in powers of two."""
     rows, out = len(x), x.new_empty((len(x), weight.shape[1]))
-    sizes = [n for n in (rows // TILE * TILE, *(rows % TILE & 1 << bit for bit in range(TILE.bit_length()))) if n]
+    parts = [rows % TILE & 1 << bit for bit in range(TILE.bit_length() - 1)]
+    sizes = [TILE] * (rows // TILE) + [n for n in parts if n]
     for piece, place in zip(torch.split(x, sizes), torch.split(out, sizes), strict=True):
         if bias is None:
             torch.mm(piece, weight, out=place)

@@ -9,24 +9,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ...model.encoder import Block
 from ...ops.packing import Segments
+from ..budget import Budget
 from . import block as blocks
 from . import first_token_block as first_row
 
 MOST_KEPT = 2**30  # bytes of a whole pass: the inputs and their baselines, all blocks
 
 
-def too_much(size: int, budget: int) -> bool:
+def too_much(size: int, budget: Budget) -> bool:
     """Return True if a whole pass would keep so many bytes that its blocks run again.
 
     Args:
         size: of the saved tensors of all blocks.
-        budget: bytes that a wave may keep.
+        budget: of the engine.
     """
-    return size > max(MOST_KEPT, budget)
+    return budget.ends * size > budget.tensors if budget.stated else size > max(MOST_KEPT, budget.size)
+
+
+def row_bytes(block: Block, dtype: torch.dtype, depth: int) -> int:
+    """Bytes of one row in a whole pass of such blocks: their inputs, both ends of the paths, and two blocks at work."""
+    wide = torch.promote_types(dtype, torch.float32)
+    return depth * block.qkv.weight.shape[1] * (dtype.itemsize + wide.itemsize) + 2 * blocks.row_bytes(block, dtype)
 
 
 @dataclass(frozen=True)

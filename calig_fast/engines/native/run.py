@@ -18,24 +18,19 @@ from ..._utils.host_copies import fetched, note, uploaded
 from ...inputs.target import gradients
 from ...ops.packing import Packed
 from ..base import Endpoints, PathPoints
-from ..budget import is_out_of_memory, room_for_waves
+from ..budget import Budget, is_out_of_memory
 from . import block as blocks
+from . import recomputed
 from .buckets import Need, Slots, Wave, ranges
 from .head import Head
 from .path_batch import BatchKey, BlockRunner, ForwardState, PathEndpoints, points_in, to_device
 from .workspace import Lease, Workspace
 
-# What the memory of a wave takes in pages: counted in tensors alone, a ViT-S/14 of 65 tokens grew 5 MiB above the
-# budget, and a MiniLM at 128 MiB 12 (malloc of glibc 2.36, products by MKL, which has buffers of its own).
-PAGES = 1.1
-
-
 Key = tuple[BatchKey, tuple[int, int], tuple[int, ...], bool]
 
 
 class _Engine(Protocol):
-    budget: int
-    bounded: bool
+    budget: Budget
     workspace: Workspace
 
 
@@ -71,9 +66,18 @@ class NativeRun:
             self._bytes_a_row, self._bytes_again = width * runner.dtype.itemsize, self._bytes_a_row
 
     @property
+    def held(self) -> list[Tensor]:
+        """Both ends of all paths, and the attention maps."""
+        return [*self._lease.lines.tensors, *self.endpoints.maps]
+
+    @property
     def row_bytes(self) -> int:
         """Bytes that one input's pass holds in all blocks."""
-        return max(1, self._packed.shape[1] * self._bytes_a_row * len(self._runner.stack))
+        runner, depth = self._runner, len(self._runner.stack)
+        a_row = (
+            recomputed.row_bytes(runner.stack[0], runner.dtype, depth) if runner.again else depth * self._bytes_a_row
+        )
+        return max(1, self._packed.shape[1] * a_row)
 
     @torch.no_grad()
     def integrand(self, points: PathPoints) -> tuple[Tensor, Tensor]:
@@ -88,15 +92,14 @@ class NativeRun:
         lengths = np.array(self._packed.lengths)[points.row]
         # one block more, for what the block at work takes and lets go of
         passed = len(self._runner.stack) - points.layer + 1
-        sizes = np.rint(PAGES * lengths * (self._bytes_a_row * passed + self._bytes_again)).astype(np.int64)
-        room = room_for_waves(self._engine, self._lease.lines.tensors, self.endpoints)
-        waves, start, held = list[Tensor](), 0, 0
-        for i, size in enumerate(sizes.tolist()):
-            if i > start and held + size > room:
-                waves.append(self._halving(points.take(slice(start, i))))
-                start, held = i, 0
-            held += size
-        waves.append(self._halving(points.take(slice(start, len(points)))))
+        sizes = lengths * (self._bytes_a_row * passed + self._bytes_again)
+        ends, waves, start = np.cumsum(sizes), list[Tensor](), 0
+        while start < len(points):
+            before = int(ends[start] - sizes[start])
+            room = self._engine.budget.for_wave(self.held, int(ends[-1]) - before)
+            stop = max(start + 1, int(np.searchsorted(ends, before + room, "right")))
+            waves.append(self._halving(points.take(slice(start, stop))))
+            start = stop
         rows = waves[0] if len(waves) == 1 else torch.cat(waves, 1)
         if (order[1:] < order[:-1]).any():
             rows = rows[:, uploaded(torch.from_numpy(np.argsort(order)), rows.device)]
@@ -109,7 +112,7 @@ class NativeRun:
         except RuntimeError as error:
             if not is_out_of_memory(error) or len(points) == 1:
                 raise
-        self._engine.budget = max(1, self._engine.budget // 2)
+        self._engine.budget.halve()
         self._engine.workspace.clear()
         half = len(points) // 2
         return torch.cat([self._halving(points.take(part)) for part in (slice(half), slice(half, None))], 1)

@@ -6,12 +6,12 @@ BERT base's into new memory takes 55 ms in float32 and 152 in bfloat16, into the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...model.encoder import Affine, Block
 
@@ -25,16 +25,16 @@ class Weights:
 
     def __init__(self) -> None:
         self.blocks: tuple[Block, ...] = ()
-        self._own: set[int] = set()
+        self._own: dict[int, int] = {}
         self._copies: list[tuple[Tensor, Tensor]] | None = None
 
-    def read(self, read: Iterable[Block], dtype: torch.dtype, theirs: frozenset[int]) -> tuple[Block, ...]:
+    def read(self, read: Iterable[Block], dtype: torch.dtype, theirs: Container[int]) -> tuple[Block, ...]:
         """Take the blocks that were read, with copied weights in the memory of the previous copies.
 
         Args:
             read: blocks, read one at a time.
             dtype: of the weights; weights of this dtype are not copied.
-            theirs: from `storages`, of the model of the weights; its own tensors are never written to.
+            theirs: from `model.clone.storages`, of the model of the weights; its own tensors are never written to.
         """
         copying = _Copying(dtype, theirs, self._own)
         blocks = list[Block]()
@@ -46,6 +46,10 @@ class Weights:
         numbers = any(block.rotary is not None for block in self.blocks)  # read of a tensor that may change
         self._copies = copying.copies if copying.complete and not numbers else None
         return self.blocks
+
+    def nbytes(self, others: Mapping[int, int]) -> int:
+        """Bytes of the copies, and of other storages, each counted once."""
+        return sum({**others, **self._own}.values())
 
     @torch.no_grad()
     def again(self) -> bool:
@@ -66,14 +70,14 @@ class _Copying:
         before: storages of the copies of the previous reading.
 
     Attributes:
-        own: storages of the copies.
+        own: storages of the copies, and their bytes.
         copies: each copy, or a part of it, and the model's own tensor.
         complete: every copy is among them.
     """
 
-    def __init__(self, dtype: torch.dtype, theirs: frozenset[int], before: set[int]) -> None:
+    def __init__(self, dtype: torch.dtype, theirs: Container[int], before: Mapping[int, int]) -> None:
         self._dtype, self._theirs, self._before = dtype, theirs, before
-        self.own: set[int] = set()
+        self.own: dict[int, int] = {}
         self.copies: list[tuple[Tensor, Tensor]] = []
         self.complete = True
 
@@ -116,7 +120,8 @@ class _Copying:
             placed = before.copy_(new)
         else:
             placed = new.to(self._dtype)
-        self.own.add(placed.untyped_storage().data_ptr())
+        storage = placed.untyped_storage()
+        self.own[storage.data_ptr()] = storage.nbytes()
         self._note(placed, [(len(new), new)] if its_own else parts)
         return placed
 
@@ -131,18 +136,6 @@ class _Copying:
 
     def _is_theirs(self, tensor: Tensor) -> bool:
         return tensor.untyped_storage().data_ptr() in self._theirs
-
-
-def storages(model: nn.Module) -> frozenset[int]:
-    """The storages of all tensors in the modules, also of tensors that are neither parameters nor buffers."""
-    held = (
-        value
-        for module in model.modules()
-        for values in (module._parameters, module._buffers, module.__dict__)
-        for value in values.values()
-        if isinstance(value, Tensor)
-    )
-    return frozenset(t.untyped_storage().data_ptr() for t in held)
 
 
 def _kind(tensor: Tensor) -> tuple[Any, ...]:

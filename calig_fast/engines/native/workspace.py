@@ -5,7 +5,7 @@ A recording (`cuda_graphs`) stays valid while the addresses that it reads stay t
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Container, Hashable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, is_dataclass
 from threading import RLock
@@ -58,7 +58,7 @@ class Workspace:
     def __reduce__(self) -> tuple[Any, ...]:
         return Workspace, ()
 
-    def blocks(self, read: Iterable[Block], dtype: torch.dtype, theirs: frozenset[int]) -> tuple[Block, ...]:
+    def blocks(self, read: Iterable[Block], dtype: torch.dtype, theirs: Container[int]) -> tuple[Block, ...]:
         """The blocks that were read, see `Weights.read`; recordings of weights elsewhere are freed."""
         before = self.weights.blocks
         placed_blocks = self.weights.read(read, dtype, theirs)

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from calig_fast import explain
 from calig_fast.engines.base import PathPoints
+from calig_fast.engines.budget import Budget
 from calig_fast.engines.native import run as sweep
 from calig_fast.engines.native.engine import NativeEngine
 from calig_fast.engines.native.path_batch import BlockRunner
@@ -89,14 +90,14 @@ def a_round(kind: str, monkeypatch: pytest.MonkeyPatch, waves: int) -> list[tupl
     wave = NativeRun._wave
     monkeypatch.setattr(NativeRun, "_wave", lambda self, *args: made.append(1) or wave(self, *args))
     row = run._bytes_a_row * len(run._runner.stack) * run._packed.segments.longest
-    engine.budget = row * len(POINTS) // waves
+    engine.budget = Budget(row * len(POINTS) // waves, False)
     with FakeTensorMode(), Copies() as copies:
         run._engine, run._lease = engine, Lease(gpu(run._lease.lines))
         run._runner, run._packed = gpu(run._runner), gpu(run._packed)
         # the head and the scalar are the user's, who may do as they like
         tap = SimpleNamespace(head=lambda call, hidden: hidden, dtype=torch.float32, held=lambda seen: nullcontext())
         run._head = replace(run._head, tap=tap, call=gpu(run._head.call), packed=run._packed, replay=None)
-        run.endpoints = SimpleNamespace(scalars=[lambda output, index: output.flatten(1).sum(1)] * 2)
+        run.endpoints = SimpleNamespace(scalars=[lambda output, index: output.flatten(1).sum(1)] * 2, maps=[])
         rows, values = run.integrand(POINTS)
     assert rows.shape == (2, len(POINTS), run._packed.shape[1])
     assert values.shape == (2, len(POINTS))

@@ -5,7 +5,8 @@ import torch
 from helpers.tiny_models import inputs, pixels, tiny
 
 from calig_fast import explain
-from calig_fast.engines.native import engine, recomputed
+from calig_fast.engines.budget import Budget
+from calig_fast.engines.native import recomputed
 
 NODES = {"method": "layer_ig", "quadrature": "gausslegendre", "n_steps": 2}
 
@@ -14,7 +15,7 @@ NODES = {"method": "layer_ig", "quadrature": "gausslegendre", "n_steps": 2}
 def again(monkeypatch):
     """Every block runs again; the list has an entry for each."""
     ran, saved = [], recomputed.KeptInput.saved
-    monkeypatch.setattr(engine, "too_much", lambda size, budget: True)
+    monkeypatch.setattr(recomputed, "too_much", lambda size, budget: True)
     monkeypatch.setattr(recomputed.KeptInput, "saved", lambda kept: ran.append(kept.rows.shape) or saved(kept))
     return ran
 
@@ -25,7 +26,7 @@ def test_blocks_that_run_again_give_the_same(kind, again, monkeypatch):
     found = explain(tiny(kind), inputs(kind), **options)
     count = len(again)
     assert count > 0
-    monkeypatch.setattr(engine, "too_much", lambda size, budget: False)
+    monkeypatch.setattr(recomputed, "too_much", lambda size, budget: False)
     usual = explain(tiny(kind), inputs(kind), **options)
     assert len(again) == count
     for name in ("scores", "layer_scores", "convergence_delta", "logits"):
@@ -35,9 +36,12 @@ def test_blocks_that_run_again_give_the_same(kind, again, monkeypatch):
 
 
 def test_only_passes_that_would_keep_too_much_run_again():
-    assert recomputed.too_much(2**30 + 1, 2**20)
-    assert not recomputed.too_much(2**30, 2**20)
-    assert not recomputed.too_much(2**32, 2**33), "a larger budget holds them"
+    assert recomputed.too_much(2**30 + 1, Budget(2**20, False))
+    assert not recomputed.too_much(2**30, Budget(2**20, False))
+    assert not recomputed.too_much(2**32, Budget(2**33, False)), "a larger budget holds them"
+    stated = Budget(2**20, True, overhead=2.0, ends=2.0, copies=2**19)
+    assert recomputed.too_much(2**17 + 1, stated)
+    assert not recomputed.too_much(2**17, stated)
 
 
 def test_several_targets_run_the_blocks_again_for_each(again):

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from calig_fast.engines.native.weights import Weights, storages
+from calig_fast.engines.native.weights import Weights
+from calig_fast.model.clone import storages
 from calig_fast.model.encoder import Affine, Block, Norm
 from calig_fast.model.families._weights import affine, fused
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from calig_fast import Explainer, explain, ops
-from helpers.tiny_models import Linear, ids, pixels, tiny
+from helpers.tiny_models import SIZES, Linear, ids, pixels, tiny
 
 X = ids(7)
 P = pixels(1)
@@ -108,6 +108,15 @@ def altered():
         "Odd", (kind,), {"forward": lambda self, *args, **more: 1.1 * kind.forward(self, *args, **more)}
     )
     return model
+
+
+def long_bert():
+    """A BERT that reads 2,000 tokens."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    return BertForSequenceClassification(
+        BertConfig(**{**SIZES, "hidden_size": 96, "intermediate_size": 384, "max_position_embeddings": 2000})
+    ).eval()
 
 
 def left_padded():
