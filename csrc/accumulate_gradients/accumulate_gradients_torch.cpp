@@ -1,8 +1,10 @@
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
 #include <tuple>
+#include <vector>
 
 #include "../common/segments.h"
 #include "../common/tensors.h"
@@ -30,7 +32,19 @@ void check_pair(const at::Tensor& gradient, const at::Tensor& direction, const a
               "gradients and directions: expected them on ", first.device());
 }
 
-void check_lists(at::TensorList gradients, at::TensorList directions, bool with_lig) {
+using Starts = std::optional<at::TensorList>;
+
+void check_starts(at::TensorList directions, at::TensorList starts) {
+  TORCH_CHECK(starts.size() == directions.size(), "starts: expected None or as many as the ", directions.size(),
+              " directions, got ", starts.size());
+  for (size_t k = 0; k < starts.size(); ++k)
+    TORCH_CHECK(starts[k].sizes() == directions[k].sizes() && starts[k].scalar_type() == directions[k].scalar_type() &&
+                    starts[k].device() == directions[k].device(),
+                "starts: expected shapes, dtype and device of the directions, got ", starts[k].sizes(), " ",
+                starts[k].scalar_type(), " on ", starts[k].device());
+}
+
+void check_lists(at::TensorList gradients, at::TensorList directions, const Starts& starts, bool with_lig) {
   TORCH_CHECK(gradients.size() == directions.size() && !gradients.empty() && gradients.size() <= kMaxPairs,
               "gradients and directions: expected one or two of each, got ", gradients.size(), " and ",
               directions.size());
@@ -38,6 +52,7 @@ void check_lists(at::TensorList gradients, at::TensorList directions, bool with_
   TORCH_CHECK(gradients[0].dim() == 2 && directions[0].dim() == 2,
               "gradients and directions: expected [rows, D_k] with [tokens, D_k], got ", gradients[0].sizes(), " with ",
               directions[0].sizes());
+  if (starts) check_starts(directions, *starts);
 }
 
 // Of either device's problem what they have in common, and the tensors that it points into.
@@ -79,8 +94,13 @@ using Results = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
 Results accumulate_gradients_on_cpu(at::TensorList gradients, at::TensorList directions, const at::Tensor& offsets,
                                     const at::Tensor& inputs, const at::Tensor& weights, bool with_lig,
-                                    const std::optional<at::Tensor>&, const std::optional<at::Tensor>&) {
-  check_lists(gradients, directions, with_lig);
+                                    Starts starts, const std::optional<at::Tensor>&,
+                                    const std::optional<at::Tensor>&) {
+  check_lists(gradients, directions, starts, with_lig);
+  // one read more of each end is nothing here: it is the launch that the kernels of a GPU save
+  std::vector<at::Tensor> apart;
+  for (size_t k = 0; starts && k < starts->size(); ++k) apart.push_back(directions[k] - (*starts)[k]);
+  if (starts) directions = apart;
   const int64_t tokens = directions[0].size(0);
   const auto offset = checked_offsets(offsets, tokens);
   const int64_t count = static_cast<int64_t>(offset.size()) - 1;
@@ -108,8 +128,9 @@ Results accumulate_gradients_on_cpu(at::TensorList gradients, at::TensorList dir
 #if defined(CALIG_WITH_CUDA)
 Results accumulate_gradients_on_cuda(at::TensorList gradients, at::TensorList directions, const at::Tensor& offsets,
                                      const at::Tensor& inputs, const at::Tensor& weights, bool with_lig,
-                                     const std::optional<at::Tensor>& plan, const std::optional<at::Tensor>& begin) {
-  check_lists(gradients, directions, with_lig);
+                                     Starts starts, const std::optional<at::Tensor>& plan,
+                                     const std::optional<at::Tensor>& begin) {
+  check_lists(gradients, directions, starts, with_lig);
   const c10::cuda::CUDAGuard guard(gradients[0].device());
   const StepsOnDevice steps = steps_on_device(offsets, inputs, weights, "weights", gradients[0], plan, begin);
   auto made = prepared<AccumulateGradientsCuda>(gradients, directions, gradients[0].size(0), with_lig);
@@ -119,6 +140,10 @@ Results accumulate_gradients_on_cuda(at::TensorList gradients, at::TensorList di
   problem.offsets = steps.offsets.const_data_ptr<int64_t>();
   problem.steps_begin = steps.begin.const_data_ptr<int64_t>();
   problem.steps = steps.data();
+  for (size_t k = 0; starts && k < starts->size(); ++k) {
+    made.kept.push_back((*starts)[k].contiguous());
+    problem.starts[k] = made.kept.back().const_data_ptr();
+  }
   C10_CUDA_CHECK(accumulate_gradients_cuda(problem, c10::cuda::getCurrentCUDAStream()));
   return {made.phi, made.r, made.lig};
 }

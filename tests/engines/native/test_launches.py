@@ -24,7 +24,7 @@ from calig_fast.pipeline import integrate
 
 pytestmark = pytest.mark.skipif(extension().module is None, reason="needs the compiled module")
 FIXED: dict[str, Any] = {"engine": "native", "n_steps": 8, "quadrature": "gausslegendre", "target": 0}
-MOST_WAITS, MOST_LAUNCHES, MOST_OF_A_BLOCK = 8, 357, 28
+MOST_WAITS, MOST_LAUNCHES, MOST_OF_A_BLOCK = 8, 260, 20
 MODES: dict[str, dict[str, Any]] = {
     "default": {},
     "ig": {"method": "ig"},

@@ -1,0 +1,150 @@
+#include "../common/device.cuh"
+#include "add_norm_cuda.h"
+
+namespace calig_fast {
+namespace {
+
+constexpr int kThreads = 256, kPacks = 4;
+
+// The sum over a warp or, through shared memory, over a block.
+template <typename A, int kTeam>
+__device__ __forceinline__ A team_sum(A x, A* parts) {
+  x = warp_sum(x);
+  if constexpr (kTeam > kWarp) {
+    if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = x;
+    __syncthreads();
+    x = parts[0];
+#pragma unroll
+    for (int w = 1; w < kTeam / kWarp; ++w) x += parts[w];
+    __syncthreads();  // the next sum goes into the same place
+  }
+  return x;
+}
+
+// A team, one warp or the whole block, takes `count` rows, one after another, for which it holds weight and bias. A
+// row of at most kTeam * kPacks packs (kHeld) stays in registers from its sum to its result; of a wider one each
+// thread reads again what it wrote itself.
+template <typename T, int N, int kTeam, bool kHeld>
+__global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows, int64_t count) {
+  using A = wide_t<T>;
+  using Row = Pack<T, N>;
+  __shared__ A parts[kThreads / kWarp];
+  constexpr int64_t kPiece = kTeam * N;
+  const int64_t team = static_cast<int64_t>(blockIdx.x) * (kThreads / kTeam) + threadIdx.x / kTeam;
+  const int64_t column = threadIdx.x % kTeam * N;
+  const A width = static_cast<A>(p.width);
+
+  Row weight[kPacks] = {}, bias[kPacks] = {}, y[kPacks];
+  const auto fetch_affine = [&](int64_t piece) {
+#pragma unroll
+    for (int j = 0; j < kPacks; ++j) {
+      const int64_t d = piece + column + j * kPiece;
+      if (p.weight) weight[j] = load_pack<T, N>(p.weight, d, d < p.width);
+      if (p.bias) bias[j] = load_pack<T, N>(p.bias, d, d < p.width);
+    }
+  };
+  if constexpr (kHeld) fetch_affine(0);
+
+  const int64_t stop = (team + 1) * count < rows ? (team + 1) * count : rows;
+  for (int64_t row = team * count; row < stop; ++row) {
+    const int64_t at = row * p.width;
+    const auto add = [&](int64_t piece) {
+      Row x[kPacks], r[kPacks];
+#pragma unroll
+      for (int j = 0; j < kPacks; ++j) {
+        const int64_t d = piece + column + j * kPiece;
+        x[j] = load_pack<T, N>(p.x, at + d, d < p.width);
+        r[j] = load_pack<T, N>(p.residual, at + d, d < p.width);
+      }
+#pragma unroll
+      for (int j = 0; j < kPacks; ++j) {
+        const int64_t d = piece + column + j * kPiece;
+#pragma unroll
+        for (int e = 0; e < N; ++e) y[j].at[e] = narrow<T>(widen(x[j].at[e]) + widen(r[j].at[e]));
+        store_pack<T, N>(p.total, at + d, y[j], d < p.width);
+      }
+    };
+    const auto fetch = [&](int64_t piece) {
+#pragma unroll
+      for (int j = 0; j < kPacks; ++j) {
+        const int64_t d = piece + column + j * kPiece;
+        y[j] = load_pack<T, N>(p.total, at + d, d < p.width);
+      }
+    };
+    // what `of` makes of every number of a piece, summed
+    const auto gather = [&](int64_t piece, auto of) {
+      A sum = 0;
+#pragma unroll
+      for (int j = 0; j < kPacks; ++j) {
+        const bool active = piece + column + j * kPiece < p.width;
+#pragma unroll
+        for (int e = 0; e < N; ++e) sum += active ? of(widen(y[j].at[e])) : A(0);
+      }
+      return sum;
+    };
+
+    A sum = 0, squares = 0;
+    for (int64_t piece = 0; piece < (kHeld ? 1 : p.width); piece += kPacks * kPiece) {
+      add(piece);
+      sum += gather(piece, [](A value) { return value; });
+    }
+    const A mean = team_sum<A, kTeam>(sum, parts) / width;
+    for (int64_t piece = 0; piece < (kHeld ? 1 : p.width); piece += kPacks * kPiece) {
+      if constexpr (!kHeld) fetch(piece);
+      squares += gather(piece, [&](A value) { return (value - mean) * (value - mean); });
+    }
+    const A deviation = A(1) / sqrt(team_sum<A, kTeam>(squares, parts) / width + static_cast<A>(p.eps));
+    const bool first = threadIdx.x % kTeam == 0;
+    store(static_cast<A*>(p.mean) + row, mean, first);
+    store(static_cast<A*>(p.deviation) + row, deviation, first);
+    for (int64_t piece = 0; piece < (kHeld ? 1 : p.width); piece += kPacks * kPiece) {
+      if constexpr (!kHeld) {
+        fetch(piece);
+        fetch_affine(piece);
+      }
+#pragma unroll
+      for (int j = 0; j < kPacks; ++j) {
+        const int64_t d = piece + column + j * kPiece;
+        Row out;
+#pragma unroll
+        for (int e = 0; e < N; ++e) {
+          A found = (widen(y[j].at[e]) - mean) * deviation;
+          if (p.weight) found *= widen(weight[j].at[e]);
+          if (p.bias) found += widen(bias[j].at[e]);
+          out.at[e] = narrow<T>(found);
+        }
+        store_pack<T, N>(p.out, at + d, out, d < p.width);
+      }
+    }
+  }
+}
+
+template <typename T, int N, int kTeam, bool kHeld>
+cudaError_t run(const AddNorm& p, int64_t rows, int64_t count, cudaStream_t stream) {
+  const int64_t a_block = kThreads / kTeam * count;
+  const dim3 grid(static_cast<unsigned>((rows + a_block - 1) / a_block));
+  return launch(normalise<T, N, kTeam, kHeld>, grid, dim3(kThreads), stream, p, rows, count);
+}
+
+template <typename T, int N>
+cudaError_t run(const AddNorm& p, int64_t rows, int64_t count, cudaStream_t stream) {
+  if (p.width <= kWarp * kPacks * N) return run<T, N, kWarp, true>(p, rows, count, stream);
+  if (p.width <= kThreads * kPacks * N) return run<T, N, kThreads, true>(p, rows, count, stream);
+  return run<T, N, kThreads, false>(p, rows, count, stream);
+}
+
+}  // namespace
+
+cudaError_t add_norm_cuda(const AddNorm& p, int64_t rows, cudaStream_t stream, int64_t rows_a_team) {
+  if (rows == 0 || p.width == 0) return cudaSuccess;
+  // Up to 8 rows a team, once there are teams enough for the largest GPU: weight and bias are read an eighth as often.
+  const int64_t share = rows / 8192, count = rows_a_team ? rows_a_team : share < 1 ? 1 : share > 8 ? 8 : share;
+  return with_type(p.scalar, [&](auto element) {
+    using T = decltype(element);
+    const bool packs = p.width % kPack<T> == 0 && on_16_bytes(p.x) && on_16_bytes(p.residual) &&
+                       on_16_bytes(p.weight) && on_16_bytes(p.bias) && on_16_bytes(p.out) && on_16_bytes(p.total);
+    return packs ? run<T, kPack<T>>(p, rows, count, stream) : run<T, 1>(p, rows, count, stream);
+  });
+}
+
+}  // namespace calig_fast
