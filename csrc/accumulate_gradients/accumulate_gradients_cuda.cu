@@ -8,7 +8,7 @@ constexpr int kWarps = 4, kPacks = 4;
 
 // One warp holds a piece of one token's directions while that token's gradients stream past, segment after segment;
 // then the next piece, if the row is wider. Only then is phi, one number a row, read again: by the lane that wrote it.
-template <typename T, int N, bool kLig, bool kStarts>
+template <typename T, typename D, int N, bool kLig, bool kStarts>
 __global__ void __launch_bounds__(kWarps* kWarp, 1) accumulate(AccumulateGradientsCuda p) {
   using A = wide_t<T>;
   const int64_t token = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
@@ -33,9 +33,9 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) accumulate(AccumulateGradien
 #pragma unroll
       for (int j = 0; j < kPacks; ++j) {
         const int64_t d = column + j * kWarp * N;
-        direction[j] = widened(load_pack<T, N>(directions, token * width + d, d < width));
+        direction[j] = widened(load_pack<D, N>(directions, token * width + d, d < width));
         if constexpr (kStarts) {
-          const Pack<T, N> start = load_pack<T, N>(starts, token * width + d, d < width);
+          const Pack<D, N> start = load_pack<D, N>(starts, token * width + d, d < width);
 #pragma unroll
           for (int e = 0; e < N; ++e) direction[j].at[e] -= widen(start.at[e]);
         }
@@ -82,13 +82,23 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) accumulate(AccumulateGradien
   store(static_cast<A*>(p.r) + token, static_cast<A>(r), lane == 0);
 }
 
-template <typename T, int N>
+template <typename T, typename D, int N>
 cudaError_t run(const AccumulateGradientsCuda& p, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>((p.tokens + kWarps - 1) / kWarps)), block(kWarps * kWarp);
-  const auto kernel = p.starts[0] ? p.lig ? accumulate<T, N, true, true> : accumulate<T, N, false, true>
-                      : p.lig     ? accumulate<T, N, true, false>
-                                  : accumulate<T, N, false, false>;
+  const auto kernel = p.starts[0] ? p.lig ? accumulate<T, D, N, true, true> : accumulate<T, D, N, false, true>
+                      : p.lig     ? accumulate<T, D, N, true, false>
+                                  : accumulate<T, D, N, false, false>;
   return launch(kernel, grid, block, stream, p);
+}
+
+template <typename T, typename D>
+cudaError_t run(const AccumulateGradientsCuda& p, cudaStream_t stream) {
+  constexpr int kMost = kPack<D>;  // the wider of the two
+  bool packs = on_16_bytes(p.lig);
+  for (int k = 0; k < p.pairs; ++k)
+    packs = packs && p.width[k] % kMost == 0 && on_16_bytes(p.gradients[k]) && on_16_bytes(p.directions[k]) &&
+            on_16_bytes(p.starts[k]);
+  return packs ? run<T, D, kMost>(p, stream) : run<T, D, 1>(p, stream);
 }
 
 }  // namespace
@@ -97,11 +107,9 @@ cudaError_t accumulate_gradients_cuda(const AccumulateGradientsCuda& p, cudaStre
   if (p.tokens == 0) return cudaSuccess;
   return with_type(p.scalar, [&](auto element) {
     using T = decltype(element);
-    bool packs = on_16_bytes(p.lig);
-    for (int k = 0; k < p.pairs; ++k)
-      packs = packs && p.width[k] % kPack<T> == 0 && on_16_bytes(p.gradients[k]) && on_16_bytes(p.directions[k]) &&
-              on_16_bytes(p.starts[k]);
-    return packs ? run<T, kPack<T>>(p, stream) : run<T, 1>(p, stream);
+    if constexpr (sizeof(T) == 2)
+      if (p.along == Scalar::f32) return run<T, float>(p, stream);
+    return run<T, T>(p, stream);
   });
 }
 

@@ -9,7 +9,7 @@
 namespace calig_fast {
 
 struct AccumulateGradientsCuda {
-  Scalar scalar;
+  Scalar scalar, along;       // of the gradients, and of the directions: the same, or float32 where that is 16 bits
   int pairs;                  // K, 1 or 2
   const void* gradients[2];   // [rows, width[k]]
   const void* directions[2];  // [tokens, width[k]]

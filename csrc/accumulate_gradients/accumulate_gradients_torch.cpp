@@ -20,14 +20,14 @@
 namespace calig_fast {
 namespace {
 
-void check_pair(const at::Tensor& gradient, const at::Tensor& direction, const at::Tensor& first, int64_t rows,
-                int64_t tokens) {
+void check_pair(const at::Tensor& gradient, const at::Tensor& direction, const at::Tensor& first, at::ScalarType along,
+                int64_t rows, int64_t tokens) {
   TORCH_CHECK(gradient.dim() == 2 && direction.dim() == 2 && gradient.size(0) == rows && direction.size(0) == tokens &&
                   gradient.size(1) == direction.size(1),
               "gradients and directions: expected [", rows, ", D_k] with [", tokens, ", D_k], got ", gradient.sizes(),
               " with ", direction.sizes());
-  TORCH_CHECK(gradient.scalar_type() == first.scalar_type() && direction.scalar_type() == first.scalar_type(),
-              "gradients and directions: expected one dtype, ", first.scalar_type());
+  TORCH_CHECK(gradient.scalar_type() == first.scalar_type() && direction.scalar_type() == along,
+              "gradients and directions: expected ", first.scalar_type(), " and ", along);
   TORCH_CHECK(gradient.device() == first.device() && direction.device() == first.device(),
               "gradients and directions: expected them on ", first.device());
 }
@@ -52,6 +52,10 @@ void check_lists(at::TensorList gradients, at::TensorList directions, const Star
   TORCH_CHECK(gradients[0].dim() == 2 && directions[0].dim() == 2,
               "gradients and directions: expected [rows, D_k] with [tokens, D_k], got ", gradients[0].sizes(), " with ",
               directions[0].sizes());
+  const at::ScalarType scalar = gradients[0].scalar_type(), along = directions[0].scalar_type();
+  const bool wider = along == at::kFloat && (scalar == at::kHalf || scalar == at::kBFloat16);
+  TORCH_CHECK(along == scalar || wider, "directions: expected the gradients' dtype, ", scalar,
+              ", of 16 bits also float32, got ", along);
   if (starts) check_starts(directions, *starts);
 }
 
@@ -72,7 +76,7 @@ Prepared<Problem> prepared(at::TensorList gradients, at::TensorList directions, 
   problem.scalar = scalar_of(gradients[0], "gradients");
   problem.pairs = static_cast<int>(gradients.size());
   for (int k = 0; k < problem.pairs; ++k) {
-    check_pair(gradients[k], directions[k], gradients[0], rows, tokens);
+    check_pair(gradients[k], directions[k], gradients[0], directions[0].scalar_type(), rows, tokens);
     out.kept.push_back(gradients[k].contiguous());
     problem.gradients[k] = out.kept.back().const_data_ptr();
     out.kept.push_back(directions[k].contiguous());
@@ -97,10 +101,15 @@ Results accumulate_gradients_on_cpu(at::TensorList gradients, at::TensorList dir
                                     Starts starts, const std::optional<at::Tensor>&,
                                     const std::optional<at::Tensor>&) {
   check_lists(gradients, directions, starts, with_lig);
-  // one read more of each end is nothing here: it is the launch that the kernels of a GPU save
-  std::vector<at::Tensor> apart;
-  for (size_t k = 0; starts && k < starts->size(); ++k) apart.push_back(directions[k] - (*starts)[k]);
-  if (starts) directions = apart;
+  // the passes that are made here are launches on a GPU, whose kernels make none
+  const at::ScalarType wide = at::promote_types(gradients[0].scalar_type(), at::kFloat);
+  const bool mixed = gradients[0].scalar_type() != directions[0].scalar_type();
+  std::vector<at::Tensor> widened, apart;
+  for (size_t k = 0; (starts || mixed) && k < gradients.size(); ++k) {
+    widened.push_back(gradients[k].to(wide));
+    apart.push_back(starts ? directions[k].to(wide) - (*starts)[k].to(wide) : directions[k]);
+  }
+  if (starts || mixed) gradients = widened, directions = apart;
   const int64_t tokens = directions[0].size(0);
   const auto offset = checked_offsets(offsets, tokens);
   const int64_t count = static_cast<int64_t>(offset.size()) - 1;
@@ -140,6 +149,7 @@ Results accumulate_gradients_on_cuda(at::TensorList gradients, at::TensorList di
   problem.offsets = steps.offsets.const_data_ptr<int64_t>();
   problem.steps_begin = steps.begin.const_data_ptr<int64_t>();
   problem.steps = steps.data();
+  problem.along = scalar_of(directions[0], "directions");
   for (size_t k = 0; starts && k < starts->size(); ++k) {
     made.kept.push_back((*starts)[k].contiguous());
     problem.starts[k] = made.kept.back().const_data_ptr();

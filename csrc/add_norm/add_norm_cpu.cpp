@@ -6,7 +6,8 @@
 namespace calig_fast::CALIG_ISA {
 namespace {
 
-// The sum is written, then read from cache: for the variance about its own mean, and for the result.
+// The sum is written, then read from cache: for the variance about its own mean, with what rounding left of that, and
+// for the result.
 template <typename T, bool kWeight, bool kBias, typename A = typename Accumulate<T>::type>
 void row(const AddNorm& p, int64_t r) {
   const int64_t width = p.width, at = r * width;
@@ -16,19 +17,24 @@ void row(const AddNorm& p, int64_t r) {
   const T* __restrict bias = static_cast<const T*>(p.bias);
   T* __restrict total = static_cast<T*>(p.total) + at;
   T* __restrict out = static_cast<T*>(p.out) + at;
-  A sum = 0, squares = 0;
+  A sum = 0, rest = 0, squares = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t d = 0; d < width; ++d) {
     store(total + d, load(x[d]) + load(residual[d]));
     sum += load(total[d]);
   }
   const A mean = sum / static_cast<A>(width);
-#pragma omp simd reduction(+ : squares)
-  for (int64_t d = 0; d < width; ++d) squares += (load(total[d]) - mean) * (load(total[d]) - mean);
-  const A deviation = 1 / std::sqrt(squares / static_cast<A>(width) + static_cast<A>(p.eps));
+#pragma omp simd reduction(+ : rest, squares)
+  for (int64_t d = 0; d < width; ++d) {
+    const A centred = load(total[d]) - mean;
+    rest += centred;
+    squares += centred * centred;
+  }
+  rest /= static_cast<A>(width);
+  const A deviation = 1 / std::sqrt(squares / static_cast<A>(width) - rest * rest + static_cast<A>(p.eps));
 #pragma omp simd
   for (int64_t d = 0; d < width; ++d) {
-    A found = (load(total[d]) - mean) * deviation;
+    A found = (load(total[d]) - mean - rest) * deviation;
     if constexpr (kWeight) found *= load(weight[d]);
     if constexpr (kBias) found += load(bias[d]);
     store(out + d, found);

@@ -6,17 +6,23 @@ namespace {
 
 constexpr int kThreads = 256, kPacks = 4;
 
-// The sum over a warp or, through shared memory, over a block.
+// Two sums of a row.
+template <typename A>
+struct Sums {
+  A first, second;
+};
+
+// The sums over a warp or, through shared memory, over a block.
 template <typename A, int kTeam>
-__device__ __forceinline__ A team_sum(A x, A* parts) {
-  x = warp_sum(x);
+__device__ __forceinline__ Sums<A> team_sum(Sums<A> x, Sums<A>* parts) {
+  x = {warp_sum(x.first), warp_sum(x.second)};
   if constexpr (kTeam > kWarp) {
     if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = x;
     __syncthreads();
     x = parts[0];
 #pragma unroll
-    for (int w = 1; w < kTeam / kWarp; ++w) x += parts[w];
-    __syncthreads();  // the next sum goes into the same place
+    for (int w = 1; w < kTeam / kWarp; ++w) x = {x.first + parts[w].first, x.second + parts[w].second};
+    __syncthreads();  // the next sums go into the same place
   }
   return x;
 }
@@ -28,7 +34,7 @@ template <typename T, int N, int kTeam, bool kHeld>
 __global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows, int64_t count) {
   using A = wide_t<T>;
   using Row = Pack<T, N>;
-  __shared__ A parts[kThreads / kWarp];
+  __shared__ Sums<A> parts[kThreads / kWarp];
   constexpr int64_t kPiece = kTeam * N;
   const int64_t team = static_cast<int64_t>(blockIdx.x) * (kThreads / kTeam) + threadIdx.x / kTeam;
   const int64_t column = threadIdx.x % kTeam * N;
@@ -71,29 +77,34 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows
         y[j] = load_pack<T, N>(p.total, at + d, d < p.width);
       }
     };
-    // what `of` makes of every number of a piece, summed
-    const auto gather = [&](int64_t piece, auto of) {
-      A sum = 0;
+    // the numbers of a piece about `mean`, and their squares
+    const auto gather = [&](Sums<A> sums, A mean, int64_t piece) {
 #pragma unroll
       for (int j = 0; j < kPacks; ++j) {
         const bool active = piece + column + j * kPiece < p.width;
 #pragma unroll
-        for (int e = 0; e < N; ++e) sum += active ? of(widen(y[j].at[e])) : A(0);
+        for (int e = 0; e < N; ++e) {
+          const A centred = active ? widen(y[j].at[e]) - mean : A(0);
+          sums = {sums.first + centred, sums.second + centred * centred};
+        }
       }
-      return sum;
+      return sums;
     };
 
-    A sum = 0, squares = 0;
+    Sums<A> sums{};
     for (int64_t piece = 0; piece < (kHeld ? 1 : p.width); piece += kPacks * kPiece) {
       add(piece);
-      sum += gather(piece, [](A value) { return value; });
+      sums = gather(sums, A(0), piece);
     }
-    const A mean = team_sum<A, kTeam>(sum, parts) / width;
+    const A mean = team_sum<A, kTeam>(sums, parts).first / width;
+    sums = {};
     for (int64_t piece = 0; piece < (kHeld ? 1 : p.width); piece += kPacks * kPiece) {
       if constexpr (!kHeld) fetch(piece);
-      squares += gather(piece, [&](A value) { return (value - mean) * (value - mean); });
+      sums = gather(sums, mean, piece);
     }
-    const A deviation = A(1) / sqrt(team_sum<A, kTeam>(squares, parts) / width + static_cast<A>(p.eps));
+    sums = team_sum<A, kTeam>(sums, parts);
+    const A rest = sums.first / width;  // of the mean, which is rounded
+    const A deviation = A(1) / sqrt(sums.second / width - rest * rest + static_cast<A>(p.eps));
     const bool first = threadIdx.x % kTeam == 0;
     store(static_cast<A*>(p.mean) + row, mean, first);
     store(static_cast<A*>(p.deviation) + row, deviation, first);
@@ -108,7 +119,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows
         Row out;
 #pragma unroll
         for (int e = 0; e < N; ++e) {
-          A found = (widen(y[j].at[e]) - mean) * deviation;
+          A found = (widen(y[j].at[e]) - mean - rest) * deviation;
           if (p.weight) found *= widen(weight[j].at[e]);
           if (p.bias) found += widen(bias[j].at[e]);
           out.at[e] = narrow<T>(found);

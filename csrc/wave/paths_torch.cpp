@@ -86,10 +86,8 @@ at::Tensor integrand(const WaveState& state, int64_t layer, const std::vector<at
                      const std::vector<at::Tensor>& low, const std::vector<at::Tensor>& high) {
   const PathPoints& points = state.points;
   const int64_t first = points.before(layer), count = points.until(layer) - first;
-  std::vector<at::Tensor> wide;
-  for (size_t k = 0; k < gradients.size(); ++k) wide.push_back(gradients[k].to(high[k].scalar_type()));
   return std::get<0>(operations::accumulate_gradients(
-      wide, high, low, state.ends.offsets, points.inputs.narrow(0, first, count), points.ones.narrow(0, first, count),
+      gradients, high, low, state.ends.offsets, points.inputs.narrow(0, first, count), points.ones.narrow(0, first, count),
       points.one_steps.narrow(0, first, count), points.begin_of(layer)));
 }
 

@@ -25,6 +25,7 @@ from ... import ops
 from ..._utils.host_copies import uploaded
 from ...model.attention_capture import MapKind
 from ...model.encoder import Block
+from ...ops.accumulate_gradients import spec as sum_spec
 from ...ops.interpolate_path import spec as path_spec
 from ...ops.packing import Packed, Segments
 from ..base import PathPoints
@@ -360,7 +361,7 @@ class BlockRunner:
         """phi of the rows of some points: gradients times the ways between two ends, summed over the width."""
         state, here = points
         inputs = state.inputs[here]
-        wide = [g.to(end.dtype) for g, end in zip(gradients, high, strict=True)]
+        taken = [g if fused(g, sum_spec.DTYPES) else g.float() for g in gradients]
         ones = torch.ones_like(inputs, dtype=torch.float64)
         where = state.lines.offsets, inputs, ones
-        return ops.accumulate_gradients(wide, high, *where, starts=low, backend=self.backend)[0]
+        return ops.accumulate_gradients(taken, high, *where, starts=low, backend=self.backend)[0]

@@ -30,7 +30,7 @@ def accumulate_gradients(
 
     Args:
         gradients: one or two [rows, D_k] float32, float64, float16 or bfloat16; segment after segment.
-        directions: as many [tokens, D_k], dtype of `gradients`.
+        directions: as many [tokens, D_k], dtype of `gradients`, of 16 bits also float32.
         offsets: [B+1] int64; input b has the tokens offsets[b] .. offsets[b+1].
         inputs: [S] int64, the input each segment belongs to.
         weights: [S] float32 or float64, quadrature weights.

@@ -34,5 +34,5 @@ def launch(
     outputs = [gradients[0].new_empty(shape, dtype=wide(dtype)) for shape in shapes]
     pairs = [x for given in (gradients, directions, starts or ()) for x in (*given, None, None)[:2]]
     widths = [directions[0].shape[1], directions[1].shape[1] if second else 0]
-    numbers = [tokens, *widths, len(offsets) - 1, len(inputs), SCALARS[dtype], len(gradients), int(with_lig)]
-    return Launch([*pairs, offsets, inputs, weights.double()], outputs, numbers)
+    numbers = [tokens, *widths, len(offsets) - 1, len(inputs), SCALARS[dtype], SCALARS[directions[0].dtype]]
+    return Launch([*pairs, offsets, inputs, weights.double()], outputs, [*numbers, len(gradients), int(with_lig)])

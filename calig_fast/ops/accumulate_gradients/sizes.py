@@ -19,7 +19,11 @@ def wider(dtype: torch.dtype) -> Iterator[Case]:
         lists = [[normal(dtype, n, w) for w in widths] for n in (13, 8)]
         rest = OFFSETS, INPUTS, torch.rand(3), len(widths) == 1
         yield Case(f"D {widths}", (*lists, *rest))
-        yield Case(f"D {widths}, starts", (*lists, *rest, [normal(dtype, 8, w) for w in widths]))
+        starts = [normal(dtype, 8, w) for w in widths]
+        yield Case(f"D {widths}, starts", (*lists, *rest, starts))
+        if dtype.itemsize == 2:
+            wide = [t.float() for t in lists[1]], *rest, [t.float() for t in starts]
+            yield Case(f"D {widths}, float32, starts", (lists[0], *wide))
 
 
 def counted(dtype: torch.dtype) -> Iterator[Case]:

@@ -43,15 +43,17 @@ def check(
     if with_lig and len(gradients) == 2:
         raise ValueError("with_lig: takes one pair of gradients and directions, got two; call once a pair")
     check_tensor("gradients[0]", gradients[0], ["rows", "D_0"], DTYPES)
-    check_tensor("directions[0]", directions[0], ["tokens", "D_0"], DTYPES)
-    (rows, _), (tokens, _), dtype = gradients[0].shape, directions[0].shape, gradients[0].dtype
+    dtype = gradients[0].dtype
+    wider = (dtype, torch.float32) if dtype.itemsize == 2 else (dtype,)
+    check_tensor("directions[0]", directions[0], ["tokens", "D_0"], wider)
+    (rows, _), (tokens, _), along = gradients[0].shape, directions[0].shape, directions[0].dtype
     devices: dict[str, Tensor] = {}
     for k, (gradient, direction) in enumerate(zip(gradients, directions, strict=True)):
         check_tensor(f"gradients[{k}]", gradient, [rows, f"D_{k}"], [dtype])
-        check_tensor(f"directions[{k}]", direction, [tokens, gradient.shape[1]], [dtype])
+        check_tensor(f"directions[{k}]", direction, [tokens, gradient.shape[1]], [along])
         devices |= {f"gradients[{k}]": gradient, f"directions[{k}]": direction}
     for k, start in enumerate(starts):
-        devices[f"starts[{k}]"] = check_tensor(f"starts[{k}]", start, list(directions[k].shape), [dtype])
+        devices[f"starts[{k}]"] = check_tensor(f"starts[{k}]", start, list(directions[k].shape), [along])
     check_offsets(offsets, tokens)
     check_inputs(inputs, offsets.shape[0] - 1)
     check_tensor("weights", weights, [inputs.shape[0]], [torch.float32, torch.float64])
@@ -117,6 +119,10 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             rest = offsets, inputs, weights
             cases.append(Case(where, (gradients, directions, *rest, False)))
             cases.append(Case(f"{where}, starts", (gradients, directions, *rest, False, starts)))
+            if dtype.itemsize == 2:
+                wide = [[t.float() for t in given] for given in (directions, starts)]
+                cases.append(Case(f"{where}, float32", (gradients, wide[0], *rest, len(widths) == 1)))
+                cases.append(Case(f"{where}, float32, starts", (gradients, wide[0], *rest, False, wide[1])))
             if len(widths) == 1:
                 apart = [strided(g) for g in gradients], [strided(d) for d in directions]
                 double = offsets, inputs, weights.double()

@@ -26,7 +26,7 @@ def counted(dtype: torch.dtype) -> Iterator[Case]:
 
 def _whole(dtype: torch.dtype, rows: int, width: int) -> tuple[Any, ...]:
     """Arguments with weight and bias."""
-    both = normal(dtype, rows, width), normal(dtype, rows, width)
+    both = normal(dtype, rows, width), normal(dtype, rows, width) + 1
     return *both, normal(dtype, width), normal(dtype, width), 1e-5
 
 

@@ -47,10 +47,11 @@ def kernel(
     y = rounded.to(WIDE)
     level = tl.sum(y, 1) / width
     y = tl.where(mask, y - level[:, None], 0)
-    scale = 1 / tl.sqrt(tl.sum(y * y, 1) / width + EPS)
+    rest = tl.sum(y, 1) / width  # of the mean, which is rounded
+    scale = 1 / tl.sqrt(tl.sum(y * y, 1) / width - rest * rest + EPS)
     tl.store(mean + row, level, mask=row < rows)
     tl.store(deviation + row, scale, mask=row < rows)
-    y *= scale[:, None]
+    y = (y - rest[:, None]) * scale[:, None]
     if WEIGHT:
         y *= tl.load(weight + column, mask=column < width, other=0).to(WIDE)
     if BIAS:

@@ -19,8 +19,9 @@ def wider(dtype: torch.dtype) -> Iterator[Case]:
         args = *(normal(dtype, 8, width) for _ in range(2)), OFFSETS, INPUTS, torch.rand(3)
         yield Case(f"D {width}", args)
         yield Case(f"D {width}, before", (*args, 13, normal(dtype, 6, width)))
-        if dtype == torch.float32:
-            yield Case(f"D {width}, before in bfloat16", (*args, 13, normal(torch.bfloat16, 6, width)))
+        if dtype.itemsize == 2:
+            wide = *(end.float() for end in args[:2]), *args[2:]
+            yield Case(f"D {width}, float32, before", (*wide, 13, normal(dtype, 6, width)))
 
 
 def counted(dtype: torch.dtype) -> Iterator[Case]:
