@@ -7,8 +7,8 @@
 
 namespace calig_fast {
 
-// gradients 2, directions 2, starts 2, offsets, inputs, weights, phi, r, lig; tokens, widths 2, inputs, segments, scalars 2,
-// pairs, whether there is lig
+// gradients 2, directions 2, starts 2, offsets, inputs, weights, phi, r, lig; tokens, widths 2, inputs, segments,
+// scalars 2, pairs, whether there is lig
 inline cudaError_t accumulate_gradients_flat(void** b, const int64_t* n, const double*) {
   const Exact<int64_t> begin(n[3] + 1);
   const Exact<PathStep> steps(n[4]);

@@ -97,9 +97,8 @@ Prepared<Problem> prepared(at::TensorList gradients, at::TensorList directions, 
 using Results = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
 Results accumulate_gradients_on_cpu(at::TensorList gradients, at::TensorList directions, const at::Tensor& offsets,
-                                    const at::Tensor& inputs, const at::Tensor& weights, bool with_lig,
-                                    Starts starts, const std::optional<at::Tensor>&,
-                                    const std::optional<at::Tensor>&) {
+                                    const at::Tensor& inputs, const at::Tensor& weights, bool with_lig, Starts starts,
+                                    const std::optional<at::Tensor>&, const std::optional<at::Tensor>&) {
   check_lists(gradients, directions, starts, with_lig);
   // the passes that are made here are launches on a GPU, whose kernels make none
   const at::ScalarType wide = at::promote_types(gradients[0].scalar_type(), at::kFloat);
@@ -136,9 +135,8 @@ Results accumulate_gradients_on_cpu(at::TensorList gradients, at::TensorList dir
 
 #if defined(CALIG_WITH_CUDA)
 Results accumulate_gradients_on_cuda(at::TensorList gradients, at::TensorList directions, const at::Tensor& offsets,
-                                     const at::Tensor& inputs, const at::Tensor& weights, bool with_lig,
-                                     Starts starts, const std::optional<at::Tensor>& plan,
-                                     const std::optional<at::Tensor>& begin) {
+                                     const at::Tensor& inputs, const at::Tensor& weights, bool with_lig, Starts starts,
+                                     const std::optional<at::Tensor>& plan, const std::optional<at::Tensor>& begin) {
   check_lists(gradients, directions, starts, with_lig);
   const c10::cuda::CUDAGuard guard(gradients[0].device());
   const StepsOnDevice steps = steps_on_device(offsets, inputs, weights, "weights", gradients[0], plan, begin);

@@ -17,7 +17,7 @@ struct AddNorm {
   const void* weight;    // [D], or null
   const void* bias;      // [D], or null
   void* out;             // [rows, D]
-  void* total;           // [rows, D], y
+  void* total;           // [rows, D], y; mean and deviation are of what it was before it was rounded
   void* mean;            // [rows], float32, or float64 for float64 rows, as is the next
   void* deviation;       // [rows], reciprocal
 };

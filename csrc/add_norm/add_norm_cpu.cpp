@@ -1,4 +1,5 @@
 #include <cmath>
+#include <type_traits>
 
 #include "../common/simd.h"
 #include "add_norm.h"
@@ -6,8 +7,8 @@
 namespace calig_fast::CALIG_ISA {
 namespace {
 
-// The sum is written, then read from cache: for the variance about its own mean, with what rounding left of that, and
-// for the result.
+// The row is read three times, the last two from cache: for its mean, for the variance about it with what rounding left
+// of it, and for the result.
 template <typename T, bool kWeight, bool kBias, typename A = typename Accumulate<T>::type>
 void row(const AddNorm& p, int64_t r) {
   const int64_t width = p.width, at = r * width;
@@ -17,16 +18,21 @@ void row(const AddNorm& p, int64_t r) {
   const T* __restrict bias = static_cast<const T*>(p.bias);
   T* __restrict total = static_cast<T*>(p.total) + at;
   T* __restrict out = static_cast<T*>(p.out) + at;
+  const auto y = [&](int64_t d) {
+    if constexpr (std::is_same_v<T, A>) return total[d];  // written already; one of 16 bits is rounded
+    return static_cast<A>(load(x[d]) + load(residual[d]));
+  };
   A sum = 0, rest = 0, squares = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t d = 0; d < width; ++d) {
-    store(total + d, load(x[d]) + load(residual[d]));
-    sum += load(total[d]);
+    const A value = load(x[d]) + load(residual[d]);
+    store(total + d, value);
+    sum += value;
   }
   const A mean = sum / static_cast<A>(width);
 #pragma omp simd reduction(+ : rest, squares)
   for (int64_t d = 0; d < width; ++d) {
-    const A centred = load(total[d]) - mean;
+    const A centred = y(d) - mean;
     rest += centred;
     squares += centred * centred;
   }
@@ -34,7 +40,7 @@ void row(const AddNorm& p, int64_t r) {
   const A deviation = 1 / std::sqrt(squares / static_cast<A>(width) - rest * rest + static_cast<A>(p.eps));
 #pragma omp simd
   for (int64_t d = 0; d < width; ++d) {
-    A found = (load(total[d]) - mean - rest) * deviation;
+    A found = (y(d) - mean - rest) * deviation;
     if constexpr (kWeight) found *= load(weight[d]);
     if constexpr (kBias) found += load(bias[d]);
     store(out + d, found);

@@ -28,8 +28,8 @@ __device__ __forceinline__ Sums<A> team_sum(Sums<A> x, Sums<A>* parts) {
 }
 
 // A team, one warp or the whole block, takes `count` rows, one after another, for which it holds weight and bias. A
-// row of at most kTeam * kPacks packs (kHeld) stays in registers from its sum to its result; of a wider one each
-// thread reads again what it wrote itself.
+// row of at most kTeam * kPacks packs (kHeld) stays in registers from its sum to its result; a wider one is read again,
+// from cache.
 template <typename T, int N, int kTeam, bool kHeld>
 __global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows, int64_t count) {
   using A = wide_t<T>;
@@ -40,7 +40,8 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows
   const int64_t column = threadIdx.x % kTeam * N;
   const A width = static_cast<A>(p.width);
 
-  Row weight[kPacks] = {}, bias[kPacks] = {}, y[kPacks];
+  Row weight[kPacks] = {}, bias[kPacks] = {};
+  Pack<A, N> y[kPacks];
   const auto fetch_affine = [&](int64_t piece) {
 #pragma unroll
     for (int j = 0; j < kPacks; ++j) {
@@ -54,7 +55,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows
   const int64_t stop = (team + 1) * count < rows ? (team + 1) * count : rows;
   for (int64_t row = team * count; row < stop; ++row) {
     const int64_t at = row * p.width;
-    const auto add = [&](int64_t piece) {
+    const auto fetch = [&](int64_t piece, bool write) {
       Row x[kPacks], r[kPacks];
 #pragma unroll
       for (int j = 0; j < kPacks; ++j) {
@@ -65,16 +66,13 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows
 #pragma unroll
       for (int j = 0; j < kPacks; ++j) {
         const int64_t d = piece + column + j * kPiece;
+        Row total;
 #pragma unroll
-        for (int e = 0; e < N; ++e) y[j].at[e] = narrow<T>(widen(x[j].at[e]) + widen(r[j].at[e]));
-        store_pack<T, N>(p.total, at + d, y[j], d < p.width);
-      }
-    };
-    const auto fetch = [&](int64_t piece) {
-#pragma unroll
-      for (int j = 0; j < kPacks; ++j) {
-        const int64_t d = piece + column + j * kPiece;
-        y[j] = load_pack<T, N>(p.total, at + d, d < p.width);
+        for (int e = 0; e < N; ++e) {
+          y[j].at[e] = widen(x[j].at[e]) + widen(r[j].at[e]);
+          total.at[e] = narrow<T>(y[j].at[e]);
+        }
+        if (write) store_pack<T, N>(p.total, at + d, total, d < p.width);
       }
     };
     // the numbers of a piece about `mean`, and their squares
@@ -84,7 +82,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows
         const bool active = piece + column + j * kPiece < p.width;
 #pragma unroll
         for (int e = 0; e < N; ++e) {
-          const A centred = active ? widen(y[j].at[e]) - mean : A(0);
+          const A centred = active ? y[j].at[e] - mean : A(0);
           sums = {sums.first + centred, sums.second + centred * centred};
         }
       }
@@ -93,13 +91,13 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows
 
     Sums<A> sums{};
     for (int64_t piece = 0; piece < (kHeld ? 1 : p.width); piece += kPacks * kPiece) {
-      add(piece);
+      fetch(piece, true);
       sums = gather(sums, A(0), piece);
     }
     const A mean = team_sum<A, kTeam>(sums, parts).first / width;
     sums = {};
     for (int64_t piece = 0; piece < (kHeld ? 1 : p.width); piece += kPacks * kPiece) {
-      if constexpr (!kHeld) fetch(piece);
+      if constexpr (!kHeld) fetch(piece, false);
       sums = gather(sums, mean, piece);
     }
     sums = team_sum<A, kTeam>(sums, parts);
@@ -110,7 +108,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows
     store(static_cast<A*>(p.deviation) + row, deviation, first);
     for (int64_t piece = 0; piece < (kHeld ? 1 : p.width); piece += kPacks * kPiece) {
       if constexpr (!kHeld) {
-        fetch(piece);
+        fetch(piece, false);
         fetch_affine(piece);
       }
 #pragma unroll
@@ -119,7 +117,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(AddNorm p, int64_t rows
         Row out;
 #pragma unroll
         for (int e = 0; e < N; ++e) {
-          A found = (widen(y[j].at[e]) - mean - rest) * deviation;
+          A found = (y[j].at[e] - mean - rest) * deviation;
           if (p.weight) found *= widen(weight[j].at[e]);
           if (p.bias) found += widen(bias[j].at[e]);
           out.at[e] = narrow<T>(found);

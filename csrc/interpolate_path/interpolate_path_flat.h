@@ -11,8 +11,8 @@ inline cudaError_t interpolate_path_flat(void** b, const int64_t* n, const doubl
   const Exact<int64_t> begin(n[2] + 1);
   const Exact<PathStep> steps(n[3]);
   if (const cudaError_t failed = make_steps(b + 2, n + 2, begin, steps); failed != cudaSuccess) return failed;
-  return interpolate_path_cuda({static_cast<Scalar>(n[4]), static_cast<Scalar>(n[5]), b[0], b[1], b[5], b[6], n[0], n[1],
-                                n[2], n[6], int64s(b[2]), begin.get(), steps.get()},
+  return interpolate_path_cuda({static_cast<Scalar>(n[4]), static_cast<Scalar>(n[5]), b[0], b[1], b[5], b[6], n[0],
+                                n[1], n[2], n[6], int64s(b[2]), begin.get(), steps.get()},
                                nullptr);
 }
 

@@ -97,10 +97,9 @@ inline at::Tensor interpolate_path(const at::Tensor& start, const at::Tensor& en
 inline std::tuple<at::Tensor, at::Tensor, at::Tensor> accumulate_gradients(
     at::TensorList gradients, at::TensorList directions, at::TensorList starts, const at::Tensor& offsets,
     const at::Tensor& inputs, const at::Tensor& weights, const at::Tensor& steps, const at::Tensor& begin) {
-  using Signature = std::tuple<at::Tensor, at::Tensor, at::Tensor>(at::TensorList, at::TensorList, const at::Tensor&,
-                                                                   const at::Tensor&, const at::Tensor&, bool,
-                                                                   std::optional<at::TensorList>, const Optional&,
-                                                                   const Optional&);
+  using Signature = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
+      at::TensorList, at::TensorList, const at::Tensor&, const at::Tensor&, const at::Tensor&, bool,
+      std::optional<at::TensorList>, const Optional&, const Optional&);
   static const auto handle = found<Signature>("accumulate_gradients");
   return handle.call(gradients, directions, offsets, inputs, weights, false, starts, steps, begin);
 }

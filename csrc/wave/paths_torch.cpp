@@ -87,8 +87,8 @@ at::Tensor integrand(const WaveState& state, int64_t layer, const std::vector<at
   const PathPoints& points = state.points;
   const int64_t first = points.before(layer), count = points.until(layer) - first;
   return std::get<0>(operations::accumulate_gradients(
-      gradients, high, low, state.ends.offsets, points.inputs.narrow(0, first, count), points.ones.narrow(0, first, count),
-      points.one_steps.narrow(0, first, count), points.begin_of(layer)));
+      gradients, high, low, state.ends.offsets, points.inputs.narrow(0, first, count),
+      points.ones.narrow(0, first, count), points.one_steps.narrow(0, first, count), points.begin_of(layer)));
 }
 
 // Through block `layer`: the gradient for those that go on; phi of the points that end here is added to `found`.

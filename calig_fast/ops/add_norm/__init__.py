@@ -33,8 +33,8 @@ def add_norm(
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
-        out and y [R,D], dtype of `x`; m and s [R,1], float64 for float64 rows, else float32. `norm_backward` takes y, m
-        and s. Nothing shares memory with the arguments.
+        out and y [R,D], dtype of `x`; m and s [R,1], float64 for float64 rows, else float32, of y before it is rounded
+        to 16 bits. `norm_backward` takes y, m and s. Nothing shares memory with the arguments.
 
     Raises:
         TypeError: an argument of another dtype.

@@ -39,8 +39,8 @@ def fake(
 def exact(
     x: Tensor, residual: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The formula in float64, of the sum as it is given: rounded to the rows' dtype."""
-    total = (x + residual).double()
+    """The formula in float64."""
+    total = x.double() + residual.double()
     mean = total.mean(-1, keepdim=True)
     deviation = ((total - mean).square().mean(-1, keepdim=True) + eps).rsqrt()
     out = (total - mean) * deviation

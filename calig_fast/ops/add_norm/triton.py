@@ -41,10 +41,8 @@ def kernel(
     column = tl.arange(0, COLUMNS)[None, :]
     mask = (row < rows)[:, None] & (column < width)
     here = row[:, None] * width + column
-    added = tl.load(x + here, mask=mask, other=0).to(WIDE) + tl.load(residual + here, mask=mask, other=0).to(WIDE)
-    rounded = added.to(total.dtype.element_ty)
-    tl.store(total + here, rounded, mask=mask)
-    y = rounded.to(WIDE)
+    y = tl.load(x + here, mask=mask, other=0).to(WIDE) + tl.load(residual + here, mask=mask, other=0).to(WIDE)
+    tl.store(total + here, y.to(total.dtype.element_ty), mask=mask)
     level = tl.sum(y, 1) / width
     y = tl.where(mask, y - level[:, None], 0)
     rest = tl.sum(y, 1) / width  # of the mean, which is rounded
