@@ -86,7 +86,7 @@ inline at::Tensor attention_gradient(const at::Tensor& gradient, const at::Tenso
 
 inline at::Tensor interpolate_path(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,
                                    const at::Tensor& inputs, const at::Tensor& nodes, int64_t rows,
-                                   const Optional& before, const at::Tensor& steps, const at::Tensor& begin) {
+                                   const at::Tensor& before, const at::Tensor& steps, const at::Tensor& begin) {
   using Signature =
       at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
                  std::optional<int64_t>, const Optional&, const Optional&, const Optional&);

@@ -2,6 +2,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <numeric>
@@ -56,12 +57,12 @@ at::Tensor path(const WaveState& state, int64_t layer, const at::Tensor& low, co
                 const at::Tensor& before) {
   const PathPoints& points = state.points;
   const int64_t first = points.before(layer), stop = points.until(layer);
+  const auto options = low.options().dtype(state.stack->blocks[0].qkv.weight.scalar_type());
   return operations::interpolate_path(low, high, state.ends.offsets, points.inputs.narrow(0, first, stop - first),
                                       points.nodes.narrow(0, first, stop - first),
                                       points.rows(stop) - points.rows(first),
-                                      before.defined() ? Optional(before) : std::nullopt,
-                                      points.node_steps.narrow(0, first, stop - first), points.begin_of(layer))
-      .to(state.stack->blocks[0].qkv.weight.scalar_type());
+                                      before.defined() ? before : at::empty({0, low.size(1)}, options),
+                                      points.node_steps.narrow(0, first, stop - first), points.begin_of(layer));
 }
 
 // The output of block `layer`: the rows of the block before, with the points that join here.

@@ -288,11 +288,12 @@ class BlockRunner:
 
         def path(low: Tensor, high: Tensor, before: Tensor | None) -> Tensor:
             """Points between two ends, after the rows that are there already."""
+            first = low.new_empty((0, low.shape[1]), dtype=self.dtype) if before is None else before
             ends, (inputs, nodes) = (low, high, lines.offsets), (t[here] for t in where)
             more: dict[str, Any] = {"rows": shape.rows(here), "backend": self.backend}
-            if before is None or fused(before, path_spec.DTYPES):
-                return ops.interpolate_path(*ends, inputs, nodes, before=before, **more).to(self.dtype)
-            return torch.cat([before, ops.interpolate_path(*ends, inputs, nodes, **more).to(self.dtype)])
+            if fused(first, path_spec.DTYPES):
+                return ops.interpolate_path(*ends, inputs, nodes, before=first, **more)
+            return torch.cat([first, ops.interpolate_path(*ends, inputs, nodes, **more).to(self.dtype)])
 
         rows = path(lines.low[layer], lines.high[layer], x) if x is None or joins else x
         if not self.is_linear(layer) or not joins:
