@@ -16,7 +16,6 @@ def add_norm(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """An addition, and torch's own kernel, both in float32 at least."""
     wide = torch.promote_types(x.dtype, torch.float32)
-    rows, added, w, b = (None if t is None else t.to(wide) for t in (x, residual, weight, bias))
-    total = rows + added
+    total, (w, b) = x.to(wide) + residual.to(wide), (None if t is None else t.to(wide) for t in (weight, bias))
     out, mean, deviation = torch.ops.aten.native_layer_norm(total, x.shape[-1:], w, b, eps)
     return out.to(x.dtype), total.to(x.dtype), mean, deviation
