@@ -27,8 +27,12 @@ def interpolate_path(
     """One torch.lerp a segment: exact at both ends, and bfloat16 is computed in float32."""
     places, first = segments(offsets, inputs), start[:0] if before is None else before
     joined = first.new_empty((len(first) + (places[-1].rows.stop if places else 0), start.shape[1]))
-    joined[: len(first)] = first
+    if len(first):
+        joined[: len(first)] = first
     points = joined[len(first) :]
     for (tokens, own_rows), a in zip(places, nodes.tolist(), strict=True):
-        points[own_rows] = torch.lerp(start[tokens], end[tokens], a)
+        if points.dtype == start.dtype:
+            torch.lerp(start[tokens], end[tokens], a, out=points[own_rows])
+        else:
+            points[own_rows] = torch.lerp(start[tokens], end[tokens], a)
     return joined
