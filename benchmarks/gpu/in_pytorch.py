@@ -53,8 +53,8 @@ def _padded(offsets: Tensor) -> tuple[Tensor, Tensor]:
 
 def _interpolate(start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, *others: Any) -> tuple[Call, First]:
     at, segment = _rows_of(offsets, inputs)
-    weight = others[0][segment, None].to(start.dtype)
-    return lambda: torch.lerp(start[at], end[at], weight), lambda out: out
+    weight, before = others[0][segment, None].to(start.dtype), others[2:]
+    return lambda: torch.cat([*before, torch.lerp(start[at], end[at], weight)]), lambda out: out
 
 
 def _accumulate(
@@ -62,12 +62,14 @@ def _accumulate(
 ) -> tuple[Call, First]:
     at, segment = _rows_of(offsets, inputs)
     wide = torch.promote_types(gradients[0].dtype, torch.float32)
-    scale, tokens = others[0][segment].to(wide), len(directions[0])
+    scale, tokens, with_lig = others[0][segment].to(wide), len(directions[0]), others[1:2] == (True,)
+    starts = others[2] if len(others) > 2 else None
 
     def call() -> Any:
-        phi = sum(torch.linalg.vecdot(g.to(wide), d[at].to(wide)) for g, d in zip(gradients, directions, strict=True))
+        ways = directions if starts is None else torch._foreach_sub(directions, starts)
+        phi = sum(torch.linalg.vecdot(g.to(wide), d[at].to(wide)) for g, d in zip(gradients, ways, strict=True))
         r = phi.new_zeros(tokens).index_add_(0, at, phi * scale)
-        if len(others) == 1:
+        if not with_lig:
             return phi, r
         lig = phi.new_zeros(directions[0].shape).index_add_(0, at, gradients[0] * scale[:, None])
         return phi, r, lig * directions[0]

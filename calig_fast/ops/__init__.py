@@ -5,6 +5,7 @@ import pkgutil
 
 from .accumulate_gradients import accumulate_gradients
 from .activation_backward import activation_backward
+from .add_norm import add_norm
 from .attention_backward import attention_backward
 from .attention_forward import attention_forward
 from .attention_gradient import attention_gradient
@@ -27,6 +28,7 @@ extension()
 __all__ = [
     "accumulate_gradients",
     "activation_backward",
+    "add_norm",
     "attention_backward",
     "attention_forward",
     "attention_gradient",

@@ -8,7 +8,7 @@ constexpr int kWarps = 4, kPacks = 4;
 
 // One warp holds a piece of one token's directions while that token's gradients stream past, segment after segment;
 // then the next piece, if the row is wider. Only then is phi, one number a row, read again: by the lane that wrote it.
-template <typename T, int N, bool kLig>
+template <typename T, typename D, int N, bool kLig, bool kStarts>
 __global__ void __launch_bounds__(kWarps* kWarp, 1) accumulate(AccumulateGradientsCuda p) {
   using A = wide_t<T>;
   const int64_t token = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
@@ -24,15 +24,21 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) accumulate(AccumulateGradien
     const int64_t width = k ? p.width[1] : p.width[0];
     const void* const gradients = k ? p.gradients[1] : p.gradients[0];
     const void* const directions = k ? p.directions[1] : p.directions[0];
+    const void* const starts = k ? p.starts[1] : p.starts[0];
     // at least once, so that rows of no width still get their zeros
     for (int64_t piece = 0; piece < width || first; piece += kPacks * kWarp * N, first = false) {
       const int64_t column = piece + lane * N;
-      Pack<T, N> direction[kPacks];
+      Pack<A, N> direction[kPacks];
       A lig[kLig ? kPacks * N : 1] = {};
 #pragma unroll
       for (int j = 0; j < kPacks; ++j) {
         const int64_t d = column + j * kWarp * N;
-        direction[j] = load_pack<T, N>(directions, token * width + d, d < width);
+        direction[j] = widened(load_pack<D, N>(directions, token * width + d, d < width));
+        if constexpr (kStarts) {
+          const Pack<D, N> start = load_pack<D, N>(starts, token * width + d, d < width);
+#pragma unroll
+          for (int e = 0; e < N; ++e) direction[j].at[e] -= widen(start.at[e]);
+        }
       }
       for (int64_t i = begin; i < stop; ++i) {
         const PathStep step = load(p.steps + i);
@@ -48,7 +54,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) accumulate(AccumulateGradien
         for (int j = 0; j < kPacks; ++j) {
 #pragma unroll
           for (int e = 0; e < N; ++e) {
-            along += widen(gradient[j].at[e]) * widen(direction[j].at[e]);
+            along += widen(gradient[j].at[e]) * direction[j].at[e];
             if constexpr (kLig) lig[j * N + e] += static_cast<A>(step.value) * widen(gradient[j].at[e]);
           }
         }
@@ -66,7 +72,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) accumulate(AccumulateGradien
           for (int e = 0; e < N; e += kPart) {
             Pack<A, kPart> out;
 #pragma unroll
-            for (int i = 0; i < kPart; ++i) out.at[i] = lig[j * N + e + i] * widen(direction[j].at[e + i]);
+            for (int i = 0; i < kPart; ++i) out.at[i] = lig[j * N + e + i] * direction[j].at[e + i];
             store_pack<A, kPart>(p.lig, token * width + d + e, out, d < width);
           }
         }
@@ -76,10 +82,23 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) accumulate(AccumulateGradien
   store(static_cast<A*>(p.r) + token, static_cast<A>(r), lane == 0);
 }
 
-template <typename T, int N>
+template <typename T, typename D, int N>
 cudaError_t run(const AccumulateGradientsCuda& p, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>((p.tokens + kWarps - 1) / kWarps)), block(kWarps * kWarp);
-  return launch(p.lig ? accumulate<T, N, true> : accumulate<T, N, false>, grid, block, stream, p);
+  const auto kernel = p.starts[0] ? p.lig ? accumulate<T, D, N, true, true> : accumulate<T, D, N, false, true>
+                      : p.lig     ? accumulate<T, D, N, true, false>
+                                  : accumulate<T, D, N, false, false>;
+  return launch(kernel, grid, block, stream, p);
+}
+
+template <typename T, typename D>
+cudaError_t run(const AccumulateGradientsCuda& p, cudaStream_t stream) {
+  constexpr int kMost = kPack<D>;  // the wider of the two
+  bool packs = on_16_bytes(p.lig);
+  for (int k = 0; k < p.pairs; ++k)
+    packs = packs && p.width[k] % kMost == 0 && on_16_bytes(p.gradients[k]) && on_16_bytes(p.directions[k]) &&
+            on_16_bytes(p.starts[k]);
+  return packs ? run<T, D, kMost>(p, stream) : run<T, D, 1>(p, stream);
 }
 
 }  // namespace
@@ -88,10 +107,9 @@ cudaError_t accumulate_gradients_cuda(const AccumulateGradientsCuda& p, cudaStre
   if (p.tokens == 0) return cudaSuccess;
   return with_type(p.scalar, [&](auto element) {
     using T = decltype(element);
-    bool packs = on_16_bytes(p.lig);
-    for (int k = 0; k < p.pairs; ++k)
-      packs = packs && p.width[k] % kPack<T> == 0 && on_16_bytes(p.gradients[k]) && on_16_bytes(p.directions[k]);
-    return packs ? run<T, kPack<T>>(p, stream) : run<T, 1>(p, stream);
+    if constexpr (sizeof(T) == 2)
+      if (p.along == Scalar::f32) return run<T, float>(p, stream);
+    return run<T, T>(p, stream);
   });
 }
 

@@ -9,10 +9,11 @@
 namespace calig_fast {
 
 struct AccumulateGradientsCuda {
-  Scalar scalar;
+  Scalar scalar, along;       // of the gradients, and of the directions: the same, or float32 where that is 16 bits
   int pairs;                  // K, 1 or 2
   const void* gradients[2];   // [rows, width[k]]
   const void* directions[2];  // [tokens, width[k]]
+  const void* starts[2];      // likewise, subtracted from the directions, or null
   int64_t width[2];           // D_k
   int64_t tokens, inputs;
   const int64_t* offsets;      // [B+1]

@@ -91,6 +91,14 @@ __device__ __forceinline__ void store_pack(void* base, int64_t at, const Pack<T,
   store(reinterpret_cast<Pack<T, N>*>(static_cast<T*>(base) + at), value, active);
 }
 
+template <typename T, int N>
+__device__ __forceinline__ Pack<wide_t<T>, N> widened(const Pack<T, N>& pack) {
+  Pack<wide_t<T>, N> out;
+#pragma unroll
+  for (int e = 0; e < N; ++e) out.at[e] = widen(pack.at[e]);
+  return out;
+}
+
 // The same bits in every lane, whatever the schedule: the order of a butterfly's additions is fixed.
 template <typename A>
 __device__ __forceinline__ A warp_sum(A x) {

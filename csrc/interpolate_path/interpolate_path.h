@@ -9,7 +9,7 @@
 namespace calig_fast {
 
 struct InterpolatePath {
-  Scalar scalar;
+  Scalar scalar, out;             // of the ends, and of the points: the same, or 16 bits where that is float32
   const void* start;              // [tokens, width]
   const void* end;                // [tokens, width]
   void* points;                   // [first_row[S], width]

@@ -14,13 +14,29 @@ __device__ __forceinline__ A between(A from, A to, A a) {
   return a < A(0.5) ? from + a * (to - from) : to - (to - from) * (A(1) - a);
 }
 
-// One warp holds one piece of one token's row, both ends of it, and writes it into every segment of the input.
-template <typename T, int N>
+// One warp holds one piece of one token's row, both ends of it, and writes it into every segment of the input. The
+// warps after those of the tokens copy the rows that come before the points.
+template <typename T, typename O, int N>
 __global__ void __launch_bounds__(kWarps* kWarp, 1) interpolate(InterpolatePathCuda p) {
   using A = wide_t<T>;
   const int64_t token = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  if (token >= p.tokens) return;
   const int64_t column = (static_cast<int64_t>(blockIdx.y) * kPacks * kWarp + threadIdx.x % kWarp) * N;
+  if (token >= p.tokens) {
+    const int64_t row = token - p.tokens;
+    if (row >= p.before_rows) return;
+    Pack<O, N> copied[kPacks];
+#pragma unroll
+    for (int k = 0; k < kPacks; ++k) {
+      const int64_t d = column + k * kWarp * N;
+      copied[k] = load_pack<O, N>(p.before, row * p.width + d, d < p.width);
+    }
+#pragma unroll
+    for (int k = 0; k < kPacks; ++k) {
+      const int64_t d = column + k * kWarp * N;
+      store_pack<O, N>(p.points, row * p.width + d, copied[k], d < p.width);
+    }
+    return;
+  }
   const int64_t input = input_of(p.offsets, p.inputs, token), local = token - load(p.offsets + input);
 
   Pack<T, N> from[kPacks], to[kPacks];
@@ -37,30 +53,40 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) interpolate(InterpolatePathC
 #pragma unroll
     for (int k = 0; k < kPacks; ++k) {
       const int64_t d = column + k * kWarp * N;
-      Pack<T, N> point;
+      Pack<O, N> point;
 #pragma unroll
-      for (int j = 0; j < N; ++j) point.at[j] = narrow<T>(between<A>(widen(from[k].at[j]), widen(to[k].at[j]), a));
-      store_pack<T, N>(p.points, (step.row + local) * p.width + d, point, d < p.width);
+      for (int j = 0; j < N; ++j) point.at[j] = narrow<O>(between<A>(widen(from[k].at[j]), widen(to[k].at[j]), a));
+      store_pack<O, N>(p.points, (p.before_rows + step.row + local) * p.width + d, point, d < p.width);
     }
   }
 }
 
-template <typename T, int N>
+template <typename T, typename O, int N>
 cudaError_t run(const InterpolatePathCuda& p, cudaStream_t stream) {
   constexpr int64_t kPiece = kPacks * kWarp * N;
-  const dim3 grid(static_cast<unsigned>((p.tokens + kWarps - 1) / kWarps),
+  const dim3 grid(static_cast<unsigned>((p.tokens + p.before_rows + kWarps - 1) / kWarps),
                   static_cast<unsigned>((p.width + kPiece - 1) / kPiece));
-  return launch(interpolate<T, N>, grid, dim3(kWarps * kWarp), stream, p);
+  return launch(interpolate<T, O, N>, grid, dim3(kWarps * kWarp), stream, p);
+}
+
+template <typename T, typename O>
+cudaError_t run(const InterpolatePathCuda& p, cudaStream_t stream) {
+  const bool packs = p.width % kPack<T> == 0 && on_16_bytes(p.start) && on_16_bytes(p.end) && on_16_bytes(p.before) &&
+                     on_16_bytes(p.points);
+  return packs ? run<T, O, kPack<T>>(p, stream) : run<T, O, 1>(p, stream);
 }
 
 }  // namespace
 
 cudaError_t interpolate_path_cuda(const InterpolatePathCuda& p, cudaStream_t stream) {
-  if (p.tokens == 0 || p.width == 0) return cudaSuccess;
+  if (p.tokens + p.before_rows == 0 || p.width == 0) return cudaSuccess;
   return with_type(p.scalar, [&](auto element) {
     using T = decltype(element);
-    const bool packs = p.width % kPack<T> == 0 && on_16_bytes(p.start) && on_16_bytes(p.end) && on_16_bytes(p.points);
-    return packs ? run<T, kPack<T>>(p, stream) : run<T, 1>(p, stream);
+    if constexpr (std::is_same_v<T, float>) {
+      if (p.out == Scalar::f16) return run<T, __half>(p, stream);
+      if (p.out == Scalar::bf16) return run<T, __nv_bfloat16>(p, stream);
+    }
+    return run<T, T>(p, stream);
   });
 }
 

@@ -9,11 +9,12 @@
 namespace calig_fast {
 
 struct InterpolatePathCuda {
-  Scalar scalar;
-  const void* start;  // [tokens, width]
-  const void* end;    // [tokens, width]
-  void* points;       // [rows, width]
-  int64_t tokens, width, inputs;
+  Scalar scalar, out;  // of the ends, and of the points: the same, or 16 bits where that is float32
+  const void* start;   // [tokens, width]
+  const void* end;     // [tokens, width]
+  const void* before;  // [before_rows, width], of the points' type
+  void* points;        // [before_rows + rows, width]
+  int64_t tokens, width, inputs, before_rows;
   const int64_t* offsets;      // [B+1]
   const int64_t* steps_begin;  // [B+1] into `steps`
   const PathStep* steps;       // [S]

@@ -72,8 +72,12 @@ struct Backward {
 };
 
 at::Tensor affine(const Stack& stack, const Affine& layer, const at::Tensor& x, const Optional& residual);
+// It may be written into `residual`.
 at::Tensor linear_backward(const Stack& stack, const Affine& layer, const at::Tensor& g, const Optional& residual);
 Parts normalised(const Norm& norm, const at::Tensor& x, at::Tensor& out);
+// The norm of x + W rows + b.
+Parts normalised_sum(const Stack& stack, const Norm& norm, const Affine& layer, const at::Tensor& rows,
+                     const at::Tensor& x, at::Tensor& out);
 at::Tensor norm_vjp(const Norm& norm, const at::Tensor& g, const Parts& saved, const Optional& residual);
 
 Projected project(const Stack& stack, const Block& block, const at::Tensor& x);

@@ -83,13 +83,14 @@ Forward finish(const Stack& stack, const Block& block, const at::Tensor& mixed, 
                Saved saved) {
   at::Tensor h, out;
   if (!block.pre_norm) {
-    saved.first = normalised(block.norm1, affine(stack, block.out, mixed, x), h);
+    saved.first = normalised_sum(stack, block.norm1, block.out, mixed, x, h);
     saved.inner = affine(stack, block.up, h, std::nullopt);
-    saved.second = normalised(block.norm2, affine(stack, block.down, activate(block, saved.inner), h), out);
+    saved.second = normalised_sum(stack, block.norm2, block.down, activate(block, saved.inner), h, out);
     return {out, std::move(saved)};
   }
   saved.first = std::move(normed);
-  saved.second = normalised(block.norm2, onto(stack, x, block.out, mixed, block.scale1), h);
+  saved.second = block.scale1 ? normalised(block.norm2, onto(stack, x, block.out, mixed, block.scale1), h)
+                              : normalised_sum(stack, block.norm2, block.out, mixed, x, h);
   saved.inner = affine(stack, block.up, h, std::nullopt);
   out = onto(stack, saved.second.x, block.down, activate(block, saved.inner), block.scale2);
   return {out, std::move(saved)};

@@ -29,6 +29,16 @@ inline at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const Op
   return handle.call(x, weight, bias, residual, backward);
 }
 
+inline std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> add_norm(const at::Tensor& x,
+                                                                           const at::Tensor& residual,
+                                                                           const Optional& weight, const Optional& bias,
+                                                                           double eps) {
+  using Signature = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>(
+      const at::Tensor&, const at::Tensor&, const Optional&, const Optional&, double);
+  static const auto handle = found<Signature>("add_norm");
+  return handle.call(x, residual, weight, bias, eps);
+}
+
 inline at::Tensor norm_backward(const at::Tensor& gradient, const at::Tensor& x, const Optional& mean,
                                 const at::Tensor& deviation, const Optional& weight, const Optional& residual) {
   using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const Optional&, const at::Tensor&,
@@ -76,21 +86,22 @@ inline at::Tensor attention_gradient(const at::Tensor& gradient, const at::Tenso
 
 inline at::Tensor interpolate_path(const at::Tensor& start, const at::Tensor& end, const at::Tensor& offsets,
                                    const at::Tensor& inputs, const at::Tensor& nodes, int64_t rows,
-                                   const at::Tensor& steps, const at::Tensor& begin) {
-  using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                               const at::Tensor&, std::optional<int64_t>, const Optional&, const Optional&);
+                                   const at::Tensor& before, const at::Tensor& steps, const at::Tensor& begin) {
+  using Signature =
+      at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                 std::optional<int64_t>, const Optional&, const Optional&, const Optional&);
   static const auto handle = found<Signature>("interpolate_path");
-  return handle.call(start, end, offsets, inputs, nodes, rows, steps, begin);
+  return handle.call(start, end, offsets, inputs, nodes, rows, before, steps, begin);
 }
 
 inline std::tuple<at::Tensor, at::Tensor, at::Tensor> accumulate_gradients(
-    at::TensorList gradients, at::TensorList directions, const at::Tensor& offsets, const at::Tensor& inputs,
-    const at::Tensor& weights, const at::Tensor& steps, const at::Tensor& begin) {
-  using Signature = std::tuple<at::Tensor, at::Tensor, at::Tensor>(at::TensorList, at::TensorList, const at::Tensor&,
-                                                                   const at::Tensor&, const at::Tensor&, bool,
-                                                                   const Optional&, const Optional&);
+    at::TensorList gradients, at::TensorList directions, at::TensorList starts, const at::Tensor& offsets,
+    const at::Tensor& inputs, const at::Tensor& weights, const at::Tensor& steps, const at::Tensor& begin) {
+  using Signature = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
+      at::TensorList, at::TensorList, const at::Tensor&, const at::Tensor&, const at::Tensor&, bool,
+      std::optional<at::TensorList>, const Optional&, const Optional&);
   static const auto handle = found<Signature>("accumulate_gradients");
-  return handle.call(gradients, directions, offsets, inputs, weights, false, steps, begin);
+  return handle.call(gradients, directions, offsets, inputs, weights, false, starts, steps, begin);
 }
 
 }  // namespace operations

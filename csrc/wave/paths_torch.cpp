@@ -2,6 +2,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <numeric>
@@ -51,19 +52,17 @@ PathPoints points_of(const Stack& stack, const at::Tensor& table, at::IntArrayRe
   return points;
 }
 
-// Points of block `layer` between two ends.
-at::Tensor path(const WaveState& state, int64_t layer, const at::Tensor& low, const at::Tensor& high) {
+// Points of block `layer` between two ends, after the rows that are there already.
+at::Tensor path(const WaveState& state, int64_t layer, const at::Tensor& low, const at::Tensor& high,
+                const at::Tensor& before) {
   const PathPoints& points = state.points;
   const int64_t first = points.before(layer), stop = points.until(layer);
+  const auto options = low.options().dtype(state.stack->blocks[0].qkv.weight.scalar_type());
   return operations::interpolate_path(low, high, state.ends.offsets, points.inputs.narrow(0, first, stop - first),
                                       points.nodes.narrow(0, first, stop - first),
                                       points.rows(stop) - points.rows(first),
-                                      points.node_steps.narrow(0, first, stop - first), points.begin_of(layer))
-      .to(state.stack->blocks[0].qkv.weight.scalar_type());
-}
-
-at::Tensor joined(const at::Tensor& before, const at::Tensor& here) {
-  return before.defined() ? at::cat({before, here}) : here;
+                                      before.defined() ? before : at::empty({0, low.size(1)}, options),
+                                      points.node_steps.narrow(0, first, stop - first), points.begin_of(layer));
 }
 
 // The output of block `layer`: the rows of the block before, with the points that join here.
@@ -74,25 +73,23 @@ Forward forward_block(const WaveState& state, int64_t layer, const at::Tensor& x
   const int64_t stop = state.points.until(layer);
   const bool joins = state.points.before(layer) < stop;
   const Segments segments = state.points.segments.until(stop);
-  const at::Tensor rows = joins ? joined(x, path(state, layer, ends.low[layer], ends.high[layer])) : x;
+  const at::Tensor rows = joins ? path(state, layer, ends.low[layer], ends.high[layer], x) : x;
   if (stack.is_pooled(layer)) return first_rows_forward(stack, block, rows, segments);
   if (block.pre_norm || !stack.linear || !joins)
     return forward(stack, block, rows, project(stack, block, rows), segments);
-  at::Tensor qkv = path(state, layer, ends.qkv_low[layer], ends.qkv_high[layer]);
-  if (x.defined()) qkv = joined(project(stack, block, x).qkv, qkv);
+  const at::Tensor before = x.defined() ? project(stack, block, x).qkv : x;
+  at::Tensor qkv = path(state, layer, ends.qkv_low[layer], ends.qkv_high[layer], before);
   return forward(stack, block, rows, {std::move(qkv), {}}, segments);
 }
 
-// phi of the rows of some points: gradients times directions, summed over the width.
+// phi of the rows of some points: gradients times the ways between two ends, summed over the width.
 at::Tensor integrand(const WaveState& state, int64_t layer, const std::vector<at::Tensor>& gradients,
-                     const std::vector<at::Tensor>& directions) {
+                     const std::vector<at::Tensor>& low, const std::vector<at::Tensor>& high) {
   const PathPoints& points = state.points;
   const int64_t first = points.before(layer), count = points.until(layer) - first;
-  std::vector<at::Tensor> wide;
-  for (size_t k = 0; k < gradients.size(); ++k) wide.push_back(gradients[k].to(directions[k].scalar_type()));
   return std::get<0>(operations::accumulate_gradients(
-      wide, directions, state.ends.offsets, points.inputs.narrow(0, first, count), points.ones.narrow(0, first, count),
-      points.one_steps.narrow(0, first, count), points.begin_of(layer)));
+      gradients, high, low, state.ends.offsets, points.inputs.narrow(0, first, count),
+      points.ones.narrow(0, first, count), points.one_steps.narrow(0, first, count), points.begin_of(layer)));
 }
 
 // Through block `layer`: the gradient for those that go on; phi of the points that end here is added to `found`.
@@ -104,10 +101,9 @@ at::Tensor backward_block(const WaveState& state, int64_t layer, const at::Tenso
   const int64_t first = state.points.before(layer), stop = state.points.until(layer);
   if (first == stop) return back(stack, layer, g, saved, {}).input;
   const int64_t split = state.points.rows(first), rest = state.points.rows(stop) - split;
-  const at::Tensor direction = ends.high[layer] - ends.low[layer];
   if (stack.is_pooled(layer) || block.pre_norm || !stack.linear) {
     const at::Tensor below = back(stack, layer, g, saved, {}).input;
-    found.push_back(integrand(state, layer, {below.narrow(0, split, rest)}, {direction}));
+    found.push_back(integrand(state, layer, {below.narrow(0, split, rest)}, {ends.low[layer]}, {ends.high[layer]}));
     return below.narrow(0, 0, split);
   }
   const ToAttention to = vjp(stack, block, g, saved);
@@ -115,9 +111,8 @@ at::Tensor backward_block(const WaveState& state, int64_t layer, const at::Tenso
   at::Tensor below;
   if (split) below = input_grad(stack, block, to.residual.narrow(0, 0, split), dqkv.narrow(0, 0, split), saved);
   // the projection is not undone: <dqkv W, h - h'> = <dqkv, W (h - h')>, and W (h - h') is known
-  const at::Tensor projected = ends.qkv_high[layer] - ends.qkv_low[layer];
   found.push_back(integrand(state, layer, {to.residual.narrow(0, split, rest), dqkv.narrow(0, split, rest)},
-                            {direction, projected}));
+                            {ends.low[layer], ends.qkv_low[layer]}, {ends.high[layer], ends.qkv_high[layer]}));
   return below;
 }
 

@@ -52,12 +52,21 @@ at::Tensor affine(const Stack& stack, const Affine& layer, const at::Tensor& x, 
 at::Tensor linear_backward(const Stack& stack, const Affine& layer, const at::Tensor& g, const Optional& residual) {
   if (stack.products == Products::ours) return operations::linear(g, layer.weight, std::nullopt, residual, true);
   if (stack.products == Products::tiles) return with(in_tiles(g, layer.weight, std::nullopt), residual);
-  return with(at::matmul(g, layer.weight), residual);
+  return residual ? residual->addmm_(g, layer.weight) : at::matmul(g, layer.weight);
 }
 
 Parts normalised(const Norm& norm, const at::Tensor& x, at::Tensor& out) {
   Parts parts{x, {}, {}};
   std::tie(out, parts.mean, parts.deviation) = at::native_layer_norm(x, {x.size(-1)}, norm.weight, norm.bias, norm.eps);
+  return parts;
+}
+
+Parts normalised_sum(const Stack& stack, const Norm& norm, const Affine& layer, const at::Tensor& rows,
+                     const at::Tensor& x, at::Tensor& out) {
+  if (stack.products == Products::ours) return normalised(norm, affine(stack, layer, rows, x), out);
+  Parts parts;
+  std::tie(out, parts.x, parts.mean, parts.deviation) =
+      operations::add_norm(affine(stack, layer, rows, std::nullopt), x, norm.weight, norm.bias, norm.eps);
   return parts;
 }
 

@@ -46,6 +46,12 @@ NORM: dict[str, Any] = {
     "weight": torch.ones(4),
     "residual": torch.zeros(5, 4),
 }
+SUM: dict[str, Any] = {
+    "x": torch.zeros(5, 4),
+    "residual": torch.zeros(5, 4),
+    "weight": torch.ones(4),
+    "bias": torch.zeros(4),
+}
 ACTIVATION: dict[str, Any] = {"gradient": torch.zeros(5, 4), "inner": torch.zeros(5, 4), "kind": "gelu"}
 ATTENTION: dict[str, Any] = {"qkv": torch.zeros(5, 3, 2, 4), "offsets": OFFSETS, "longest": 3, "scale": 0.5}
 BACK: dict[str, Any] = {
@@ -79,6 +85,20 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
             ValueError,
             r"rows: expected \d+ rows, the tokens of all segments, got 4",
         ),
+        (
+            ops.interpolate_path,
+            PATH,
+            {"before": torch.zeros(2, 3)},
+            ValueError,
+            r"before: expected shape \[Q, 4\], got \[2, 3\]",
+        ),
+        (
+            ops.interpolate_path,
+            PATH,
+            {"before": torch.zeros(2, 4).double()},
+            TypeError,
+            r"before: expected float32 or float16 or bfloat16, got torch\.float64",
+        ),
         (ops.interpolate_path, PATH, {"nodes": torch.zeros(3)}, ValueError, r"nodes: expected shape \[2\], got \[3\]"),
         (ops.interpolate_path, PATH, {"nodes": torch.zeros(2, device="meta")}, ValueError, "nodes: expected it on cpu"),
         (ops.accumulate_gradients, GRADIENTS, {"gradients": torch.zeros(5, 4)}, TypeError, "gradients: expected a li"),
@@ -98,6 +118,15 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
             ValueError,
             "with_lig: takes one pair",
         ),
+        (ops.accumulate_gradients, GRADIENTS, {"starts": torch.zeros(5, 4)}, TypeError, "starts: expected a list of"),
+        (ops.accumulate_gradients, GRADIENTS, {"starts": [torch.zeros(5, 4)] * 2}, ValueError, "starts: expected None"),
+        (
+            ops.accumulate_gradients,
+            GRADIENTS,
+            {"starts": [torch.zeros(4, 4)]},
+            ValueError,
+            r"starts\[0\]: expected shape \[5, 4\], got \[4, 4\]",
+        ),
         (ops.accumulate_gradients, GRADIENTS, {"weights": torch.zeros(2, 1)}, ValueError, "weights: expected shape"),
         (ops.fuse_rollout, ROLLOUT, {"relevance": torch.zeros(5).bfloat16()}, TypeError, "relevance: expected float32"),
         (ops.fuse_rollout, ROLLOUT, {"attention": torch.zeros(25)}, ValueError, r"attention: expected shape \[13\]"),
@@ -107,6 +136,13 @@ LONG = torch.zeros(5, 4, dtype=torch.int64)
         (ops.fuse_rollout, ROLLOUT, {"residual": float("inf")}, ValueError, "residual: expected a finite number"),
         (ops.fuse_rollout, ROLLOUT, {"relevance_scale": "l2"}, ValueError, "relevance_scale: expected one of max_t"),
         (ops.fuse_rollout, ROLLOUT, {"attention_scale": "max_t"}, ValueError, "attention_scale: expected one of sum"),
+        (ops.add_norm, SUM, {"x": torch.zeros(5)}, ValueError, r"x: expected shape \[R, D\], got \[5\]"),
+        (ops.add_norm, SUM, {"x": LONG}, TypeError, "x: expected float32 or"),
+        (ops.add_norm, SUM, {"residual": torch.zeros(4, 4)}, ValueError, r"residual: expected shape \[5, 4\], got"),
+        (ops.add_norm, SUM, {"residual": torch.zeros(5, 4).double()}, TypeError, "residual: expected float32, got"),
+        (ops.add_norm, SUM, {"weight": torch.ones(5)}, ValueError, r"weight: expected shape \[4\], got \[5\]"),
+        (ops.add_norm, SUM, {"bias": 0.0}, TypeError, r"bias: expected a tensor \[4\], got float"),
+        (ops.add_norm, SUM, {"bias": torch.zeros(4, device="meta")}, ValueError, "bias: expected it on cpu as x"),
         (ops.norm_backward, NORM, {"gradient": torch.zeros(5)}, ValueError, r"gradient: expected shape \[R, D\]"),
         (ops.norm_backward, NORM, {"gradient": LONG}, TypeError, "gradient: expected float32 or"),
         (ops.norm_backward, NORM, {"x": torch.zeros(5, 3)}, ValueError, r"x: expected shape \[5, 4\], got \[5, 3\]"),

@@ -125,6 +125,15 @@ def test_the_ends_of_a_path_are_exact(dtype: torch.dtype, backend: str) -> None:
     assert torch.equal(points, torch.cat([start, end]))
 
 
+@pytest.mark.parametrize(("backend", "dtype"), RUNS)
+def test_rows_before_a_path_stay_as_they_are(dtype: torch.dtype, backend: str) -> None:
+    wide = torch.promote_types(dtype, torch.float32)
+    ends, before = torch.randn(2, 5, 67).to(dtype).to(wide), torch.randn(9, 67).to(dtype)
+    where = torch.tensor([0, 5]), torch.tensor([0, 0]), torch.tensor([0.0, 1.0])
+    joined = call("interpolate_path", *ends, *where, 10, before, backend=backend)
+    assert torch.equal(joined, torch.cat([before, *ends.to(dtype)]))
+
+
 @pytest.mark.parametrize("backend", USABLE)
 def test_bfloat16_rounds_to_nearest_even_and_keeps_nan_and_infinity(backend: str) -> None:
     start = torch.tensor([[1.0, 1.0, -3.0, torch.nan, torch.inf]]).bfloat16()
@@ -277,6 +286,24 @@ def test_the_statistics_are_what_native_layer_norm_returns(dtype: torch.dtype, b
     torch.testing.assert_close(found.double(), leaf.grad + g.double(), rtol=tolerance, atol=tolerance)
     assert torch.equal(x, before[0])
     assert torch.equal(g, before[1])
+
+
+@pytest.mark.parametrize(("backend", "dtype"), RUNS)
+def test_the_norm_of_a_sum_gives_what_its_gradient_needs(dtype: torch.dtype, backend: str) -> None:
+    x, residual, g = torch.randn(3, 9, 33).to(dtype)
+    weight, bias = torch.randn(2, 33).to(dtype)
+    before = x.clone(), residual.clone()
+    out, y, mean, deviation = call("add_norm", x, residual, weight, bias, 1e-5, backend=backend)
+    torch.testing.assert_close(y, x + residual, rtol=torch.finfo(dtype).eps, atol=0)
+    leaf = y.double().requires_grad_()
+    exact = torch.nn.functional.layer_norm(leaf, (33,), weight.double(), bias.double(), 1e-5)
+    exact.backward(g.double())
+    found = call("norm_backward", g, y, mean, deviation, weight, backend=backend)
+    tolerance = 40 * torch.finfo(dtype).eps
+    torch.testing.assert_close(out.double(), exact.detach(), rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(found.double(), leaf.grad, rtol=tolerance, atol=tolerance)
+    assert torch.equal(x, before[0])
+    assert torch.equal(residual, before[1])
 
 
 @pytest.mark.parametrize("backend", USABLE)

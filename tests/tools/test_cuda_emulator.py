@@ -91,7 +91,8 @@ def test_explain_gives_what_the_reference_gives(kind: str, library: ctypes.CDLL)
     wanted = explain(one, call, engine="native", backend="torch")
     with backend.emulated_cuda(library) as calls:
         found = explain(one, call, engine="native", backend="cuda")
-    assert set(calls) == called("cuda")
+    # PyTorch adds a branch that is scaled
+    assert set(calls) == called("cuda") - ({"add_norm"} if kind == "gated" else set())
     assert (found.backend.split("+")[0], wanted.backend) == ("cuda", "torch")
     for name in ("scores", "layer_scores"):
         f, w = getattr(found, name), getattr(wanted, name)

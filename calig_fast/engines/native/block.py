@@ -19,10 +19,11 @@ from ... import ops
 from ...model.encoder import Affine, Block, Norm
 from ...ops.activation_backward import pytorch as plain_activation
 from ...ops.activation_backward import spec as activation_spec
+from ...ops.add_norm import spec as add_norm_spec
 from ...ops.dispatch import requested_backend
 from ...ops.packing import Segments
 from .attention import attend
-from .linear import affine, linear_backward
+from .linear import affine, by_ours, linear_backward
 from .norm import Parts, fused, norm, norm_vjp
 
 
@@ -101,17 +102,20 @@ def finish(
     """
     mixed, inner1 = _normed(block.inner1, mixed)
     if not block.pre_norm:
-        y = affine(block.out, mixed, x, backend)
-        h, first = norm(block.norm1, y)
+        h, first = _normed_sum(block.norm1, block.out, mixed, x, backend)
         inner = affine(block.up, h, backend=backend)
         rows, inner2 = _normed(block.inner2, activate(block, inner))
-        z = affine(block.down, rows, h, backend)
-        out, second = norm(block.norm2, z)
+        out, second = _normed_sum(block.norm2, block.down, rows, h, backend)
         return out, Saved(attended, first, second, inner, inner1=inner1, inner2=inner2)
     if normed is None:
         raise RuntimeError("a pre-norm block was given no norm")
-    y, post1 = _onto(x, block.out, mixed, block.scale1, block.post1, backend=backend)
-    h, second = norm(block.norm2, x if block.parallel else y)
+    post1 = None
+    if block.parallel or block.scale1 is not None or block.post1 is not None:
+        y, post1 = _onto(x, block.out, mixed, block.scale1, block.post1, backend=backend)
+        h, second = norm(block.norm2, x if block.parallel else y)
+    else:
+        h, second = _normed_sum(block.norm2, block.out, mixed, x, backend)
+        y = second[0]
     inner = affine(block.up, h, backend=backend)
     rows, inner2 = _normed(block.inner2, activate(block, inner))
     out, post2 = _onto(y, block.down, rows, block.scale2, block.post2, backend=backend)
@@ -132,7 +136,8 @@ def vjp(block: Block, g: Tensor, saved: Saved, backend: str = "auto") -> tuple[T
     """
     if not block.pre_norm:
         dz = norm_vjp(block.norm2, g, saved.second, None, backend)
-        dh = _mlp_vjp(block, dz, saved, dz, backend)
+        # the product may be written into the residual's gradient; without a norm that is the caller's
+        dh = _mlp_vjp(block, dz, saved, g.clone() if dz is g else dz, backend)
         dy = norm_vjp(block.norm1, dh, saved.first, None, backend)
         return dy, _into(block.out, dy, block.inner1, saved.inner1, backend)
     dh = _mlp_vjp(block, _branch_vjp(g, block.scale2, block.post2, saved.post2, backend), saved, None, backend)
@@ -146,7 +151,7 @@ def input_grad(block: Block, residual: Tensor, dqkv: Tensor, saved: Saved, backe
 
     Args:
         block: the block.
-        residual: gradient of the residual [R,D], from `vjp`.
+        residual: gradient of the residual [R,D], from `vjp`; may be overwritten.
         dqkv: gradients of q, k and v side by side [R,(H + 2G)E], from `attention_backward_rows`.
         saved: the saved tensors of `forward`; read where norm 1 comes before the projection.
         backend: backend of the fused operations.
@@ -207,6 +212,15 @@ def _onto(
     if post is not None:
         branch, saved = norm(post, branch)
     return x + branch if scale is None else torch.addcmul(x, branch, scale), saved
+
+
+def _normed_sum(n: Norm | None, layer: Affine, rows: Tensor, x: Tensor, backend: str) -> tuple[Tensor, Parts]:
+    """The norm of x + W rows + b, and its saved tensors."""
+    if n is None or n.rms or by_ours(rows, backend) or not fused(rows, add_norm_spec.DTYPES):
+        return norm(n, affine(layer, rows, x, backend))
+    branch = affine(layer, rows, backend=backend)
+    out, y, mean, deviation = ops.add_norm(branch, x, n.weight, n.bias, n.eps, backend)
+    return out, (y, mean, deviation)
 
 
 def _normed(n: Norm | None, rows: Tensor) -> tuple[Tensor, Parts | None]:

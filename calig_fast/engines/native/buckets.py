@@ -18,8 +18,8 @@ from .path_batch import BatchKey, Ints, PathEndpoints
 
 STEP = 16  # rows; lengths are rounded up to multiples
 # A padded batch may take twice the work of its points, and as many rows times blocks more as a GPU does in about the
-# time in which the host starts the kernels of one batch: 2 ms for 357 kernels, of a BERT base in float32 (reckoned for
-# an H100, not measured).
+# time in which the host starts the kernels of one batch: 1.5 ms for 256 kernels, of a BERT base in float32 (reckoned
+# for an H100, not measured).
 IDLE_ROWS = 4096
 MISSES = 16  # batches without a recording that are remembered
 

@@ -19,6 +19,7 @@ from ...model.encoder import Block
 from ...ops import extension
 from ...ops.accumulate_gradients import OPERATION as ACCUMULATE
 from ...ops.activation_backward import OPERATION as ACTIVATION
+from ...ops.add_norm import OPERATION as ADD_NORM
 from ...ops.attention_backward import OPERATION as ATTENTION_BACKWARD
 from ...ops.attention_forward import OPERATION as ATTENTION_FORWARD
 from ...ops.attention_gradient import OPERATION as MAPS
@@ -106,7 +107,7 @@ def whole_backward(
 def _is_compiled(rows: Tensor, backend: str) -> bool:
     """Return True if the kernels that run are those that C++ calls, for rows and for the paths' ends."""
     wide = rows.new_empty(0, dtype=torch.promote_types(rows.dtype, torch.float32))
-    narrow = ATTENTION_FORWARD, ATTENTION_BACKWARD, NORM, ACTIVATION
+    narrow = ATTENTION_FORWARD, ATTENTION_BACKWARD, ADD_NORM, NORM, ACTIVATION
     pairs = [*((op, rows) for op in narrow), (INTERPOLATE, wide), (ACCUMULATE, wide)]
     try:
         chosen = {op: op.resolve(backend, [sample]) for op, sample in pairs}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from ...model.attention_capture import MapKind, over_heads
 from ...model.encoder import Block
@@ -58,9 +59,9 @@ def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") 
     if block.pre_norm:
         source, normed = norm(block.norm1, x)
     wq, wk, wv = _weights(block)
-    q = (source[firsts] @ wq.flatten(0, 1).T).view(len(firsts), *wq.shape[:2])
     bq, bv = _bias(block, 0), _bias(block, 2)
-    q = (q if bq is None else q + bq) * block.scale
+    q = linear(source[firsts], wq.flatten(0, 1), None if bq is None else bq.flatten())
+    q = q.view(len(firsts), *wq.shape[:2]) * block.scale
     absorbed = torch.einsum("shd,hdw->shw", q, wk)
     terms = FirstRowTerms.of(block, segments.longest, source, wk, _bias(block, 1))
     mixed, parts, done = [], [], 0
@@ -73,7 +74,7 @@ def forward(block: Block, x: Tensor, segments: Segments, backend: str = "auto") 
         p = torch.softmax(logits if padding is None else logits.masked_fill(padding, -torch.inf), -1)
         parts.append((rows, absorbed_here, p))
         mixed.append(p @ rows)
-    out = torch.einsum("shw,hdw->shd", torch.cat(mixed), wv)
+    out = torch.einsum("shw,hdw->shd", _joined(mixed), wv)
     out = (out if bv is None else out + bv).flatten(1)
     return blocks.finish(block, out, x[firsts], normed, SavedFirstRows(firsts, tuple(parts), terms), backend=backend)
 
@@ -101,15 +102,18 @@ def vjp(block: Block, g: Tensor, saved: blocks.Saved, backend: str = "auto") -> 
         done += len(rows)
         dp = dm @ rows.transpose(1, 2)
         soft = softer(block.rules, p, absorbed, rows)
-        ds = soft * (dp - (dp * soft).sum(-1, keepdim=True)) * part
-        row_gradients.append(terms.row_grad(p.transpose(1, 2) @ dm + ds.transpose(1, 2) @ absorbed, ds).flatten(0, 1))
+        ds = torch._softmax_backward_data(dp, soft, -1, soft.dtype) * part
+        row_gradient = (p.transpose(1, 2) @ dm).baddbmm_(ds.transpose(1, 2), absorbed)
+        row_gradients.append(terms.row_grad(row_gradient, ds).flatten(0, 1))
         queries.append(ds @ rows)
         slopes.append(ds)
-    dq = terms.query_grad(torch.einsum("shw,hdw->shd", torch.cat(queries), wk), slopes) * block.scale
-    out = torch.cat(row_gradients)
-    out.index_add_(0, pooled.firsts, dq.flatten(1) @ wq.flatten(0, 1))
-    if block.pre_norm:
-        out = norm_vjp(block.norm1, out, saved.first, None, backend)
+    dq = terms.query_grad(torch.einsum("shw,hdw->shd", _joined(queries), wk), slopes).flatten(1)
+    out, into = _joined(row_gradients), wq.flatten(0, 1)
+    if not block.pre_norm:
+        first = residual.addmm_(dq, into, alpha=block.scale)
+        return out.index_add_(0, pooled.firsts, first), dmixed * part
+    out.index_add_(0, pooled.firsts, dq @ into, alpha=block.scale)
+    out = norm_vjp(block.norm1, out, saved.first, None, backend)
     return out.index_add_(0, pooled.firsts, residual), dmixed * part
 
 
@@ -137,6 +141,10 @@ def attention_map(block: Block, saved: blocks.Saved, segment: int, dmixed: Tenso
         out[0] = over_heads(p[segment] * dp, kind)
         return out
     raise IndexError(f"segment {segment} is outside the attention's segments")
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _weights(block: Block) -> tuple[Tensor, Tensor, Tensor]:

@@ -27,9 +27,11 @@ def affine(a: Affine, x: Tensor, residual: Tensor | None = None, backend: str = 
 
 
 def linear_backward(a: Affine, g: Tensor, residual: Tensor | None = None, backend: str = "auto") -> Tensor:
-    """The gradient of `affine`'s rows, g W + residual, of g [R,out]."""
+    """The gradient of `affine`'s rows, g W + residual, of g [R,out]; it may be written into `residual`."""
     if by_ours(g, backend):
         return ops.linear(g, a.weight, None, residual, backward=True, backend="cpu")
+    if residual is not None and not by_onednn(g):
+        return residual.addmm_(g, a.weight)
     product = _in_tiles(g, a.weight, None) if by_onednn(g) else g @ a.weight
     return product if residual is None else product.add_(residual)
 

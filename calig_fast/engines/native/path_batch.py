@@ -25,11 +25,14 @@ from ... import ops
 from ..._utils.host_copies import uploaded
 from ...model.attention_capture import MapKind
 from ...model.encoder import Block
+from ...ops.accumulate_gradients import spec as sum_spec
+from ...ops.interpolate_path import spec as path_spec
 from ...ops.packing import Packed, Segments
 from ..base import PathPoints
 from . import block as blocks
 from . import compiled
 from . import first_token_block as first_row
+from .norm import fused
 from .recomputed import KeptInput, run_block
 from .ruled import attention_vjp
 
@@ -283,21 +286,21 @@ class BlockRunner:
         block, here = self.stack[layer], shape.at(layer)
         joins = here.start < here.stop
 
-        def path(low: Tensor, high: Tensor) -> Tensor:
-            inputs, nodes = (t[here] for t in where)
-            points = ops.interpolate_path(
-                low, high, lines.offsets, inputs, nodes, rows=shape.rows(here), backend=self.backend
-            )
-            return points.to(self.dtype)
+        def path(low: Tensor, high: Tensor, before: Tensor | None) -> Tensor:
+            """Points between two ends, after the rows that are there already."""
+            first = low.new_empty((0, low.shape[1]), dtype=self.dtype) if before is None else before
+            ends, (inputs, nodes) = (low, high, lines.offsets), (t[here] for t in where)
+            more: dict[str, Any] = {"rows": shape.rows(here), "backend": self.backend}
+            if fused(first, path_spec.DTYPES):
+                return ops.interpolate_path(*ends, inputs, nodes, before=first, **more)
+            return torch.cat([first, ops.interpolate_path(*ends, inputs, nodes, **more).to(self.dtype)])
 
-        new = path(lines.low[layer], lines.high[layer]) if joins else None
-        rows = torch.cat([t for t in (x, new) if t is not None]) if x is None or joins else x
+        rows = path(lines.low[layer], lines.high[layer], x) if x is None or joins else x
         if not self.is_linear(layer) or not joins:
             out, saved = self.run(layer, rows, segments)
             return out, self.kept(layer, rows, segments, saved)
-        qkv = path(lines.qkv_low[layer], lines.qkv_high[layer])
-        if x is not None:
-            qkv = torch.cat([blocks.project(block, x, self.backend)[0], qkv])
+        before = None if x is None else blocks.project(block, x, self.backend)[0]
+        qkv = path(lines.qkv_low[layer], lines.qkv_high[layer], before)
         out, saved = blocks.forward(block, rows, qkv, None, segments, backend=self.backend)
         return out, self.kept(layer, rows, segments, saved)
 
@@ -334,22 +337,32 @@ class BlockRunner:
         split = shape.rows(slice(0, here.start))
         if here.start == here.stop:
             return self.back(layer, g, saved)[0], g.new_zeros(0)
-        direction = lines.high[layer] - lines.low[layer]
         if not self.is_linear(layer):
             below = self.back(layer, g, saved)[0]
-            return below[:split], self._integrand([below[split:]], [direction], state, here)
+            return below[:split], self._integrand(
+                [below[split:]], (lines.low[layer],), (lines.high[layer],), points=(state, here)
+            )
         residual, dmixed = blocks.vjp(block, g, saved, self.backend)
         dqkv, _ = attention_vjp(block, dmixed, saved.attended, self.backend)
         below = g.new_zeros(0)
         if split:
             below = blocks.input_grad(block, residual[:split], dqkv[:split], saved, self.backend)
         # the projection is not undone: <dqkv W, h - h'> = <dqkv, W (h - h')>, and W (h - h') is known
-        projected = lines.qkv_high[layer] - lines.qkv_low[layer]
-        return below, self._integrand([residual[split:], dqkv[split:]], [direction, projected], state, here)
+        low, high = (lines.low[layer], lines.qkv_low[layer]), (lines.high[layer], lines.qkv_high[layer])
+        return below, self._integrand([residual[split:], dqkv[split:]], low, high, points=(state, here))
 
-    def _integrand(self, gradients: list[Tensor], directions: list[Tensor], state: ForwardState, here: slice) -> Tensor:
-        """phi of the rows of some points: gradients times directions, summed over the width."""
+    def _integrand(
+        self,
+        gradients: list[Tensor],
+        low: tuple[Tensor, ...],
+        high: tuple[Tensor, ...],
+        *,
+        points: tuple[ForwardState, slice],
+    ) -> Tensor:
+        """phi of the rows of some points: gradients times the ways between two ends, summed over the width."""
+        state, here = points
         inputs = state.inputs[here]
-        wide = [g.to(d.dtype) for g, d in zip(gradients, directions, strict=True)]
+        taken = [g if fused(g, sum_spec.DTYPES) else g.float() for g in gradients]
         ones = torch.ones_like(inputs, dtype=torch.float64)
-        return ops.accumulate_gradients(wide, directions, state.lines.offsets, inputs, ones, backend=self.backend)[0]
+        where = state.lines.offsets, inputs, ones
+        return ops.accumulate_gradients(taken, high, *where, starts=low, backend=self.backend)[0]

@@ -20,6 +20,7 @@ def accumulate_gradients(
     inputs: Tensor,
     weights: Tensor,
     with_lig: bool = False,
+    starts: Sequence[Tensor] | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The integrand of every path point, token by token, and its weighted sum over the path.
@@ -29,11 +30,13 @@ def accumulate_gradients(
 
     Args:
         gradients: one or two [rows, D_k] float32, float64, float16 or bfloat16; segment after segment.
-        directions: as many [tokens, D_k], dtype of `gradients`.
+        directions: as many [tokens, D_k], dtype of `gradients`, of 16 bits also float32.
         offsets: [B+1] int64; input b has the tokens offsets[b] .. offsets[b+1].
         inputs: [S] int64, the input each segment belongs to.
         weights: [S] float32 or float64, quadrature weights.
         with_lig: also give the attributions element by element; takes one pair.
+        starts: as many as `directions`, and like them: these are then ends, and directions_k - starts_k the directions;
+            None for none.
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
@@ -45,6 +48,7 @@ def accumulate_gradients(
         ValueError: an argument of another shape, value or device; `with_lig` with two pairs; an unknown backend.
         RuntimeError: the backend asked for cannot run.
     """
-    spec.check(gradients, directions, offsets, inputs, weights, with_lig)
-    tensors = OPERATION(backend, list(gradients), list(directions), offsets, inputs, weights, with_lig)
+    spec.check(gradients, directions, offsets, inputs, weights, with_lig, starts)
+    where = offsets, inputs, weights
+    tensors = OPERATION(backend, list(gradients), list(directions), *where, with_lig, starts and list(starts))
     return cast(tuple[Tensor, Tensor, Tensor], tuple(tensors))

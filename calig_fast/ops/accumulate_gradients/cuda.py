@@ -24,6 +24,7 @@ def launch(
     inputs: Tensor,
     weights: Tensor,
     with_lig: bool,
+    starts: list[Tensor] | None = None,
     steps: Tensor | None = None,
     begin: Tensor | None = None,
 ) -> Launch:
@@ -31,7 +32,7 @@ def launch(
     tokens, dtype, second = len(directions[0]), gradients[0].dtype, len(gradients) == 2
     shapes = (len(gradients[0]),), (tokens,), (tokens if with_lig else 0, directions[0].shape[1])
     outputs = [gradients[0].new_empty(shape, dtype=wide(dtype)) for shape in shapes]
-    pairs = [gradients[0], gradients[1] if second else None, directions[0], directions[1] if second else None]
+    pairs = [x for given in (gradients, directions, starts or ()) for x in (*given, None, None)[:2]]
     widths = [directions[0].shape[1], directions[1].shape[1] if second else 0]
-    numbers = [tokens, *widths, len(offsets) - 1, len(inputs), SCALARS[dtype], len(gradients), int(with_lig)]
-    return Launch([*pairs, offsets, inputs, weights.double()], outputs, numbers)
+    numbers = [tokens, *widths, len(offsets) - 1, len(inputs), SCALARS[dtype], SCALARS[directions[0].dtype]]
+    return Launch([*pairs, offsets, inputs, weights.double()], outputs, [*numbers, len(gradients), int(with_lig)])

@@ -22,11 +22,14 @@ def accumulate_gradients(
     inputs: Tensor,
     weights: Tensor,
     with_lig: bool = False,
+    starts: Sequence[Tensor] | None = None,
     steps: Tensor | None = None,
     begin: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One segment at a time: contract, then add to the input's tokens. Temporaries are one segment's."""
     wide = torch.float64 if gradients[0].dtype == torch.float64 else torch.float32
+    if starts is not None:
+        directions = [end.to(wide) - start.to(wide) for end, start in zip(directions, starts, strict=True)]
     tokens, width = directions[0].shape
     phi = torch.zeros(len(gradients[0]), dtype=wide, device=offsets.device)
     r, lig = phi.new_zeros(tokens), phi.new_zeros((tokens if with_lig else 0, width))

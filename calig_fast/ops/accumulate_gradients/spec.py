@@ -15,7 +15,7 @@ from ..samples import Case, Layout, layouts, numbers, strided
 # the CUDA kernels read it
 SCHEMA = (
     "(Tensor[] gradients, Tensor[] directions, Tensor offsets, Tensor inputs, Tensor weights, bool with_lig=False,"
-    " Tensor? steps=None, Tensor? begin=None) -> (Tensor, Tensor, Tensor)"
+    " Tensor[]? starts=None, Tensor? steps=None, Tensor? begin=None) -> (Tensor, Tensor, Tensor)"
 )
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -27,25 +27,33 @@ def check(
     inputs: Tensor,
     weights: Tensor,
     with_lig: bool,
+    starts: Sequence[Tensor] | None = None,
 ) -> None:
     """Raise TypeError or ValueError where the arguments do not fit."""
-    for name, given in (("gradients", gradients), ("directions", directions)):
+    starts = () if starts is None else starts
+    for name, given in (("gradients", gradients), ("directions", directions), ("starts", starts)):
         if isinstance(given, Tensor) or not isinstance(given, Sequence):
             raise TypeError(f"{name}: expected a list of one or two tensors, got {type(given).__name__}")
     if len(gradients) not in (1, 2) or len(gradients) != len(directions):
         raise ValueError(
             f"gradients, directions: expected one or two of each, got {len(gradients)} and {len(directions)}"
         )
+    if len(starts) not in (0, len(directions)):
+        raise ValueError(f"starts: expected None or as many as the {len(directions)} directions, got {len(starts)}")
     if with_lig and len(gradients) == 2:
         raise ValueError("with_lig: takes one pair of gradients and directions, got two; call once a pair")
     check_tensor("gradients[0]", gradients[0], ["rows", "D_0"], DTYPES)
-    check_tensor("directions[0]", directions[0], ["tokens", "D_0"], DTYPES)
-    (rows, _), (tokens, _), dtype = gradients[0].shape, directions[0].shape, gradients[0].dtype
+    dtype = gradients[0].dtype
+    wider = (dtype, torch.float32) if dtype.itemsize == 2 else (dtype,)
+    check_tensor("directions[0]", directions[0], ["tokens", "D_0"], wider)
+    (rows, _), (tokens, _), along = gradients[0].shape, directions[0].shape, directions[0].dtype
     devices: dict[str, Tensor] = {}
     for k, (gradient, direction) in enumerate(zip(gradients, directions, strict=True)):
         check_tensor(f"gradients[{k}]", gradient, [rows, f"D_{k}"], [dtype])
-        check_tensor(f"directions[{k}]", direction, [tokens, gradient.shape[1]], [dtype])
+        check_tensor(f"directions[{k}]", direction, [tokens, gradient.shape[1]], [along])
         devices |= {f"gradients[{k}]": gradient, f"directions[{k}]": direction}
+    for k, start in enumerate(starts):
+        devices[f"starts[{k}]"] = check_tensor(f"starts[{k}]", start, list(directions[k].shape), [along])
     check_offsets(offsets, tokens)
     check_inputs(inputs, offsets.shape[0] - 1)
     check_tensor("weights", weights, [inputs.shape[0]], [torch.float32, torch.float64])
@@ -60,6 +68,7 @@ def fake(
     inputs: Tensor,
     weights: Tensor,
     with_lig: bool = False,
+    starts: Sequence[Tensor] | None = None,
     steps: Tensor | None = None,
     begin: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,9 +87,12 @@ def exact(
     inputs: Tensor,
     weights: Tensor,
     with_lig: bool = False,
+    starts: Sequence[Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The formulas, segment by segment, in float64."""
     g, d = [x.double() for x in gradients], [x.double() for x in directions]
+    if starts:
+        d = [end - start.double() for end, start in zip(d, starts, strict=True)]
     phi, r, lig = g[0].new_zeros(len(g[0])), d[0].new_zeros(len(d[0])), torch.zeros_like(d[0])
     row = 0
     for b, weight in zip(inputs.tolist(), weights.tolist(), strict=True):
@@ -103,10 +115,20 @@ def sample_cases(dtype: torch.dtype) -> list[Case]:
             gradients = [numbers((rows, w), dtype, 1 + i) for i, w in enumerate(widths)]
             directions = [numbers((tokens, w), dtype, 3 + i) for i, w in enumerate(widths)]
             where = f"{name}, D {' and '.join(map(str, widths))}"
-            cases.append(Case(where, (gradients, directions, offsets, inputs, weights, False)))
+            starts = [numbers((tokens, w), dtype, 6 + i) for i, w in enumerate(widths)]
+            rest = offsets, inputs, weights
+            cases.append(Case(where, (gradients, directions, *rest, False)))
+            cases.append(Case(f"{where}, starts", (gradients, directions, *rest, False, starts)))
+            if dtype.itemsize == 2:
+                wide = [[t.float() for t in given] for given in (directions, starts)]
+                cases.append(Case(f"{where}, float32", (gradients, wide[0], *rest, len(widths) == 1)))
+                cases.append(Case(f"{where}, float32, starts", (gradients, wide[0], *rest, False, wide[1])))
             if len(widths) == 1:
                 apart = [strided(g) for g in gradients], [strided(d) for d in directions]
-                cases.append(Case(f"{where}, lig, strided", (*apart, offsets, inputs, weights.double(), True)))
+                double = offsets, inputs, weights.double()
+                cases.append(Case(f"{where}, lig, strided", (*apart, *double, True)))
+                from_starts = [strided(start) for start in starts]
+                cases.append(Case(f"{where}, starts, lig, strided", (*apart, *double, True, from_starts)))
     return cases
 
 

@@ -29,6 +29,8 @@ def kernel(
     direction,
     gradient1,
     direction1,
+    start,
+    start1,
     owner,
     offsets,
     begins,
@@ -41,6 +43,7 @@ def kernel(
     width,
     width1,
     PAIRS: tl.constexpr,
+    STARTS: tl.constexpr,
     LIG: tl.constexpr,
     WIDE: tl.constexpr,
     ROWS: tl.constexpr,
@@ -54,9 +57,14 @@ def kernel(
     here = token[:, None] * width + column
     mask = real[:, None] & (column < width)
     step = tl.load(direction + here, mask=mask, other=0).to(WIDE)
+    if STARTS:
+        step -= tl.load(start + here, mask=mask, other=0).to(WIDE)
     if PAIRS == 2:
         mask1 = real[:, None] & (column1 < width1)
-        step1 = tl.load(direction1 + token[:, None] * width1 + column1, mask=mask1, other=0).to(WIDE)
+        here1 = token[:, None] * width1 + column1
+        step1 = tl.load(direction1 + here1, mask=mask1, other=0).to(WIDE)
+        if STARTS:
+            step1 -= tl.load(start1 + here1, mask=mask1, other=0).to(WIDE)
     total = tl.zeros((ROWS,), WIDE)
     if LIG:
         totals = tl.zeros((ROWS, COLUMNS), WIDE)
@@ -86,6 +94,7 @@ def accumulate_gradients(
     inputs: Tensor,
     weights: Tensor,
     with_lig: bool = False,
+    starts: Sequence[Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Each gradient and each direction is read once; nothing is summed across programs, so no bit varies."""
     dtype, (tokens, width) = computed_in(gradients[0].dtype), directions[0].shape
@@ -99,6 +108,7 @@ def accumulate_gradients(
             tiles(width, width1 if len(gradients) == 2 else 0, with_lig),
             lambda meta: (triton.cdiv(tokens, meta["ROWS"]),),
             *(pairs * 2)[:4],
+            *(pairs * 2 if starts is None else [x.contiguous() for x in starts] * 2)[:2],
             *plan(offsets, inputs, weights, tokens, dtype),
             phi,
             r,
@@ -107,6 +117,7 @@ def accumulate_gradients(
             width,
             width1,
             PAIRS=len(gradients),
+            STARTS=starts is not None,
             LIG=with_lig,
             WIDE=language(dtype),
             COLUMNS1=padded(width1),
@@ -126,6 +137,7 @@ def variants(dtype: torch.dtype, amd: bool) -> Iterator[Variant]:
     """Variant, constants and configuration of the kernels at BERT base's sizes, to be compiled without a GPU."""
     wide = {"WIDE": language(dtype)}
     for name, lig in (("one pair", False), ("one pair, lig", True)):
-        yield name, {**wide, "PAIRS": 1, "LIG": lig, "COLUMNS1": 1024}, tiles(WIDTH, 0, lig, amd)[0]
-    sizes = {**wide, "PAIRS": 2, "LIG": False, "COLUMNS1": 4096}
+        constants = {**wide, "PAIRS": 1, "STARTS": False, "LIG": lig, "COLUMNS1": 1024}
+        yield name, constants, tiles(WIDTH, 0, lig, amd)[0]
+    sizes = {**wide, "PAIRS": 2, "STARTS": True, "LIG": False, "COLUMNS1": 4096}
     yield "residual and qkv", sizes, tiles(WIDTH, 3 * WIDTH, False, amd)[0]

@@ -19,6 +19,7 @@ def interpolate_path(
     inputs: Tensor,
     nodes: Tensor,
     rows: int | None = None,
+    before: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
     """Points on the straight path from `start` to `end`, one segment after another.
@@ -33,15 +34,17 @@ def interpolate_path(
         inputs: [S] int64, the input each segment belongs to.
         nodes: [S] float32 or float64, a_s in [0, 1].
         rows: sum_s T_inputs[s], where the caller knows it; else a GPU is waited for.
+        before: [Q,D], dtype of `start` or, where that is float32, float16 or bfloat16: rows that come before the
+            points, in one tensor of their dtype; None for none.
         backend: 'auto', 'torch', 'cpu', 'triton' or 'cuda'; 'auto' also reads CALIG_FAST_BACKEND.
 
     Returns:
-        [sum_s T_inputs[s], D], dtype of `start`.
+        [Q + sum_s T_inputs[s], D], dtype of `before`, without it of `start`.
 
     Raises:
         TypeError: an argument of another dtype.
         ValueError: an argument of another shape, value or device; an unknown backend.
         RuntimeError: the backend asked for cannot run.
     """
-    spec.check(start, end, offsets, inputs, nodes, rows)
-    return cast(Tensor, OPERATION(backend, start, end, offsets, inputs, nodes, rows))
+    spec.check(start, end, offsets, inputs, nodes, rows, before)
+    return cast(Tensor, OPERATION(backend, start, end, offsets, inputs, nodes, rows, before))

@@ -24,10 +24,12 @@ def launch(
     inputs: Tensor,
     nodes: Tensor,
     rows: int | None = None,
+    before: Tensor | None = None,
     steps: Tensor | None = None,
     begin: Tensor | None = None,
 ) -> Launch:
     """The call as its launcher takes it, which makes `steps` and `begin` itself."""
-    points = start.new_empty((segment_rows(offsets, inputs), start.shape[1]))
-    numbers = [*start.shape, len(offsets) - 1, len(inputs), SCALARS[start.dtype]]
-    return Launch([start, end, offsets, inputs, nodes.double()], [points], numbers)
+    first = start[:0] if before is None else before
+    points = first.new_empty((len(first) + segment_rows(offsets, inputs), start.shape[1]))
+    numbers = [*start.shape, len(offsets) - 1, len(inputs), SCALARS[start.dtype], SCALARS[first.dtype], len(first)]
+    return Launch([start, end, offsets, inputs, nodes.double(), before], [points], numbers)

@@ -16,7 +16,12 @@ WIDE_ACCESSES = ("load", "store")  # its kernels are bound by memory
 def wider(dtype: torch.dtype) -> Iterator[Case]:
     """Packs of 16 bytes, several pieces a row."""
     for width in (8, 264, 768):
-        yield Case(f"D {width}", (*(normal(dtype, 8, width) for _ in range(2)), OFFSETS, INPUTS, torch.rand(3)))
+        args = *(normal(dtype, 8, width) for _ in range(2)), OFFSETS, INPUTS, torch.rand(3)
+        yield Case(f"D {width}", args)
+        yield Case(f"D {width}, before", (*args, 13, normal(dtype, 6, width)))
+        if dtype.itemsize == 2:
+            wide = *(end.float() for end in args[:2]), *args[2:]
+            yield Case(f"D {width}, float32, before", (*wide, 13, normal(dtype, 6, width)))
 
 
 def counted(dtype: torch.dtype) -> Iterator[Case]:
@@ -24,6 +29,8 @@ def counted(dtype: torch.dtype) -> Iterator[Case]:
     ends = normal(dtype, TOKENS, HIDDEN), normal(dtype, TOKENS, HIDDEN)
     where = torch.tensor([0, TOKENS]), torch.zeros(NODES, dtype=torch.int64)
     yield Case(f"T {TOKENS}, D {HIDDEN}, S {NODES}", (*ends, *where, torch.rand(NODES)))
+    first = NODES * TOKENS, normal(dtype, NODES * TOKENS, HIDDEN)
+    yield Case(f"T {TOKENS}, D {HIDDEN}, S {NODES}, before", (*ends, *where, torch.rand(NODES), *first))
 
 
 def _timed(batch: Batch) -> tuple[Any, ...]:
@@ -31,4 +38,8 @@ def _timed(batch: Batch) -> tuple[Any, ...]:
     return (*ends, batch.offsets, batch.inputs, batch.nodes(), batch.rows)
 
 
-TIMED = {"": _timed}
+def _timed_joined(batch: Batch) -> tuple[Any, ...]:
+    return *_timed(batch), batch.draw(batch.rows, batch.width)
+
+
+TIMED = {"": _timed, "joined": _timed_joined}

@@ -56,13 +56,22 @@ def kernel(
 
 
 def interpolate_path(
-    start: Tensor, end: Tensor, offsets: Tensor, inputs: Tensor, nodes: Tensor, rows: int | None = None
+    start: Tensor,
+    end: Tensor,
+    offsets: Tensor,
+    inputs: Tensor,
+    nodes: Tensor,
+    rows: int | None = None,
+    before: Tensor | None = None,
 ) -> Tensor:
     """Each end is read once, each point written once."""
     (tokens, width), dtype = start.shape, start.dtype
     # the number of rows has to be known here
     count = int(offsets.diff()[inputs].sum()) if rows is None else rows
-    points = start.new_empty((count, width))
+    first = start[:0] if before is None else before
+    joined = first.new_empty((len(first) + count, width))
+    joined[: len(first)] = first
+    points = joined[len(first) :]
     if points.numel():
         where = plan(offsets, inputs, nodes, tokens, computed_in(dtype))
         launch(
@@ -77,7 +86,7 @@ def interpolate_path(
             width,
             WIDE=language(dtype),
         )
-    return points
+    return joined
 
 
 # types of the kernels' arguments that are no pointers to data; sums are of at least float32

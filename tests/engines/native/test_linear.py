@@ -40,7 +40,10 @@ def test_products_are_as_near_as_pytorch_s(
     x, g = torch.randn(rows, 80).to(dtype)[:, :: 2 if apart else 1][:, :40], torch.randn(rows, 24).to(dtype)
     over, under = (torch.randn(rows, width).to(dtype) if around else None for width in (24, 40))
     with torch.no_grad():
-        found = product.affine(a, x, over, backend), product.linear_backward(a, g, under, backend)
+        found = (
+            product.affine(a, x, over, backend),
+            product.linear_backward(a, g, None if under is None else under.clone(), backend),
+        )
         plain = torch.nn.functional.linear(x, a.weight, a.bias), g @ a.weight
         plain = tuple(p if r is None else p + r for p, r in zip(plain, (over, under), strict=True))
     wide = x.double() @ a.weight.double().T + (0 if a.bias is None else a.bias.double()), g.double() @ a.weight.double()

@@ -66,7 +66,6 @@ def by_shape(operation: dispatch.Operation, backend: str, *args: Any) -> Any:
     """Return the result shapes of an operation from the shapes of its arguments alone."""
     if operation.name == "interpolate_path":
         assert args[5] is not None, "the number of rows has to be told, else it is asked of the device"
-        return args[0].new_empty(args[5], args[0].shape[1])
     return importlib.import_module(f"{operation.package}.spec").fake(*args)
 
 
