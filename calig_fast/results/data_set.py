@@ -59,6 +59,7 @@ class DataSetSummary:
         inputs: [runs] inputs of each run.
         unit: "word", "patch" or "token".
         left_out: units beyond these.
+        models: names of the explained models, each once.
     """
 
     names: tuple[str, ...]
@@ -67,6 +68,7 @@ class DataSetSummary:
     inputs: tuple[int, ...]
     unit: str
     left_out: int
+    models: tuple[str, ...]
 
     def plot(self, kind: str = "beeswarm") -> Figure:
         """A matplotlib figure, the runs side by side.
@@ -147,6 +149,7 @@ def summary(
         inputs=inputs,
         unit=units.pop(),
         left_out=len(weights) - len(chosen),
+        models=tuple(dict.fromkeys(a.settings.model for a in every if a.settings.model)),
     )
 
 
