@@ -8,8 +8,8 @@ from typing import Any
 from benchmarks.faithfulness import choices
 from benchmarks.faithfulness.methods import METHODS
 from benchmarks.faithfulness.summary import PARTS, RIVALS, START, holm
-from benchmarks.page_parts import row_of, ruler
 from calig_fast._utils import files
+from calig_fast.bench import markdown
 
 NAMES = {
     "calig": "**calig** (default)",
@@ -105,7 +105,10 @@ def _lost(tasks: dict[str, Any]) -> list[str]:
 def _overview(tasks: dict[str, Any]) -> list[str]:
     """Calig's difference from each rival, task by task."""
     lines = ["## Calig against the others, held-out inputs", ""]
-    lines += [row_of(["task", "inputs", *(NAMES[r] for r in RIVALS)]), ruler(2 + len(RIVALS), 2 + len(RIVALS))]
+    lines += [
+        markdown.row(["task", "inputs", *(NAMES[r] for r in RIVALS)]),
+        markdown.ruler(2 + len(RIVALS), 2 + len(RIVALS)),
+    ]
     pairs = [(name, rival) for name, task in tasks.items() for rival in RIVALS if rival in task["against"]]
     corrected = dict(zip(pairs, holm([tasks[name]["against"][rival]["p"] for name, rival in pairs]), strict=True))
     for name, task in tasks.items():
@@ -113,7 +116,7 @@ def _overview(tasks: dict[str, Any]) -> list[str]:
         for rival in RIVALS:
             d = task["against"].get(rival)
             cells.append("-" if d is None else _difference(d) + ("\\*" if corrected[name, rival] < LEVEL else ""))
-        lines.append(row_of([name, str(task["sizes"]["held"]), *cells]))
+        lines.append(markdown.row([name, str(task["sizes"]["held"]), *cells]))
     significant = sum(p < LEVEL for p in corrected.values())
     return [
         *lines,
@@ -130,9 +133,9 @@ def _token_f1(name: str, task: dict[str, Any]) -> list[str]:
         return []
     sizes = list(dict.fromkeys(k for row in table.values() for k in row))
     lines = [f"Token-F1 of the k highest words of {name}, inputs with marked words:", ""]
-    lines += [row_of(["method", *sizes]), ruler(1 + len(sizes))]
+    lines += [markdown.row(["method", *sizes]), markdown.ruler(1 + len(sizes))]
     for method, row in table.items():
-        lines.append(row_of([NAMES[method], *(f"{row[k]:.3f}" if k in row else "-" for k in sizes)]))
+        lines.append(markdown.row([NAMES[method], *(f"{row[k]:.3f}" if k in row else "-" for k in sizes)]))
     return [*lines, ""]
 
 
@@ -149,13 +152,13 @@ def _task(name: str, task: dict[str, Any]) -> list[str]:
     if "chance_f1" in task:
         facts += f"; token-F1 expected of a random order {task['chance_f1']:.2f}"
     lines = [f"## {name}", "", f"{task['title']}. {facts}. {task['sizes']['held']} held-out inputs.", ""]
-    lines += [row_of(["method", *(TITLES[p] for p in parts)]), ruler(1 + len(parts))]
+    lines += [markdown.row(["method", *(TITLES[p] for p in parts)]), markdown.ruler(1 + len(parts))]
     for method in sorted(
         (m for m in METHODS if m in task["methods"]), key=lambda m: -task["methods"][m]["score"]["mean"]
     ):
         row = task["methods"][method]
         cells = [f"{row[p]['mean']:.3f} [{row[p]['low']:.3f}, {row[p]['high']:.3f}]" for p in parts if p in row]
-        lines.append(row_of([NAMES[method], *cells]))
+        lines.append(markdown.row([NAMES[method], *cells]))
     return lines
 
 
@@ -167,9 +170,9 @@ def _ablation(tasks: dict[str, Any]) -> list[str]:
         f"Score on the tuning inputs minus the score of the starting point ({START}, one signed rollout); bold where "
         "the paired interval excludes zero. First row: the starting point's own score.",
         "",
-        row_of(["variant", *(f"{name} ({tasks[name]['sizes']['tune']})" for name in tuned)]),
-        ruler(1 + len(tuned)),
-        row_of([f"{START} itself", *(f"{table[START]['mean']:.3f}" for table in tuned.values())]),
+        markdown.row(["variant", *(f"{name} ({tasks[name]['sizes']['tune']})" for name in tuned)]),
+        markdown.ruler(1 + len(tuned)),
+        markdown.row([f"{START} itself", *(f"{table[START]['mean']:.3f}" for table in tuned.values())]),
     ]
     for variant in variants:
         if variant == START:
@@ -179,7 +182,7 @@ def _ablation(tasks: dict[str, Any]) -> list[str]:
             d = table.get(variant)
             cell = "-" if d is None else f"{d['difference']:+.3f}"
             cells.append(f"**{cell}**" if d and (d["low"] > 0 or d["high"] < 0) else cell)
-        lines.append(row_of([variant.replace("|", "\\|"), *cells]))
+        lines.append(markdown.row([variant.replace("|", "\\|"), *cells]))
     return lines
 
 
@@ -196,13 +199,13 @@ def _removals(tasks: dict[str, Any]) -> list[str]:
         f"Score minus the score of {START}. A removed token becomes {', '.join(removals[:-1])}, or is deleted, in that "
         "order. First row: the starting point's own score.",
         "",
-        row_of(["variant", *texts]),
-        ruler(1 + len(texts)),
+        markdown.row(["variant", *texts]),
+        markdown.ruler(1 + len(texts)),
     ]
     for variant in variants:
         key, form = ("mean", ".3f") if variant == START else ("difference", "+.3f")
         cells = [" / ".join(format(table[variant][r][key], form) for r in removals) for table in texts.values()]
-        lines.append(row_of([f"{variant} itself" if variant == START else variant, *cells]))
+        lines.append(markdown.row([f"{variant} itself" if variant == START else variant, *cells]))
     return lines
 
 
@@ -219,8 +222,8 @@ def _choices(tasks: dict[str, Any]) -> list[str]:
             f"Score of candidates less that of `calig-paper`, {what}; fillers {', '.join(fillers)}. First row: the "
             "score itself. Bold: the paired interval excludes zero.",
             "",
-            row_of(["candidate", *tables]),
-            ruler(1 + len(tables)),
+            markdown.row(["candidate", *tables]),
+            markdown.ruler(1 + len(tables)),
         ]
         for candidate in names:
             cells = []
@@ -230,7 +233,7 @@ def _choices(tasks: dict[str, Any]) -> list[str]:
                     cells.append(" / ".join(f"{t['mean']:.3f}" for t in estimates))
                 else:
                     cells.append(" / ".join(_signed(t["start"]) for t in estimates))
-            lines.append(row_of([candidate, *cells]))
+            lines.append(markdown.row([candidate, *cells]))
         lines.append("")
     return ["## The choice of the default, tuning inputs", "", *lines] if lines else []
 
@@ -248,13 +251,13 @@ def _randomised(tasks: dict[str, Any]) -> list[str]:
         "Rank correlation of calig's scores with its scores on the same model with random weights, from the head to "
         "the embeddings (Adebayo et al. 2018). The explained class stays.",
         "",
-        row_of(["task", "inputs", "head random", "half of the parts", "everything"]),
-        ruler(5),
+        markdown.row(["task", "inputs", "head random", "half of the parts", "everything"]),
+        markdown.ruler(5),
     ]
     for name, task in tasks.items():
         if check := task["randomised"]:
             stages = (f"{check[stage]:+.2f}" for stage in ("head", "half", "everything"))
-            lines.append(row_of([name, str(check["inputs"]), *stages]))
+            lines.append(markdown.row([name, str(check["inputs"]), *stages]))
     return lines
 
 

@@ -99,7 +99,9 @@ def test_axes_of_a_subfigure_give_the_whole_figure() -> None:
 
 def test_what_are_no_axes() -> None:
     figure, ax = callers_axes()
-    with pytest.raises(TypeError, match=r"ax: expected matplotlib's Axes, as plt.subplots\(\) returns them, got .*Figure"):
+    with pytest.raises(
+        TypeError, match=r"ax: expected matplotlib's Axes, as plt.subplots\(\) returns them, got .*Figure"
+    ):
         CASES["text"].plot(ax=figure)  # type: ignore[arg-type]
     ax.remove()
     with pytest.raises(ValueError, match="ax: it was removed from its figure"):

@@ -19,8 +19,8 @@ from calig_fast import explain
 from calig_fast._utils import files
 from calig_fast.bench import captum_loop
 from calig_fast.bench import operations as sized
+from calig_fast.bench.markdown import table
 from calig_fast.ops.model_sizes import Batch
-from tools.kernel_checks.kernels_page import table
 from tools.kernel_checks.tally import BANDWIDTH, PEAKS, Tally, as_on_a_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
