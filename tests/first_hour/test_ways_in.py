@@ -133,7 +133,7 @@ def test_options_of_other_packages_are_answered(option, ours, model, tokenizer):
 def test_a_method_by_the_name_of_another_package_is_answered(name, ours, model, tokenizer):
     with pytest.raises(ValueError, match=f"is not one of .*; here it is {ours}"):
         explain(model, TEXT, tokenizer, method=name)
-    with pytest.raises(ValueError, match="nor a Fusion or Method of your own$"):
+    with pytest.raises(ValueError, match=r"nor a Fusion or Method of your own$"):
         explain(model, TEXT, tokenizer, method="sorcery")
 
 
