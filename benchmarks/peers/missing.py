@@ -6,12 +6,22 @@ from benchmarks.peers.proofs import Missing, Proof
 
 MISSING = (
     Missing(
-        "LIME, KernelSHAP, Sobol, VarGrad",
-        "interpreto, Captum; ferret (LIME, SHAP)",
+        "LIME, KernelSHAP, occlusion, Sobol",
+        "interpreto, Captum; Inseq (LIME, occlusion); ferret (LIME, SHAP)",
         (
-            ("interpreto", Proof("interpreto/attributions/__init__.py", '^    "(Lime|KernelShap|Sobol|VarGrad)"', 4)),
-            ("captum", Proof("captum/attr/__init__.py", '^    "(Lime|KernelShap)"', 2)),
+            ("interpreto", Proof("interpreto/attributions/__init__.py", '^    "(Lime|KernelShap|Occlusion|Sobol)"', 4)),
+            ("captum", Proof("captum/attr/__init__.py", '^    "(Lime|KernelShap|Occlusion)"', 3)),
+            ("inseq", Proof("inseq/attr/feat/perturbation_attribution.py", 'method_name = "(lime|occlusion)"', 2)),
             ("ferret-xai", Proof("ferret/explainers/*.py", "^class (LIME|SHAP)Explainer", 2)),
+        ),
+    ),
+    Missing(
+        "DeepLIFT, GradientSHAP",
+        "Captum, Inseq; interpreto (GradientSHAP)",
+        (
+            ("captum", Proof("captum/attr/__init__.py", '^    "(DeepLift|GradientShap)"', 2)),
+            ("inseq", Proof("inseq/attr/feat/gradient_attribution.py", 'method_name = "(deeplift|gradient_shap)"', 2)),
+            ("interpreto", Proof("interpreto/attributions/__init__.py", '^    "GradientShap"')),
         ),
     ),
     Missing(
