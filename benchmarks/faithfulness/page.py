@@ -80,7 +80,7 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
         measures=lambda task: [TITLES[part] for part in _measures(task)],
         methods=_methods,
         token_f1=_token_f1,
-        candidates=[found for kind in choices.FILLERS if (found := _candidates(tasks, kind))],
+        candidates=list(filter(None, (_candidates(tasks, kind) for kind in choices.FILLERS))),
         ablation=_ablation(tasks),
         removals=_removals(tasks),
         size=summary["geometry"],
@@ -151,8 +151,8 @@ def _ablation(tasks: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     tuned = {name: task["ablation"] for name, task in tasks.items() if task["ablation"]}
     rows = [[f"{START} itself", *(f"{table[START]['mean']:.3f}" for table in tuned.values())]]
     for variant in dict.fromkeys(v for table in tuned.values() for v in table if v != START):
-        found = [table.get(variant) for table in tuned.values()]
-        cells = ["-" if d is None else _bold(d, f"{d['difference']:+.3f}") for d in found]
+        estimates = [table.get(variant) for table in tuned.values()]
+        cells = ["-" if d is None else _bold(d, f"{d['difference']:+.3f}") for d in estimates]
         rows.append([variant.replace("|", "\\|"), *cells])
     return [f"{name} ({tasks[name]['sizes']['tune']})" for name in tuned], rows
 

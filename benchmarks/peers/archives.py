@@ -79,11 +79,11 @@ def archive(peer: Peer, folder: Path, fetch: bool) -> Path:
 
 def texts(path: Path) -> dict[str, list[str]]:
     """The lines of the modules and descriptions in an archive, without its tests."""
-    found = {}
+    lines = {}
     for name, content in _members(path):
         if name.endswith(READ) and "test" not in name.lower():
-            found[name] = content.decode(errors="replace").splitlines()
-    return found
+            lines[name] = content.decode(errors="replace").splitlines()
+    return lines
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -12,10 +12,10 @@ from calig_fast.bench import markdown
 TEMPLATE = Path(__file__).with_name("torture.md.j2")
 
 
-def written(found: dict[str, Any]) -> str:
+def written(results: dict[str, Any]) -> str:
     """The page of the results."""
     return markdown.page(
-        TEMPLATE, cases=found.get("cases"), lies=found.get("lies"), hard=cases.markdown, claims=_claims
+        TEMPLATE, cases=results.get("cases"), lies=results.get("lies"), hard=cases.markdown, claims=_claims
     )
 
 

@@ -13,16 +13,16 @@ def words(model, inputs, target, processor):
 
 def test_the_range_of_a_text_is_that_of_its_real_tokens():
     model, call = tiny("bert"), ids(9, 6)
-    found = NearInputs(model, call, words, 0, None).ranges()
+    ranges = NearInputs(model, call, words, 0, None).ranges()
     embedded = model.bert.embeddings.word_embeddings(call["input_ids"]).detach()
     wanted = [row[:n].amax() - row[:n].amin() for row, n in zip(embedded, (9, 6), strict=True)]
-    torch.testing.assert_close(found, torch.stack(wanted))
+    torch.testing.assert_close(ranges, torch.stack(wanted))
 
 
 def test_the_range_of_a_picture_is_that_of_its_pixels():
     x = pixels(2)
-    found = NearInputs(tiny("vit"), x, lambda model, x, target, processor: torch.ones(2, 3), 0, None).ranges()
-    torch.testing.assert_close(found, x.flatten(1).amax(1) - x.flatten(1).amin(1))
+    ranges = NearInputs(tiny("vit"), x, lambda model, x, target, processor: torch.ones(2, 3), 0, None).ranges()
+    torch.testing.assert_close(ranges, x.flatten(1).amax(1) - x.flatten(1).amin(1))
 
 
 def test_each_input_has_noise_of_its_size_whatever_the_batch():

@@ -21,22 +21,22 @@ def test_means_and_deviations_are_those_of_the_noisy_scores():
         return seen[-1]
 
     x = pixels(2)
-    found = smoothed(tiny("vit"), x, explainer, level=0.2, samples=300, batch_size=64)
+    average = smoothed(tiny("vit"), x, explainer, level=0.2, samples=300, batch_size=64)
     every = torch.cat(seen).double().reshape(2, 300, 5)
-    torch.testing.assert_close(found.scores, every.mean(1))
-    torch.testing.assert_close(found.deviation, every.std(1))
+    torch.testing.assert_close(average.scores, every.mean(1))
+    torch.testing.assert_close(average.deviation, every.std(1))
     sigma = 0.2 * (x.flatten(1).amax(1) - x.flatten(1).amin(1))
     wanted = x.flatten(1)[:, :5] ** 2 + sigma[:, None] ** 2  # E (x + sigma n)^2
-    error = found.deviation / 300**0.5
-    assert bool(((found.scores - wanted).abs() < 5 * error).all())
+    error = average.deviation / 300**0.5
+    assert bool(((average.scores - wanted).abs() < 5 * error).all())
 
 
 @pytest.mark.parametrize(("kind", "inputs"), [("bert", ids(9, 6)), ("vit", pixels(2))], ids=["text", "images"])
 @pytest.mark.parametrize("explainer", [explain, GRADIENT], ids=["calig", "gradient x input"])
 def test_little_noise_gives_the_scores_themselves(kind, inputs, explainer):
     scores = explainer(tiny(kind), inputs).scores.double()
-    found = smoothed(tiny(kind), inputs, explainer, level=1e-6, samples=2)
-    torch.testing.assert_close(found.scores, scores, rtol=1e-2, atol=1e-3 * float(scores.abs().max()))
+    average = smoothed(tiny(kind), inputs, explainer, level=1e-6, samples=2)
+    torch.testing.assert_close(average.scores, scores, rtol=1e-2, atol=1e-3 * float(scores.abs().max()))
 
 
 def test_a_text_alone_gives_the_same_and_another_seed_does_not():
@@ -52,6 +52,6 @@ def test_a_text_alone_gives_the_same_and_another_seed_does_not():
 def test_the_metrics_take_it_and_the_model_stays():
     model, call = tiny("bert"), ids(9, 6)
     before = copy.deepcopy(model.state_dict())
-    found = smoothed(model, call, GRADIENT, samples=2)
-    assert len(erasure(model, call, found.scores, removal="pad").difference) == 2
+    average = smoothed(model, call, GRADIENT, samples=2)
+    assert len(erasure(model, call, average.scores, removal="pad").difference) == 2
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
