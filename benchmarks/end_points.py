@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from calig_fast import Attribution, Explainer, demo
 from calig_fast._utils import files
+from calig_fast._utils.ranks import rank_correlation
 from calig_fast.bench import machine
-from calig_fast.monitor.measures import rank_correlation
 
 RESULT = Path(__file__).parent / "results" / "end_points.json"
 WORK = {"sentiment": 40, "topics": 8}  # inputs of each demo
@@ -38,7 +38,7 @@ def compared(name: str, count: int) -> dict[str, Any]:
         "inputs": len(texts),
         "rank_correlation_median": round(float(np.median(order)), 3),
         "rank_correlation_worst": round(min(order), 3),
-        "same_strongest_token": sum(int(abs(a).argmax() == abs(b).argmax()) for a, b in pairs),
+        "same_strongest_token": sum(int(a.abs().argmax() == b.abs().argmax()) for a, b in pairs),
         "seconds_end_points": round(rough_seconds, 3),
         "seconds_certified_scores": round(exact_seconds, 3),
     }
@@ -51,9 +51,9 @@ def explained(explainer: Explainer, texts: list[str]) -> tuple[list[Attribution]
     return [explainer(text) for text in texts], time.perf_counter() - begun
 
 
-def content(a: Attribution) -> NDArray[np.float64]:
-    """Scores of the tokens that are not special."""
-    return a.scores[0][(a.mask & ~a.special)[0]].double().numpy()
+def content(a: Attribution) -> Tensor:
+    """Scores of the tokens that are not special, float64."""
+    return a.scores[0][(a.mask & ~a.special)[0]].double()
 
 
 def main() -> None:

@@ -57,9 +57,10 @@ def matrix_flops(run: Callable[[], Any]) -> int:
 
 
 class FlopCount(TorchDispatchMode):
-    """Adds up the operators below the modules, `torch.utils.flop_counter` without its module tree.
+    """Adds up the operators below the modules, by the formulas of `torch.utils.flop_counter`.
 
-    The tree follows each module's autograd graph, which an engine that enters a model halfway does not have.
+    `FlopCounterMode` itself counts the same where it runs. Its tree of modules hangs hooks on their inputs, and these
+    raise where `autograd.grad` is asked for the gradient of one, as Captum's layer methods and the native engine do.
     """
 
     def __init__(self) -> None:

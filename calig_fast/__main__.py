@@ -2,4 +2,4 @@
 
 from .cli import app
 
-app()
+app(prog_name="calig")  # completion in a shell is that of this name

@@ -8,8 +8,8 @@ from typing import Any
 from benchmarks.faithfulness import choices
 from benchmarks.faithfulness.methods import METHODS
 from benchmarks.faithfulness.summary import PARTS, RIVALS, START, holm
-from benchmarks.page_parts import row_of, ruler
 from calig_fast._utils import files
+from calig_fast.bench import markdown
 
 NAMES = {
     "calig": "**calig** (default)",
@@ -33,7 +33,7 @@ NAMES = {
 }
 LEVEL = 0.05
 LOSS, WIN, TIE = "#d55e00", "#0072b2", "#777777"
-FIGURE = "![Every method's score less the default's, with intervals](images/faithfulness.png)"
+TEMPLATE = Path(__file__).with_name("faithfulness.md.j2")
 TITLES = {
     "score": "score",
     "comprehensiveness": "comprehensiveness",
@@ -62,200 +62,131 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
     """
     tasks = {name: task for name, task in summary["tasks"].items() if "missing" not in task}
     title, rest = words.rstrip().split("\n", 1)
-    parts = [title, "", FIGURE, "", *_lost(tasks), rest.lstrip(), "", *_overview(tasks), ""]
-    for name, task in tasks.items():
-        parts += [*_task(name, task), "", *_token_f1(name, task)]
-    parts += _choices(tasks)
-    parts += ["## The ablation", "", *_ablation(tasks), "", *_removals(tasks), "", *_randomised(tasks), ""]
-    gone = [f"- {name}: {task['missing']}." for name, task in summary["tasks"].items() if "missing" in task]
-    parts += ["## Not run here", "", *gone, ""] if gone else []
-    size = summary["geometry"]
-    parts += [
-        "## At AfroLM's size",
-        "",
-        f"A text of {size['tokens']} tokens through {size['blocks']} blocks of {size['wide']}, with seeded weights and "
-        f"default settings. It took {size['cpu_seconds']:.1f} CPU seconds on one thread, and "
-        f"{size['extra_mib']:.0f} MiB more than before the first call.",
-        "",
-    ]
-    about = summary["machine"]
-    parts.append(
-        f"{about['processor']} ({about['instruction_set']}), {about['date']}, torch {about['torch']}, transformers "
-        f"{about['transformers']}, captum {about['captum']}."
+    overview, cells, significant = _overview(tasks)
+    text = markdown.page(
+        TEMPLATE,
+        title=title,
+        words=rest.lstrip(),
+        tasks=tasks,
+        missing={name: task["missing"] for name, task in summary["tasks"].items() if "missing" in task},
+        losses=_losses(tasks),
+        overview=overview,
+        cells=cells,
+        significant=significant,
+        names=NAMES,
+        rivals=[NAMES[rival] for rival in RIVALS],
+        level=LEVEL,
+        start=START,
+        measures=lambda task: [TITLES[part] for part in _measures(task)],
+        methods=_methods,
+        token_f1=_token_f1,
+        candidates=list(filter(None, (_candidates(tasks, kind) for kind in choices.FILLERS))),
+        ablation=_ablation(tasks),
+        removals=_removals(tasks),
+        size=summary["geometry"],
+        machine=summary["machine"],
     )
-    files.write(page, "\n".join(parts) + "\n")
+    files.write(page, text)
     plot(tasks, images / "faithfulness.png")
 
 
-def _lost(tasks: dict[str, Any]) -> list[str]:
-    """The words under the figure, and the default's losses."""
-    lines = [
-        "Each method's score less that of the default, calig, on held-out inputs, with 95 % intervals of the paired "
-        "difference. Red: ahead of the default. The default loses to:",
-        "",
+def _losses(tasks: dict[str, Any]) -> list[str]:
+    """The default's losses."""
+    return [
+        f"{NAMES[rival]} on {name}, {-d['difference']:+.3f} [{-d['high']:+.3f}, {-d['low']:+.3f}]"
+        for name, task in tasks.items()
+        for rival, d in task["against"].items()
+        if d["high"] < 0
     ]
-    for name, task in tasks.items():
-        for rival, d in task["against"].items():
-            if d["high"] < 0:
-                loss = f"{-d['difference']:+.3f} [{-d['high']:+.3f}, {-d['low']:+.3f}]"
-                lines.append(f"- {NAMES[rival]} on {name}, {loss}.")
-    return [*lines, ""]
 
 
-def _overview(tasks: dict[str, Any]) -> list[str]:
-    """Calig's difference from each rival, task by task."""
-    lines = ["## Calig against the others, held-out inputs", ""]
-    lines += [row_of(["task", "inputs", *(NAMES[r] for r in RIVALS)]), ruler(2 + len(RIVALS), 2 + len(RIVALS))]
+def _overview(tasks: dict[str, Any]) -> tuple[list[list[str]], int, int]:
+    """Calig's difference from each rival, task by task; how many these are, and how many are significant."""
     pairs = [(name, rival) for name, task in tasks.items() for rival in RIVALS if rival in task["against"]]
     corrected = dict(zip(pairs, holm([tasks[name]["against"][rival]["p"] for name, rival in pairs]), strict=True))
+    rows = []
     for name, task in tasks.items():
         cells = []
         for rival in RIVALS:
             d = task["against"].get(rival)
-            cells.append("-" if d is None else _difference(d) + ("\\*" if corrected[name, rival] < LEVEL else ""))
-        lines.append(row_of([name, str(task["sizes"]["held"]), *cells]))
-    significant = sum(p < LEVEL for p in corrected.values())
-    return [
-        *lines,
-        "",
-        f"Bold: the 95 % interval of the paired difference excludes zero. \\*: so does a sign-flip test at {LEVEL:g}, "
-        f"corrected for all {len(pairs)} cells of this table (Holm 1979); {significant} cells.",
-    ]
+            cells.append("-" if d is None else _interval(d) + ("\\*" if corrected[name, rival] < LEVEL else ""))
+        rows.append([name, str(task["sizes"]["held"]), *cells])
+    return rows, len(pairs), sum(p < LEVEL for p in corrected.values())
 
 
-def _token_f1(name: str, task: dict[str, Any]) -> list[str]:
-    """Token-F1 of the k highest words against the marked ones, where it was measured."""
-    table = task.get("token_f1", {})
-    if not table:
-        return []
+def _measures(task: dict[str, Any]) -> list[str]:
+    """The measures of a task."""
+    return [part for part in PARTS[task["kind"]] if part in task["methods"]["calig"]]
+
+
+def _methods(task: dict[str, Any]) -> list[list[str]]:
+    """A row for each method of a task, the best first."""
+    known = [method for method in METHODS if method in task["methods"]]
+    rows = []
+    for method in sorted(known, key=lambda m: -task["methods"][m]["score"]["mean"]):
+        row = task["methods"][method]
+        estimates = [row[part] for part in _measures(task) if part in row]
+        rows.append([NAMES[method], *(f"{e['mean']:.3f} [{e['low']:.3f}, {e['high']:.3f}]" for e in estimates)])
+    return rows
+
+
+def _token_f1(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Numbers of words, and the token-F1 of each method's highest words."""
     sizes = list(dict.fromkeys(k for row in table.values() for k in row))
-    lines = [f"Token-F1 of the k highest words of {name}, inputs with marked words:", ""]
-    lines += [row_of(["method", *sizes]), ruler(1 + len(sizes))]
-    for method, row in table.items():
-        lines.append(row_of([NAMES[method], *(f"{row[k]:.3f}" if k in row else "-" for k in sizes)]))
-    return [*lines, ""]
+    rows = [[NAMES[m], *(f"{row[k]:.3f}" if k in row else "-" for k in sizes)] for m, row in table.items()]
+    return sizes, rows
 
 
-def _difference(d: dict[str, float]) -> str:
-    text = f"{d['difference']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}]"
+def _interval(d: dict[str, float]) -> str:
+    return _bold(d, f"{d['difference']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}]")
+
+
+def _bold(d: dict[str, float], text: str) -> str:
+    """Bold where the interval excludes zero."""
     return f"**{text}**" if d["low"] > 0 or d["high"] < 0 else text
 
 
-def _task(name: str, task: dict[str, Any]) -> list[str]:
-    parts = [p for p in PARTS[task["kind"]] if p in task["methods"]["calig"]]
-    facts = f"Accuracy {task['accuracy']:.2f} on {task['accuracy_on']} inputs"
-    if "commonest_class" in task:
-        facts += f" (the commonest class alone: {task['commonest_class']:.2f})"
-    if "chance_f1" in task:
-        facts += f"; token-F1 expected of a random order {task['chance_f1']:.2f}"
-    lines = [f"## {name}", "", f"{task['title']}. {facts}. {task['sizes']['held']} held-out inputs.", ""]
-    lines += [row_of(["method", *(TITLES[p] for p in parts)]), ruler(1 + len(parts))]
-    for method in sorted(
-        (m for m in METHODS if m in task["methods"]), key=lambda m: -task["methods"][m]["score"]["mean"]
-    ):
-        row = task["methods"][method]
-        cells = [f"{row[p]['mean']:.3f} [{row[p]['low']:.3f}, {row[p]['high']:.3f}]" for p in parts if p in row]
-        lines.append(row_of([NAMES[method], *cells]))
-    return lines
-
-
-def _ablation(tasks: dict[str, Any]) -> list[str]:
-    """Every variant's score on the tuning inputs of every task, minus the score of the starting point."""
+def _ablation(tasks: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Tasks with their tuning inputs, and every variant's score minus the score of the starting point."""
     tuned = {name: task["ablation"] for name, task in tasks.items() if task["ablation"]}
-    variants = list(dict.fromkeys(v for table in tuned.values() for v in table))
-    lines = [
-        f"Score on the tuning inputs minus the score of the starting point ({START}, one signed rollout); bold where "
-        "the paired interval excludes zero. First row: the starting point's own score.",
-        "",
-        row_of(["variant", *(f"{name} ({tasks[name]['sizes']['tune']})" for name in tuned)]),
-        ruler(1 + len(tuned)),
-        row_of([f"{START} itself", *(f"{table[START]['mean']:.3f}" for table in tuned.values())]),
-    ]
-    for variant in variants:
-        if variant == START:
-            continue
-        cells = []
-        for table in tuned.values():
-            d = table.get(variant)
-            cell = "-" if d is None else f"{d['difference']:+.3f}"
-            cells.append(f"**{cell}**" if d and (d["low"] > 0 or d["high"] < 0) else cell)
-        lines.append(row_of([variant.replace("|", "\\|"), *cells]))
-    return lines
+    rows = [[f"{START} itself", *(f"{table[START]['mean']:.3f}" for table in tuned.values())]]
+    for variant in dict.fromkeys(v for table in tuned.values() for v in table if v != START):
+        estimates = [table.get(variant) for table in tuned.values()]
+        cells = ["-" if d is None else _bold(d, f"{d['difference']:+.3f}") for d in estimates]
+        rows.append([variant.replace("|", "\\|"), *cells])
+    return [f"{name} ({tasks[name]['sizes']['tune']})" for name in tuned], rows
 
 
-def _removals(tasks: dict[str, Any]) -> list[str]:
+def _removals(tasks: dict[str, Any]) -> dict[str, Any] | None:
     """A few variants by three kinds of removal: does a baseline do well only where removal uses it?"""
     texts = {name: task["removals"] for name, task in tasks.items() if task["removals"]}
     if not texts:
-        return []
-    variants = list(dict.fromkeys(v for table in texts.values() for v in table))
+        return None
     removals = list(dict.fromkeys(r for table in texts.values() for cells in table.values() for r in cells))
-    lines = [
-        "## Tuning inputs by other removals",
-        "",
-        f"Score minus the score of {START}. A removed token becomes {', '.join(removals[:-1])}, or is deleted, in that "
-        "order. First row: the starting point's own score.",
-        "",
-        row_of(["variant", *texts]),
-        ruler(1 + len(texts)),
-    ]
-    for variant in variants:
+    rows = []
+    for variant in dict.fromkeys(v for table in texts.values() for v in table):
         key, form = ("mean", ".3f") if variant == START else ("difference", "+.3f")
         cells = [" / ".join(format(table[variant][r][key], form) for r in removals) for table in texts.values()]
-        lines.append(row_of([f"{variant} itself" if variant == START else variant, *cells]))
-    return lines
+        rows.append([f"{variant} itself" if variant == START else variant, *cells])
+    return {"replacements": removals[:-1], "tasks": list(texts), "rows": rows}
 
 
-def _choices(tasks: dict[str, Any]) -> list[str]:
+def _candidates(tasks: dict[str, Any], kind: str) -> dict[str, Any] | None:
     """The candidates for the default on tuning inputs: difference to the reconstruction by three fillers."""
-    lines = []
-    for kind, fillers in choices.FILLERS.items():
-        tables = {name: t["choices"] for name, t in tasks.items() if t["kind"] == kind and t.get("choices")}
-        if not tables:
-            continue
-        names = list(dict.fromkeys(c for table in tables.values() for c in table))
-        what = {"text": "texts", "image": "images"}[kind]
-        lines += [
-            f"Score of candidates less that of `calig-paper`, {what}; fillers {', '.join(fillers)}. First row: the "
-            "score itself. Bold: the paired interval excludes zero.",
-            "",
-            row_of(["candidate", *tables]),
-            ruler(1 + len(tables)),
-        ]
-        for candidate in names:
-            cells = []
-            for table in tables.values():
-                estimates = [table[candidate][filler] for filler in fillers]
-                if candidate == choices.START:
-                    cells.append(" / ".join(f"{t['mean']:.3f}" for t in estimates))
-                else:
-                    cells.append(" / ".join(_signed(t["start"]) for t in estimates))
-            lines.append(row_of([candidate, *cells]))
-        lines.append("")
-    return ["## The choice of the default, tuning inputs", "", *lines] if lines else []
-
-
-def _signed(d: dict[str, float]) -> str:
-    text = f"{d['difference']:+.3f}"
-    return f"**{text}**" if d["low"] > 0 or d["high"] < 0 else text
-
-
-def _randomised(tasks: dict[str, Any]) -> list[str]:
-    """The model-randomisation check, from the head to the embeddings."""
-    lines = [
-        "## The model-randomisation check",
-        "",
-        "Rank correlation of calig's scores with its scores on the same model with random weights, from the head to "
-        "the embeddings (Adebayo et al. 2018). The explained class stays.",
-        "",
-        row_of(["task", "inputs", "head random", "half of the parts", "everything"]),
-        ruler(5),
-    ]
-    for name, task in tasks.items():
-        if check := task["randomised"]:
-            stages = (f"{check[stage]:+.2f}" for stage in ("head", "half", "everything"))
-            lines.append(row_of([name, str(check["inputs"]), *stages]))
-    return lines
+    tables = {name: t["choices"] for name, t in tasks.items() if t["kind"] == kind and t.get("choices")}
+    if not tables:
+        return None
+    fillers, rows = choices.FILLERS[kind], []
+    for candidate in dict.fromkeys(c for table in tables.values() for c in table):
+        cells = []
+        for table in tables.values():
+            estimates = [table[candidate][filler] for filler in fillers]
+            if candidate == choices.START:
+                cells.append(" / ".join(f"{t['mean']:.3f}" for t in estimates))
+            else:
+                cells.append(" / ".join(_bold(t["start"], f"{t['start']['difference']:+.3f}") for t in estimates))
+        rows.append([candidate, *cells])
+    return {"kind": kind, "fillers": fillers, "tasks": list(tables), "rows": rows}
 
 
 def plot(tasks: dict[str, Any], file: Path) -> None:

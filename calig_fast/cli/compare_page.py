@@ -8,6 +8,7 @@ from jinja2 import Environment
 
 from .. import compare
 from ..views.html import compare_fragment
+from ..views.origin import origin
 from .compared import Compared
 
 PAGE = """<!DOCTYPE html>
@@ -15,7 +16,7 @@ PAGE = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Methods compared</title>
+<title>Methods compared: {{ origin }}</title>
 <style>
 :root { color-scheme: light dark; }
 body { margin: 0 auto; padding: 1rem; max-width: 70rem; font: 15px/1.5 system-ui, sans-serif; }
@@ -62,7 +63,9 @@ def page(
         note: the meaning of the first table.
         compared: the methods with the attributions to show.
     """
-    shown = compare_fragment(compare({one.name: one.attribution for one in compared if one.attribution is not None}))
+    attributions = {one.name: one.attribution for one in compared if one.attribution is not None}
+    models = [a.settings.model for a in attributions.values()]
     template = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
     tables = [(columns, rows), (agreement[0], agreement[1:])]
-    return template.render(tables=tables, note=note, shown=shown) + "\n"
+    shown = compare_fragment(compare(attributions))
+    return template.render(tables=tables, note=note, shown=shown, origin=origin(models)) + "\n"

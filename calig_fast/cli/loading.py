@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import reading
-from .errors import tell
+from .errors import hint, tell
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ def load(given: Given) -> Loaded:
         raise ValueError("--pair-column: it goes with --column, the first text of each pair")
     if given.column is not None and not given.file:
         raise ValueError("--column: it goes with --file, a .csv, .jsonl or .parquet")
+    if "-" in (given.text or ()):
+        hint('--text -: the text is "-" itself; for standard input --lines -, or --file - for one text')
     whole = map(reading.whole, given.file or ()) if given.column is None else ()
     inputs: list[Any] = [*(given.text or ()), *whole, *map(tuple, given.pair or ())]
     listed, bad = _listed(given)

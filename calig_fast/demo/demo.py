@@ -41,6 +41,10 @@ class Demo:
     samples: tuple[Sample, ...]
     labels: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        model = type(self.model).__name__
+        return f"Demo({self.name!r}: {model}, {len(self.samples)} samples, labels {', '.join(self.labels)})"
+
 
 def take_turns(samples: list[Sample], classes: int) -> list[Sample]:
     """The same samples with the classes taking turns for as long as each has one left, order kept within a class."""

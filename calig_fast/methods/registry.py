@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -14,6 +15,15 @@ from .calig import calig
 from .fusion import Fusion
 
 ENTRY_POINTS = "calig_fast.methods"
+ELSEWHERE = {  # names of other packages, letters alone
+    "integratedgradients": 'method="ig"',
+    "layerintegratedgradients": 'method="layer_ig"',
+    "layerconductance": 'method="conductance"',
+    "inputxgradient": 'method="gradient_x_input"',
+    "attentionrollout": 'method="rollout"',
+    "smoothgrad": "metrics.smoothed, over noise",
+    "noisetunnel": "metrics.smoothed, over noise",
+}
 _registered: dict[str, Method] = {}
 
 
@@ -77,7 +87,9 @@ def resolve(method: str | Fusion | Method, lam: float | None) -> Method:
         hint = "; make one, as in Fusion()" if method is Fusion or method is Method else ""
         raise TypeError(f"method: expected a name, a Fusion or a Method, got {kind(method)}{hint}")
     elif method not in (known := methods()):
-        raise ValueError(f"method: {shown(method)} is not one of {sorted(known)}, nor a Fusion or Method of your own")
+        raise ValueError(
+            f"method: {shown(method)} is not one of {sorted(known)}, nor a Fusion or Method of your own{_hint(method)}"
+        )
     else:
         resolved = known[method]
     if lam is None:
@@ -86,3 +98,14 @@ def resolve(method: str | Fusion | Method, lam: float | None) -> Method:
     if resolved.fusion is None:
         raise ValueError(f'lam: method "{resolved.name}" fuses nothing; leave lam at None, or use method="calig"')
     return replace(calig(replace(resolved.fusion, lam=weight)), name=resolved.name)
+
+
+def _hint(method: str) -> str:
+    """Our name of a method that is called otherwise elsewhere, or is written otherwise."""
+    letters = _letters(method)
+    ours = {**{_letters(name): f'method="{name}"' for name in methods()}, **ELSEWHERE}
+    return f"; here it is {ours[letters]}" if letters in ours else ""
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()

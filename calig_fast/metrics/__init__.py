@@ -14,6 +14,7 @@ from .randomisation import Randomisation, model_randomisation
 from .rationales import F1, auprc, average_precision, average_ratio, iou_f1, span_scores, token_f1, token_iou
 from .saco import saco
 from .sensitivity import infidelity, max_sensitivity
+from .smoothing import Smoothed, smoothed
 from .statistics import Interval, PairedDifference, interval, paired_test
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Naopc",
     "PairedDifference",
     "Randomisation",
+    "Smoothed",
     "agreement",
     "auprc",
     "average_precision",
@@ -45,6 +47,7 @@ __all__ = [
     "paired_test",
     "perturbation_auc",
     "saco",
+    "smoothed",
     "span_scores",
     "spearman",
     "sufficiency",

@@ -25,6 +25,11 @@ class Measure:
     values: Tensor
     higher_is_better: bool
 
+    def __repr__(self) -> str:
+        count = int(self.values.isfinite().sum())
+        better = "higher" if self.higher_is_better else "lower"
+        return f"{type(self).__name__}({self.name}, mean={self.mean():.4g}, inputs={count}, {better} is better)"
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -41,7 +46,7 @@ class Measure:
         return statistics.interval(self.values, level=level, resamples=resamples, method=method, seed=seed)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Curve(Measure):
     """A metric read from a curve over the share of the input that was taken out.
 

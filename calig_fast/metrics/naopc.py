@@ -16,7 +16,7 @@ from .measure import Measure
 MOST_EXHAUSTIVE = 16  # 65,536 sets of an input
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Naopc(Measure):
     """Normalised AOPC of every input; `values` is that of comprehensiveness.
 

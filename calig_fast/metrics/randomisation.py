@@ -18,7 +18,7 @@ from .explainers import Explain, call_explainer, check_explainer, scores_of
 from .measure import Measure
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Randomisation(Measure):
     """Similarity of explanations as weights become random.
 

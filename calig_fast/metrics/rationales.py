@@ -18,7 +18,7 @@ from .measure import Measure
 Spans = Sequence[Sequence[tuple[int, int]]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class F1(Measure):
     """F1 = 2 P R / (P + R) of every input, with its counts; NaN where an input has no rationale.
 

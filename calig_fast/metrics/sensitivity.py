@@ -10,18 +10,10 @@ from torch import Tensor, nn
 from .. import explain
 from .._utils.arguments import as_tensor, between, flag, integer, positive, whole_seed
 from .._utils.warn import renamed_argument
-from ..perturbation import (
-    Output,
-    continuous,
-    explained_classes,
-    noise,
-    opened,
-    perturbation_runner,
-    rankings,
-    with_weights,
-)
-from .explainers import Explain, call_explainer, check_explainer, scores_of
+from ..perturbation import Output, perturbation_runner
+from .explainers import Explain
 from .measure import Measure
+from .near import NearInputs
 
 MOST = 1_000_000  # perturbed inputs of one
 
@@ -129,29 +121,11 @@ def max_sensitivity(
     """
     radius, seed = positive("radius", radius), whole_seed("seed", seed)
     samples, batch_size = integer("samples", samples, 1, MOST), integer("batch_size", batch_size, 1, 2**31)
-    check_explainer(explainer)
-    inner, encoder, batch = opened(model, inputs, processor)
-    classes = explained_classes(inner, batch, target)
-    running = with_weights(inner, {})
-    call, moving = continuous(running, encoder.embedding, batch)
-
-    def explained(owners: Tensor, added: Tensor | None) -> tuple[Tensor, Tensor]:
-        some = {k: v[owners.to(v.device)] if isinstance(v, Tensor) and v.dim() else v for k, v in call.items()}
-        if added is not None:
-            some[moving] = some[moving] + added.to(some[moving])
-        explanation = call_explainer(explainer, running, some.get("", some), classes[owners], processor)
-        table = scores_of(explanation, len(owners))
-        return table, rankings.content(explanation, None, table.shape)
-
-    every = torch.arange(len(batch))
-    parts = [explained(rows, None) for rows in torch.split(every, batch_size)]
-    original, ranked = torch.cat([t for t, _ in parts]), torch.cat([r for _, r in parts])
-    owners, numbers = every.repeat_interleave(samples), torch.arange(samples).repeat(len(batch))
-    moved = [
-        explained(owners[rows], noise(call[moving], batch, owners[rows], numbers[rows], radius=radius, seed=seed))[0]
-        for rows in torch.split(torch.arange(len(owners)), batch_size)
-    ]
-    change = ((torch.cat(moved) - original[owners]) * ranked[owners]).norm(dim=1).reshape(-1, samples).amax(1)
+    near = NearInputs(model, inputs, explainer, target, processor)
+    original, ranked = near.explained(batch_size)
+    sizes = torch.full((len(near),), radius)
+    moved = near.moved(sizes, samples, normal=False, seed=seed, batch_size=batch_size)
+    change = ((moved - original[:, None]) * ranked[:, None]).norm(dim=2).amax(1)
     size = (original * ranked).norm(dim=1)
     return Measure("max-sensitivity", change / torch.where(size > 0, size, 1.0), higher_is_better=False)
 

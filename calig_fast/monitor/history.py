@@ -23,11 +23,13 @@ class Subject:
         summary: of the first look, for the text and its words.
         grid: patches of a picture, or None.
         image: the picture [H,W,3] uint8, or None.
+        model: its name, "" where it is not known.
     """
 
     summary: Summary
     grid: Grid | None
     image: NDArray[np.uint8] | None
+    model: str
 
 
 @dataclass
@@ -52,7 +54,8 @@ class History:
         look, scores = measure(step, self.name, attribution, certified=certified, first=self._first, last=self._last)
         summary = summarise(attribution, 0)
         if self.subject is None:
-            self.subject, self._first = Subject(summary, attribution.grid, covered(attribution, 0)), scores
+            picture, model = covered(attribution, 0), attribution.settings.model
+            self.subject, self._first = Subject(summary, attribution.grid, picture, model), scores
         self._last = scores
         self.looks.append(look)
         self.values.append(summary.values[0].astype(np.float32))

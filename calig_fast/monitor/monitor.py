@@ -117,6 +117,10 @@ class Monitor:
         self.histories = {str(p.name): History(str(p.name)) for p in self._probes}
         self.budget.charge(self.budget.clock() - begun, looked=False)
 
+    def __repr__(self) -> str:
+        looks = max(len(history.looks) for history in self.histories.values())
+        return f"Monitor(probes={len(self.histories)}, steps={self.steps}, looks={looks})"
+
     @property
     def share(self) -> float:
         """Share of the time since the first step that looks took, set-up included."""

@@ -12,6 +12,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from ..views import colours
+from ..views.origin import origin
 from ..views.pictures import heat, photograph
 from ..views.summary import percent, signed, visible
 from .curves import HEIGHT, WIDTH, MonitorPlot, monitor_plot
@@ -55,6 +56,7 @@ def page(histories: Sequence[History], share: float, certified: bool) -> str:
         .get_template("monitor.html.j2")
         .render(
             probes=[_probe(h) for h in histories],
+            origin=origin(h.subject.model for h in histories if h.subject),
             looks=max((len(h.looks) for h in histories), default=0),
             share=share,
             certified=certified,

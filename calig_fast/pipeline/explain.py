@@ -27,6 +27,7 @@ from ..model.clone import unwrap
 from ..model.encoder import Encoder
 from ..model.fingerprint import Fingerprint
 from ..model.kept import kept_random_state
+from ..model.names import name_of
 from ..model.own_answer import check_logits, check_rows
 from ..model.traits import traits_of
 from ..model.word_lookup import find_embedding
@@ -169,6 +170,9 @@ class Explainer:
             chosen_encoder = families.named(self._inner, names) if names else families.find(self._inner)
         self.encoder = families.unnamed(self._inner) if chosen_encoder is None else chosen_encoder
         self._memory, self._traits, self._seen = Memory(), traits_of(self._inner), Fingerprint(self._inner)
+
+    def __repr__(self) -> str:
+        return f"Explainer({name_of(self.model)}, method={self.settings.resolved.name!r})"
 
     def forget(self) -> None:
         """Forget what earlier calls taught, a calibration too: the next call gives the numbers of a first call."""

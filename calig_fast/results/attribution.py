@@ -25,6 +25,7 @@ from .units import By
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -352,20 +353,24 @@ class Attribution(Exports):
         text: str = render("fragment", self)
         return text
 
-    def plot(self, index: int = 0, percentile: float = 99.0, opacity: float = 0.8) -> Figure:
+    def plot(self, index: int = 0, percentile: float = 99.0, opacity: float = 0.8, *, ax: Axes | None = None) -> Figure:
         """A matplotlib figure of one input: its words as signed bars, or its patches over the image.
+
+        A notebook shows it. In a script, `fig, ax = plt.subplots(); a.plot(ax=ax); plt.show()` opens a window.
 
         Args:
             index: which input.
             percentile: of the scores' magnitudes that is drawn at full colour, above 0 and at most 100.
             opacity: of the strongest score over an image, 0 to 1.
+            ax: your axes, for the bars of the words or the patches alone; None for a figure of its own.
 
         Raises:
             ImportError: matplotlib is not installed.
             IndexError: no such input.
-            ValueError: percentile or opacity out of range.
+            TypeError: `ax` is no axes.
+            ValueError: percentile or opacity out of range, or axes without a figure.
         """
-        figure: Figure = render("plot", self, index, percentile, opacity)
+        figure: Figure = render("plot", self, index, percentile, opacity, ax)
         return figure
 
     def plot_layers(self, index: int = 0, percentile: float = 99.0) -> Figure:

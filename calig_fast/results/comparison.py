@@ -37,6 +37,10 @@ class Comparison:
     names: tuple[str, ...]
     attributions: tuple[Attribution, ...]
 
+    def __repr__(self) -> str:
+        inputs = f"{len(self)} input{'' if len(self) == 1 else 's'}"
+        return f"Comparison of {inputs}, side by side: {', '.join(map(repr, self.names))}"
+
     def __len__(self) -> int:
         """Inputs that each explanation has."""
         return self.attributions[0].batch

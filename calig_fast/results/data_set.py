@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = ("beeswarm", "bar", "heatmap")
+SHOWN = 8  # units in the line that a console shows
 Floats = NDArray[np.float64]
 
 
@@ -59,6 +60,7 @@ class DataSetSummary:
         inputs: [runs] inputs of each run.
         unit: "word", "patch" or "token".
         left_out: units beyond these.
+        models: names of the explained models, each once.
     """
 
     names: tuple[str, ...]
@@ -67,6 +69,14 @@ class DataSetSummary:
     inputs: tuple[int, ...]
     unit: str
     left_out: int
+    models: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        inputs = [f"{count} input{'' if count == 1 else 's'}" for count in self.inputs]
+        runs = [f"{n} of {name!r}" if name else n for n, name in zip(inputs, self.names, strict=True)]
+        first = ", ".join(map(repr, self.units[:SHOWN])) + (", ..." if len(self.units) > SHOWN else "")
+        units = "patches" if self.unit == "patch" else f"{self.unit}s"
+        return f"DataSetSummary of {', '.join(runs)}; the most important {units}: {first}"
 
     def plot(self, kind: str = "beeswarm") -> Figure:
         """A matplotlib figure, the runs side by side.
@@ -147,6 +157,7 @@ def summary(
         inputs=inputs,
         unit=units.pop(),
         left_out=len(weights) - len(chosen),
+        models=tuple(dict.fromkeys(a.settings.model for a in every if a.settings.model)),
     )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.version import __version__
 from ..results.data_set import DataSetSummary, Places
 from . import colours
 from .figures import GREY, INK, bare, drawable, font, new_figure, palette, require_matplotlib, short, warn_of_boxes
 from .html import environment
+from .origin import origin
 from .pictures import heat
 from .summary import Floats, signed, visible
 
@@ -63,7 +62,7 @@ def page(shown: DataSetSummary, title: str | None = None) -> str:
             rows=rows,
             end=f"{largest:.2g}",
             heatmaps=[heat(table(run, n), largest) for run, n in zip(shown.places, shown.inputs, strict=True)],
-            origin=f"calig_fast {__version__} \u00b7 {date.today().isoformat()}",
+            origin=origin(shown.models),
             colours=colours,
             steps=0,  # no words are coloured
             height=HEIGHT,
@@ -166,7 +165,7 @@ def _bar(axes: Axes, run: tuple[Places, ...], inputs: int, largest: float) -> No
         sign = "+" if places.mean > 0 else "\u2212"
         axes.text(places.importance, row, f" {sign} \u00d7{len(places.scores)}", fontsize=7, color=GREY, va="center")
     axes.margins(x=0.12)
-    axes.set_xlabel("mean |score|, in the mean's colour", fontsize=9, color=GREY)
+    axes.set_xlabel("mean |score| an input, in the mean's colour", fontsize=9, color=GREY)
 
 
 def _heatmap(axes: Axes, run: tuple[Places, ...], inputs: int, largest: float) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.arguments import between
+from .._utils.arguments import between, kind
 from .._utils.warn import warn
 from . import colours
 from .pictures import hatched, smooth
@@ -54,12 +54,27 @@ def in_range(percentile: float, opacity: float) -> tuple[float, float]:
 
 def new_figure(height: float) -> Figure:
     """A white page WIDTH inches wide."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from .shown_figure import ShownFigure
 
-    figure = Figure(figsize=(WIDTH, height), facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    return ShownFigure(height, WIDTH)
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The figure that holds the caller's axes.
+
+    Raises:
+        TypeError: `ax` is something else.
+        ValueError: no figure holds it.
+    """
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax: expected matplotlib's Axes, as plt.subplots() returns them, got {kind(ax)}")
+    figure: Any = ax.figure
+    if figure is None:
+        raise ValueError("ax: it was removed from its figure; pass axes that a figure holds")
+    whole: Figure = figure.figure  # of a subfigure the figure that holds it
+    return whole
 
 
 def palette() -> LinearSegmentedColormap:

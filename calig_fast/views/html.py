@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import cache
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from .._utils.version import __version__
 from ..results.attribution import Attribution
 from ..results.comparison import Comparison
 from ..results.grouping import Grouped
 from . import colours, context
+from .origin import origin
 from .pictures import covered, covered_size, heat, photograph, strip
 from .summary import Occurrences, Summary, leftwards, parts, percent, signed, strongest_of, summarise, visible
 from .table import table_html
@@ -59,23 +58,6 @@ class _View:
     supporting: list[_Bar]
     opposing: list[_Bar]
     picture: str
-
-
-@dataclass(frozen=True)
-class _Head:
-    """The head of a page: its own title, and what was explained, by which model and release, on which day."""
-
-    title: str
-    models: tuple[str, ...]
-    data: str
-    version: str
-    day: str
-
-    @property
-    def origin(self) -> str:
-        """Model, data, release and day in a line."""
-        models = [f"model {' and '.join(self.models)}"] if self.models else []
-        return " \u00b7 ".join([*models, self.data, f"calig_fast {self.version}", self.day])
 
 
 def page(shown: Attribution | Grouped, title: str | None = None) -> str:
@@ -155,7 +137,8 @@ def _render(
             beside=len(shown.names) > 1,
             columns=2 if len(shown.names) in (2, 4) else 3,
             names=[visible(n) for n in shown.names],
-            head=_head(shown, title),
+            title=None if title is None else visible(title),
+            origin=origin((a.settings.model for a in shown.attributions), _counted(shown)),
             own=template == "fragment.html.j2",
             settings=visible(", ".join(f"{k} = {v}" for k, v in _flat(first.settings) if v is not None)),
             inputs=inputs,
@@ -167,18 +150,12 @@ def _render(
     )
 
 
-def _head(shown: Comparison, title: str | None) -> _Head:
+def _counted(shown: Comparison) -> str:
+    """The explained inputs in words."""
     first, count = shown.attributions[0], len(shown)
     kind = "image" if first.grid is not None else "text" if first.texts is not None else "input"
     size = "" if first.images is None else f" of {first.images.shape[1]} \u00d7 {first.images.shape[2]} pixels"
-    models = dict.fromkeys(visible(a.settings.model) for a in shown.attributions if a.settings.model)
-    return _Head(
-        title="" if title is None else visible(title),
-        models=tuple(models),
-        data=f"{count} {kind}{'' if count == 1 else 's'}{size}",
-        version=__version__,
-        day=date.today().isoformat(),
-    )
+    return f"{count} {kind}{'' if count == 1 else 's'}{size}"
 
 
 def _filters(summaries: list[Summary]) -> list[tuple[str, str, list[int]]]:

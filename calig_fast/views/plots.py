@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._utils.arguments import position
 from ..results.attribution import Attribution
@@ -18,6 +19,7 @@ from .figures import (
     WIDTH,
     bare,
     colourbar,
+    figure_of,
     flow,
     font,
     heat,
@@ -43,7 +45,11 @@ HEAT_WORDS = 40
 
 
 def plot(
-    attribution: Attribution, index: int = 0, percentile: float = colours.PERCENTILE, opacity: float = OPACITY
+    attribution: Attribution,
+    index: int = 0,
+    percentile: float = colours.PERCENTILE,
+    opacity: float = OPACITY,
+    ax: Axes | None = None,
 ) -> Figure:
     """One input: its text highlighted over signed bars of its strongest words, or its image beside its patches.
 
@@ -52,6 +58,7 @@ def plot(
         index: which input.
         percentile: of the scores' magnitudes that is drawn at full colour, above 0 and at most 100.
         opacity: of the strongest score over an image, 0 to 1.
+        ax: the caller's axes, for the bars of the words or the patches alone; None for a figure of its own.
 
     Returns:
         the figure; `savefig` writes it as PNG, SVG or PDF.
@@ -59,13 +66,22 @@ def plot(
     Raises:
         ImportError: matplotlib is not installed.
         IndexError: no such input.
-        ValueError: percentile or opacity out of range.
+        TypeError: `ax` is no axes.
+        ValueError: percentile or opacity out of range, or axes without a figure.
     """
     require_matplotlib()
     percentile, opacity = in_range(percentile, opacity)
     index = position("index", index, attribution.batch)
     summary = summarise(attribution, index, percentile)
     warn_of_boxes([summary.target, *summary.units])
+    if ax is not None:
+        figure = figure_of(ax)
+        if attribution.grid is None:
+            _strongest(ax, summary)
+        else:
+            _patches(ax, attribution, summary, covered(attribution, index), opacity)
+        ax.set_title(title(summary), fontsize=9.5, color=INK, **font())
+        return figure
     return _text(summary) if attribution.grid is None else _image(attribution, summary, index, opacity)
 
 
@@ -95,21 +111,22 @@ def plot_layers(attribution: Attribution, index: int = 0, percentile: float = co
 
 
 def _text(summary: Summary) -> Figure:
-    strength = np.abs(np.nan_to_num(summary.values[0]))
-    chosen = np.sort(np.argsort(-strength, kind="stable")[:RANKED])
-    bars = 0.24 * max(len(chosen), 1) + 0.6
+    bars = 0.24 * max(min(len(summary.units), RANKED), 1) + 0.6
     figure = new_figure(1.0)
     lines = flow(figure, summary)
     height = 0.45 + LINE * (lines + 1) + bars
     settle(figure, height, 0.75)
     figure.text(MARGIN / WIDTH, 1 - 0.28 / height, title(summary), fontsize=11, color=INK, weight="bold", **font())
     axes = figure.add_axes((0.22, 0.42 / height, 0.68, (bars - 0.55) / height))
-    _bars(axes, np.nan_to_num(summary.values[0, chosen]), [short(summary.units[i]) for i in chosen])
+    _strongest(axes, summary)
     return figure
 
 
-def _bars(axes: Axes, values: Floats, names: list[str]) -> None:
-    """Signed bars with their numbers, from top to bottom."""
+def _strongest(axes: Axes, summary: Summary) -> None:
+    """Signed bars of the strongest words with their numbers, in reading order from top to bottom."""
+    scores = np.nan_to_num(summary.values[0])
+    chosen = np.sort(np.argsort(-np.abs(scores), kind="stable")[:RANKED])
+    values, names = scores[chosen], [short(summary.units[i]) for i in chosen]
     shades = [colours.hexadecimal(colours.SUPPORT if v > 0 else colours.OPPOSE) for v in values]
     axes.barh(np.arange(len(values)), values, color=shades, height=0.7)
     axes.set_yticks(np.arange(len(values)), names, **font())
@@ -135,12 +152,19 @@ def _image(attribution: Attribution, summary: Summary, index: int, opacity: floa
         panels[0].imshow(pixels)
         panels[0].set_axis_off()
         figure.text(0.87, 0.005, covered_size(attribution), fontsize=7, color=GREY, ha="right")
-    plane = _plane(attribution, summary.values[0])
-    heat(panels[-1], plane, summary.scales[0], pixels, opacity)
-    number_patches(panels[-1], (plane.shape[0], plane.shape[1]))
+    _patches(panels[-1], attribution, summary, pixels, opacity)
     colourbar(figure, (0.9, 0.1, 0.018, 0.7), summary.scales[0])
     figure.text(0.02, 0.93, title(summary), fontsize=11, color=INK, weight="bold", **font())
     return figure
+
+
+def _patches(
+    axes: Axes, attribution: Attribution, summary: Summary, pixels: NDArray[np.uint8] | None, opacity: float
+) -> None:
+    """The numbered patches in colour, over the image where there is one."""
+    plane = _plane(attribution, summary.values[0])
+    heat(axes, plane, summary.scales[0], pixels, opacity)
+    number_patches(axes, (plane.shape[0], plane.shape[1]))
 
 
 def _plane(attribution: Attribution, values: Floats) -> Floats:

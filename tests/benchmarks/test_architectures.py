@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers.tiny_models import Linear
 
-from benchmarks.architectures import blocks, oracle, run, summary, verdict
+from benchmarks.architectures import blocks, models, oracle, run, summary, verdict
 from benchmarks.architectures.cases import CASES
 from calig_fast import Attribution, Explainer
 from calig_fast.bench import machine
@@ -107,3 +107,11 @@ def test_the_committed_numbers_are_of_every_architecture():
     assert [name for name, r in found.items() if r["verdict"] in {"wrong", "raw"}] == []
     assert sum(r["verdict"] == "right" for r in found.values()) >= 235
     assert sum(r.get("bare", {}).get("verdict") == "right" for n, r in found.items() if n.startswith("text/")) >= 100
+
+
+def test_the_page_and_the_list_of_models_are_those_of_the_committed_numbers():
+    committed = json.loads(RESULT.read_text(encoding="utf-8"))
+    packages = {name: committed["machine"][name] for name in ("transformers", "timm")}
+    rows = [models.row(name, committed["architectures"][name]) for name in CASES if name in committed["architectures"]]
+    assert models.PAGE.read_text(encoding="utf-8") == models.page(rows, packages)
+    assert json.loads(models.TRIED.read_text(encoding="utf-8")) == {"packages": packages, "models": rows}

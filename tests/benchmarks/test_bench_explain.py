@@ -1,5 +1,6 @@
 """The benchmark of explanations refuses wrong answers, counts what it says, and writes its page from the results."""
 
+import copy
 import json
 import sys
 import time
@@ -8,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers.small_work import bert
+from helpers.tiny_models import ids, tiny
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import bench_explain, contenders, measure, memory, not_done, page, results, truth
 from benchmarks.contenders import NAMES, Answer, Contender, Tuning, prepare
@@ -334,3 +337,15 @@ def test_the_committed_page_is_made_from_the_committed_results(tmp_path):
     path = tmp_path / "page.md"
     page.write(results.FOLDER, path)
     assert page.PAGE.read_text() == path.read_text()
+
+
+def test_operations_are_those_of_the_counter_of_torch_where_it_runs():
+    model, call = tiny("bert"), ids(9)
+    with FlopCounterMode(display=False) as counter:
+        model(**call)
+    assert measure.matrix_flops(lambda: model(**call)) >= counter.get_total_flops() > 0
+    eager = copy.deepcopy(model)
+    eager.set_attn_implementation("eager")
+    with FlopCounterMode(display=False) as counter:
+        eager(**call)
+    assert measure.matrix_flops(lambda: eager(**call)) == counter.get_total_flops()

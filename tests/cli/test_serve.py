@@ -20,6 +20,13 @@ DROP = """([name, content]) => {
   document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
 }"""
 
+LATE = """() => {
+  const now = fetch;
+  window.fetch = (path, ...rest) => (path === "/explain"
+    ? new Promise((then) => setTimeout(then, 700)).then(() => now(path, ...rest))
+    : now(path, ...rest));
+}"""
+
 
 def of(folder):
     explainer = from_pretrained(folder)
@@ -79,6 +86,22 @@ def test_a_text(opened, texts, tmp_path):
             page.click("#share")
         download.value.save_as(tmp_path / "why.html")
     assert "unbelievably" in (tmp_path / "why.html").read_text(encoding="utf-8")
+
+
+def test_a_word_clicked_away_while_the_next_answer_is_made_does_not_lose_it(opened, texts):
+    with running(of(texts)) as server:
+        page = opened(server)
+        page.fill("#text", TEXT)
+        page.click("#ask")
+        page.wait_for_selector("#answer:not([hidden])")
+        page.evaluate(LATE)
+        page.fill("#text", "Another text.")
+        page.click("#ask")
+        page.locator("#parts button").first.click()
+        expect(page.locator("#probabilities td:nth-child(3)").first).not_to_be_empty()  # of the answer that is shown
+        expect(page.locator("#parts")).to_have_text("Another text.")
+        expect(page.locator("#status")).to_contain_text("relative error of the scores")
+        assert percents(page, 3) == ["", ""]
 
 
 def test_an_error_is_shown(opened, texts):

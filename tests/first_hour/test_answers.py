@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import calig_fast
+from calig_fast import demo, metrics
+from calig_fast.monitor import Monitor
 
 TEXT = "The plot is thin, but the acting is superb. I would see it again!"
 
@@ -23,6 +25,25 @@ def test_the_label_is_a_name(answer):
 def test_the_repr_is_short(answer):
     assert len(repr(answer)) < 2500
     assert "strongest" in repr(answer)
+
+
+def test_what_a_console_shows_of_the_others_is_a_line(answer, explainer, model, tokenizer):
+    erasure = metrics.erasure(model, [TEXT, "Dull."], explainer([TEXT, "Dull."]), processor=tokenizer)
+    shown = {
+        "Comparison of 1 input, side by side: 'a', 'b'": calig_fast.compare({"a": answer, "b": answer}),
+        "DataSetSummary of 1 input of 'old'; the most important words: ": calig_fast.summary({"old": answer}),
+        f"Explainer({type(model).__name__}, method='gradient_x_input')": explainer,
+        "Demo('tiny': BertForSequenceClassification, 4 samples, labels negative, positive)": demo.load("tiny"),
+        "Monitor(probes=1, steps=0, looks=0)": Monitor(model, [TEXT], tokenizer),
+        "Curve(comprehensiveness, mean=": erasure.comprehensiveness,
+        "Measure(": erasure.difference,
+    }
+    for start, value in shown.items():
+        assert repr(value).startswith(start)
+        assert len(repr(value)) < 200
+        assert "\n" not in repr(value)
+    assert repr(erasure.comprehensiveness).endswith(", inputs=2, higher is better)")
+    assert len(repr(erasure)) < 600
 
 
 def test_words_with_scores(answer):

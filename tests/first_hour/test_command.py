@@ -115,6 +115,12 @@ def test_standard_input_and_output(folder):
     assert len(json.loads(found.stdout)["inputs"]) == 3
 
 
+def test_a_dash_as_a_text_is_hinted_at(folder):
+    answer = run("explain", "--model", folder, "--text", "-", "--json", "-", stdin="unread")
+    assert json.loads(answer.stdout)["inputs"][0]["text"] == "-"
+    assert "for standard input --lines -" in " ".join(answer.stderr.split())
+
+
 def test_an_output_that_is_no_table(folder, tmp_path):
     fails("explain", "--model", folder, "--text", "a", "--out", tmp_path / "a.xlsx", say=".csv, .jsonl, .parquet")
 
@@ -128,6 +134,18 @@ def test_completion(shell):
     found = completed(_CALIG_COMPLETE=f"source_{shell}")
     assert found.returncode == 0, found.stderr
     assert "calig" in found.stdout
+
+
+def test_the_module_completes_as_the_command():
+    answer = subprocess.run(
+        [sys.executable, "-m", "calig_fast"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "_CALIG_COMPLETE": "source_bash"},
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.rstrip().endswith(" calig")
 
 
 def test_completion_knows_the_commands():

@@ -120,6 +120,23 @@ def test_options_of_other_packages_are_answered(option, ours, model, tokenizer):
         explain(model, TEXT, tokenizer, **{option: 8})
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("IG", 'method="ig"'),
+        ("calig_paper", 'method="calig-paper"'),
+        ("Integrated Gradients", 'method="ig"'),
+        ("LayerConductance", 'method="conductance"'),
+        ("SmoothGrad", "metrics.smoothed"),
+    ],
+)
+def test_a_method_by_the_name_of_another_package_is_answered(name, ours, model, tokenizer):
+    with pytest.raises(ValueError, match=f"is not one of .*; here it is {ours}"):
+        explain(model, TEXT, tokenizer, method=name)
+    with pytest.raises(ValueError, match=r"nor a Fusion or Method of your own$"):
+        explain(model, TEXT, tokenizer, method="sorcery")
+
+
 def test_progress(model, tokenizer, capsys):
     seen = []
     explain(model, TEXT, tokenizer, progress=lambda done, total: seen.append((done, total)))

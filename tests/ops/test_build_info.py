@@ -12,7 +12,7 @@ import torch
 
 from calig_fast import ops
 from calig_fast.ops.backend import sources
-from calig_fast.ops.backend.extension import ROOT, _built, extension, fits
+from calig_fast.ops.backend.extension import ROOT, Extension, _built, extension, fits
 from calig_fast.ops.build_info import BuildInfo, build_info
 
 WORK = """
@@ -38,7 +38,7 @@ def run(prelude: str) -> subprocess.CompletedProcess[str]:
 
 def way_out() -> str:
     in_place = "make setup, or python setup.py build_ext --inplace"
-    return in_place if sources.checkout(ROOT) else "pip install --no-deps --force-reinstall ."
+    return in_place if sources.checkout(ROOT) else "pip install --no-deps --force-reinstall SOURCE"
 
 
 def test_it_reads_well() -> None:
@@ -85,6 +85,17 @@ def test_a_module_for_another_torch_is_not_loaded() -> None:
     assert re.search(r"it was built for torch [\d., +cu]+, this is torch 1\.2\.3", done.stderr)
     assert str(build_info().torch_built) in done.stderr
     assert "compiled operations  none: it was built for torch" in done.stdout
+
+
+def test_away_from_the_sources_the_way_out_is_that_of_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "checkout", lambda root: False)
+    for module, torches in (
+        (Extension(None, "it was not built"), ""),
+        (Extension(None, "it was built for torch 1.0.0, this is torch 2", "1.0.0"), "install torch 1.0.0, or "),
+    ):
+        monkeypatch.setattr("calig_fast.ops.backend.extension._load", lambda module=module: module)
+        with pytest.warns(RuntimeWarning, match=f"; to get it, {torches}build it where a C\\+\\+17 compiler is: pip"):
+            extension.__wrapped__()
 
 
 @pytest.mark.skipif(extension().module is None, reason=extension().reason or "loaded")

@@ -75,3 +75,12 @@ def test_patches_have_a_page_too():
     text = summary(of_images(side=4, layers=1, count=2)).to_html()
     assert "table of the patches" in text
     assert "row 0, column 0" in text
+
+
+def test_the_two_means_say_what_they_are_of():
+    a = of_texts([read("good film"), read("film"), read("film")])
+    places = summary(a).places[0][summary(a).units.index("good")]
+    assert places.importance == pytest.approx(abs(places.mean) / 3)  # one place, three inputs
+    head = summary(a).to_html().split("<thead>")[1].split("</thead>")[0]
+    assert "mean a place" in head
+    assert "mean |score| an input" in head

@@ -13,6 +13,7 @@ from calig_fast.views import plots
 from calig_fast.views.figures import WORDS
 
 pytest.importorskip("matplotlib")
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 CASES = cases()
@@ -64,6 +65,47 @@ def test_bars_are_the_strongest_words_in_reading_order() -> None:
     strongest = sorted(sorted(range(len(scores)), key=lambda i: -abs(scores[i][1]))[: plots.RANKED])
     assert [t.get_text() for t in axes.get_yticklabels()] == [scores[i][0] for i in strongest]
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([scores[i][1] for i in strongest], abs=1e-6)
+
+
+def callers_axes() -> tuple[Figure, Axes]:
+    """Two axes as pyplot makes them, the second one given away."""
+    figure = Figure()
+    return figure, figure.subplots(1, 2)[1]
+
+
+def test_bars_in_the_axes_of_the_caller() -> None:
+    (figure, ax), alone = callers_axes(), CASES["text"].plot()
+    assert CASES["text"].plot(ax=ax) is figure
+    assert [b.get_width() for b in ax.patches] == [b.get_width() for b in alone.axes[0].patches]
+    assert [t.get_text() for t in ax.get_yticklabels()] == [t.get_text() for t in alone.axes[0].get_yticklabels()]
+    assert "explained: " in ax.get_title()
+    assert len(figure.axes) == 2
+    assert not figure.texts
+    figure.canvas.draw()
+
+
+def test_patches_in_the_axes_of_the_caller() -> None:
+    (figure, ax), alone = callers_axes(), CASES["images"].plot(1, opacity=0.5)
+    CASES["images"].plot(1, opacity=0.5, ax=ax)
+    for here, there in zip(ax.images, alone.axes[1].images, strict=True):
+        assert np.array_equal(np.asarray(here.get_array()), np.asarray(there.get_array()))
+    figure.canvas.draw()
+
+
+def test_axes_of_a_subfigure_give_the_whole_figure() -> None:
+    figure = Figure()
+    assert CASES["text"].plot(ax=figure.subfigures(1, 2)[0].subplots()) is figure
+
+
+def test_what_are_no_axes() -> None:
+    figure, ax = callers_axes()
+    with pytest.raises(
+        TypeError, match=r"ax: expected matplotlib's Axes, as plt.subplots\(\) returns them, got .*Figure"
+    ):
+        CASES["text"].plot(ax=figure)  # type: ignore[arg-type]
+    ax.remove()
+    with pytest.raises(ValueError, match="ax: it was removed from its figure"):
+        CASES["text"].plot(ax=ax)
 
 
 def test_the_text_above_fits_the_figure() -> None:

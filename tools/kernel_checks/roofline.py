@@ -17,33 +17,16 @@ from captum.attr import LayerIntegratedGradients
 
 from calig_fast import explain
 from calig_fast._utils import files
-from calig_fast.bench import captum_loop
+from calig_fast.bench import captum_loop, markdown
 from calig_fast.bench import operations as sized
 from calig_fast.ops.model_sizes import Batch
-from tools.kernel_checks.kernels_page import table
 from tools.kernel_checks.tally import BANDWIDTH, PEAKS, Tally, as_on_a_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, DATA = ROOT / "docs" / "roofline.md", ROOT / "tools" / "kernel_checks" / "roofline.json"
+TEMPLATE = Path(__file__).with_name("roofline.md.j2")
 NODES = 10  # of ours, each layer: about what it takes where it calibrates itself
 CAPTUM_NODES = 50  # of Captum, its default
-
-INTRODUCTION = """# Lower bounds of the time on a GPU
-
-**Computed, not measured: nothing here has run on a GPU.** Calls, bytes and operations are counted on a processor, with
-a mode that records every operator that PyTorch runs. From them follows a floor, a lower bound of the time of the same
-calls on an H100. Its dense peaks are 3.35 TB/s, 67 TFLOP/s in float32, 494 with TF32 products, and 989 in bfloat16. A
-real run takes longer: every launch takes time, and no kernel reaches a peak.
-
-- *Calls*: operator calls other than views; each is at least one kernel launch on a GPU.
-- *Bytes*: every tensor that a call reads or writes, once, in float32. Nothing is kept in a cache between calls.
-- *Products*: floating-point operations of matrix products and fused attention. *Others*: one a number written.
-- *Floor*: the sum over the calls of the larger of bytes / bandwidth and products / peak; in bfloat16 floating-point
-  numbers take half the bytes.
-
-Written by `python -m tools.kernel_checks.roofline`, part of `make kernels`; all numbers are in
-`tools/kernel_checks/roofline.json`.
-"""
 
 
 def operations() -> dict[str, Any]:
@@ -158,44 +141,35 @@ def unflat(found: dict[str, float]) -> dict[str, Any]:
 
 def page(results: dict[str, Any]) -> str:
     """The whole page."""
-    names = [name for name, _, _ in PEAKS]
+    return markdown.page(
+        TEMPLATE,
+        floors=lambda unit: [f"floor, {unit}, {name}" for name, _, _ in PEAKS],
+        operations=[_operation(op, counts) for op, counts in results["operations"].items()],
+        explanations=[row for work, both in results["explanations"].items() for row in _explanation(work, both)],
+        nodes=NODES,
+        captum_nodes=CAPTUM_NODES,
+    )
+
+
+def _operation(op: str, counts: dict[str, Any]) -> list[Any]:
+    """The row of an operation."""
+    ours, plain = counts["ours"], counts["plain"]
+    million = [f"{x / 1e6:.1f}" for x in (ours["bytes"], plain["products"], plain["others"])]
+    floors = [f"{ours['seconds'][name] * 1e6:.1f}" for name, _, _ in PEAKS]
+    return [op, *million, *floors, plain["calls"], f"{plain['bytes'] / 1e6:.1f}"]
+
+
+def _explanation(work: str, both: dict[str, Any]) -> list[list[Any]]:
+    """The rows of a work: Captum's, ours, and how many times Captum's."""
     rows = []
-    for op, r in results["operations"].items():
-        floors = [f"{r['ours']['seconds'][n] * 1e6:.1f}" for n in names]
-        plain = r["plain"]
-        million = [f"{x / 1e6:.1f}" for x in (r["ours"]["bytes"], plain["products"], plain["others"])]
-        rows.append([op, *million, *floors, plain["calls"], f"{plain['bytes'] / 1e6:.1f}"])
-    head = ["operation", "MB", "M products", "M others", *(f"floor, µs, {n}" for n in names)]
-    text = [
-        INTRODUCTION,
-        "## Operations\n",
-        "8 inputs of 128 tokens, 768 wide, 8 path points (attention: one, 12 heads of 64). Ours is one call that reads "
-        "its inputs and writes its outputs once. The last columns are the same operation in plain PyTorch. MB and "
-        "floors are ours.\n",
-        table([*head, "calls, plain PyTorch", "MB, plain PyTorch"], rows),
-        "## Explanations\n",
-        f"One input, all 12 layers, random weights. Ours is the native engine at {NODES} nodes of each layer, about "
-        "the number that a warm start needs. The whole call is counted, on a model that was explained before. Products "
-        "return zeros, which changes no count at a fixed number of nodes; a test verifies it. Captum is "
-        f"LayerIntegratedGradients at each layer with {CAPTUM_NODES} nodes (its default) in one batch. One eager pass "
-        "gives the attention gradients, counted in the same way. Captum is counted at the first, second, third and "
-        "last layer with one and two nodes. From the second layer on its counts are linear in the layer, since all "
-        "blocks are equal (checked at the last). They are linear in the nodes, since every tensor either grows with "
-        "the batch or is constant. Its calls do not depend on the nodes. Its floors are scaled in the same way, which "
-        "makes them too low, never too high: the larger of two lines is convex.\n",
-    ]
-    rows = []
-    for work, both in results["explanations"].items():
-        for who, r in both.items():
-            floors = [f"{r['seconds'][n] * 1e3:.2f}" for n in names]
-            sizes = [f"{r['bytes'] / 1e9:.1f}", f"{r['products'] / 1e12:.2f}", f"{r['others'] / 1e9:.2f}"]
-            rows.append([work, who, r["nodes"], f"{r['calls']:.0f}", *sizes, *floors])
-        a, b = both["ours"], both["Captum"]
-        ratio = [f"{b[k] / a[k]:.1f}" for k in ("calls", "bytes", "products", "others")]
-        rows.append([work, "Captum / ours", "", *ratio, *(f"{b['seconds'][n] / a['seconds'][n]:.1f}" for n in names)])
-    head = ["work", "who", "nodes a layer", "calls", "GB", "T products", "G others"]
-    text.append(table([*head, *(f"floor, ms, {n}" for n in names)], rows))
-    return "\n".join(text)
+    for who, r in both.items():
+        floors = [f"{r['seconds'][name] * 1e3:.2f}" for name, _, _ in PEAKS]
+        sizes = [f"{r['bytes'] / 1e9:.1f}", f"{r['products'] / 1e12:.2f}", f"{r['others'] / 1e9:.2f}"]
+        rows.append([work, who, r["nodes"], f"{r['calls']:.0f}", *sizes, *floors])
+    a, b = both["ours"], both["Captum"]
+    ratio = [f"{b[k] / a[k]:.1f}" for k in ("calls", "bytes", "products", "others")]
+    times = [f"{b['seconds'][name] / a['seconds'][name]:.1f}" for name, _, _ in PEAKS]
+    return [*rows, [work, "Captum / ours", "", *ratio, *times]]
 
 
 def main() -> None:

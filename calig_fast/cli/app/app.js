@@ -6,7 +6,8 @@ let asked = null; // the question that is shown
 let answer = null;
 let picture = null; // a data URI
 let removed = new Map();
-let turn = 0; // the latest request: an older answer that comes later is dropped
+let turn = 0; // the latest question: an older answer that comes later is dropped
+let removal = 0; // the latest removal, likewise
 
 async function post(path, question) {
   const response = await fetch(path, {
@@ -50,6 +51,7 @@ async function explain() {
     const told = await post("/explain", question);
     if (now !== turn) return;
     [asked, answer, removed] = [question, told, new Map()];
+    ++removal; // those of the former answer
     show();
     const error = told.error === null ? "not estimated by this method" : told.error.toExponential(1);
     const met = told.error === null ? "" : told.converged ? ", converged" : ", not converged";
@@ -123,13 +125,13 @@ async function toggle(n, button) {
   if (removed.has(n)) removed.delete(n);
   else removed.set(n, part.place ?? [part.start, part.end]);
   button.setAttribute("aria-pressed", String(removed.has(n)));
-  const now = ++turn;
+  const now = ++removal;
   if (removed.size === 0) return probabilities(null);
   try {
     const told = await post("/without", { ...asked, removed: [...removed.values()] });
-    if (now === turn) probabilities(told.probabilities);
+    if (now === removal) probabilities(told.probabilities);
   } catch (error) {
-    if (now === turn) say(error.message, "error");
+    if (now === removal) say(error.message, "error");
   }
 }
 

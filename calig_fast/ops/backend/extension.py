@@ -110,10 +110,14 @@ def _load() -> Extension:
     return Extension(None, reason, versions)
 
 
-def _way_out() -> str:
+def _way_out(built_for: str) -> str:
     if sources.checkout(ROOT):
         return f"to get it, run in {ROOT}: make setup, or python setup.py build_ext --inplace"
-    return "to get it, install such a torch, or run in the source folder: pip install --no-deps --force-reinstall ."
+    build = (
+        "build it where a C++17 compiler is: pip install --no-deps --force-reinstall SOURCE, the folder or the source "
+        "archive (.tar.gz) of calig_fast"
+    )
+    return f"to get it, install torch {built_for}, or {build}" if built_for else f"to get it, {build}"
 
 
 @cache
@@ -123,7 +127,7 @@ def extension() -> Extension:
     if loaded_extension.module is None:
         warnings.warn(
             f"calig_fast runs without its compiled operations, slower, in plain PyTorch: {loaded_extension.reason}; "
-            f"{_way_out()}",
+            f"{_way_out(loaded_extension.built_for)}",
             RuntimeWarning,
             stacklevel=2,
         )

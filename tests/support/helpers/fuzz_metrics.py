@@ -174,6 +174,18 @@ METRICS = [
         seed=SEEDS,
     ),
     _perturbing(
+        "smoothed",
+        2,
+        "scores",
+        "fractions",
+        "removal",
+        "output",
+        explainer=EXPLAINERS,
+        level=plain(0.1, 1),
+        samples=plain(2, 3),
+        seed=SEEDS,
+    ),
+    _perturbing(
         "model_randomisation",
         3,
         "scores",

@@ -12,7 +12,7 @@ from calig_fast.results.tokens import Text, Word
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'it' & שלום \u202eabc e\u0301 🎬"
 
 
-def attribution(text, scores, chance=0.5):
+def attribution(text, scores, chance=0.5, model=""):
     """A text with words split at blanks, between two special tokens."""
     places = [m.span() for m in re.finditer(r"\S+", text)]
     words = tuple(Word(text[a:b], (i + 1,), a, b) for i, (a, b) in enumerate(places))
@@ -32,16 +32,16 @@ def attribution(text, scores, chance=0.5):
         special=torch.tensor([[True, *[False] * (t - 2), True]]),
         texts=(Text(("[CLS]", *(w.text for w in words), "[SEP]"), words, text),),
         labels=("bad", "<b>good</b>"),
-        settings={"tolerance": 0.02, "certify": "layers"},
+        settings={"tolerance": 0.02, "certify": "layers", "model": model},
     )
 
 
-def watched(text=HOSTILE, looks=3, name="probe"):
+def watched(text=HOSTILE, looks=3, name="probe", model=""):
     history = History(name)
     count = len(text.split())
     for k in range(looks):
         scores = [1.0 / (1 + abs(i - k % count)) * (-1) ** i for i in range(count)]
-        history.add(10 * k, attribution(text, scores, 0.1 + 0.8 * k / max(1, looks - 1)), False)
+        history.add(10 * k, attribution(text, scores, 0.1 + 0.8 * k / max(1, looks - 1), model), False)
     return history
 
 

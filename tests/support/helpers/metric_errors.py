@@ -67,6 +67,8 @@ METRIC_CASES = [
     (ValueError, lambda: metrics.max_sensitivity(tiny("bert"), X, radius=0.0)),
     (ValueError, lambda: metrics.max_sensitivity(tiny("bert"), X, samples=0)),
     (ValueError, lambda: metrics.max_sensitivity(Bare(), X["input_ids"])),
+    (ValueError, lambda: metrics.smoothed(tiny("bert"), X, level=0.0)),
+    (ValueError, lambda: metrics.smoothed(tiny("bert"), X, samples=1)),
     (ValueError, lambda: metrics.model_randomisation(tiny("bert"), X, mode="upward")),
     (ValueError, lambda: metrics.model_randomisation(tiny("bert"), X, similarity="pearson")),
     (ValueError, lambda: metrics.model_randomisation(Linear(), X["input_ids"])),

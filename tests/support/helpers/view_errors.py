@@ -28,6 +28,14 @@ def export(name):
     return exported()[name]
 
 
+def removed_axes():
+    from matplotlib.figure import Figure
+
+    ax = Figure().subplots()
+    ax.remove()
+    return ax
+
+
 EXPORT_CASES = [
     (ValueError, lambda: text().by("letter")),
     (ValueError, lambda: image().by("word")),
@@ -51,6 +59,8 @@ EXPORT_CASES = [
 ]
 VIEW_CASES = [
     *EXPORT_CASES,
+    (TypeError, lambda: text().plot(ax=3)),
+    (ValueError, lambda: text().plot(ax=removed_axes())),
     (TypeError, lambda: compare(text())),
     (TypeError, lambda: compare([text(), "ig"])),
     (ValueError, lambda: compare([])),
