@@ -131,7 +131,7 @@ class Budget:
         least = self.copies + self.overhead * self.ends * needed
         if not self.stated or least <= self.size:
             return
-        fixed = f", {-(-self.copies // 2**20):,} MiB of them for copies of its weights" if self.copies >= 2**20 else ""
+        fixed = f", {-(-self.copies // 2**20):,} MiB of them for any input" if self.copies >= 2**20 else ""
         raise BudgetError(
             f"memory_budget: expected at least {-(-int(least) // 2**20):,} MiB for an input of {tokens:,} "
             f"tokens by this model{fixed}, got {self.size / 2**20:,.0f} MiB; raise it, or cut the input"
