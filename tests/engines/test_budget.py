@@ -100,7 +100,7 @@ def test_what_a_device_adds():
 def test_a_budget_without_room_for_an_input_is_refused():
     budget = Budget(20 * MIB, True, overhead=2.0, copies=10 * MIB)
     budget.check(5 * MIB, 7)
-    wanted = "memory_budget: expected at least 30 MiB for an input of 7 tokens by this model, 10 MiB of them for any input"
+    wanted = "at least 30 MiB for an input of 7 tokens by this model, 10 MiB of them for any input"
     with pytest.raises(BudgetError, match=wanted):
         budget.check(10 * MIB, 7)
     Budget(1, False).check(10**12, 7)
