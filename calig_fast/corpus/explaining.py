@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .. import Attribution, Explainer, ExplainOptions
+from .._utils import heap
 from . import tables
 from .items import Item, Picture
 from .parts import INPUTS, MAPS, UNITS, About, Content
@@ -21,7 +22,8 @@ FIRST = 8  # inputs of the first batch of a part, from which the Explainer learn
 MOST = 64  # inputs of a batch
 TOKENS = 4096  # of a batch, padding included
 MAP_BYTES = 1 << 26  # of the context maps of a batch
-OPTIONS = ExplainOptions.__optional_keys__  # arguments that every input shares
+BUDGET = "memory_budget"  # that has room for some inputs and not for others
+OPTIONS = ExplainOptions.__optional_keys__ - {BUDGET}  # arguments that every input shares
 MODEL = ("model", "encoder", "processor", "engine")  # at fault where no input of a part can be explained
 
 
@@ -142,6 +144,7 @@ class Maker:
     def batch(self, items: list[Item]) -> list[Explained]:
         """Explain a batch; where it fails, its halves, down to the input at fault."""
         begun = time.perf_counter()
+        heap.give_back()  # what the batch takes does not depend on those before it
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # `truncated` and `converged` are columns
@@ -213,7 +216,7 @@ def _names(error: str, arguments: Collection[str]) -> bool:
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split()).replace("input [0]", "the input")
-    return text if _names(text, (*MODEL, "inputs")) else f"{type(error).__name__}: {text}"
+    return text if _names(text, (*MODEL, "inputs", BUDGET)) else f"{type(error).__name__}: {text}"
 
 
 def _failed(item: Item, content: str, error: str) -> Explained:

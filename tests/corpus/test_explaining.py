@@ -11,6 +11,7 @@ from calig_fast.corpus import explaining
 from calig_fast.corpus.explaining import Maker, Tables
 from calig_fast.corpus.items import Item, content
 from calig_fast.corpus.work import work_of
+from calig_fast.engines.budget import Budget, BudgetError
 
 
 def maker(tables=None, **options):
@@ -81,3 +82,16 @@ def test_a_model_that_fails_everywhere_ends_the_run():
     error = ValueError("model: it returns nan")
     with mock.patch.object(Explainer, "__call__", side_effect=error), pytest.raises(ValueError, match="returns nan"):
         maker().explained(items(["a film", "dull"]))
+
+
+def test_an_input_without_room_costs_no_other(monkeypatch):
+    def check(budget, needed, tokens):
+        if tokens > 20:
+            raise BudgetError(f"memory_budget: expected more for {tokens} tokens")
+
+    monkeypatch.setattr(Budget, "check", check)
+    monkeypatch.setattr("calig_fast.engines.native.recomputed.too_much", lambda size, budget: True)
+    texts = [*corpora.sentences(3), "a long film " * 9]
+    found = {one.id: one for one in maker(memory_budget=2**20).explained(items(texts))}
+    assert [number for number, one in found.items() if one.units is None] == [3]
+    assert found[3].told["error"].startswith("memory_budget: expected more for 29 tokens")
