@@ -1,6 +1,7 @@
 """The line of origin on every page."""
 
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 from helpers.looks import watched
@@ -10,7 +11,12 @@ from calig_fast import __version__, compare, summary
 from calig_fast.monitor.page import page as monitor_page
 from calig_fast.views.origin import origin
 
-END = f"calig_fast {__version__} \u00b7 {date.today().isoformat()}"
+END = f"calig_fast {__version__} \u00b7 2026-01-02"
+
+
+@pytest.fixture(autouse=True)
+def day(monkeypatch):
+    monkeypatch.setattr("calig_fast.views.origin.date", SimpleNamespace(today=lambda: date(2026, 1, 2)))
 
 
 def of(model: str):
