@@ -110,7 +110,10 @@ class Maker:
                 failed.append(_failed(item, content, error))
             else:
                 ready.append(replace(item, value=value))
-        made = [one for batch in self.batches(ready) for one in self.batch(batch)]
+        made: list[Explained] = []
+        for batch in self.batches(ready):
+            heap.give_back()  # what a batch takes does not depend on those before it
+            made += self.batch(batch)
         if len(made) > 1 and all(_names(str(one.told["error"] or ""), MODEL) for one in made):
             raise ValueError(made[0].told["error"])
         return failed + [replace(one, content=contents[one.id]) for one in made]
@@ -144,7 +147,6 @@ class Maker:
     def batch(self, items: list[Item]) -> list[Explained]:
         """Explain a batch; where it fails, its halves, down to the input at fault."""
         begun = time.perf_counter()
-        heap.give_back()  # what the batch takes does not depend on those before it
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # `truncated` and `converged` are columns
