@@ -8,7 +8,6 @@ Goes into the same results and page as `benchmarks.bench_explain`.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import torch
 from benchmarks import results
 from benchmarks.contenders import STEPS, Tuning, prepare
 from benchmarks.works import WORKS
+from calig_fast._utils import heap
 from calig_fast.bench import machine
 from calig_fast.engines.native.engine import DEFAULT_BUDGET
 
@@ -74,7 +74,7 @@ class Peak:
     """
 
     def __init__(self) -> None:
-        give_back_free_memory()
+        heap.give_back()
         self._before = status("VmRSS")
         self._most = self._before
         self._stop = threading.Event()
@@ -102,13 +102,6 @@ def status(name: str) -> int:
     """One line of /proc/self/status in bytes."""
     line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(name + ":"))
     return int(line.split()[1]) * 1024
-
-
-def give_back_free_memory() -> None:
-    """Return freed memory to the system, so that a call that takes it again counts as growing."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def measure(name: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class AutogradEngine:
         model: the user's model; not touched.
         encoder: where its blocks are.
         dtype: dtype to run in, None for the model's own.
-        memory_budget: bytes of a call; None for waves of path points whose graphs hold 512 MiB, on a GPU a part of its
+        memory_budget: bytes of a call; None for waves of path points with graphs of 512 MiB, on a GPU of a part of its
             memory.
         backend: backend of the fused operations.
         hooks: run the forward hooks that the user put on the model.

@@ -99,7 +99,7 @@ class Budget:
         return int((self.limit - heap.process_bytes()) / GROWTH)
 
     def inputs(self, row_bytes: int) -> int:
-        """Inputs whose endpoints it has room for, one at least.
+        """Inputs that it has room for with both ends of their paths, one at least.
 
         Args:
             row_bytes: that the pass of the endpoints holds for one of its rows.
