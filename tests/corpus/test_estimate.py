@@ -38,14 +38,3 @@ def test_what_fits_has_room_for_every_worker_and_more():
     assert "does not fit: pass fewer workers=" in str(replace(one, available_bytes=399))
     assert replace(one, available_bytes=None).fits is None
     assert "fit" not in str(replace(one, available_bytes=None))
-
-
-def test_the_fit_finds_both_terms_and_none_below_zero():
-    sizes = [[10, 12], [50, 60], [200, 220]]
-    for b, c in ((0.01, 0.0), (0.0, 1e-4), (0.02, 3e-5)):
-        times = [sum(b * n + c * n**2 for n in group) for group in sizes]
-        found = estimate._fitted(sizes, times)
-        assert abs(found[0] - b) < 1e-9
-        assert abs(found[1] - c) < 1e-9
-    assert min(estimate._fitted(sizes, [5.0, 4.0, 3.0])) >= 0
-    assert abs(4 * sum(estimate._fitted([[1, 1, 1, 1]], [2.0])) - 2.0) < 1e-9  # pictures
