@@ -63,3 +63,10 @@ class History:
             self.looks = self.looks[:-1:2] + self.looks[-1:]
             self.values = self.values[:-1:2] + self.values[-1:]
         return look
+
+
+def shares_of(values: NDArray[np.float32]) -> Floats:
+    """Signed scores over the sum of their sizes, so that looks compare while the logits grow."""
+    scores = np.nan_to_num(values.astype(np.float64))
+    total = np.abs(scores).sum()
+    return scores / total if total > 0 else scores

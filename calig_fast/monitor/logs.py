@@ -13,6 +13,8 @@ from typing import Any
 from .._utils import files
 from .._utils.arguments import kind, takes
 from .._utils.warn import warn
+from . import tensorboard
+from .history import History
 from .measures import SCALARS
 from .trackers import page_of, tracker
 
@@ -46,7 +48,7 @@ def _writer(log: Any) -> Log:
         path = files.named(log, "log")
         return _table(path) if path.suffix.lower() == ".csv" else _lines(path)
     if hasattr(log, "add_scalar"):
-        return _tensorboard(log)
+        return tensorboard.numbers(log)
     if (writer := tracker(log)) is not None:
         return writer
     if callable(log) and takes(log, 1):
@@ -66,6 +68,16 @@ def pages(log: Any) -> list[Callable[[str], object]]:
     """
     candidates = [page_of(one) for one in (log if isinstance(log, list | tuple) else [log])]
     return [page for page in candidates if page is not None]
+
+
+def shows(log: Any) -> list[Callable[[History], object]]:
+    """One function of the looks at a probe for each log that shows words or a picture, as they are looked at.
+
+    Args:
+        log: see `writers`.
+    """
+    given = log if isinstance(log, list | tuple) else [log]
+    return [tensorboard.shown(one) for one in given if hasattr(one, "add_text") and hasattr(one, "add_image")]
 
 
 def _table(path: Path) -> Log:
@@ -117,22 +129,3 @@ def _torn(line: bytes) -> bool:
     except ValueError:
         return True
     return False
-
-
-def _tensorboard(writer: Any) -> Log:
-    """calig/<probe>/<number> of every number, calig/<probe>/layers/<l> of every block; an error as text."""
-
-    def write(record: Record) -> None:
-        step = record["step"]
-        if "error" in record:
-            writer.add_text("calig/errors", f"{record['at']}: {record['error']}", step)
-            return
-        tag = f"calig/{record['probe']}"
-        for name in SCALARS:
-            if record[name] is not None:
-                writer.add_scalar(f"{tag}/{name}", record[name], step)
-        for layer, share in enumerate(record["layers"]):
-            if share is not None:
-                writer.add_scalar(f"{tag}/layers/{layer}", share, step)
-
-    return write

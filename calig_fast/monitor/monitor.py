@@ -21,7 +21,7 @@ from ..model import checks
 from ..model.clone import unwrap
 from .budget import Budget
 from .history import History
-from .logs import Record, pages, writers
+from .logs import Record, pages, shows, writers
 from .original import Original
 from .page import page as drawn
 from .probes import Probe, probes
@@ -105,7 +105,7 @@ class Monitor:
         self._explainer = Explainer(self._original.module, _own(processor), **_options(certify, tolerance, options))
         self._probes = _readable(probes, self._explainer)
         self._targets: dict[str, Any] = {str(p.name): p.target for p in self._probes}
-        self._writers, self._pages = writers(log), pages(log)
+        self._writers, self._pages, self._shows = writers(log), pages(log), shows(log)
         self._schedule = None if looks is None else Schedule(looks, steps)
         if looks is None and steps is not None:
             raise ValueError("steps: it says where looks= spreads its looks; pass looks= too")
@@ -217,6 +217,7 @@ class Monitor:
                 chosen = outcome.target[0].tolist()
                 self._targets[name] = tuple(chosen) if isinstance(chosen, list) else chosen
             self._tell(self.histories[name].add(self.steps, outcome, self._certified).record())
+            self._show(self.histories[name])
         self._draw()
 
     def _draw(self) -> None:
@@ -239,6 +240,13 @@ class Monitor:
         for write in self._writers:
             try:
                 write(record)
+            except Exception as error:
+                self._failed("its log", error)
+
+    def _show(self, history: History) -> None:
+        for show in self._shows:
+            try:
+                show(history)
             except Exception as error:
                 self._failed("its log", error)
 

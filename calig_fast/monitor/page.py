@@ -16,7 +16,7 @@ from ..views.origin import origin
 from ..views.pictures import heat, photograph
 from ..views.summary import percent, signed, visible
 from .curves import HEIGHT, WIDTH, MonitorPlot, monitor_plot
-from .history import History, Subject
+from .history import History, Subject, shares_of
 from .measures import Floats, Look
 
 STEPS = 10
@@ -88,7 +88,7 @@ def _probe(history: History) -> dict[str, Any]:
     if subject is None:
         return {"name": visible(history.name), "looks": []}
     looks = spread(history.looks, DRAWN)
-    shares = [_shares(v) for v in history.values]
+    shares = [shares_of(v) for v in history.values]
     scale = float(np.median([colours.robust_scale(row) for row in shares]))
     moved = _moved(history.looks, shares)
     return {
@@ -151,13 +151,6 @@ def spread(items: Sequence[T], count: int) -> list[T]:
     if len(items) <= count:
         return list(items)
     return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
-
-
-def _shares(values: NDArray[np.float32]) -> Floats:
-    """Signed scores over the sum of their sizes, so that looks compare while the logits grow."""
-    scores = np.nan_to_num(values.astype(np.float64))
-    total = np.abs(scores).sum()
-    return scores / total if total > 0 else scores
 
 
 def _strips(looks: Sequence[Look], shares: Sequence[Floats], scale: float, units: Sequence[str]) -> list[Strip]:

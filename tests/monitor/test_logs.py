@@ -128,3 +128,6 @@ def test_tensorboard_reads_it_back(tmp_path):
     reader = events.EventAccumulator(str(tmp_path))
     reader.Reload()
     assert [event.step for event in reader.Scalars("calig/probe 0/entropy")] == [1, 2]
+    words = reader.Tensors("calig/probe 0/words/text_summary")
+    assert [event.step for event in words] == [1, 2]
+    assert words[0].tensor_proto.string_val[0].decode().startswith("| word | share |")
