@@ -13,12 +13,12 @@ import numpy as np
 
 from .. import Explainer
 from .._utils import heap
-from ..pipeline.rounding import MEASURED
 from .explaining import Maker
 from .items import Id, Item
 
 PROBES = 12  # inputs that are timed, of all lengths
 TOGETHER = 4  # inputs of a call; with the first call of a part these make `MEASURED` calls
+MEASURED = 4  # calls of a part that measure the rounding in 16 bits, as `pipeline.rounding` does
 # Memory of a run over that of its first batch and a large one after it, for the pieces that others leave and for the
 # tables: 1.08 is the middle of twelve cases of `benchmarks.bench_estimate`, 0.91 to 1.30 (glibc 2.36).
 LEFT = 1.08

@@ -10,7 +10,7 @@ from calig_fast.corpus import probe
 from calig_fast.corpus.explaining import FIRST, Maker, Tables
 from calig_fast.corpus.items import Item
 from calig_fast.corpus.work import work_of
-from calig_fast.pipeline.rounding import MEASURED
+from calig_fast.pipeline import rounding
 
 
 class Clock:
@@ -28,7 +28,7 @@ class Clock:
     def batch(self, items):
         self.calls += 1
         seconds = sum(self.b * size_of(item) + self.c * size_of(item) ** 2 for item in items)
-        seconds *= self.fresh if self.calls == 1 else self.measured if self.calls <= MEASURED else 1.0
+        seconds *= self.fresh if self.calls == 1 else self.measured if self.calls <= rounding.MEASURED else 1.0
         if not self.made:
             seconds += self.once
             self.made = True
@@ -68,6 +68,10 @@ def test_the_cost_is_found_where_time_grows_as_it_is_taken_to(size, b, c, inputs
     assert cost.steady == pytest.approx(true, rel=0.02)
     assert cost.once == pytest.approx(0.7, rel=0.02)
     assert cost.peak_bytes == int(700 * probe.LEFT)
+
+
+def test_the_groups_are_as_many_calls_as_measure_the_rounding():
+    assert probe.MEASURED == rounding.MEASURED == 1 + probe.PROBES // probe.TOGETHER
 
 
 def test_calls_that_measure_the_rounding_cost_more(inputs, monkeypatch):

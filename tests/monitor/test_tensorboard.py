@@ -11,7 +11,7 @@ from calig_fast.views.colours import OPPOSE, SUPPORT
 
 
 class Writer:
-    """What a SummaryWriter was given."""
+    """Keeps the images and texts of a SummaryWriter."""
 
     def __init__(self):
         self.images, self.texts = {}, {}
