@@ -166,7 +166,9 @@ def held(path: str | os.PathLike[str]) -> Iterator[bool]:
     A file system without locks counts as held by this process alone.
     """
     file = named(path)
-    with _naming(file, "name a file that can be written"), _opened(file, os.O_RDWR | os.O_CREAT) as handle:
+    with contextlib.ExitStack() as stack:
+        with _naming(file, "name a file that can be written"):  # errors of the caller's own work have names of theirs
+            handle = stack.enter_context(_opened(file, os.O_RDWR | os.O_CREAT))
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

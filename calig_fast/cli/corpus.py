@@ -138,8 +138,10 @@ def tell_numbers(summary: Summary) -> None:
     Raises:
         typer.Exit: some failed.
     """
-    parts = [f"{summary.explained:,} explained", f"{summary.inputs - summary.explained:,} there before"]
-    typer.echo(f"{summary.inputs:,} inputs ({', '.join(parts)}), {summary.rows:,} rows, {summary.seconds:.1f} s")
+    parts = f"{summary.explained:,} now, {summary.inputs - summary.explained:,} there before"
+    if summary.failed:
+        parts = f"{parts}; {summary.failed:,} failed"
+    typer.echo(f"{summary.inputs:,} inputs ({parts}), {summary.rows:,} rows, {summary.seconds:.1f} s")
     typer.echo(f"wrote {summary.folder}", err=True)
     if summary.aside:
         typer.echo(f"{summary.aside:,} parts of other inputs or settings are in {summary.folder / 'aside'}", err=True)

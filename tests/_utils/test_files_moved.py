@@ -31,6 +31,11 @@ def test_a_lock_is_held_by_one_and_ends(tmp_path):
         assert (mine, other) == (True, False)
     with files.held(tmp_path / "lock") as again:
         assert again
+    with pytest.raises(OSError, match="mine") as told, files.held(tmp_path / "lock"):
+        raise OSError(28, "mine", "another file")
+    assert told.value.filename == "another file"
+    with pytest.raises(OSError, match="name a file that can be written"), files.held(tmp_path / "none" / "lock"):
+        pass
 
 
 def test_a_move_replaces_and_a_removal_may_come_twice(tmp_path, file):

@@ -15,7 +15,7 @@ def test_a_corpus_from_the_command(texts, tmp_path):
     typed = ("corpus", inputs, "--model", texts, "--out", out, "--workers", 0, "--part-size", 4, "--save-layers", 1)
     found = run(*typed, "--target", "GOOD", "--tolerance", 0.1, "--dtype", "float64")
     assert found.exit_code == 0, found.output
-    assert found.stdout.startswith("6 inputs (6 explained, 0 there before)")
+    assert found.stdout.startswith("6 inputs (6 now, 0 there before)")
     rows = corpora.read(out, "tokens")
     assert "layer_1" in rows.column_names
     assert "layer_0" not in rows.column_names

@@ -159,6 +159,7 @@ def test_a_full_disk_loses_nothing(go, tmp_path):
     with mock.patch.object(files, "_pour", full), pytest.raises(OSError, match="No space left") as told:
         go(texts)
     assert str(tmp_path) in str(told.value)
+    assert told.value.filename.endswith(".parquet")  # the file that has no room, and not the lock
     done = go(texts)
     assert (done.inputs, done.explained) == (12, 4)
     go(texts, "anew")
