@@ -16,6 +16,7 @@ from ..model.clone import shares_all, storages
 from ..model.dataflow import bypassed_layers, has_kinks
 from ..model.encoder import Encoder
 from ..model.instrumented import InstrumentedModel, Record
+from ..model.quantised import pieces
 from .autograd_run import AutogradRun, Entered
 from .base import EndpointGradients, Endpoints, Problem, tokenwise_dot
 from .budget import Budget
@@ -82,9 +83,10 @@ class AutogradEngine:
         saved: dict[int, int] = {}
 
         def pack(t: Tensor) -> Tensor:
-            storage = t.untyped_storage()
-            if storage.data_ptr() not in self._weights:
-                saved[storage.data_ptr()] = storage.nbytes()
+            for piece in pieces(t):
+                storage = piece.untyped_storage()
+                if storage.data_ptr() not in self._weights:
+                    saved[storage.data_ptr()] = storage.nbytes()
             return t
 
         with self.tap.held():

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-_QUANTISED = ("bitsandbytes", "torchao", "quanto", "auto_gptq", "gptqmodel", "awq", "hqq", "torch.ao.nn.quantized")
+from . import quantised
 
 
 def model(value: Any) -> None:
@@ -16,8 +16,8 @@ def model(value: Any) -> None:
 
     Raises:
         TypeError: no torch module.
-        ValueError: compiled by TorchScript; no weights, or weights that are complex, quantised, on the meta device or
-            on several devices.
+        ValueError: compiled by TorchScript; no weights, or weights that are complex, on the meta device, on several
+            devices, or quantised by a library whose layers pass no gradient.
     """
     if not isinstance(value, nn.Module):
         hint = "; calig_fast.from_pretrained loads a saved or cached one" if isinstance(value, str | PathLike) else ""
@@ -34,18 +34,21 @@ def model(value: Any) -> None:
             "explain it alone; gather them into a plain copy of the model first (get_model_state_dict with "
             "full_state_dict=True)"
         )
-    quantised = next((m for m in value.modules() if type(m).__module__.startswith(_QUANTISED)), None)
     weights = list(value.parameters())
     complexes = next((w.dtype for w in weights if w.is_complex()), None)
     if complexes is not None:
         raise ValueError(f"model: its weights are {complexes}; expected floating-point ones, as in model.float()")
-    integers = [w.dtype for w in weights if not w.is_floating_point()]
-    strange = next((type(w).__module__ for w in weights if type(w.data).__module__.startswith(_QUANTISED)), None)
-    if quantised is not None or integers or strange is not None:
-        what = type(quantised).__name__ if quantised is not None else strange or str(integers[0])
+    integers = quantised.integers(value)
+    name = quantised.name_of(value, quantised.OTHERS) or (str(integers[0].dtype) if integers else "")
+    if name:
         raise ValueError(
-            f"model: its weights are quantised ({what}), and integrated gradients need floating-point ones; load the "
-            "checkpoint without quantisation (dtype=torch.bfloat16 is small too)"
+            f"model: its weights are quantised ({name}), and no gradient passes them; load the checkpoint without "
+            "quantisation (dtype=torch.bfloat16 is small too), or with bitsandbytes, torchao or optimum-quanto"
+        )
+    if quantised.packs_for_inference(value):
+        raise ValueError(
+            "model: bitsandbytes packs 4-bit weights for inference on this CPU, and no gradient passes them then; move "
+            "the model to a GPU, or quantise it with torchao or optimum-quanto"
         )
     if not weights:
         raise ValueError("model: it has no parameters, so it is no trained classifier")
@@ -69,6 +72,13 @@ def compute_dtype(asked: torch.dtype | None, value: nn.Module) -> torch.dtype | 
     thread).
     """
     weight = next(value.parameters())
+    if name := quantised.name_of(value):
+        if asked not in (None, weight.dtype):
+            raise ValueError(
+                f"dtype: expected None for a model with quantised weights ({name}), which computes in its own "
+                f"{weight.dtype}; got {asked}"
+            )
+        return None
     if asked is None and weight.device.type == "cpu":
         slow = weight.dtype == torch.float16 or (weight.dtype == torch.bfloat16 and not _has_bfloat16())
         return torch.float32 if slow else None

@@ -9,11 +9,13 @@ from __future__ import annotations
 import copy
 import types
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from .quantised import is_quantised, pieces
 
 _HOOKS_KEPT = ("_forward_hooks", "_forward_pre_hooks")
 _HOOK_OPTIONS = ("_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs")
@@ -105,9 +107,11 @@ def share_weights(model: nn.Module, dtype: torch.dtype | None = None, *, hooks: 
     def share(value: Tensor | None) -> Tensor | None:
         if value is None:
             return None
+        if is_quantised(value) and not value.requires_grad:
+            return value  # `detach` would lose the scales that a library keeps beside the numbers
         if id(value) not in tensors:
             shared = value.detach()
-            if dtype is not None and shared.is_floating_point():
+            if dtype is not None and shared.is_floating_point() and not is_quantised(shared):
                 shared = shared.to(dtype)
             if shared.is_inference():
                 shared = shared.clone()  # autograd refuses to save inference tensors
@@ -147,7 +151,12 @@ def share_weights(model: nn.Module, dtype: torch.dtype | None = None, *, hooks: 
 def shares_all(model: nn.Module, twin: nn.Module) -> bool:
     """Return True if every weight and buffer of a twin lies where the model's own does."""
     pairs = ((model.parameters(), twin.parameters()), (model.buffers(), twin.buffers()))
-    return all(a.data_ptr() == b.data_ptr() for own, theirs in pairs for a, b in zip(own, theirs, strict=True))
+    placed = ((a, b) for own, theirs in pairs for x, y in zip(own, theirs, strict=True) for a, b in _both(x, y))
+    return all(a.data_ptr() == b.data_ptr() for a, b in placed)
+
+
+def _both(one: Tensor, other: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(pieces(one), pieces(other), strict=True)
 
 
 def storages(model: nn.Module) -> dict[int, int]:
@@ -159,7 +168,7 @@ def storages(model: nn.Module) -> dict[int, int]:
         for value in values.values()
         if isinstance(value, Tensor)
     )
-    places = (t.untyped_storage() for t in held)
+    places = (piece.untyped_storage() for t in held for piece in pieces(t))
     return {place.data_ptr(): place.nbytes() for place in places}
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .clone import user_hooks
 from .kept import Writable
+from .quantised import pieces
 
 _TABLES = {dict, OrderedDict, list, tuple}
 
@@ -101,6 +102,7 @@ def _distinct(objects: Iterable[Any]) -> list[Any]:
 def _places(tensors: list[Tensor]) -> list[Any]:
     """The memory of tensors, since `.data` can be exchanged."""
     try:
-        return [*map(Tensor.data_ptr, tensors), *map(operator.attrgetter("shape"), tensors)]
+        own = [piece for tensor in tensors for piece in pieces(tensor)]
+        return [*map(Tensor.data_ptr, own), *map(operator.attrgetter("shape"), own)]
     except RuntimeError:  # a tensor without memory of its own is never the same
         return [object()]

@@ -25,6 +25,7 @@ from ..engines.tokens import changed_tokens, reads_ids_twice
 from ..inputs.baseline import Baseline, make_baseline, take
 from ..inputs.prepare import Inputs
 from ..inputs.target import Target, is_multi_label, per_input, scalars
+from ..model import quantised
 from ..model.backward_rules import Rules
 from ..model.call import Call, ModelFailsError
 from ..model.checks import compute_dtype
@@ -173,6 +174,8 @@ class Pipeline:
                 hooks=self._hooks,
                 rules=rules,
             )
+        if why := quantised.refusal(self.model):
+            raise ValueError(why)
         return NativeEngine(
             self.model,
             self.encoder,

@@ -16,6 +16,7 @@ from helpers.file_errors import FILE_CASES
 from helpers.image_errors import IMAGE_CASES
 from helpers.metric_errors import METRIC_CASES
 from helpers.odd_errors import ODD_CASES
+from helpers.quantised import PackedLinear, in_each_block
 from helpers.refused import (
     Deaf,
     Failing,
@@ -47,6 +48,7 @@ from helpers.refused import (
     long_bert,
     moody,
     one_logit,
+    packing,
     picture,
     poisoned,
     quantised,
@@ -78,6 +80,8 @@ LINEAR = {"layers": "blocks", "method": "layer_ig"}
 
 CASES = [
     (ValueError, lambda: explain(quantised(), X)),
+    (ValueError, lambda: explain(packing(), X)),
+    (ValueError, lambda: explain(in_each_block(tiny("bert"), PackedLinear), X, dtype=torch.bfloat16)),
     (ValueError, lambda: explain(copy.deepcopy(tiny("bert")).to("meta"), X)),
     (ValueError, lambda: explain(nn.Identity(), X)),
     (TypeError, lambda: explain("bert-base-uncased", X)),

@@ -48,6 +48,12 @@ def quantised():
     return torch.ao.quantization.quantize_dynamic(copy.deepcopy(tiny("bert")), {nn.Linear}, torch.qint8)
 
 
+def packing():
+    model = copy.deepcopy(tiny("bert"))
+    model.classifier.support_avx512bf16_for_cpu = True  # as the layers of bitsandbytes are marked
+    return model
+
+
 def split_devices():
     model = copy.deepcopy(tiny("bert"))
     model.classifier.to("meta")
