@@ -192,7 +192,11 @@ def span(name: str) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[str], dict[str, Any]]] = {"ours": ours, "captum": captum, "memory": memory, "span": span}
-PARTS_OF = {"gpt2_base": {"span"}}  # all but that of the others
+PARTS_OF = {
+    "deberta_v3_base": {"ours", "captum"},  # it reads 512 tokens
+    "modernbert_base": {"ours", "captum", "memory"},
+    "gpt2_base": {"span"},
+}
 
 
 def main() -> None:
@@ -205,7 +209,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     for name in args.model:
-        for part in (p for p in args.part if p in PARTS_OF.get(name, PARTS.keys() - {"span"})):
+        for part in (p for p in args.part if p in PARTS_OF[name]):
             known = json.loads(args.out.read_text()) if args.out.exists() else {}
             figures = {**PARTS[part](name), "machine": machine.describe()}
             known.setdefault(name, {"title": TITLES[name]})[part] = figures
