@@ -176,7 +176,8 @@ def child() -> None:
 
 def span(name: str) -> dict[str, Any]:
     """CPU seconds of an answer's 200 tokens and of the next token, in turns, at a node of blocks 0 and 6."""
-    model, call, nodes = made(name), ids(SPAN[0], 0), {**NODES, "layers": [0, 6]}
+    model, call = made(name), ids(SPAN[0], 0)
+    nodes = {**NODES, "layers": [0, 6], "baselines": "zero_embedding"}
     contenders = {
         "the next token": Explainer(model, output="next_token", target=5, **nodes),
         f"an answer of {SPAN[1]} tokens": Explainer(model, output="answer", target=SPAN[1], **nodes),
