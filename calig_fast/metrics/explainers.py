@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from .._utils.arguments import kind
-from ..perturbation import rankings
+from ..inputs import rankings
 
 Explain = Callable[..., Any]
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from .._utils.progress import Progress, ticker
+from ..inputs import rankings
 from ..inputs.digest import digests
+from ..inputs.perturbed_outputs import PerturbationRunner, perturbation_runner
 from ..methods.base import Method, Scores, Signals
 from ..methods.candidates import candidates, family
-from ..perturbation import PerturbationRunner, perturbation_runner, rankings
 from ..quadrature.estimate import Floats
 from ..results.attribution import Attribution
 from .calibrated import Calibrated

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from .._utils.arguments import integer, shown, takes
-from ..inputs.classes import numbered
-from ..inputs.prepare import Inputs
-from ..inputs.target import Output, Target, is_multi_label, logits_of, scalars
 from ..results.attribution import Attribution
 from ..results.tokens import Grid
 from . import rankings
-from .removal import Answer, Remover, ready, run
+from .classes import numbered
+from .perturbed_removal import Answer, Remover, ready, run
+from .prepare import Inputs
+from .target import Output, Target, is_multi_label, logits_of, scalars
 
 OUTPUTS = ("prob", "logit", "log_prob", "accuracy")
 
