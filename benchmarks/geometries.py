@@ -28,7 +28,6 @@ from calig_fast import Explainer
 from calig_fast.bench import machine
 from calig_fast.bench.captum_loop import loop
 from calig_fast.bench.gates import errors, gate
-from calig_fast.inputs.prepare import read
 
 RESULT = Path(__file__).parent / "results" / "geometries.json"
 TOKENS, LONG, STEPS, BATCH, SAME = 128, 4096, 50, 8, 1e-4
@@ -127,7 +126,7 @@ def captum(name: str) -> dict[str, Any]:
     """CPU seconds of Captum at the first and the last block."""
     model = made(name)
     encoder = Explainer(model).encoder
-    one = loop(model, encoder, read([ids(TOKENS, 0)], model, encoder, None), 0)
+    one = loop(model, encoder, ids(TOKENS, 0), 0)
     seconds = []
     for module in (one.before[0], one.before[-1]):
         start = time.process_time()
@@ -163,7 +162,7 @@ def child() -> None:
     explainer = Explainer(model, method="layer_ig", layers=[0], quadrature="gausslegendre", n_steps=1)
     call = ids(LONG, 0)
     if contender == "captum":
-        one = loop(model, explainer.encoder, read([call], model, explainer.encoder, None), 0)
+        one = loop(model, explainer.encoder, call, 0)
         peak = Peak()
         type(one)(one.forward, one.x, one.low, one.target, one.before[:1]).relevance(1, 1)
     else:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from .. import Attribution, Explainer
 from .._utils.progress import Progress, ticker
-from ..inputs.prepare import read
 from .captum_loop import RULE, Loop, loop
 from .gates import errors, gate, same
 
@@ -182,8 +181,8 @@ def _loops(work: Work, found: list[Attribution]) -> tuple[list[Loop], str]:
     loops = []
     try:
         for given, a in zip(work.inputs, found, strict=True):
-            one = read([given], work.model, encoder, work.processor)
-            loops.append(loop(work.model, encoder, one, 0 if a.target is None else int(a.target[0])))
+            target = 0 if a.target is None else int(a.target[0])
+            loops.append(loop(work.model, encoder, given, target, work.processor))
         loops[0].relevance(1)
     except (ValueError, TypeError, RuntimeError) as error:
         return [], " ".join(str(error).split())
