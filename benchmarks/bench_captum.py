@@ -9,7 +9,6 @@ own. Nothing is reported where the answers differ.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -24,8 +23,7 @@ from benchmarks import captum_loop, measure
 from benchmarks.results import FOLDER
 from benchmarks.works import Work, minilm_128
 from calig_fast import captum as ours
-from calig_fast._utils import files
-from calig_fast.bench import machine
+from calig_fast.bench import machine, record
 
 LIMIT = 1e-5  # the largest relative difference
 Run = Callable[[], Tensor]
@@ -113,7 +111,7 @@ def main() -> None:
         "rounds": args.rounds,
         "rows": rows,
     }
-    files.write(args.out, json.dumps(report, indent=1) + "\n")
+    record.write(args.out, report)
 
 
 if __name__ == "__main__":

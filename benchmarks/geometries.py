@@ -25,7 +25,7 @@ from torch import Tensor
 
 from benchmarks.memory import Peak
 from calig_fast import Explainer
-from calig_fast.bench import machine
+from calig_fast.bench import machine, record
 from calig_fast.bench.captum_loop import loop
 from calig_fast.bench.gates import errors, gate
 
@@ -209,10 +209,10 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     for name in args.model:
         for part in (p for p in args.part if p in PARTS_OF[name]):
-            known = json.loads(args.out.read_text()) if args.out.exists() else {}
+            known = record.read(args.out)
             figures = {**PARTS[part](name), "machine": machine.describe()}
             known.setdefault(name, {"title": TITLES[name]})[part] = figures
-            args.out.write_text(json.dumps(known, indent=1) + "\n")
+            record.write(args.out, known)
             print(json.dumps(known[name], indent=1))
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ import torch
 from captum.attr import LayerIntegratedGradients
 
 from calig_fast import explain
-from calig_fast._utils import files
-from calig_fast.bench import captum_loop, markdown
+from calig_fast.bench import captum_loop, markdown, record
 from calig_fast.bench import operations as sized
 from calig_fast.ops.model_sizes import Batch
 from tools.kernel_checks.tally import BANDWIDTH, PEAKS, Tally, as_on_a_gpu
@@ -186,8 +184,8 @@ def main() -> None:
     if options.fast:
         print(page(results))
         return
-    files.write(DATA, json.dumps(results, indent=1) + "\n")
-    files.write(PAGE, page(results))
+    record.write(DATA, results)
+    record.write(PAGE, page(results))
 
 
 if __name__ == "__main__":
