@@ -90,9 +90,9 @@ class Work:
         return layers(attributions), sum(int(a.n_steps.sum()) for a in attributions)
 
 
-def layers(found: list[Attribution]) -> Layers:
+def layers(attributions: list[Attribution]) -> Layers:
     """r_l [L,T] of every input, padding cut off."""
-    return [a.layer_scores[0][:, a.mask[0]] for a in found]
+    return [a.layer_scores[0][:, a.mask[0]] for a in attributions]
 
 
 def bench(
@@ -173,14 +173,14 @@ def _checked(work: Work) -> tuple[list[Loop], str, str, float]:
     return loops, why, native[0].engine, apart
 
 
-def _loops(work: Work, found: list[Attribution]) -> tuple[list[Loop], str]:
+def _loops(work: Work, attributions: list[Attribution]) -> tuple[list[Loop], str]:
     """Every input as Captum takes it; or none, with the reason."""
     if importlib.util.find_spec("captum") is None:
         return [], 'it is not installed: pip install "calig_fast[bench]"'
     encoder = Explainer(work.model, work.processor).encoder
     loops = []
     try:
-        for given, a in zip(work.inputs, found, strict=True):
+        for given, a in zip(work.inputs, attributions, strict=True):
             target = 0 if a.target is None else int(a.target[0])
             loops.append(loop(work.model, encoder, given, target, work.processor))
         loops[0].relevance(1)

@@ -265,8 +265,8 @@ def _nothing(hidden: Tensor) -> Tensor:
     return hidden.new_full((1, 1, 1), torch.nan).expand(hidden.shape)
 
 
-def _same(output: Tensor, own: Tensor, found: Tensor, limit: float) -> bool:
+def _same(output: Tensor, own: Tensor, explained: Tensor, limit: float) -> bool:
     """Return True if the explained outputs are equal, up to the rounding of the blocks."""
     size = output[output.isfinite()].abs()
-    difference = (own - found[: len(own)]).abs().max()
+    difference = (own - explained[: len(own)]).abs().max()
     return size.numel() > 0 and bool(difference <= limit * size.max())

@@ -172,15 +172,15 @@ def explained_classes(model: nn.Module, batch: Inputs, target: Any) -> Tensor:
     return _only(targets)
 
 
-def _only(found: list[Target]) -> Tensor:
+def _only(targets: list[Target]) -> Tensor:
     """The one target of each input.
 
     Raises:
         ValueError: several of each.
     """
-    if len(found) > 1 or found[0].target is None:
+    if len(targets) > 1 or targets[0].target is None:
         raise ValueError(
-            f"target: {len(found)} targets of each input, and scores of one; pass the Attribution of several targets, "
-            "which is measured row by row, or one target an input"
+            f"target: {len(targets)} targets of each input, and scores of one; pass the Attribution of several "
+            "targets, which is measured row by row, or one target an input"
         )
-    return found[0].target
+    return targets[0].target
