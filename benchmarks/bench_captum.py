@@ -75,11 +75,11 @@ def row(name: str, captum: list[float], mine: list[float], apart: float) -> dict
     }
 
 
-def cells(found: dict[str, Any]) -> list[str]:
+def cells(figures: dict[str, Any]) -> list[str]:
     """A row of results as docs/captum.md has it."""
-    captum, native = (found[f"{who}_cpu_seconds"]["median"] for who in ("captum", "ours"))
-    times, apart = found["times"]["median"], found["relative_difference"]
-    return [found["layer"], f"{captum:.2f} s", f"{native:.2f} s", f"{times:.2f}", f"{apart:.0e}"]
+    captum, native = (figures[f"{who}_cpu_seconds"]["median"] for who in ("captum", "ours"))
+    times, apart = figures["times"]["median"], figures["relative_difference"]
+    return [figures["layer"], f"{captum:.2f} s", f"{native:.2f} s", f"{times:.2f}", f"{apart:.0e}"]
 
 
 def main() -> None:

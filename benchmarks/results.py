@@ -30,18 +30,18 @@ def read(out: Path | None) -> dict[str, Any]:
     return record.read(path)
 
 
-def add(out: Path | None, part: str, found: dict[str, Any]) -> None:
+def add(out: Path | None, part: str, figures: dict[str, Any]) -> None:
     """Write what was measured beside what the file holds already, and the page.
 
     Args:
         out: the file; None for this machine's, after which the page is written too.
         part: "works", "memory" or "not_done".
-        found: results by name of the work.
+        figures: results by name of the work.
     """
     path = out or default_path()
     known = read(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    merged = {**known, "names": NAMES, part: {**known.get(part, {}), **found}}
+    merged = {**known, "names": NAMES, part: {**known.get(part, {}), **figures}}
     record.write(path, merged)
     if out is None:
         page.write(FOLDER)

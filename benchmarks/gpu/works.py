@@ -65,9 +65,9 @@ def truth(kind: str, nodes: int = NODES) -> Any:
     return explain(one.model, one.calls[0], engine="autograd", **options)
 
 
-def apart(found: Tensor, wanted: Tensor) -> float:
+def apart(values: Tensor, wanted: Tensor) -> float:
     """Relative difference, the norm over the tokens, of the worst layer."""
-    f, w = found.double().cpu(), wanted.double().cpu()
+    f, w = values.double().cpu(), wanted.double().cpu()
     return float(((f - w).norm(dim=-1) / w.norm(dim=-1)).max())
 
 

@@ -140,10 +140,10 @@ def table(claims: list[lies.Claim], /, **keys: str) -> list[dict[str, Any]]:
     return [{**dict(zip(keys, name, strict=True)), **figures} for name, figures in groups.items()]
 
 
-def add(out: Path, part: str, found: dict[str, Any]) -> None:
+def add(out: Path, part: str, results: dict[str, Any]) -> None:
     """Write one part beside what the file holds already."""
     known = record.read(out)
-    whole = {**known, part: {"machine": machine.describe(), **found}}
+    whole = {**known, part: {"machine": machine.describe(), **results}}
     record.write(out, whole)
     if out == RESULT:
         record.write(PAGE, page.written(whole))

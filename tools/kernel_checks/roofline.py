@@ -131,10 +131,10 @@ def flat(summary: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def unflat(found: dict[str, float]) -> dict[str, Any]:
+def unflat(figures: dict[str, float]) -> dict[str, Any]:
     """Two levels again."""
-    seconds = {k.removeprefix("seconds "): v for k, v in found.items() if k.startswith("seconds")}
-    return {**{k: v for k, v in found.items() if not k.startswith("seconds")}, "seconds": seconds}
+    seconds = {k.removeprefix("seconds "): v for k, v in figures.items() if k.startswith("seconds")}
+    return {**{k: v for k, v in figures.items() if not k.startswith("seconds")}, "seconds": seconds}
 
 
 def page(results: dict[str, Any]) -> str:
