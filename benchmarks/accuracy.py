@@ -21,8 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from calig_fast import Explainer
-from calig_fast._utils import files
-from calig_fast.bench import machine
+from calig_fast.bench import machine, record
 from calig_fast.demo import load
 
 TOLERANCE = 2e-2
@@ -145,7 +144,7 @@ def main() -> None:
         known = json.loads(RESULT.read_text())["parts"] if RESULT.exists() else {}
         parts = {p: r for p in PARTS for r in [figures if p == part else known.get(p)] if r is not None}
         RESULT.parent.mkdir(exist_ok=True)
-        files.write(RESULT, json.dumps({"parts": parts}, separators=(",", ":")) + "\n")
+        record.write(RESULT, json.dumps({"parts": parts}, separators=(",", ":")) + "\n")
         show({part: figures})
     show(json.loads(RESULT.read_text())["parts"])
 

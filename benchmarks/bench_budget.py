@@ -8,7 +8,6 @@ is refused counts as kept. Writes benchmarks/results/budget.json.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,8 +19,7 @@ import torch
 
 from benchmarks.bench_estimate import DTYPES, WORDS
 from calig_fast import Explainer, demo
-from calig_fast._utils import files
-from calig_fast.bench import machine
+from calig_fast.bench import machine, record
 from calig_fast.corpus import memory
 from calig_fast.corpus.work import weights
 
@@ -69,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         row = {"dtype": dtype, "budget": budget, "peak": round(peak / 2**20, 1), "refused": refused}
         rows.append({**row, "within": peak <= (budget << 20) + ALLOWED})
         print(rows[-1], flush=True)
-        files.write(RESULT, json.dumps({**machine.describe(), "unit": "MiB", "cases": rows}, indent=1) + "\n")
+        record.write(RESULT, {**machine.describe(), "unit": "MiB", "cases": rows})
 
 
 if __name__ == "__main__":

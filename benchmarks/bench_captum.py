@@ -9,7 +9,6 @@ own. Nothing is reported where the answers differ.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -24,8 +23,7 @@ from benchmarks import captum_loop, measure
 from benchmarks.results import FOLDER
 from benchmarks.works import Work, minilm_128
 from calig_fast import captum as ours
-from calig_fast._utils import files
-from calig_fast.bench import machine
+from calig_fast.bench import machine, record
 
 LIMIT = 1e-5  # the largest relative difference
 Run = Callable[[], Tensor]
@@ -77,11 +75,11 @@ def row(name: str, captum: list[float], mine: list[float], apart: float) -> dict
     }
 
 
-def cells(found: dict[str, Any]) -> list[str]:
+def cells(figures: dict[str, Any]) -> list[str]:
     """A row of results as docs/captum.md has it."""
-    captum, native = (found[f"{who}_cpu_seconds"]["median"] for who in ("captum", "ours"))
-    times, apart = found["times"]["median"], found["relative_difference"]
-    return [found["layer"], f"{captum:.2f} s", f"{native:.2f} s", f"{times:.2f}", f"{apart:.0e}"]
+    captum, native = (figures[f"{who}_cpu_seconds"]["median"] for who in ("captum", "ours"))
+    times, apart = figures["times"]["median"], figures["relative_difference"]
+    return [figures["layer"], f"{captum:.2f} s", f"{native:.2f} s", f"{times:.2f}", f"{apart:.0e}"]
 
 
 def main() -> None:
@@ -113,7 +111,7 @@ def main() -> None:
         "rounds": args.rounds,
         "rows": rows,
     }
-    files.write(args.out, json.dumps(report, indent=1) + "\n")
+    record.write(args.out, report)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,7 @@ from unittest import mock
 import torch
 
 from calig_fast import Explainer, corpus, demo
-from calig_fast._utils import files
-from calig_fast.bench import machine
+from calig_fast.bench import machine, record
 from calig_fast.corpus import memory
 from calig_fast.corpus.parts import About, Content, Folder
 
@@ -148,8 +147,8 @@ def main() -> None:
         figures = many(options.folder, options.count or MANY)
     else:
         figures = {"loop": loop, "workers": workers}[options.part](options.count or 96, options.size)
-    known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    files.write(RESULT, json.dumps({**known, options.part: {**machine.describe(), **figures}}, indent=1) + "\n")
+    known = record.read(RESULT)
+    record.write(RESULT, {**known, options.part: {**machine.describe(), **figures}})
     print(json.dumps(figures, indent=1))
 
 

@@ -27,8 +27,7 @@ from unittest import mock
 import torch
 
 from calig_fast import Explainer, corpus, demo
-from calig_fast._utils import files
-from calig_fast.bench import machine
+from calig_fast.bench import machine, record
 from calig_fast.corpus import memory
 from calig_fast.corpus.tables import arrow
 
@@ -130,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ordered = [rows[key] for case in CASES if (key := _key(asdict(case))) in rows]
         summary = {name: _summary([row["ratio"][name] for row in ordered]) for name in ("seconds", "peak_bytes")}
         written = {**machine.describe(), "summary": summary, "cases": ordered}
-        files.write(options.out, json.dumps(written, indent=1) + "\n")
+        record.write(options.out, written)
     print(json.dumps(summary, indent=1))
 
 

@@ -49,13 +49,13 @@ def check(work: Work) -> Checked:
     return Checked(same, exact, cross, tuning)
 
 
-def errors(work: Work, name: str, found: Answer, checked: Checked) -> list[float]:
+def errors(work: Work, name: str, answer: Answer, checked: Checked) -> list[float]:
     """The error a layer of a contender's answer.
 
     Raises:
         RedGateError: our default settings miss twice their tolerance.
     """
-    reached = truth.errors(truth.of_truths(work, found), checked.exact.layers)
+    reached = truth.errors(truth.of_truths(work, answer), checked.exact.layers)
     if name == "native":
         what = f"{work.name}, ours against the converged reference"
         truth.gate(what, max(reached), 2 * truth.TOLERANCE)

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 
 from calig_fast import Attribution, Explainer, demo
-from calig_fast._utils import files
 from calig_fast._utils.ranks import rank_correlation
-from calig_fast.bench import machine
+from calig_fast.bench import machine, record
 
 RESULT = Path(__file__).parent / "results" / "end_points.json"
 WORK = {"sentiment": 40, "topics": 8}  # inputs of each demo
@@ -59,7 +58,7 @@ def content(a: Attribution) -> Tensor:
 def main() -> None:
     torch.set_num_threads(1)
     results = {**machine.describe(), "work": {name: compared(name, count) for name, count in WORK.items()}}
-    files.write(RESULT, json.dumps(results, indent=1) + "\n")
+    record.write(RESULT, results)
     print(json.dumps(results["work"], indent=1))
 
 

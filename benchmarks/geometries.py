@@ -25,10 +25,9 @@ from torch import Tensor
 
 from benchmarks.memory import Peak
 from calig_fast import Explainer
-from calig_fast.bench import machine
+from calig_fast.bench import machine, record
 from calig_fast.bench.captum_loop import loop
 from calig_fast.bench.gates import errors, gate
-from calig_fast.inputs.prepare import read
 
 RESULT = Path(__file__).parent / "results" / "geometries.json"
 TOKENS, LONG, STEPS, BATCH, SAME = 128, 4096, 50, 8, 1e-4
@@ -127,7 +126,7 @@ def captum(name: str) -> dict[str, Any]:
     """CPU seconds of Captum at the first and the last block."""
     model = made(name)
     encoder = Explainer(model).encoder
-    one = loop(model, encoder, read([ids(TOKENS, 0)], model, encoder, None), 0)
+    one = loop(model, encoder, ids(TOKENS, 0), 0)
     seconds = []
     for module in (one.before[0], one.before[-1]):
         start = time.process_time()
@@ -163,7 +162,7 @@ def child() -> None:
     explainer = Explainer(model, method="layer_ig", layers=[0], quadrature="gausslegendre", n_steps=1)
     call = ids(LONG, 0)
     if contender == "captum":
-        one = loop(model, explainer.encoder, read([call], model, explainer.encoder, None), 0)
+        one = loop(model, explainer.encoder, call, 0)
         peak = Peak()
         type(one)(one.forward, one.x, one.low, one.target, one.before[:1]).relevance(1, 1)
     else:
@@ -211,10 +210,10 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     for name in args.model:
         for part in (p for p in args.part if p in PARTS_OF[name]):
-            known = json.loads(args.out.read_text()) if args.out.exists() else {}
+            known = record.read(args.out)
             figures = {**PARTS[part](name), "machine": machine.describe()}
             known.setdefault(name, {"title": TITLES[name]})[part] = figures
-            args.out.write_text(json.dumps(known, indent=1) + "\n")
+            record.write(args.out, known)
             print(json.dumps(known[name], indent=1))
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from benchmarks.contenders import NAMES
 from benchmarks.truth import BF16_TOLERANCE, TOLERANCE
-from calig_fast._utils import files
-from calig_fast.bench import markdown
+from calig_fast.bench import markdown, record
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 TEMPLATE = Path(__file__).with_name("performance.md.j2")
@@ -34,7 +33,7 @@ COLUMNS = (
 
 def write(results: Path, path: Path = PAGE) -> None:
     """Write the page of every result file in a folder."""
-    files.write(path, text([json.loads(f.read_text()) for f in sorted(results.glob("*.json"))]))
+    record.write(path, text([json.loads(f.read_text()) for f in sorted(results.glob("*.json"))]))
 
 
 def text(files: list[dict[str, Any]]) -> str:

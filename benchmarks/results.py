@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from benchmarks import page
 from benchmarks.contenders import NAMES
-from calig_fast._utils import files
-from calig_fast.bench import machine
+from calig_fast.bench import machine, record
 
 FOLDER = Path(__file__).parent / "results"
 
@@ -29,21 +27,21 @@ def read(out: Path | None) -> dict[str, Any]:
         out: the file; None for this machine's.
     """
     path = out or default_path()
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    return record.read(path)
 
 
-def add(out: Path | None, part: str, found: dict[str, Any]) -> None:
+def add(out: Path | None, part: str, figures: dict[str, Any]) -> None:
     """Write what was measured beside what the file holds already, and the page.
 
     Args:
         out: the file; None for this machine's, after which the page is written too.
         part: "works", "memory" or "not_done".
-        found: results by name of the work.
+        figures: results by name of the work.
     """
     path = out or default_path()
     known = read(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    merged = {**known, "names": NAMES, part: {**known.get(part, {}), **found}}
-    files.write(path, json.dumps(merged, indent=1) + "\n")
+    merged = {**known, "names": NAMES, part: {**known.get(part, {}), **figures}}
+    record.write(path, merged)
     if out is None:
         page.write(FOLDER)

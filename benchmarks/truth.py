@@ -34,27 +34,27 @@ def converged(work: Work) -> Answer:
     )
 
 
-def of_truths(work: Work, found: Answer) -> list[Tensor]:
+def of_truths(work: Work, answer: Answer) -> list[Tensor]:
     """The rows of an answer that belong to the inputs with a converged reference."""
-    return [found.layers[i] for i in work.truths]
+    return [answer.layers[i] for i in work.truths]
 
 
-def score_error(work: Work, found: Answer, truth: Answer) -> float | None:
+def score_error(work: Work, answer: Answer, truth: Answer) -> float | None:
     """Relative error of the fused scores, norm over tokens, the worst over the inputs."""
-    if found.scores is None or truth.scores is None:
+    if answer.scores is None or truth.scores is None:
         return None
-    pairs = [(found.scores[i].double(), truth.scores[k].double()) for k, i in enumerate(work.truths)]
+    pairs = [(answer.scores[i].double(), truth.scores[k].double()) for k, i in enumerate(work.truths)]
     return max(float((got - wanted).norm() / wanted.norm()) for got, wanted in pairs)
 
 
-def rank_correlation(work: Work, found: Answer, truth: Answer) -> float | None:
+def rank_correlation(work: Work, answer: Answer, truth: Answer) -> float | None:
     """Spearman's rho of the fused scores to the converged ones, special tokens left out, the mean over the inputs."""
-    if found.scores is None or truth.scores is None or truth.special is None:
+    if answer.scores is None or truth.scores is None or truth.special is None:
         return None
     rhos = []
     for k, i in enumerate(work.truths):
         keep = ~truth.special[k]
-        pair = torch.stack([found.scores[i][keep], truth.scores[k][keep]]).double()
+        pair = torch.stack([answer.scores[i][keep], truth.scores[k][keep]]).double()
         rhos.append(float(torch.corrcoef(pair.argsort(1).argsort(1).double())[0, 1]))
     return sum(rhos) / len(rhos)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,19 +159,27 @@ def vit_s14_224() -> Work:
 def _vit(name: str, model: Any) -> Work:
     side, patch = model.config.image_size, model.config.patch_size
     pictures = [picture(sample.input, side) for sample in load("fashion", count=6).samples]
-    return Work(
-        name=name,
-        title=f"ViT-S/14 (12 blocks, 384 wide, real encoder, seeded linear head), one {side} px picture, "
-        f"{1 + (side // patch) ** 2} tokens, reference blur",
-        model=model,
-        blocks="vit.layers",
-        calls=[{"pixel_values": pictures[0]}],
-        key="pixel_values",
-        lows=[blur(pictures[0])],
-        warm=[{"pixel_values": p} for p in pictures[1:]],
-        layers=tuple(range(12)),
-        truth_dtype=torch.float32,
+    title = (
+        f"ViT-S/14 (12 blocks, 384 wide, real encoder, seeded linear head), one {side} px picture, "
+        f"{1 + (side // patch) ** 2} tokens, reference blur"
     )
+    return of_pictures(name, title, model, pictures[:1], layers=range(12), warm=pictures[1:], truth_dtype=torch.float32)
+
+
+def of_pictures(
+    name: str,
+    title: str,
+    model: Any,
+    pictures: list[Tensor],
+    *,
+    layers: Iterable[int],
+    warm: Sequence[Tensor] = (),
+    **more: Any,
+) -> Work:
+    """Pictures [1,3,H,W] through a ViT of transformers, their baselines blurred."""
+    calls, others = ([{"pixel_values": p} for p in some] for some in (pictures, warm))
+    lows = [blur(p) for p in pictures]
+    return Work(name, title, model, "vit.layers", calls, "pixel_values", lows, others, tuple(layers), **more)
 
 
 def bert_base_128() -> Work:

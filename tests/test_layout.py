@@ -76,10 +76,26 @@ def test_rooms_are_few_and_form_no_cycle():
     from helpers.rooms import cycles, plan
 
     rooms, arrows = plan()
-    assert len(rooms) <= 32
-    assert len(arrows) <= 111
+    assert len(rooms) <= 31
+    assert len(arrows) <= 97
     assert cycles(rooms, arrows) == set()
     assert cycles({"a", "b", "c"}, {("a", "b"), ("b", "a"), ("b", "c")}) == {"a", "b"}
+
+
+def test_metrics_import_of_inputs_and_model_only_what_perturbs():
+    """Their other contracts are in pyproject.toml, which can forbid a module, and not all but a few."""
+    grimp = pytest.importorskip("grimp")
+    graph = grimp.build_graph("calig_fast", cache_dir=None)
+    rooms = ("inputs", "model")
+    imported = {
+        module.removeprefix("calig_fast.")
+        for metric in graph.find_descendants("calig_fast.metrics")
+        for module in graph.find_modules_directly_imported_by(metric)
+        if module.split(".")[1:2] and module.split(".")[1] in rooms
+    }
+    perturbing = {"inputs.rankings", "inputs.rows", "inputs.target", "model.random_weights"}
+    assert {module for module in imported if not module.startswith("inputs.perturbed_")} <= perturbing
+    assert imported >= perturbing
 
 
 def test_no_file_is_long():

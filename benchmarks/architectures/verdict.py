@@ -159,15 +159,15 @@ def compare(
     return layers, why
 
 
-def distance(found: Tensor, product: Tensor | None) -> float | None:
+def distance(relevance: Tensor, product: Tensor | None) -> float | None:
     """Relative distance of r_l [T] to the nearest way of reading tokens off a hidden state; None where none fits."""
     if product is None:
         return None
-    fitting = [r for r in readings(product) if r.shape == found.shape]
+    fitting = [r for r in readings(product) if r.shape == relevance.shape]
     if not fitting:
         return None
     nothing = 1e-7
-    return min(float((found - r).norm() / r.norm().clamp_min(nothing)) for r in fitting)
+    return min(float((relevance - r).norm() / r.norm().clamp_min(nothing)) for r in fitting)
 
 
 def readings(product: Tensor) -> list[Tensor]:

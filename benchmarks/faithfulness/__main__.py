@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from benchmarks.faithfulness import geometry, page, run, summary
-from calig_fast._utils import files
+from calig_fast.bench import record
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks/results/faithfulness.json"
@@ -30,7 +30,7 @@ def main() -> None:
             numbers = summary.joined(json.loads(RESULT.read_text()), numbers)
         if set(options.tasks) == set(run.TASKS):
             numbers["geometry"] = geometry.measure()
-        files.write(RESULT, json.dumps(numbers, indent=1) + "\n")
+        record.write(RESULT, numbers)
     page.write(json.loads(RESULT.read_text()), WORDS.read_text(), ROOT / "docs/faithfulness.md", ROOT / "docs/images")
 
 

@@ -9,7 +9,8 @@ import torch
 
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast import Calibrated, Explainer
-from calig_fast.perturbation import digests, opened
+from calig_fast.inputs.digest import digests
+from calig_fast.inputs.perturbed_removal import opened
 
 INPUTS = 8
 

@@ -15,8 +15,8 @@ from benchmarks.faithfulness import choices, methods
 from benchmarks.faithfulness.signals import read
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast import metrics
+from calig_fast.inputs.perturbed_outputs import perturbation_runner
 from calig_fast.metrics import Naopc
-from calig_fast.perturbation import perturbation_runner
 
 FEW = (0.1, 0.3, 0.5)  # fractions of the ablation
 CHOICES = (0.25, 0.5, 0.8, 0.97)

@@ -8,8 +8,7 @@ from typing import Any
 from benchmarks.faithfulness import choices
 from benchmarks.faithfulness.methods import METHODS
 from benchmarks.faithfulness.summary import PARTS, RIVALS, START, holm
-from calig_fast._utils import files
-from calig_fast.bench import markdown
+from calig_fast.bench import markdown, record
 
 NAMES = {
     "calig": "**calig** (default)",
@@ -86,7 +85,7 @@ def write(summary: dict[str, Any], words: str, page: Path, images: Path) -> None
         size=summary["geometry"],
         machine=summary["machine"],
     )
-    files.write(page, text)
+    record.write(page, text)
     plot(tasks, images / "faithfulness.png")
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.faithfulness.signals import eager
 from benchmarks.faithfulness.task import Case, Task
-from calig_fast.perturbation import perturbation_runner
+from calig_fast.inputs.perturbed_outputs import perturbation_runner
 
 STEPS = 20  # nodes of the paths, as in the authors' code
 LEAST = 1e-4  # in the place of an alpha of 0, where the gradient of alpha A is read as that of A over alpha

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.faithfulness import hate, measures, pictures, planted, sentences
 from benchmarks.faithfulness.task import MissingDataError, Task
-from calig_fast._utils import files
+from calig_fast.bench import record
 
 TASKS = {
     "sentences": sentences.sentences,
@@ -72,8 +72,7 @@ def run(names: list[str], splits: list[str], data: Path, folder: Path, jobs: int
         waiting = {pool.submit(_case, *item, data, folder): item for item in _left(sizes, splits, folder)}
         for count, future in enumerate(as_completed(waiting), 1):
             name, split, k = waiting[future]
-            lines = [json.dumps({"case": k, **record}) for record in future.result()]
-            files.append(_file(folder, name, split), "\n".join(lines), lambda cut: True)
+            record.append(_file(folder, name, split), [{"case": k, **row} for row in future.result()])
             print(f"{count} of {len(waiting)}", file=sys.stderr, flush=True)
     return missing
 
@@ -83,7 +82,7 @@ def _prepare(name: str, data: Path, folder: Path) -> dict[str, int]:
     task = load(name, data, folder)
     facts = {"title": task.title, "kind": task.kind, **task.facts}
     folder.mkdir(parents=True, exist_ok=True)
-    files.write(folder / f"{name}.facts.json", json.dumps(facts))
+    record.write(folder / f"{name}.facts.json", json.dumps(facts))
     return {split: min(SIZES[name].get(split, SIZES[name]["tune"]), len(task.split(split))) for split in SPLITS}
 
 

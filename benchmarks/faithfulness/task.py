@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from calig_fast._utils import files
+from calig_fast.bench import record
 
 
 class MissingDataError(RuntimeError):
@@ -79,7 +79,7 @@ def kept(cache: Path, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[
     file = cache / f"{name}.safetensors"
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        files.write(file, save({key: value.contiguous() for key, value in make().items()}))
+        record.write(file, save({key: value.contiguous() for key, value in make().items()}))
     return load_file(file)
 
 

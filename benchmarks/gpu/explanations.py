@@ -37,8 +37,8 @@ def values(options: argparse.Namespace) -> list[Step]:
 
     fixed: Row = {"engine": "native", "n_steps": 8, "quadrature": "gausslegendre", "target": 0}
 
-    def off(found: Any, wanted: Any) -> float:
-        pairs = [(getattr(a, name).cpu() for a in (found, wanted)) for name in ("scores", "layer_scores")]
+    def off(got: Any, wanted: Any) -> float:
+        pairs = [(getattr(a, name).cpu() for a in (got, wanted)) for name in ("scores", "layer_scores")]
         return max(float((f - w).abs().nan_to_num().max() / w.abs().nan_to_num().max()) for f, w in pairs)
 
     def one(kind: str, backend: str) -> Row:

@@ -34,16 +34,14 @@ def model_of(kind: str, blocks: int) -> Any:
 @cache
 def work(kind: str, count: int, seed: int, blocks: int = 3 if REHEARSAL else 12) -> Any:
     """`count` inputs: texts of 128 random ids ("ragged": 16 to 256 ids), or pictures."""
-    from benchmarks.works import Work
-    from calig_fast.inputs.baseline import blur
+    from benchmarks.works import Work, of_pictures
 
     draw = torch.Generator().manual_seed(seed)
     model, layers = model_of("vit" if kind == "vit" else "bert", blocks), tuple(range(blocks))
     if kind == "vit":
         side = model.config.image_size
         pictures = there([torch.randn(1, 3, side, side, generator=draw) for _ in range(count)])
-        calls = [{"pixel_values": x} for x in pictures]
-        return Work(kind, kind, model, "vit.layers", calls, "pixel_values", list(map(blur, pictures)), [], layers)
+        return of_pictures(kind, kind, model, pictures, layers=layers)
     calls, lows = list[dict[str, Tensor]](), list[Tensor]()
     for i in range(count):
         length = TOKENS // 8 + 2 + (15 * TOKENS * i) // (8 * count) if kind == "ragged" else TOKENS
@@ -65,9 +63,9 @@ def truth(kind: str, nodes: int = NODES) -> Any:
     return explain(one.model, one.calls[0], engine="autograd", **options)
 
 
-def apart(found: Tensor, wanted: Tensor) -> float:
+def apart(values: Tensor, wanted: Tensor) -> float:
     """Relative difference, the norm over the tokens, of the worst layer."""
-    f, w = found.double().cpu(), wanted.double().cpu()
+    f, w = values.double().cpu(), wanted.double().cpu()
     return float(((f - w).norm(dim=-1) / w.norm(dim=-1)).max())
 
 

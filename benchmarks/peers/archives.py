@@ -27,8 +27,7 @@ from typing import Any
 from benchmarks.peers.claims import PEERS
 from benchmarks.peers.missing import MISSING
 from benchmarks.peers.proofs import Peer, Proof
-from calig_fast._utils import files
-from calig_fast.bench import markdown
+from calig_fast.bench import markdown, record
 
 ROOT = Path(__file__).parents[2]
 PAGE, RESULT = ROOT / "docs" / "peers.md", ROOT / "benchmarks" / "results" / "peer_table.json"
@@ -55,8 +54,8 @@ def main() -> int:
         print(line, file=sys.stderr)
     if unseen:
         return 1
-    files.write(RESULT, json.dumps({"date": datetime.date.today().isoformat(), **result}, indent=1) + "\n")
-    files.write(PAGE, page(json.loads(RESULT.read_text(encoding="utf-8"))))
+    record.write(RESULT, {"date": datetime.date.today().isoformat(), **result})
+    record.write(PAGE, page(json.loads(RESULT.read_text(encoding="utf-8"))))
     print(f"wrote {RESULT} and {PAGE}", file=sys.stderr)
     return 0
 

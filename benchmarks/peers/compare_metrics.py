@@ -14,14 +14,13 @@ import argparse
 import datetime
 import importlib
 import importlib.metadata
-import json
 import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from calig_fast._utils import files
+from calig_fast.bench import record
 
 PACKAGES = {"captum": "captum", "ferret": "ferret-xai", "quantus": "quantus"}
 TOLERANCE = 1e-6
@@ -44,7 +43,7 @@ def main() -> int:
         }
         for name in theirs
     }
-    known = json.loads(options.out.read_text()) if options.out.exists() else {}
+    known = record.read(options.out)
     known[options.peer] = {
         "command": f"python -m benchmarks.peers.compare_metrics {options.peer}",
         "date": datetime.date.today().isoformat(),
@@ -54,7 +53,7 @@ def main() -> int:
         },
         "metrics": rows,
     }
-    files.write(options.out, json.dumps(known, indent=1) + "\n")
+    record.write(options.out, known)
     table = Table("metric", "ours (mean)", f"{options.peer} (mean)", "largest difference")
     for name, row in rows.items():
         means = [f"{sum(row[side]) / len(row[side]):.8f}" for side in ("ours", "theirs")]

@@ -25,8 +25,7 @@ import torch
 
 from benchmarks.torture import cases, lies, nodes, page, replay, report
 from benchmarks.torture.groups import GROUPS
-from calig_fast._utils import files
-from calig_fast.bench import machine
+from calig_fast.bench import machine, record
 from calig_fast.quadrature.adaptive import AdaptiveIntegrals
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +86,7 @@ def run_lies(options: argparse.Namespace) -> None:
         if options.data is not None:
             content = io.BytesIO()
             torch.save([asdict(entry) for entry in entries], content)
-            files.write(options.data, content.getvalue())
+            record.write(options.data, content.getvalue())
 
     explain = not options.record_only
     entries = lies.count(
@@ -106,7 +105,7 @@ def run_nodes(options: argparse.Namespace) -> None:
         if options.data is not None:
             content = io.BytesIO()
             torch.save(entries, content)
-            files.write(options.data, content.getvalue())
+            record.write(options.data, content.getvalue())
     for name, texts in groupby(entries, lambda entry: str(entry["group"])):
         counts = nodes.measure(list(texts))
         add(options.out, name, counts)
@@ -141,13 +140,13 @@ def table(claims: list[lies.Claim], /, **keys: str) -> list[dict[str, Any]]:
     return [{**dict(zip(keys, name, strict=True)), **figures} for name, figures in groups.items()]
 
 
-def add(out: Path, part: str, found: dict[str, Any]) -> None:
+def add(out: Path, part: str, results: dict[str, Any]) -> None:
     """Write one part beside what the file holds already."""
-    known = json.loads(out.read_text()) if out.exists() else {}
-    whole = {**known, part: {"machine": machine.describe(), **found}}
-    files.write(out, json.dumps(whole, indent=1) + "\n")
+    known = record.read(out)
+    whole = {**known, part: {"machine": machine.describe(), **results}}
+    record.write(out, whole)
     if out == RESULT:
-        files.write(PAGE, page.written(whole))
+        record.write(PAGE, page.written(whole))
 
 
 if __name__ == "__main__":

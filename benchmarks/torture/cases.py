@@ -143,17 +143,17 @@ def summed(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, **{who: _summary([Found(**row[who])], tolerance) for who in ("ours", "captum")}}
 
 
-def _summary(found: Sequence[Found], tolerance: float) -> dict[str, Any]:
+def _summary(findings: Sequence[Found], tolerance: float) -> dict[str, Any]:
     """Integrals, those marked, those of them off by more than twice the tolerance; the worst; the gradients of one."""
-    marked = [f for f in found if f.marked]
+    marked = [f for f in findings if f.marked]
     worst = max(marked, key=lambda f: f.true, default=None)
     return {
-        "integrals": len(found),
+        "integrals": len(findings),
         "marked": len(marked),
         "lies": sum(f.true > 2 * tolerance for f in marked),
         "claimed": None if worst is None else worst.claimed,
         "true": None if worst is None else worst.true,
-        "gradients": round(sum(f.nodes for f in found) / len(found)) if found else 0,
+        "gradients": round(sum(f.nodes for f in findings) / len(findings)) if findings else 0,
     }
 
 
@@ -170,7 +170,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(found: dict[str, Any]) -> list[str]:
-    claimed, true = ("-" if found[k] is None else f"{found[k]:.1e}" for k in ("claimed", "true"))
-    lies = f"**{found['lies']}**" if found["lies"] else "0"
-    return [f"{found['marked']} of {found['integrals']}", lies, claimed, true, str(found["gradients"])]
+def _cells(figures: dict[str, Any]) -> list[str]:
+    claimed, true = ("-" if figures[k] is None else f"{figures[k]:.1e}" for k in ("claimed", "true"))
+    lies = f"**{figures['lies']}**" if figures["lies"] else "0"
+    return [f"{figures['marked']} of {figures['integrals']}", lies, claimed, true, str(figures["gradients"])]

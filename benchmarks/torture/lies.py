@@ -208,9 +208,9 @@ def _claims(a: Attribution, entry: Entry, setting: Setting, *, exact: Record, ha
     ]
 
 
-def relative(found: Tensor, true: Tensor) -> float:
-    """|found - true| / |true|; infinite where the true one is 0 and the found one is not."""
-    size, off = float(true.norm()), float((found.double() - true).norm())
+def relative(value: Tensor, true: Tensor) -> float:
+    """|value - true| / |true|; infinite where the true one is 0 and the value is not."""
+    size, off = float(true.norm()), float((value.double() - true).norm())
     return off / size if size else (float("inf") if off else 0.0)
 
 

@@ -6,6 +6,7 @@ The output of the module before is the same tensor, so it integrates there.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from .. import Encoder
 from ..inputs.baseline import make_baseline
-from ..inputs.prepare import Inputs
+from ..inputs.prepare import Inputs, read
 from ..inputs.target import logits_of
 
 BATCH_SIZES = (4, 8, 16, 32)
@@ -100,24 +101,39 @@ def layer_relevance(
     return torch.stack(rows)
 
 
-def loop(model: nn.Module, encoder: Encoder, one: Inputs, target: int) -> Loop:
-    """One input with the default baseline, ready for Captum.
+def loop(
+    model: nn.Module,
+    encoder: Encoder,
+    given: Any,
+    target: int,
+    processor: Any = None,
+    *,
+    baseline: Any = None,
+    dtype: torch.dtype | None = None,
+) -> Loop:
+    """One input and its baseline, ready for Captum.
 
     Args:
         model: the user's model, in eval mode.
         encoder: where its blocks are.
-        one: a batch of one input.
+        given: one input, as `explain` takes it.
         target: class.
+        processor: tokenizer or image processor, or None.
+        baseline: a name or an id, None for the default; not "zeros", which is no input of the model.
+        dtype: of a copy of the model that is integrated; None for the model itself.
 
     Raises:
         ValueError: Captum cannot integrate at the blocks of this model; the message says why.
     """
-    key, x, low = _ends(model, encoder, one)
+    one = read([given], model, encoder, processor)
+    key, x, low = _ends(model, encoder, one, baseline)
+    if dtype is not None:
+        model, x, low = copy.deepcopy(model).to(dtype), x.to(dtype), low.to(dtype)
     others = {name: value for name, value in one.call.items() if name not in {"input_ids", key}}
 
-    def forward(given: Tensor) -> Tensor:
-        more = {name: value.expand(len(given), *value.shape[1:]) for name, value in others.items()}
-        logits = logits_of(model(**{key: given}, **more) if key else model(given, **more))
+    def forward(points: Tensor) -> Tensor:
+        more = {name: value.expand(len(points), *value.shape[1:]) for name, value in others.items()}
+        logits = logits_of(model(**{key: points}, **more) if key else model(points, **more))
         if logits is None:
             raise ValueError("the model returns no logits")
         return logits
@@ -127,21 +143,20 @@ def loop(model: nn.Module, encoder: Encoder, one: Inputs, target: int) -> Loop:
     return Loop(forward, x, low, target, before)
 
 
-def _ends(model: nn.Module, encoder: Encoder, one: Inputs) -> tuple[str, Tensor, Tensor]:
+def _ends(model: nn.Module, encoder: Encoder, one: Inputs, baseline: Any) -> tuple[str, Tensor, Tensor]:
     """The endpoints of Captum's path: the argument's name, the input and its baseline."""
+    low = make_baseline(baseline, one)
     if one.ids is None:
         key, x = one.pixels
-        arguments = make_baseline(None, one).call
-        if arguments is None:
+        if low.call is None:
             raise ValueError("the baseline is no input of the model")
-        return key, x, arguments[key]
+        return key, x, low.call[key]
     embedding = None if encoder.embedding is None else model.get_submodule(encoder.embedding)
-    words = make_baseline(None, one).words
-    if embedding is None or words is None:
+    if embedding is None or low.words is None:
         raise ValueError("the model has no word embedding to replace")
     with torch.no_grad():
         x = embedding(one.ids)
-        return "inputs_embeds", x, words(x, embedding)
+        return "inputs_embeds", x, low.words(x, embedding)
 
 
 def modules_before(model: nn.Module, blocks: Sequence[str], run: Callable[[], Any]) -> tuple[nn.Module, ...]:

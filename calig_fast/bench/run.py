@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from .. import Attribution, Explainer
 from .._utils.progress import Progress, ticker
-from ..inputs.prepare import read
 from .captum_loop import RULE, Loop, loop
 from .gates import errors, gate, same
 
@@ -91,9 +90,9 @@ class Work:
         return layers(attributions), sum(int(a.n_steps.sum()) for a in attributions)
 
 
-def layers(found: list[Attribution]) -> Layers:
+def layers(attributions: list[Attribution]) -> Layers:
     """r_l [L,T] of every input, padding cut off."""
-    return [a.layer_scores[0][:, a.mask[0]] for a in found]
+    return [a.layer_scores[0][:, a.mask[0]] for a in attributions]
 
 
 def bench(
@@ -174,16 +173,16 @@ def _checked(work: Work) -> tuple[list[Loop], str, str, float]:
     return loops, why, native[0].engine, apart
 
 
-def _loops(work: Work, found: list[Attribution]) -> tuple[list[Loop], str]:
+def _loops(work: Work, attributions: list[Attribution]) -> tuple[list[Loop], str]:
     """Every input as Captum takes it; or none, with the reason."""
     if importlib.util.find_spec("captum") is None:
         return [], 'it is not installed: pip install "calig_fast[bench]"'
     encoder = Explainer(work.model, work.processor).encoder
     loops = []
     try:
-        for given, a in zip(work.inputs, found, strict=True):
-            one = read([given], work.model, encoder, work.processor)
-            loops.append(loop(work.model, encoder, one, 0 if a.target is None else int(a.target[0])))
+        for given, a in zip(work.inputs, attributions, strict=True):
+            target = 0 if a.target is None else int(a.target[0])
+            loops.append(loop(work.model, encoder, given, target, work.processor))
         loops[0].relevance(1)
     except (ValueError, TypeError, RuntimeError) as error:
         return [], " ".join(str(error).split())

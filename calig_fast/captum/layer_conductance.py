@@ -114,7 +114,7 @@ class LayerConductance(LayerAttribution):
                 along = tuple(p.detach().requires_grad_() for p in points(low, x, nodes[part]))
                 with at.differentiable(values):
                     outputs = output(along, steps)
-                h = values.found[0]
+                h = values.tensors[0]
                 g = gradients(explained(outputs, steps), h, grad_kwargs, "layer")
             return tuple(_sum(one.detach(), slope.detach(), rows) for one, slope in zip(h, g, strict=True))
 

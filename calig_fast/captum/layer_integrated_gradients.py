@@ -104,9 +104,9 @@ class LayerIntegratedGradients(LayerAttribution):
         with torch.no_grad(), at.read(values):
             with shortcut.watch(values.layers, attribute_to_layer_input):
                 own = call(self.forward_func, (*x, *more))
-            high = values.found
+            high = values.tensors
             call(self.forward_func, (*low_x, *more))
-            low = values.found
+            low = values.tensors
         ends = [0, *accumulate(map(len, high))]
         flat, flat_low = tuple(sum(high, ())), tuple(sum(low, ()))
         at_once = steps_at_once(internal_batch_size, len(flat[0]), n_steps)

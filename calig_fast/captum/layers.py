@@ -29,7 +29,7 @@ class Values:
 
     def __init__(self, layers: Sequence[nn.Module], at_input: bool) -> None:
         self.layers, self.at_input = layers, at_input
-        self._found: dict[int, Tensors] = {}
+        self._tensors: dict[int, Tensors] = {}
         self._devices: list[set[torch.device]] = [set() for _ in layers]
         self._lock = threading.Lock()  # DataParallel runs its replicas, and their hooks, in threads
 
@@ -49,19 +49,19 @@ class Values:
                 "take a layer whose positional inputs (or whose outputs) are all tensors, such as the one before it"
             )
         with self._lock:
-            self._found[number] = tensors
+            self._tensors[number] = tensors
             self._devices[number].add(tensors[0].device)
         return tensors
 
     @property
-    def found(self) -> list[Tensors]:
+    def tensors(self) -> list[Tensors]:
         """The tensors at each layer.
 
         Raises:
             ValueError: a layer was not run, or was run on several devices.
         """
         for number, layer in enumerate(self.layers):
-            if number not in self._found:
+            if number not in self._tensors:
                 raise ValueError(
                     f"layer: forward_func does not run {type(layer).__name__}; pass a module that its model calls"
                 )
@@ -71,7 +71,7 @@ class Values:
                     f"device_ids: {type(layer).__name__} ran on several devices ({', '.join(devices)}), and a model "
                     "spread over devices is not supported here; pass the inner module (model.module) on one device"
                 )
-        return [self._found[number] for number in range(len(self.layers))]
+        return [self._tensors[number] for number in range(len(self.layers))]
 
 
 @contextmanager

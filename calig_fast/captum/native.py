@@ -17,13 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..engines.budget import Budget
-from ..engines.native import first_token_block as first_row
-from ..engines.native import verify
 from ..engines.native.autograd_function import BlockStack
-from ..engines.native.engine import DEFAULT_BUDGET
-from ..model.encoder import Block
-from ..ops.packing import Packed
 from .arguments import Tensors
 from .masks import key_mask
 from .watch import NotNativeError, Run, Watch
@@ -115,23 +109,22 @@ class Shortcut:
         Raises:
             NotNativeError: saying why the native engine is none here.
         """
-        wanted, runs, blocks = pick(own, 1), self._watch.runs, self._blocks()
-        self._place(len(blocks))
+        wanted, runs, stack = pick(own, 1), self._watch.runs, self._blocks()
+        self._place(len(stack))
         first = runs[0].hidden
         limit = _LIMITS[first.dtype]
-        packed = Packed.of(key_mask(runs[0].args[1:], runs[0].kwargs, first))
+        mask = key_mask(runs[0].args[1:], runs[0].kwargs, first)
         try:
-            ours = [packed.pack(first), *BlockStack(blocks).outputs(first, packed)]
-            verify.same_outputs([first, *(r.made for r in runs)], ours, packed, limit)
+            stack.verify([first, *(r.made for r in runs)], mask, limit)
         except ValueError as error:
             raise NotNativeError(str(error)) from error
         high, low = ends
         batches = min(at_once, 2)
         points = high if batches == 1 else tuple(torch.cat(pair) for pair in zip(high, low, strict=True))
         # conductance at what follows the last block reads all its rows itself, and NaN would alarm anomaly detection
-        whole = self._plain_until == len(runs) or torch.is_anomaly_enabled() or not first_row.takes(blocks[-1])
+        whole = self._plain_until == len(runs) or torch.is_anomaly_enabled() or not stack.takes_first_rows
         for first_only in (False,) if whole else (True, False):
-            self._stack = BlockStack(blocks, first_only)
+            self._stack = stack.of_first_rows() if first_only else stack
             with torch.no_grad(), _no_random_numbers(points), self:
                 outputs = run(points, batches)
             if len(outputs) == batches * len(own) and _same(own, wanted, pick(outputs, batches), limit):
@@ -146,9 +139,8 @@ class Shortcut:
         stack, hidden = self._proven(), self._watch.runs[0].hidden
         tokens, width = int(hidden.shape[1]), int(hidden.shape[2])
         passed = range(max(self._start, self._plain_until), len(self._watch.runs))
-        row = stack.bytes_a_row(passed) + 4 * width * hidden.element_size()  # what the layers around them hold
-        budget = Budget.of(None, hidden.device, DEFAULT_BUDGET, hidden.dtype)
-        return min(at_once, max(least, budget.size // (row * tokens * rows)))
+        around = 4 * width * hidden.element_size()  # what the layers around them hold
+        return min(at_once, max(least, stack.rows_at_once(passed, hidden.device, around) // (tokens * rows)))
 
     def __enter__(self) -> None:
         self._done, self._held = 0, None
@@ -164,8 +156,8 @@ class Shortcut:
             raise RuntimeError("a shortcut was used that was not proven")
         return self._stack
 
-    def _blocks(self) -> list[Block]:
-        """The blocks' weights, in the order of execution."""
+    def _blocks(self) -> BlockStack:
+        """Our blocks, in the order of execution."""
         watch = self._watch
         if watch.root is None or watch.encoder is None or watch.encoder.read is None:
             raise NotNativeError(watch.refusal or "forward_func runs no encoder that a family knows")
@@ -186,7 +178,7 @@ class Shortcut:
         blocks = [weights[id(r.block)] for r in watch.runs]
         if any(w.qkv.weight.dtype != watch.runs[0].hidden.dtype for w in blocks):
             raise NotNativeError("the hidden states are of another dtype than the weights")
-        return blocks
+        return BlockStack(blocks)
 
     def _place(self, depth: int) -> None:
         """The position of the layers between the blocks."""
@@ -273,8 +265,8 @@ def _nothing(hidden: Tensor) -> Tensor:
     return hidden.new_full((1, 1, 1), torch.nan).expand(hidden.shape)
 
 
-def _same(output: Tensor, own: Tensor, found: Tensor, limit: float) -> bool:
+def _same(output: Tensor, own: Tensor, explained: Tensor, limit: float) -> bool:
     """Return True if the explained outputs are equal, up to the rounding of the blocks."""
     size = output[output.isfinite()].abs()
-    difference = (own - found[: len(own)]).abs().max()
+    difference = (own - explained[: len(own)]).abs().max()
     return size.numel() > 0 and bool(difference <= limit * size.max())

@@ -13,8 +13,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
+from .. import Encoder
 from ..model import families
-from ..model.encoder import Encoder
 
 
 class NotNativeError(ValueError):

@@ -83,12 +83,13 @@ def _cell(mean: float, interval: Interval | None) -> str:
     return f"{mean:.2f}" if interval is None else f"{mean:.2f}\n{interval.low:.2f}..{interval.high:.2f}"
 
 
-def _agreement(found: Agreement) -> list[tuple[str, ...]]:
+def _agreement(agreement: Agreement) -> list[tuple[str, ...]]:
     """Spearman's rho of every two methods, the names in the first row and column."""
     rows = [
-        (name, *(f"{rho:.2f}" for rho in row)) for name, row in zip(found.names, found.matrix.tolist(), strict=True)
+        (name, *(f"{rho:.2f}" for rho in row))
+        for name, row in zip(agreement.names, agreement.matrix.tolist(), strict=True)
     ]
-    return [("rank agreement", *found.names), *rows]
+    return [("rank agreement", *agreement.names), *rows]
 
 
 def _note(compared: list[Compared]) -> str:

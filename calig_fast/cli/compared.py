@@ -46,12 +46,12 @@ class Compared:
 
 
 def methods(
-    found: Loaded, names: Sequence[str], baselines: str | None, removal: str | None
+    loaded: Loaded, names: Sequence[str], baselines: str | None, removal: str | None
 ) -> tuple[list[Compared], Agreement]:
     """Explain the inputs by every method and measure each; a random order comes last.
 
     Args:
-        found: model and inputs.
+        loaded: model and inputs.
         names: of the methods.
         baselines: the baseline, None for the default.
         removal: the replacement of erased tokens, None for the default.
@@ -60,8 +60,8 @@ def methods(
         the results of each, and Spearman's rank agreement of every two.
     """
     # not timed: the first call of a process takes 0.3 s more (a MiniLM, an EPYC), which is no method's
-    Explainer(found.model, found.processor, method=names[0], baselines=baselines, n_steps=1)(found.inputs[:1])
-    explainers = [Explainer(found.model, found.processor, method=name, baselines=baselines) for name in names]
+    Explainer(loaded.model, loaded.processor, method=names[0], baselines=baselines, n_steps=1)(loaded.inputs[:1])
+    explainers = [Explainer(loaded.model, loaded.processor, method=name, baselines=baselines) for name in names]
     console = Console(stderr=True)
     compared: list[Compared] = []
     with Progress(transient=True, console=console, disable=not console.is_terminal) as bar:
@@ -74,13 +74,13 @@ def methods(
 
         def measure(name: str, scores: Any, a: Attribution | None, seconds: float | None) -> None:
             bar.reset(one, total=None, description=f"erasing: {name}")
-            erased = metrics.erasure(found.model, found.inputs, scores, processor=found.processor, removal=removal)
+            erased = metrics.erasure(loaded.model, loaded.inputs, scores, processor=loaded.processor, removal=removal)
             compared.append(_compared(name, a, seconds, erased, compared[0].erasure if compared else erased))
             bar.advance(overall)
 
         for name, explainer in zip(names, explainers, strict=True):
             started = time.perf_counter()
-            a = explainer(found.inputs, target=found.target, progress=progress_of(name))
+            a = explainer(loaded.inputs, target=loaded.target, progress=progress_of(name))
             measure(name, a, a, time.perf_counter() - started)
         first = compared[0].attribution
         if first is None:

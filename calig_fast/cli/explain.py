@@ -108,20 +108,20 @@ def explain(
         finish(loaded.left_out)
 
 
-def in_batches(explainer: Explainer, found: Loaded, size: int | None, maps: bool) -> Attribution:
+def in_batches(explainer: Explainer, loaded: Loaded, size: int | None, maps: bool) -> Attribution:
     """The explanation of all inputs, so many at once.
 
     Args:
         explainer: of the model.
-        found: the inputs and the class.
+        loaded: the inputs and the class.
         size: inputs of a batch, None for all.
         maps: keep the context maps.
     """
     from ..results.joining import concatenate
 
-    size, parts = size or len(found.inputs), []
-    for begin in range(0, len(found.inputs), size):
-        inputs = found.inputs[begin : begin + size]
-        part = explainer(inputs, target=found.target, progress=True, return_maps=maps)
+    size, parts = size or len(loaded.inputs), []
+    for begin in range(0, len(loaded.inputs), size):
+        inputs = loaded.inputs[begin : begin + size]
+        part = explainer(inputs, target=loaded.target, progress=True, return_maps=maps)
         parts.append(part if part.source is None else replace(part, source=part.source + begin))
     return concatenate(parts)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from .._utils.warn import warn
+import warnings
+
 from ..captum import IntegratedGradients, LayerConductance, LayerIntegratedGradients
 
 __all__ = ["IntegratedGradients", "LayerConductance", "LayerIntegratedGradients"]
 
-warn("calig_fast.compat.captum is now calig_fast.captum; the old name will go in 0.2", FutureWarning)
+warnings.warn(
+    "calig_fast.compat.captum is now calig_fast.captum; the old name will go in 0.2", FutureWarning, stacklevel=2
+)

@@ -84,11 +84,11 @@ def content(item: Item) -> str:
     return digest.hexdigest()[:32]
 
 
-def _feed(found: Any, value: Any) -> None:
+def _feed(digest: Any, value: Any) -> None:
     """Feed a value with its kind and its length, so that no two values give the same bytes."""
     kind, data = _bytes(value)
-    found.update(f"{kind}:{len(data)}:".encode())
-    found.update(data)
+    digest.update(f"{kind}:{len(data)}:".encode())
+    digest.update(data)
 
 
 def _bytes(value: Any) -> tuple[str, bytes]:

@@ -152,21 +152,21 @@ def _inputs(folder: Folder) -> Inputs:
     return inputs
 
 
-def _note(found: Inputs, row: dict[str, Any], total: float | None) -> None:
-    found.count += 1
+def _note(inputs: Inputs, row: dict[str, Any], total: float | None) -> None:
+    inputs.count += 1
     if row["error"] is not None:
-        found.failed += 1
-        found.note(FAILED, -found.failed, row["id"], row["error"])
+        inputs.failed += 1
+        inputs.note(FAILED, -inputs.failed, row["id"], row["error"])
         return
-    found.labels[row["label"]] += 1
-    found.converged += bool(row["converged"])
+    inputs.labels[row["label"]] += 1
+    inputs.converged += bool(row["converged"])
     if row["seconds"] is not None:
-        found.note(SLOW, row["seconds"], row["id"], f"{row['seconds']:.2f} s, {row['tokens']} tokens")
+        inputs.note(SLOW, row["seconds"], row["id"], f"{row['seconds']:.2f} s, {row['tokens']} tokens")
     margin = _margin(row["logits"])
-    found.note(UNSURE, -margin, row["id"], f"{row['predicted']}, ahead by {margin:.3g} of the next logit")
+    inputs.note(UNSURE, -margin, row["id"], f"{row['predicted']}, ahead by {margin:.3g} of the next logit")
     if total is not None and total < 0:
-        found.against += 1
-        found.note(AGAINST, -total, row["id"], f"{row['label']}, scores add up to {total:.3g}")
+        inputs.against += 1
+        inputs.note(AGAINST, -total, row["id"], f"{row['label']}, scores add up to {total:.3g}")
 
 
 def _margin(logits: list[float] | None) -> float:

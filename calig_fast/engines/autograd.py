@@ -164,11 +164,11 @@ def _slopes(
     )
 
 
-def _maps(record: Record, found: list[Tensor], batch: int, kind: MapKind | None) -> list[Tensor] | None:
+def _maps(record: Record, map_gradients: list[Tensor], batch: int, kind: MapKind | None) -> list[Tensor] | None:
     if kind is None:
         return None
-    slopes = iter(found)
-    of_blocks = [[next(slopes) for _ in attention.watched] if found else None for attention in record.attention]
+    slopes = iter(map_gradients)
+    of_blocks = [[next(slopes) for _ in attention.watched] if map_gradients else None for attention in record.attention]
     return [
         torch.stack([attention.map(row, of_block, kind) for row in range(batch)])
         for attention, of_block in zip(record.attention, of_blocks, strict=True)

@@ -26,9 +26,9 @@ def check_gradients(last: Tensor) -> None:
         )
 
 
-def differs(found: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
+def differs(answer: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
     """Return True where two values of F [B] differ by more than rounding."""
-    return bool((found - wanted).abs().max() > rounding(wanted, dtype)) if wanted.numel() else False
+    return bool((answer - wanted).abs().max() > rounding(wanted, dtype)) if wanted.numel() else False
 
 
 def rounding(values: Tensor, dtype: torch.dtype) -> float:
@@ -36,18 +36,18 @@ def rounding(values: Tensor, dtype: torch.dtype) -> float:
     return ROUNDINGS * torch.finfo(dtype).eps * float(values.abs().max()) if values.numel() else 0.0
 
 
-def check_entry(layer: int, found: Tensor, wanted: Tensor, dtype: torch.dtype) -> None:
+def check_entry(layer: int, answer: Tensor, wanted: Tensor, dtype: torch.dtype) -> None:
     """Raise where F entered at a block with the input's own hidden state is not F(x).
 
     Raises:
         ValueError: naming the block and both values.
     """
-    wanted = wanted.to(found.device)
+    wanted = wanted.to(answer.device)
     limit = max(8 * rounding(wanted, dtype), ENTRY * float(wanted.abs().max()))
-    if not bool((found - wanted).abs().max() <= limit):
-        worst = int((found - wanted).abs().argmax())
+    if not bool((answer - wanted).abs().max() <= limit):
+        worst = int((answer - wanted).abs().argmax())
         raise ValueError(
-            f"model: entered at block {layer} with its own hidden state it gives {float(found[worst]):.6g} where a "
+            f"model: entered at block {layer} with its own hidden state it gives {float(answer[worst]):.6g} where a "
             f"whole call gives {float(wanted[worst]):.6g}; it draws random numbers, keeps a state from call to call, "
             "or hands on from block to block what cannot be repeated, so it cannot be explained layer by layer"
         )

@@ -29,7 +29,7 @@ def _digest(batch: Inputs, row: int) -> str:
     return digest.hexdigest()
 
 
-def _add(found: hashlib._Hash, value: Tensor) -> None:
+def _add(digest: hashlib._Hash, value: Tensor) -> None:
     plain = value.detach().cpu().contiguous()
     plain = plain.double() if plain.is_floating_point() else plain.long()
-    found.update(f"{list(plain.shape)}".encode() + plain.numpy().tobytes())
+    digest.update(f"{list(plain.shape)}".encode() + plain.numpy().tobytes())

@@ -252,13 +252,13 @@ def _from_library(model: nn.Module) -> bool:
     return type(model).__module__.startswith(("transformers.", "timm."))
 
 
-def _named(found: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+def _named(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The arguments under the names that the model's forward has for them."""
     accepted = inspect.signature(model.forward).parameters
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
-    pixels = found[PIXELS]
+    pixels = tensors[PIXELS]
     # a mask that hides nothing says nothing
-    rest = {k: v for k, v in found.items() if k != PIXELS and (k in accepted or not bool((v == 1).all()))}
+    rest = {k: v for k, v in tensors.items() if k != PIXELS and (k in accepted or not bool((v == 1).all()))}
     strange = [name for name in rest if name not in accepted and not open_ended]
     if strange:
         raise ValueError(

@@ -141,10 +141,10 @@ def _moved(hidden: Tensor) -> Tensor:
     return change > _UNMOVED * change.max()
 
 
-def _patches_alone_move(hidden: Tensor, found: Grid) -> bool:
+def _patches_alone_move(hidden: Tensor, grid: Grid) -> bool:
     """Return True if noise on all pixels moves the grid's tokens and none before it, or all, as deeper blocks see."""
     moved = _moved(hidden)
-    return bool(moved.all() | (moved[found.prefix :].all() & ~moved[: found.prefix].any()))
+    return bool(moved.all() | (moved[grid.prefix :].all() & ~moved[: grid.prefix].any()))
 
 
 def _moves_there(hidden: Tensor, places: list[int]) -> bool:
@@ -154,9 +154,9 @@ def _moves_there(hidden: Tensor, places: list[int]) -> bool:
     return bool((own > 0.5 * change.amax(1)).all())
 
 
-def _patch(pixels: Tensor, found: Grid, row: int, column: int) -> Tensor:
+def _patch(pixels: Tensor, grid: Grid, row: int, column: int) -> Tensor:
     """1 on the pixels of one patch, 0 elsewhere, [H,W]."""
-    height, width = found.height or 0, found.width or 0
+    height, width = grid.height or 0, grid.width or 0
     mask = torch.zeros_like(pixels[0, 0])
     mask[row * height : (row + 1) * height, column * width : (column + 1) * width] = 1
     return mask

@@ -68,7 +68,7 @@ def grid(pixels: Tensor, encoder: Encoder, tokens: int, convolution: PatchConvol
     ]
     matching = [fit for fit in fitting if fit.prefix == encoder.prefix]
     if matching or fitting:
-        return min(matching or fitting, key=lambda found: found.prefix)
+        return min(matching or fitting, key=lambda fit: fit.prefix)
     if convolution is not None and encoder.patch is None:
         merged = [Grid(r, c, tokens - r * c, *cell) for r, c, cell in _merged(_candidates(sizes, encoder, convolution))]
         return next((fit for fit in merged if fit.prefix in (0, 1)), Grid(1, tokens, 0))

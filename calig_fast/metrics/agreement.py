@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._utils.arguments import flag, kind, shown
 from .._utils.ranks import rank_correlation
-from ..perturbation import rankings
+from ..inputs import rankings
 from .measure import Measure
 
 

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from .._utils.arguments import choice
 from .._utils.warn import renamed_argument
-from ..perturbation import Output, PerturbationRunner, perturbation_runner, rankings
+from ..inputs import rankings
+from ..inputs.perturbed_outputs import PerturbationRunner, perturbation_runner
+from ..inputs.target import Output
 from .measure import Curve
 
 WHOLE = tuple(i / 10 for i in range(11))

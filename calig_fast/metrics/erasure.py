@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from .._utils.arguments import flag
 from .._utils.warn import renamed_argument
-from ..perturbation import Output, perturbation_runner, rankings
+from ..inputs import rankings
+from ..inputs.perturbed_outputs import perturbation_runner
+from ..inputs.target import Output
 from .measure import Curve, Measure
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.5)

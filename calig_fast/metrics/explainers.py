@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from .._utils.arguments import kind
-from ..perturbation import rankings
+from ..inputs import rankings
 
 Explain = Callable[..., Any]
 
@@ -33,14 +33,14 @@ def check_explainer(explainer: Any) -> None:
         raise TypeError(f"{wanted}; got one that cannot be called so ({error})") from error
 
 
-def scores_of(found: Any, inputs: int) -> Tensor:
+def scores_of(explanation: Any, inputs: int) -> Tensor:
     """The scores [B,T] that an explainer returned.
 
     Raises:
         TypeError: neither an Attribution nor numbers.
         ValueError: scores of another number of inputs, or NaN.
     """
-    table = rankings.table(found, "explainer")
+    table = rankings.table(explanation, "explainer")
     if len(table) != inputs:
         raise ValueError(f"explainer: expected scores of {inputs} inputs, one row each, got {list(table.shape)}")
     return table

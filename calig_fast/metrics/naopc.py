@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from .._utils.arguments import integer, kind
 from .._utils.warn import renamed_argument
-from ..perturbation import Output, PerturbationRunner, perturbation_runner, rankings
+from ..inputs import rankings
+from ..inputs.perturbed_outputs import PerturbationRunner, perturbation_runner
+from ..inputs.target import Output
 from .measure import Measure
 
 MOST_EXHAUSTIVE = 16  # 65,536 sets of an input

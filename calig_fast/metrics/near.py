@@ -7,7 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..perturbation import continuous, explained_classes, noise, opened, rankings, with_weights
+from ..inputs import rankings
+from ..inputs.perturbed_noise import continuous, noise
+from ..inputs.perturbed_outputs import explained_classes
+from ..inputs.perturbed_removal import opened
+from ..model.random_weights import with_weights
 from .explainers import Explain, call_explainer, check_explainer, scores_of
 
 

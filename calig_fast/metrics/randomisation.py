@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from .. import explain
 from .._utils.arguments import choice, flag, whole_seed
 from .._utils.warn import renamed_argument
-from ..perturbation import explained_classes, model_parts, opened, random_weights, windows_apart, with_weights
+from ..inputs.perturbed_outputs import explained_classes
+from ..inputs.perturbed_removal import opened
+from ..inputs.rows import windows_apart
+from ..model.random_weights import model_parts, random_weights, with_weights
 from .agreement import similarity_of
 from .explainers import Explain, call_explainer, check_explainer, scores_of
 from .measure import Measure

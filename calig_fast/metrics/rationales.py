@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import Attribution
 from .._utils.arguments import as_tensor, between, choice, kind, scalar
-from ..perturbation import rankings
+from ..inputs import rankings
 from .measure import Measure
 
 Spans = Sequence[Sequence[tuple[int, int]]]

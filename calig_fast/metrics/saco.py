@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from .._utils.arguments import integer
 from .._utils.warn import renamed_argument
-from ..perturbation import Output, perturbation_runner, rankings
+from ..inputs import rankings
+from ..inputs.perturbed_outputs import perturbation_runner
+from ..inputs.target import Output
 from .measure import Measure
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from .. import explain
 from .._utils.arguments import as_tensor, between, flag, integer, positive, whole_seed
 from .._utils.warn import renamed_argument
-from ..perturbation import Output, perturbation_runner
+from ..inputs.perturbed_outputs import perturbation_runner
+from ..inputs.target import Output
 from .explainers import Explain
 from .measure import Measure
 from .near import NearInputs

@@ -90,9 +90,9 @@ class IdFlow:
             return type(values)(map(self._swapped, values))
         return {k: self._swapped(v) for k, v in values.items()} if isinstance(values, dict) else values
 
-    def _keep(self, found: Any, made: Any, name: str) -> None:
+    def _keep(self, result: Any, made: Any, name: str) -> None:
         """Follow the integers that differ; note the numbers that do."""
-        for real, other in zip(tree_leaves(found), tree_leaves(made), strict=False):
+        for real, other in zip(tree_leaves(result), tree_leaves(made), strict=False):
             if not isinstance(real, Tensor) or real.dtype == torch.bool or torch.equal(real, other):
                 continue
             if real.is_floating_point():

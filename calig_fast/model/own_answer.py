@@ -78,15 +78,15 @@ def _answer(model: nn.Module, call: Call) -> Any:
         ) from error
 
 
-def same(found: Any, own: Any, dtype: torch.dtype) -> bool:
+def same(output: Any, own: Any, dtype: torch.dtype) -> bool:
     """Return True where two outputs hold the same tensors, as far as rounding lets them.
 
     Args:
-        found: one output, or its logits.
+        output: one output, or its logits.
         own: another of the same kind.
         dtype: the coarser of the dtypes they were computed in.
     """
-    tensors, own_tensors = (output_tensors(v) for v in (found, own))
+    tensors, own_tensors = (output_tensors(v) for v in (output, own))
     return len(tensors) == len(own_tensors) and all(
         _close(a, b, dtype) for a, b in zip(tensors, own_tensors, strict=True)
     )
@@ -133,26 +133,26 @@ def check_rows(own: Any) -> None:
         )
 
 
-def check_logits(own: Tensor | None, found: Tensor, dtypes: tuple[torch.dtype, torch.dtype]) -> None:
+def check_logits(own: Tensor | None, logits: Tensor, dtypes: tuple[torch.dtype, torch.dtype]) -> None:
     """Raise where an explanation's logits are not the model's own.
 
     Args:
         own: [B,C] of the object the caller passed, None where it gave none.
-        found: [B,C] of the explanation.
+        logits: [B,C] of the explanation.
         dtypes: of the model and of the explanation.
 
     Raises:
         ValueError: naming the first input that differs, and both answers.
     """
-    if own is None or not found.numel() or own.numel() != found.numel():
+    if own is None or not logits.numel() or own.numel() != logits.numel():
         return
     coarser = max(dtypes, key=lambda d: torch.finfo(d).eps)
-    own = own.detach().reshape(found.shape)
-    if same(found, own, coarser):
+    own = own.detach().reshape(logits.shape)
+    if same(logits, own, coarser):
         return
-    row = int((own.double().cpu() - found.double()).abs().flatten(1).amax(1).argmax())
+    row = int((own.double().cpu() - logits.double()).abs().flatten(1).amax(1).argmax())
     raise ValueError(
-        f"model: for input {row} the explanation's logits are {_short(found[row])} where a call of the "
+        f"model: for input {row} the explanation's logits are {_short(logits[row])} where a call of the "
         f"model gives {_short(own[row])}: a wrapper, hook or adapter around it computes something else than the module "
         "that was explained; pass the module that makes the decision itself"
     )

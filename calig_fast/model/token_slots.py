@@ -94,10 +94,10 @@ def slots(logits: Tensor, attention: Tensor, hidden: Tensor, known: Sequence[Slo
     return None
 
 
-def _fits(found: Slots, masked: Tensor) -> bool:
+def _fits(slots: Slots, masked: Tensor) -> bool:
     """Return True if slots are of maps of this shape."""
     rows, (queries, keys) = masked.shape[:-2].numel(), masked.shape[-2:]
-    return found.queries.shape == (rows, queries) and found.keys.shape in {(rows, 1, keys), (rows, queries, keys)}
+    return slots.queries.shape == (rows, queries) and slots.keys.shape in {(rows, 1, keys), (rows, queries, keys)}
 
 
 def _bits(count: int, device: torch.device) -> list[Tensor]:
@@ -154,27 +154,27 @@ def _codes(moved: _Moved, part: Callable[[Tensor], Tensor]) -> tuple[Tensor, Ten
     return either, both, seen
 
 
-def _follow(moved: _Moved, masked: Tensor, found: Slots, checks: int) -> bool:
+def _follow(moved: _Moved, masked: Tensor, slots: Slots, checks: int) -> bool:
     """Return True if every logit that is not masked depends on its query's and its key's token and on no other.
 
     Logits of padding may depend on less, as padding of zeros has the same logit with every query.
     """
     generator = torch.Generator().manual_seed(1)
-    between = (found.queries != NONE)[..., None] & (found.keys != NONE)
+    between = (slots.queries != NONE)[..., None] & (slots.keys != NONE)
     there = ~masked.reshape(between.shape)
     for _ in range(checks):
         chosen = torch.rand(moved.count, generator=generator).to(masked.device) < 0.5
         padded = torch.cat([chosen, chosen.new_zeros(1)])  # -1 is the last: no token
-        expected = padded[found.queries][..., None] | padded[found.keys]
+        expected = padded[slots.queries][..., None] | padded[slots.keys]
         seen = moved.by(chosen).reshape(expected.shape)
         if bool(((seen & ~expected) | (expected & ~seen & between))[there].any()):
             return False
     return True
 
 
-def _in_one_input(found: Slots, tokens: int) -> bool:
+def _in_one_input(slots: Slots, tokens: int) -> bool:
     """Return True if every matrix lies in one input."""
-    every = torch.cat([found.queries, found.keys.flatten(1)], 1)
+    every = torch.cat([slots.queries, slots.keys.flatten(1)], 1)
     inputs = torch.where(every == NONE, NONE, every // tokens)
     first = inputs.amax(1, keepdim=True)
     return bool(((inputs == NONE) | (inputs == first)).all())

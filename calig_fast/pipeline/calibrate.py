@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from .._utils.progress import Progress, ticker
+from ..inputs import rankings
 from ..inputs.digest import digests
+from ..inputs.perturbed_outputs import PerturbationRunner, perturbation_runner
 from ..methods.base import Method, Scores, Signals
 from ..methods.candidates import candidates, family
-from ..perturbation import PerturbationRunner, perturbation_runner, rankings
 from ..quadrature.estimate import Floats
 from ..results.attribution import Attribution
 from .calibrated import Calibrated
@@ -156,9 +157,9 @@ def _scores(method: Method, groups: list[Signals], other: Tensor | None) -> Tens
     return torch.cat(parts)
 
 
-def _runners(inputs: Any, found: Attribution, asked: CalibrationOptions) -> dict[str, PerturbationRunner]:
+def _runners(inputs: Any, attribution: Attribution, asked: CalibrationOptions) -> dict[str, PerturbationRunner]:
     """A runner of each removal by its name; of the default ones the first two that the model takes."""
-    kind = "image" if found.texts is None else "text"
+    kind = "image" if attribution.texts is None else "text"
     wanted = _REMOVALS[kind] if asked.removals is None else asked.removals
     runners: dict[str, PerturbationRunner] = {}
     for removal in wanted:
@@ -166,7 +167,7 @@ def _runners(inputs: Any, found: Attribution, asked: CalibrationOptions) -> dict
             runners[str(removal)] = perturbation_runner(
                 asked.model,
                 inputs,
-                found,
+                attribution,
                 None,
                 processor=asked.processor,
                 removal=removal,

@@ -101,20 +101,20 @@ class Integration:
         of_scores = float(_left(settings.tolerance, rounding.max()))
         last: dict[int, Integrated] = {}
 
-        def integrated(k: int, found: Relevance) -> Integrated:
+        def integrated(k: int, relevance: Relevance) -> Integrated:
             errors = LayerErrors(
-                coarse=found.coarse,
-                **{name: getattr(found.errors, name) for name in ("rule", "disagreement", "missing", "error")},
+                coarse=relevance.coarse,
+                **{name: getattr(relevance.errors, name) for name in ("rule", "disagreement", "missing", "error")},
             )
-            seen = replace(signals[k], relevance=found.r * signals[k].mask[:, None])
-            scores, elsewhere = method.scores(seen), (found.r * ~signals[k].mask[:, None]).sum(2)
+            seen = replace(signals[k], relevance=relevance.r * signals[k].mask[:, None])
+            scores, elsewhere = method.scores(seen), (relevance.r * ~signals[k].mask[:, None]).sum(2)
             prefetch(*scores, elsewhere)
-            last[k] = Integrated(found, scores, elsewhere, score_errors(method, seen, errors, scores[0]))
+            last[k] = Integrated(relevance, scores, elsewhere, score_errors(method, seen, errors, scores[0]))
             return last[k]
 
-        def weigh(k: int, found: Relevance) -> ScoreErrors:
-            enough = np.full(len(found.gap), of_scores)
-            now = integrated(k, found)
+        def weigh(k: int, relevance: Relevance) -> ScoreErrors:
+            enough = np.full(len(relevance.gap), of_scores)
+            now = integrated(k, relevance)
             if settings.k is not None and content is not None:
                 decided = fetched(deciding_error(now.scores[0], content, settings.k))[0].numpy()
                 enough = np.maximum(enough, DECIDED * decided - rounding.max())

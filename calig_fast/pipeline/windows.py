@@ -73,8 +73,8 @@ def _by_text(output: Callable[..., Tensor], owners: tuple[int, ...]) -> Output:
     numbers = torch.tensor(owners)
 
     @functools.wraps(output)
-    def by_text(found: Any, rows: Tensor) -> Tensor:
-        return output(found, numbers.to(rows.device)[rows])
+    def by_text(answer: Any, rows: Tensor) -> Tensor:
+        return output(answer, numbers.to(rows.device)[rows])
 
     return by_text
 

@@ -105,10 +105,10 @@ def _refused(name: str) -> Any:
     raise ValueError(f'{name} stands without quotes; write "{name}"')
 
 
-def _fields(found: Any) -> dict[str, Any]:
-    if not isinstance(found, dict):
-        raise ValueError(f"expected an object, got {named_kind(found)}")
-    record = dict(found)
+def _fields(document: Any) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise ValueError(f"expected an object, got {named_kind(document)}")
+    record = dict(document)
     kind, version, written = (record.pop(name, None) for name in ("kind", "schema_version", "tensors"))
     if kind != KIND:
         raise ValueError(f'kind: expected "{KIND}", got {named_kind(kind)}')
@@ -140,18 +140,18 @@ def _spelled(value: Any) -> Any:
     return value
 
 
-def _tensor(name: str, found: Any) -> Tensor:
+def _tensor(name: str, entry: Any) -> Tensor:
     """A tensor of its dtype, shape and nested lists."""
-    if not isinstance(found, dict) or set(found) != {"dtype", "shape", "values"}:
-        raise ValueError(f"{name}: expected an object of dtype, shape and values, got {named_kind(found)}")
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "values"}:
+        raise ValueError(f"{name}: expected an object of dtype, shape and values, got {named_kind(entry)}")
     if name not in schema.TENSORS:
         raise ValueError(f"tensors: {name!r} is none that this release knows")
-    dtype, shape = schema.TENSORS[name][0], found["shape"]
-    if found["dtype"] != str(dtype).removeprefix("torch."):
-        raise ValueError(f"{name}: expected the dtype {str(dtype).removeprefix('torch.')}, got {found['dtype']!r}")
+    dtype, shape = schema.TENSORS[name][0], entry["shape"]
+    if entry["dtype"] != str(dtype).removeprefix("torch."):
+        raise ValueError(f"{name}: expected the dtype {str(dtype).removeprefix('torch.')}, got {entry['dtype']!r}")
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"{name}: expected a shape of integers, got {named_kind(shape)}")
-    flat = [found["values"]]
+    flat = [entry["values"]]
     for length in shape:
         if any(not isinstance(row, list) or len(row) != length for row in flat):
             raise ValueError(f"{name}: its values do not have the shape {shape}")

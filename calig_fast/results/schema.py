@@ -182,9 +182,9 @@ def _sizes(tensors: Mapping[str, Tensor]) -> dict[str, int]:
     return sizes
 
 
-def _length(sizes: dict[str, int], axis: str, found: int) -> int:
+def _length(sizes: dict[str, int], axis: str, size: int) -> int:
     """The length of an axis: its number, or the first length found for its letter."""
-    return int(axis) if axis.isdigit() else sizes.setdefault(axis, found)
+    return int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
 
 
 def _check_grid(grid: Any, texts: Any, tokens: int) -> None:
@@ -216,16 +216,16 @@ def _check_texts(texts: list[Any], mask: Tensor) -> None:
                 raise ValueError(f"{where}: a word has tokens {word['tokens']}, outside 0..{places - 1}")
 
 
-def _object(where: str, found: Any, kinds: Kinds, others: bool = False) -> None:
+def _object(where: str, value: Any, kinds: Kinds, others: bool = False) -> None:
     """Check the names and types in an object of JSON; `others` allows further names."""
-    if not isinstance(found, dict):
-        raise ValueError(f"{where}: expected an object, got {_named(found)}")
-    missing, unknown = [n for n in kinds if n not in found], [n for n in found if n not in kinds and not others]
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: expected an object, got {_named(value)}")
+    missing, unknown = [n for n in kinds if n not in value], [n for n in value if n not in kinds and not others]
     if missing or unknown:
         raise ValueError(_difference(where, missing, unknown))
     for name, (fits, words) in kinds.items():
-        if not fits(found[name]):
-            raise ValueError(f"{where}: {name}: expected {words}, got {_named(found[name])}")
+        if not fits(value[name]):
+            raise ValueError(f"{where}: {name}: expected {words}, got {_named(value[name])}")
 
 
 def _difference(where: str, missing: list[str], unknown: list[str]) -> str:
@@ -252,6 +252,6 @@ def _lists(value: Any) -> Any:
     return [_lists(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _text(found: dict[str, Any]) -> Text:
-    words = tuple(Word(w["text"], tuple(w["tokens"]), w["start"], w["end"], w.get("part", 0)) for w in found["words"])
-    return Text(tuple(found["tokens"]), words, found["text"], found["truncated"], found.get("windows", 1))
+def _text(record: dict[str, Any]) -> Text:
+    words = tuple(Word(w["text"], tuple(w["tokens"]), w["start"], w["end"], w.get("part", 0)) for w in record["words"])
+    return Text(tuple(record["tokens"]), words, record["text"], record["truncated"], record.get("windows", 1))

@@ -48,16 +48,16 @@ def sentences(text: str) -> list[Span]:
     return out
 
 
-def _ends(text: str, found: re.Match[str], cased: bool) -> bool:
-    mark = found.group()
+def _ends(text: str, match: re.Match[str], cased: bool) -> bool:
+    mark = match.group()
     if "\n" in mark or mark[0] in _ALONE:
         return True
-    following = _next(text, found.end())
+    following = _next(text, match.end())
     if not following or (cased and following.islower()):
         return False
     if mark != ".":
         return True
-    before = _word_before(text, found.start())
+    before = _word_before(text, match.start())
     if before.lower().strip(".") in _SHORT or (len(before) == 1 and before.isupper() and before != "I"):
         return False
     return not (before.isdigit() and len(before) < 3 and following.isdigit())

@@ -52,7 +52,7 @@ class Windows:
         return [self.special[self.owners[window]][t] for t in self.places[window]]
 
 
-def merged(found: Attribution, windows: Windows, tolerance: float | None) -> Attribution:
+def merged(of_windows: Attribution, windows: Windows, tolerance: float | None) -> Attribution:
     """One attribution of each text, from the attribution of its windows.
 
     The scalar of a text of W windows is F = 1/W sum_w F_w, so r_l = 1/W sum_w r_l,w exactly, every token at its place
@@ -60,15 +60,15 @@ def merged(found: Attribution, windows: Windows, tolerance: float | None) -> Att
     error, and `bypassed` for the bypass.
 
     Args:
-        found: rows of the windows in their order, those of several targets side by side.
+        of_windows: rows of the windows in their order, those of several targets side by side.
         windows: the windows.
         tolerance: relative error that counts as converged.
 
     Returns:
         rows of the texts, those of several targets side by side; no context maps.
     """
-    each = found.batch // len(windows.owners)
-    before, after = _added(found, windows)
+    each = of_windows.batch // len(windows.owners)
+    before, after = _added(of_windows, windows)
     longest = max(map(len, windows.special)) + before + after
     rows, mask, special, texts = [], [], [], []
     for number, text in enumerate(windows.texts):
@@ -83,19 +83,19 @@ def merged(found: Attribution, windows: Windows, tolerance: float | None) -> Att
             torch.tensor([*range(before), *(t + before for t in windows.places[w]), *range(last, len(flags))])
             for w in own
         ]
-        rows += [_row(found, [w * each + k for w in own], places, longest, tolerance) for k in range(each)]
+        rows += [_row(of_windows, [w * each + k for w in own], places, longest, tolerance) for k in range(each)]
     numbers = torch.arange(len(windows.texts)).repeat_interleave(each)
     tensors: dict[str, Any] = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
     return replace(
-        found,
+        of_windows,
         **tensors,
         mask=torch.stack(mask),
         special=torch.stack(special),
         texts=tuple(texts),
-        source=None if found.source is None else numbers,
+        source=None if of_windows.source is None else numbers,
         maps=None,
         settings=replace(
-            found.settings, tolerance=tolerance, windows={"tokens": windows.tokens, "stride": windows.stride}
+            of_windows.settings, tolerance=tolerance, windows={"tokens": windows.tokens, "stride": windows.stride}
         ),
     )
 
@@ -130,31 +130,31 @@ def bypassed(bypass: Tensor, gap: Tensor) -> Tensor:
     return torch.where(size == 0, 0.0, sign * size / total.abs())
 
 
-def _added(found: Attribution, windows: Windows) -> tuple[int, int]:
+def _added(of_windows: Attribution, windows: Windows) -> tuple[int, int]:
     """The tokens that the model itself puts before and after every window."""
-    seen, read = () if found.texts is None else found.texts[0].tokens, windows.names(0)
+    seen, read = () if of_windows.texts is None else of_windows.texts[0].tokens, windows.names(0)
     added = len(seen) - len(read)
     before = next(n for n in range(added + 1) if seen[n : n + len(read)] == read)
     return before, added - before
 
 
 def _row(
-    found: Attribution, rows: list[int], places: list[Tensor], longest: int, tolerance: float | None
+    of_windows: Attribution, rows: list[int], places: list[Tensor], longest: int, tolerance: float | None
 ) -> dict[str, Tensor]:
     """The tensors of one text and target."""
     count = len(rows)
-    scores, layer_scores = found.scores[rows].double(), found.layer_scores[rows].double()
+    scores, layer_scores = of_windows.scores[rows].double(), of_windows.layer_scores[rows].double()
     whole = torch.zeros(longest, dtype=torch.float64)
     layers = torch.zeros(layer_scores.shape[1], longest, dtype=torch.float64)
     for w, row in enumerate(rows):
-        real = found.mask[row].nonzero().flatten()
+        real = of_windows.mask[row].nonzero().flatten()
         whole[places[w]] += scores[w, real]
         layers[:, places[w]] += layer_scores[w][:, real]
-    gap, bypass = found.gap[rows].double(), None if found.bypass is None else found.bypass[rows].double()
-    error = sum_error(found.error[rows].double(), layer_scores.norm(dim=2), layers.norm(dim=1))
-    score_error = sum_error(found.score_error[rows].double(), scores.norm(dim=1), whole.norm())
+    gap, bypass = of_windows.gap[rows].double(), None if of_windows.bypass is None else of_windows.bypass[rows].double()
+    error = sum_error(of_windows.error[rows].double(), layer_scores.norm(dim=2), layers.norm(dim=1))
+    score_error = sum_error(of_windows.score_error[rows].double(), scores.norm(dim=1), whole.norm())
     share = None if bypass is None else bypassed(bypass, gap)
-    fine = found.layer_converged[rows].all(0)
+    fine = of_windows.layer_converged[rows].all(0)
     if tolerance is not None:
         past = incomplete(torch.zeros_like(error) if share is None else share, tolerance)
         fine = torch.where(error.isnan(), fine, (error <= tolerance) & ~past)
@@ -162,15 +162,15 @@ def _row(
         "scores": (whole / count).float(),
         "layer_scores": (layers / count).float(),
         "gap": gap.mean(0).float(),
-        "convergence_delta": found.convergence_delta[rows].double().mean(0).float(),
+        "convergence_delta": of_windows.convergence_delta[rows].double().mean(0).float(),
         "error": error.float(),
         "score_error": score_error.float(),
-        "n_steps": found.n_steps[rows].sum(0),
+        "n_steps": of_windows.n_steps[rows].sum(0),
         "layer_converged": fine,
-        "logits": found.logits[rows].double().mean(0).float(),
+        "logits": of_windows.logits[rows].double().mean(0).float(),
     }
-    if found.ends is not None:
-        out["ends"] = torch.where(fine, 0, found.ends[rows].amax(0))
-    if found.target is not None:
-        out["target"] = found.target[rows[0]]
+    if of_windows.ends is not None:
+        out["ends"] = torch.where(fine, 0, of_windows.ends[rows].amax(0))
+    if of_windows.target is not None:
+        out["target"] = of_windows.target[rows[0]]
     return out if share is None else {**out, "bypass": share.float()}

@@ -6,17 +6,15 @@ from helpers.tiny_models import ids, pixels, tiny
 from calig_fast import Explainer, explain
 from calig_fast.bench.captum_loop import loop, modules_before
 from calig_fast.bench.gates import errors
-from calig_fast.inputs.prepare import read
 
 pytest.importorskip("captum")
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra", "vit", "dinov2", "timm-token"])
 def test_captum_is_given_the_same_question(kind):
-    model, call = tiny(kind), pixels(1) if kind in {"vit", "dinov2", "timm-token"} else ids(7)
+    model, call = tiny(kind), pixels(1)[0] if kind in {"vit", "dinov2", "timm-token"} else ids(7)
     explainer = Explainer(model)
-    one = read(call, model, explainer.encoder, None)
-    found = loop(model, explainer.encoder, one, 2).relevance(8, 8)
+    found = loop(model, explainer.encoder, call, 2).relevance(8, 8)
     wanted = explain(model, call, target=2, quadrature="gausslegendre", n_steps=8, engine="autograd")
     assert max(errors([found], [wanted.layer_scores[0]])) < 2e-5
 

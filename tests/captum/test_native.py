@@ -145,7 +145,7 @@ def test_waves_are_cut_to_the_memory_budget(monkeypatch):
         sizes.append(len(i))
         return text(model)(i, mask)
 
-    monkeypatch.setattr("calig_fast.captum.native.DEFAULT_BUDGET", 2**17)
+    monkeypatch.setattr("calig_fast.engines.native.autograd_function.DEFAULT_BUDGET", 2**17)
     lig = ours.LayerIntegratedGradients(forward, blocks_of(model)[0])
     found = lig.attribute(x["input_ids"], target=0, additional_forward_args=x["attention_mask"], n_steps=9)
     assert lig.engine == "native"

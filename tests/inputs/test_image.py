@@ -319,7 +319,7 @@ def test_models_of_four_channels_take_pixels_alone():
 
 
 def test_removal_of_a_patch_takes_the_pixels_that_the_patch_covers():
-    from calig_fast.perturbation.removal import Remover
+    from calig_fast.inputs.perturbed_removal import Remover
 
     x = torch.randn(1, 3, 19, 22, generator=torch.Generator().manual_seed(0))
     remover = Remover(tiny("dinov2"), x, None, torch.zeros(3, 19, 22))

@@ -8,8 +8,8 @@ from torch import nn
 
 from calig_fast import Grid, explain
 from calig_fast.inputs.image_cut import Cut
+from calig_fast.inputs.perturbed_removal import Remover
 from calig_fast.metrics import deletion_auc
-from calig_fast.perturbation.removal import Remover
 from calig_fast.quadrature.rules import nodes_and_weights
 
 hub = pytest.importorskip("transformers")

@@ -9,9 +9,9 @@ from helpers.tiny_models import ids, pixels, tiny
 
 from calig_fast import Calibrated, Explainer, explain, metrics
 from calig_fast.inputs.digest import digests
+from calig_fast.inputs.perturbed_removal import opened
 from calig_fast.methods.base import Signals
 from calig_fast.methods.candidates import BLEND, MIXTURE, candidates, mixture
-from calig_fast.perturbation import opened
 from calig_fast.pipeline import calibrate
 from calig_fast.pipeline.calibrate import choose_among, surety
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from calig_fast._utils import files
+from calig_fast.bench import record
 from tools.kernel_checks import build, compile, emulate, gates, kernels_page, problems, traffic
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,8 +136,8 @@ def main() -> None:
     new, known = gates.failures(results)
     if not options.check:
         text = json.dumps(results, indent=None, separators=(",", ":"))
-        files.write(DATA, text.replace("},{", "},\n{") + "\n")
-        files.write(PAGE, kernels_page.page(results, known))
+        record.write(DATA, text.replace("},{", "},\n{") + "\n")
+        record.write(PAGE, kernels_page.page(results, known))
         say(f"wrote {PAGE.relative_to(ROOT)} and {DATA.relative_to(ROOT)}")
     say(f"{len(known)} known exceptions")
     for said in new:

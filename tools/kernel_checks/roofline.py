@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ import torch
 from captum.attr import LayerIntegratedGradients
 
 from calig_fast import explain
-from calig_fast._utils import files
-from calig_fast.bench import captum_loop, markdown
+from calig_fast.bench import captum_loop, markdown, record
 from calig_fast.bench import operations as sized
 from calig_fast.ops.model_sizes import Batch
 from tools.kernel_checks.tally import BANDWIDTH, PEAKS, Tally, as_on_a_gpu
@@ -133,10 +131,10 @@ def flat(summary: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def unflat(found: dict[str, float]) -> dict[str, Any]:
+def unflat(figures: dict[str, float]) -> dict[str, Any]:
     """Two levels again."""
-    seconds = {k.removeprefix("seconds "): v for k, v in found.items() if k.startswith("seconds")}
-    return {**{k: v for k, v in found.items() if not k.startswith("seconds")}, "seconds": seconds}
+    seconds = {k.removeprefix("seconds "): v for k, v in figures.items() if k.startswith("seconds")}
+    return {**{k: v for k, v in figures.items() if not k.startswith("seconds")}, "seconds": seconds}
 
 
 def page(results: dict[str, Any]) -> str:
@@ -186,8 +184,8 @@ def main() -> None:
     if options.fast:
         print(page(results))
         return
-    files.write(DATA, json.dumps(results, indent=1) + "\n")
-    files.write(PAGE, page(results))
+    record.write(DATA, results)
+    record.write(PAGE, page(results))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,12 @@ from torch.autograd.function import once_differentiable
 
 from ...model.encoder import Block
 from ...ops.packing import Packed
+from ..budget import Budget
 from . import block as blocks
+from . import first_token_block
+from .engine import DEFAULT_BUDGET
 from .path_batch import BlockRunner
-from .verify import STRANGE
+from .verify import STRANGE, same_outputs
 
 
 class BlockStack:
@@ -27,6 +30,18 @@ class BlockStack:
 
     def __init__(self, run: Sequence[Block], first_only: bool = False, backend: str = "auto") -> None:
         self.runner = BlockRunner(tuple(run), first_only, False, backend, run[0].qkv.weight.dtype)
+
+    def __len__(self) -> int:
+        return len(self.runner.stack)
+
+    @property
+    def takes_first_rows(self) -> bool:
+        """True if the last block can be computed at the first row of each input alone."""
+        return first_token_block.takes(self.runner.stack[-1])
+
+    def of_first_rows(self) -> BlockStack:
+        """The same blocks, the last at the first row of each input alone."""
+        return BlockStack(self.runner.stack, True, self.runner.backend)
 
     def __call__(self, hidden: Tensor, mask: Tensor, layers: range) -> Tensor:
         """Some of the blocks, as a function that autograd differentiates once.
@@ -43,21 +58,37 @@ class BlockStack:
         return out
 
     @torch.no_grad()
-    def outputs(self, hidden: Tensor, packed: Packed) -> list[Tensor]:
-        """The output of every block, packed rows."""
-        x, block_outputs = packed.pack(hidden), list[Tensor]()
-        for layer in range(len(self.runner.stack)):
-            x, _ = self.up(layer, x, packed)
-            block_outputs.append(x)
-        return block_outputs
+    def verify(self, states: Sequence[Tensor], mask: Tensor, limit: float) -> None:
+        """Compare the output of every block with the model's own.
+
+        Args:
+            states: the input of the first block and the output of each, [N,T,D].
+            mask: [N,T] bool, real tokens.
+            limit: the largest relative difference.
+
+        Raises:
+            NotTheModelError: naming the first block that differs.
+        """
+        packed = Packed.of(mask)
+        rows = [packed.pack(states[0])]
+        for layer in range(len(self)):
+            rows.append(self.up(layer, rows[-1], packed)[0])
+        same_outputs(states, rows, packed, limit)
 
     def up(self, layer: int, x: Tensor, packed: Packed) -> tuple[Tensor, blocks.Saved]:
         """The output of block `layer` for packed rows, and its saved tensors."""
         return self.runner.run(layer, x, packed.segments)
 
-    def bytes_a_row(self, layers: range) -> int:
-        """Bytes of the saved tensors of one row in some of the blocks."""
-        return sum(blocks.row_bytes(self.runner.stack[i], self.runner.dtype) for i in layers)
+    def rows_at_once(self, layers: range, device: torch.device, around: int) -> int:
+        """Rows of some of the blocks that the default memory budget has room for.
+
+        Args:
+            layers: which blocks.
+            device: of the hidden states.
+            around: bytes a row that the caller's own layers hold.
+        """
+        row = around + sum(blocks.row_bytes(self.runner.stack[i], self.runner.dtype) for i in layers)
+        return Budget.of(None, device, DEFAULT_BUDGET, self.runner.dtype).size // row
 
 
 class _Through(torch.autograd.Function):

@@ -48,27 +48,27 @@ class FirstRowTerms:
         added = None if bk is None else (queries @ bk[..., None])[..., 0]
         return cls(added, keys, torch.einsum("hte,hed->thd", queries, wk))
 
-    def logits(self, found: Tensor, q: Tensor, rows: Tensor) -> Tensor:
+    def logits(self, plain: Tensor, q: Tensor, rows: Tensor) -> Tensor:
         """The logits [n,H,T] with the terms.
 
         Args:
-            found: without them.
+            plain: without them.
             q: queries times the scale, [n,H,E].
             rows: [n,T,D] that the keys are projections of.
         """
         tokens = rows.shape[1]
         if self.keys is not None:
-            found = found + torch.einsum("nhe,hte->nht", q, self.keys[:, :tokens])
+            plain = plain + torch.einsum("nhe,hte->nht", q, self.keys[:, :tokens])
         if self.rows is not None:
-            found = found + torch.einsum("ntd,thd->nht", rows, self.rows[:tokens])
-        return found if self.bias is None else found + self.bias[:, :tokens]
+            plain = plain + torch.einsum("ntd,thd->nht", rows, self.rows[:tokens])
+        return plain if self.bias is None else plain + self.bias[:, :tokens]
 
-    def query_grad(self, found: Tensor, ds: Sequence[Tensor]) -> Tensor:
+    def query_grad(self, grad: Tensor, ds: Sequence[Tensor]) -> Tensor:
         """The gradient of the queries over the scale, [S,H,E]: without the terms, and each run's dS [n,H,T], given."""
         if self.keys is None:
-            return found
-        return found + torch.cat([torch.einsum("nht,hte->nhe", part, self.keys[:, : part.shape[2]]) for part in ds])
+            return grad
+        return grad + torch.cat([torch.einsum("nht,hte->nhe", part, self.keys[:, : part.shape[2]]) for part in ds])
 
-    def row_grad(self, found: Tensor, ds: Tensor) -> Tensor:
+    def row_grad(self, grad: Tensor, ds: Tensor) -> Tensor:
         """The gradient of a run's rows, [n,T,D]; likewise."""
-        return found if self.rows is None else found + torch.einsum("nht,thd->ntd", ds, self.rows[: ds.shape[2]])
+        return grad if self.rows is None else grad + torch.einsum("nht,thd->ntd", ds, self.rows[: ds.shape[2]])

@@ -161,21 +161,23 @@ class WholePass:
         """Numbers of the inputs' tokens [L,tokens] as [L,B,T]."""
         return self.packed.unpack(values.T).movedim(2, 0)
 
-    def _maps(self, layer: int, saved: blocks.Saved, dmixed: Tensor, found: Tensor | None, kind: MapKind) -> Tensor:
+    def _maps(
+        self, layer: int, saved: blocks.Saved, dmixed: Tensor, gradient_maps: Tensor | None, kind: MapKind
+    ) -> Tensor:
         """[B,T,U], zeros at padding."""
         (batch, t), wide = self.packed.shape, torch.promote_types(dmixed.dtype, torch.float32)
         full = len(self.packed.positions) == batch * t
-        if found is not None and kind != "attention" and full:
-            return found[:batch].to(wide)
+        if gradient_maps is not None and kind != "attention" and full:
+            return gradient_maps[:batch].to(wide)
         out = dmixed.new_zeros(batch, t, t, dtype=wide)
         for b, tokens in enumerate(self.packed.lengths):
             real = self.packed.places(b)
-            if found is None:
+            if gradient_maps is None:
                 input_map = first_row.attention_map(self.runner.stack[layer], saved, b, dmixed, kind)
             elif kind == "attention":
                 input_map = attention_map(saved.attended, b)
             else:
-                input_map = found[b, :tokens, :tokens]
+                input_map = gradient_maps[b, :tokens, :tokens]
             out[b, real[:, None], real] = input_map.to(wide)
         return out
 

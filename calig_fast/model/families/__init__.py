@@ -111,21 +111,21 @@ def find(model: nn.Module) -> Encoder | None:
     return None
 
 
-def _beside_text(found: Any, model: nn.Module, family: Family) -> bool:
+def _beside_text(encoder: Any, model: nn.Module, family: Family) -> bool:
     """Return True for the vision tower of a model that reads text first, as a language model that is shown images."""
     text_first = getattr(model, "main_input_name", "") == "input_ids"
-    return text_first and family is _shipped().get(family.name) and bool(found.modality == "image")
+    return text_first and family is _shipped().get(family.name) and bool(encoder.modality == "image")
 
 
-def _of_family(found: Encoder, model: nn.Module, family: Family) -> Encoder:
+def _of_family(encoder: Encoder, model: nn.Module, family: Family) -> Encoder:
     """The encoder that a family found, checked where the family is not of the package."""
     if family is _shipped().get(family.name):
-        return with_embedding(found, model)
-    if not isinstance(found, Encoder):
+        return with_embedding(encoder, model)
+    if not isinstance(encoder, Encoder):
         raise TypeError(
-            f'encoder: that of the family "{family.name}" must return an Encoder or None, got {kind(found)}'
+            f'encoder: that of the family "{family.name}" must return an Encoder or None, got {kind(encoder)}'
         )
-    return given(model, found)
+    return given(model, encoder)
 
 
 def with_embedding(encoder: Encoder, model: nn.Module) -> Encoder:

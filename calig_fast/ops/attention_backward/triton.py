@@ -41,7 +41,7 @@ def queries_kernel(
     lse,
     offsets,
     delta,
-    found,
+    qkv_gradients,
     rows,
     width,
     longest,
@@ -95,7 +95,7 @@ def queries_kernel(
             if relative is not None:
                 slopes = of_distances(ds, HELD, MET, DISTANCES, False)
                 dq += product(slopes, a.to(PRODUCT), qkv.dtype.element_ty, PRODUCT)
-        put_rows(found + first * stride + head * SIZE, dq * scale, t, count, stride, SIZE, PADDED)
+        put_rows(qkv_gradients + first * stride + head * SIZE, dq * scale, t, count, stride, SIZE, PADDED)
 
 
 @triton.jit
@@ -105,7 +105,7 @@ def keys_kernel(
     lse,
     offsets,
     delta,
-    found,
+    qkv_gradients,
     rows,
     width,
     longest,
@@ -160,8 +160,8 @@ def keys_kernel(
             if relative is not None:
                 slopes = of_distances(ds, HELD, MET, DISTANCES, True)
                 dk += product(slopes, b.to(PRODUCT), qkv.dtype.element_ty, PRODUCT)
-        put_rows(found + first * stride + width + head * SIZE, dk * scale, u, count, stride, SIZE, PADDED)
-        put_rows(found + first * stride + 2 * width + head * SIZE, dv, u, count, stride, SIZE, PADDED)
+        put_rows(qkv_gradients + first * stride + width + head * SIZE, dk * scale, u, count, stride, SIZE, PADDED)
+        put_rows(qkv_gradients + first * stride + 2 * width + head * SIZE, dv, u, count, stride, SIZE, PADDED)
 
 
 def attention_backward(

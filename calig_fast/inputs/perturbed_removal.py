@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from .._utils.arguments import kind
-from ..inputs import source
-from ..inputs.baseline import IMAGE, TEXT, Lookup, make_baseline, take
-from ..inputs.prepare import Inputs, read
 from ..model import checks, families
 from ..model.call import called, has_rows, rows_of
 from ..model.clone import share_weights, unwrap
 from ..model.encoder import Encoder
 from ..model.word_lookup import find_embedding
 from ..results.tokens import Grid
-from .imputation import noisy_linear
+from . import source
+from .baseline import IMAGE, TEXT, Lookup, make_baseline, take
+from .perturbed_pixels import noisy_linear
+from .prepare import Inputs, read
 
 DELETE, NOISY_LINEAR = "delete", "noisy_linear"
 _TEXT = (*(name for name in TEXT if name != "zeros"), DELETE)

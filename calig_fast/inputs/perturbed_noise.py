@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..inputs.prepare import Inputs
+from .prepare import Inputs
 
 
 def continuous(model: nn.Module, embedding: str | None, batch: Inputs) -> tuple[dict[str, Tensor], str]:

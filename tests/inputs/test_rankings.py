@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from calig_fast.perturbation.rankings import content, counts, flags, fractions_of, places, size, table
+from calig_fast.inputs.rankings import content, counts, flags, fractions_of, places, size, table
 
 SCORES = torch.tensor([[0.5, 2.0, -1.0, 2.0, 9.0]])
 RANKED = torch.tensor([[True, True, True, True, False]])

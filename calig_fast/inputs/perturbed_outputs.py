@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from .._utils.arguments import integer, shown, takes
-from ..inputs.classes import numbered
-from ..inputs.prepare import Inputs
-from ..inputs.target import Output, Target, is_multi_label, logits_of, scalars
 from ..results.attribution import Attribution
 from ..results.tokens import Grid
 from . import rankings
-from .removal import Answer, Remover, ready, run
+from .classes import numbered
+from .perturbed_removal import Answer, Remover, ready, run
+from .prepare import Inputs
+from .target import Output, Target, is_multi_label, logits_of, scalars
 
 OUTPUTS = ("prob", "logit", "log_prob", "accuracy")
 
@@ -172,15 +172,15 @@ def explained_classes(model: nn.Module, batch: Inputs, target: Any) -> Tensor:
     return _only(targets)
 
 
-def _only(found: list[Target]) -> Tensor:
+def _only(targets: list[Target]) -> Tensor:
     """The one target of each input.
 
     Raises:
         ValueError: several of each.
     """
-    if len(found) > 1 or found[0].target is None:
+    if len(targets) > 1 or targets[0].target is None:
         raise ValueError(
-            f"target: {len(found)} targets of each input, and scores of one; pass the Attribution of several targets, "
-            "which is measured row by row, or one target an input"
+            f"target: {len(targets)} targets of each input, and scores of one; pass the Attribution of several "
+            "targets, which is measured row by row, or one target an input"
         )
-    return found[0].target
+    return targets[0].target

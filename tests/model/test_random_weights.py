@@ -8,7 +8,7 @@ from helpers.tiny_models import Linear, ids, tiny
 
 from calig_fast.model.encoder import Encoder
 from calig_fast.model.families import find
-from calig_fast.perturbation.weights import model_parts, random_weights, with_weights
+from calig_fast.model.random_weights import model_parts, random_weights, with_weights
 
 
 def test_parts_hold_every_parameter_once_from_the_head_down():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..model.clone import share_weights
-from ..model.encoder import Encoder
+from .clone import share_weights
+from .encoder import Encoder
 
 
 def model_parts(model: nn.Module, encoder: Encoder) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import torch
 from helpers.tiny_models import pixels, tiny
 
 from calig_fast import explain, metrics
-from calig_fast.perturbation.imputation import NOISE, noisy_linear
+from calig_fast.inputs.perturbed_pixels import NOISE, noisy_linear
 
 
 def solved(image, gone):
