@@ -138,7 +138,7 @@ def test_the_digest_is_that_of_names_and_contents(tmp_path: Path) -> None:
 
 def test_what_a_file_was_built_for_is_written_in_it(tmp_path: Path) -> None:
     path = tmp_path / "_C.so"
-    for content in (b"\x7fELF nothing of ours", b"\x7fELF calig_fast built for torch 2.9.0+cpu;\0"):
+    for content in (b"", b"\x7fELF nothing of ours", b"\x7fELF calig_fast built for torch 2.9.0+cpu;\0"):
         path.write_bytes(content)
         assert _built(path) is None
     path.write_bytes(b"\x7fELF calig_fast built for torch 2.9.0+cpu from 0123456789abcdef;\0")
@@ -157,6 +157,9 @@ def test_of_several_releases_the_one_in_use_is_taken(tmp_path: Path, monkeypatch
         extension.__wrapped__()
     (tmp_path / f"_C.torch-{running}.so").unlink()
     with pytest.warns(RuntimeWarning, match="it was built for torch 1.0.0, this is torch"):
+        extension.__wrapped__()
+    (tmp_path / "_C.torch-1.0.0.so").write_bytes(b"")
+    with pytest.warns(RuntimeWarning, match="its file is damaged, or of another release of calig_fast"):
         extension.__wrapped__()
     (tmp_path / "_C.torch-1.0.0.so").unlink()
     with pytest.warns(RuntimeWarning, match="it was not built"):

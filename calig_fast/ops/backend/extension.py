@@ -69,6 +69,8 @@ def _built(path: Path) -> tuple[str, str] | None:
 
     Written in the file, since to load one that was built otherwise could crash the process.
     """
+    if path.stat().st_size == 0:
+        return None  # an installation on a full disk leaves such a file, and mmap refuses it
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         stamp = MARKED.match(content, max(content.find(MARK), 0))
         return (stamp[1].decode(), stamp[2].decode()) if stamp else None
@@ -93,7 +95,7 @@ def _load() -> Extension:
         return Extension(None, "it was not built (pip install -v says why)")
     known = {path: mark for path, mark in marks.items() if mark}
     if not known:
-        return Extension(None, "it was built from another release of calig_fast")
+        return Extension(None, "its file is damaged, or of another release of calig_fast")
     versions = ", ".join(built for built, _ in known.values())
     fitting = {path: digest for path, (built, digest) in known.items() if fits(built, running)}
     if not fitting:
