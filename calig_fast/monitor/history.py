@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import Attribution, Grid
+from ..views.one_input import Summary, summarise
 from ..views.pictures import covered
-from ..views.summary import Summary, summarise
 from .measures import Floats, Look, measure
 
 MOST = 512  # looks kept of a probe; twice as many are thinned to every other one

@@ -12,9 +12,9 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from ..views import colours
+from ..views.one_input import percent, signed, visible
 from ..views.origin import origin
 from ..views.pictures import heat, photograph
-from ..views.summary import percent, signed, visible
 from .curves import HEIGHT, WIDTH, MonitorPlot, monitor_plot
 from .history import History, Subject, shares_of
 from .measures import Floats, Look

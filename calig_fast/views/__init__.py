@@ -34,3 +34,10 @@ def _at_first_use(module: str, function: str) -> Callable[..., Any]:
 
 for _name, (_module, _function) in _VIEWS.items():
     register_renderer(_name, _at_first_use(_module, _function))
+
+
+def __getattr__(name: str) -> Any:
+    """`summary`, at its first use: it needs torch."""
+    if name != "summary":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module("calig_fast.results.data_set").summary

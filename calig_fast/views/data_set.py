@@ -10,9 +10,9 @@ from ..results.data_set import DataSetSummary, Places
 from . import colours
 from .figures import GREY, INK, bare, drawable, font, new_figure, palette, require_matplotlib, short, warn_of_boxes
 from .html import environment
+from .one_input import Floats, signed, visible
 from .origin import origin
 from .pictures import heat
-from .summary import Floats, signed, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,8 @@ import numpy as np
 from .._utils.arguments import between, kind
 from .._utils.warn import warn
 from . import colours
+from .one_input import Floats, Segment, Summary, leftwards, percent
 from .pictures import hatched, smooth
-from .summary import Floats, Segment, Summary, leftwards, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,9 +15,9 @@ from ..results.attribution import Attribution
 from ..results.comparison import Comparison
 from ..results.grouping import Grouped
 from . import colours, context
+from .one_input import Occurrences, Summary, leftwards, parts, percent, signed, strongest_of, summarise, visible
 from .origin import origin
 from .pictures import covered, covered_size, heat, photograph, strip
-from .summary import Occurrences, Summary, leftwards, parts, percent, signed, strongest_of, summarise, visible
 from .table import table_html
 
 STEPS = 10

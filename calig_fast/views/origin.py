@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from .._utils.version import __version__
-from .summary import visible
+from .one_input import visible
 
 
 def origin(models: Iterable[str], data: str = "") -> str:

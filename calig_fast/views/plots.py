@@ -33,8 +33,8 @@ from .figures import (
     title,
     warn_of_boxes,
 )
+from .one_input import Floats, Summary, signed, summarise
 from .pictures import covered, covered_size
-from .summary import Floats, Summary, signed, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

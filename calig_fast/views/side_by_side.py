@@ -29,8 +29,8 @@ from .figures import (
     title,
     warn_of_boxes,
 )
+from .one_input import Summary, strongest_of, summarise, visible
 from .pictures import covered
-from .summary import Summary, strongest_of, summarise, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

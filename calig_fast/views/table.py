@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from ..results.attribution import Attribution
 from ..results.grouping import Grouped, Ranked, strongest
 from ..results.units import usual
-from .summary import signed, visible
+from .one_input import signed, visible
 
 ROWS = 12
 STRONGEST = 3

@@ -18,8 +18,8 @@ from ..results.comparison import Comparison
 from ..results.grouping import Grouped
 from ..results.tokens import Grid
 from . import colours
+from .one_input import Floats, Summary, parts, percent, signed, strongest_of, summarise
 from .pictures import covered
-from .summary import Floats, Summary, parts, percent, signed, strongest_of, summarise
 
 Pixels = NDArray[np.uint8]
 

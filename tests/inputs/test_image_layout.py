@@ -13,7 +13,7 @@ from calig_fast.inputs.image_layout import seen_grid
 from calig_fast.inputs.image_patches import patch_convolution
 from calig_fast.metrics import deletion_auc
 from calig_fast.model import families
-from calig_fast.views.summary import summarise
+from calig_fast.views.one_input import summarise
 
 QUICK = {"method": "layer_ig", "n_steps": 2}
 

@@ -12,7 +12,7 @@ from calig_fast import Attribution, explain, metrics
 from calig_fast.engines.autograd import AutogradEngine
 from calig_fast.engines.native.engine import NativeEngine
 from calig_fast.pipeline.one_call import SEVERAL
-from calig_fast.views.summary import summarise
+from calig_fast.views.one_input import summarise
 
 NODES = {"quadrature": "corrected_trapezoid", "n_steps": 6}
 

@@ -249,7 +249,7 @@ def test_figures(make):
 
 
 def test_probabilities_are_the_models_kind(tmp_path):
-    from calig_fast.views.summary import summarise
+    from calig_fast.views.one_input import summarise
 
     model, call = copy.deepcopy(tiny("bert")), ids(9, 6)
     with torch.no_grad():

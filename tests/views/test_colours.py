@@ -17,7 +17,7 @@ from calig_fast.views.colours import (
     levels,
     robust_scale,
 )
-from calig_fast.views.summary import signed
+from calig_fast.views.one_input import signed
 
 
 def test_scale_and_colours() -> None:

@@ -6,7 +6,7 @@ import torch
 from helpers.synthetic import REVIEW, of_texts, read, with_maps
 
 from calig_fast.views.context import FEWEST, Rows, rows
-from calig_fast.views.summary import summarise
+from calig_fast.views.one_input import summarise
 
 MEMBERS = ((1,), (2, 3), (5, 4, 6), (0,), (7,))
 

@@ -5,7 +5,7 @@ import pytest
 from helpers import browser
 from helpers.synthetic import HOSTILE, REVIEW, of_images, of_texts, read
 
-from calig_fast import summary
+from calig_fast import summary, views
 from calig_fast.views.data_set import spread, table
 
 RUNS = {
@@ -13,6 +13,12 @@ RUNS = {
     HOSTILE: of_texts([read(REVIEW[4 * i :]) for i in range(9)]),
 }
 SUMMARY = summary(RUNS)
+
+
+def test_the_room_has_the_function_too():
+    assert views.summary is summary
+    with pytest.raises(AttributeError, match="has no attribute 'sumary'"):
+        _ = views.sumary
 
 
 def test_a_table_holds_the_sum_of_each_input():

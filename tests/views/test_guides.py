@@ -8,7 +8,7 @@ from helpers.pages import ALPHA, slide
 from helpers.synthetic import REVIEW, cases, of_images, of_texts, read, with_maps
 
 from calig_fast import compare
-from calig_fast.views.summary import summarise
+from calig_fast.views.one_input import summarise
 
 CASES = cases()
 PIXELS = torch.arange(64 * 64 * 3).reshape(1, 64, 64, 3).to(torch.uint8)

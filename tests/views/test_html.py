@@ -13,8 +13,8 @@ from helpers.synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
 from calig_fast import __version__, compare
 from calig_fast.results.attribution import Attribution
 from calig_fast.views.html import NOTEBOOK_INPUTS, fragment, page
+from calig_fast.views.one_input import visible
 from calig_fast.views.pictures import heat, photograph, smooth
-from calig_fast.views.summary import visible
 
 VOID = {"meta", "img", "input", "br", "link"}
 CASES = cases()

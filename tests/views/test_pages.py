@@ -9,7 +9,7 @@ from helpers.pages import ALPHA, levels, overflow, slide
 from helpers.synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read, with_maps
 
 from calig_fast import compare
-from calig_fast.views.summary import summarise, visible
+from calig_fast.views.one_input import summarise, visible
 
 CASES = cases()
 PIXELS = torch.arange(64 * 64 * 3).reshape(1, 64, 64, 3).to(torch.uint8)

@@ -9,7 +9,7 @@ from rich.console import Console
 from calig_fast import compare
 from calig_fast.views.colours import normalise
 from calig_fast.views.figures import WORDS
-from calig_fast.views.summary import strongest_of, summarise
+from calig_fast.views.one_input import strongest_of, summarise
 
 CASES = cases()
 A = of_texts([read(REVIEW)])

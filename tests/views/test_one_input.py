@@ -7,7 +7,7 @@ import torch
 from helpers.exported import left_padded
 from helpers.synthetic import HOSTILE, REVIEW, cases, of_images, of_texts, read
 
-from calig_fast.views.summary import leftwards, summarise, visible
+from calig_fast.views.one_input import leftwards, summarise, visible
 
 
 def test_words_sum_their_pieces_and_apart_holds_the_rest() -> None:
