@@ -141,7 +141,7 @@ def main() -> None:
         name, words, options = PARTS[part]
         figures = completeness(name, args.images if name == "fashion" else args.documents, words, options)
         figures["machine"] = machine.describe()
-        known = json.loads(RESULT.read_text())["parts"] if RESULT.exists() else {}
+        known = record.read(RESULT).get("parts", {})
         parts = {p: r for p in PARTS for r in [figures if p == part else known.get(p)] if r is not None}
         RESULT.parent.mkdir(exist_ok=True)
         record.write(RESULT, json.dumps({"parts": parts}, separators=(",", ":")) + "\n")

@@ -144,11 +144,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.part == "many":
-        figures = many(options.folder, options.count or MANY)
+        name, figures = "many", many(options.folder, options.count or MANY)
     else:
+        name = f"{options.part}_{options.size}"
         figures = {"loop": loop, "workers": workers}[options.part](options.count or 96, options.size)
-    known = record.read(RESULT)
-    record.write(RESULT, {**known, options.part: {**machine.describe(), **figures}})
+    record.write(RESULT, {**record.read(RESULT), name: {**machine.describe(), **figures}})
     print(json.dumps(figures, indent=1))
 
 

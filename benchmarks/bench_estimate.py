@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ratios = {name: sides["estimated"][name] / sides["measured"][name] for name in ("seconds", "peak_bytes")}
         row = {**asdict(CASES[number]), **sides, "ratio": {k: round(v, 3) for k, v in ratios.items()}}
         print(CASES[number], row["ratio"], flush=True)
-        known = json.loads(options.out.read_text())["cases"] if options.out.exists() else []
+        known = record.read(options.out).get("cases", [])
         rows = {**{_key(one): one for one in known}, _key(row): row}
         ordered = [rows[key] for case in CASES if (key := _key(asdict(case))) in rows]
         summary = {name: _summary([row["ratio"][name] for row in ordered]) for name in ("seconds", "peak_bytes")}

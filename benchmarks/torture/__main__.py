@@ -70,7 +70,7 @@ def main() -> None:
 
 def run_cases(options: argparse.Namespace) -> None:
     """Measure the hard cases; rows of cases that are left out stay as they were."""
-    known = json.loads(options.out.read_text()).get("cases", {}).get("rows", []) if options.out.exists() else []
+    known = record.read(options.out).get("cases", {}).get("rows", [])
     rows = {(row["case"], row["tolerance"]): row for row in known}
     for new_rows in cases.measure(options.words):
         rows.update({(row["case"], row["tolerance"]): row for row in new_rows})

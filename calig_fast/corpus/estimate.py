@@ -121,7 +121,8 @@ def of_source(
         raise ValueError("inputs: no input can be explained, so there is nothing to estimate")
     sizes = lengths([item.value for item in items], explainer.processor)
     maker = Maker(explainer, work_of(explainer, {}), tables or Tables(), source.numbered)
-    parts = [list(maker.batches(items[first : first + part_size])) for first in range(0, len(items), part_size)]
+    places = [slice(first, first + part_size) for first in range(0, len(items), part_size)]
+    parts = [list(maker.batches(items[place], sizes[place])) for place in places]
     process, scale = memory.of_process(), count / len(sample)
     begins = time.perf_counter() - begun
     with threads_of_torch(threads), memory.above() as peak:

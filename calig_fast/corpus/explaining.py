@@ -118,9 +118,14 @@ class Maker:
             raise ValueError(made[0].told["error"])
         return failed + [replace(one, content=contents[one.id]) for one in made]
 
-    def batches(self, items: Sequence[Item]) -> Iterator[list[Item]]:
-        """Batches of similar length; the first has a few inputs of all lengths."""
-        sizes = lengths([item.value for item in items], self.explainer.processor)
+    def batches(self, items: Sequence[Item], sizes: Sequence[int] | None = None) -> Iterator[list[Item]]:
+        """Batches of similar length; the first has a few inputs of all lengths.
+
+        Args:
+            items: of a part.
+            sizes: their lengths, where they are known.
+        """
+        sizes = lengths([item.value for item in items], self.explainer.processor) if sizes is None else sizes
         order = sorted(range(len(items)), key=lambda i: sizes[i])
         step = max(1, len(order) // FIRST)
         first = order[step // 2 :: step][:FIRST] if len(order) > FIRST else []

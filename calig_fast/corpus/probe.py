@@ -43,8 +43,8 @@ class Cost:
 class Probe:
     """Inputs that are explained to learn the cost of all.
 
-    The seconds of a batch whose inputs have n tokens are taken to be b sum n + c sum n^2. b and c are fitted to groups
-    of inputs of all lengths, and to the largest batches.
+    The seconds of a batch are taken to be b sum n + c sum n^2, with n tokens of each input. b and c are fitted to
+    groups of inputs of all lengths, and to the largest batches.
 
     Args:
         maker: of parts.

@@ -17,7 +17,7 @@ def model(value: Any) -> None:
     Raises:
         TypeError: no torch module.
         ValueError: compiled by TorchScript; no weights, or weights that are complex, on the meta device, on several
-            devices, or quantised by a library whose layers pass no gradient.
+            devices, or quantised by a library that passes no gradient.
     """
     if not isinstance(value, nn.Module):
         hint = "; calig_fast.from_pretrained loads a saved or cached one" if isinstance(value, str | PathLike) else ""

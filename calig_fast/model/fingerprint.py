@@ -47,8 +47,11 @@ class Fingerprint:
         # held, so that no other object gets the place of one of them
         self._held = self._parts()
         self._sizes = self._lengths()
-        self._tensors = _distinct(part for part in self._held if isinstance(part, Tensor))
-        self._places = _places(self._tensors)
+        tensors = _distinct(part for part in self._held if isinstance(part, Tensor))
+        # looked into at each call, as few are
+        self._wrapped = [tensor for tensor in tensors if pieces(tensor)[0] is not tensor]
+        self._tensors = [tensor for tensor in tensors if pieces(tensor)[0] is tensor]
+        self._places = self._memory()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Fingerprint, (None,)
@@ -62,7 +65,7 @@ class Fingerprint:
             and not any(self._empty)
             and self._lengths() == self._sizes
             and all(map(operator.is_, self._parts(), self._held))
-            and _places(self._tensors) == self._places
+            and self._memory() == self._places
         )
 
     @cached_property
@@ -85,6 +88,14 @@ class Fingerprint:
         values = map(dict.values, self._dicts)
         return list(chain(chain.from_iterable(self._dicts), *values, *self._lists))
 
+    def _memory(self) -> list[Any]:
+        """The places and shapes of the tensors, since `.data` can be exchanged."""
+        own = [*self._tensors, *chain.from_iterable(map(pieces, self._wrapped))]
+        try:
+            return [*map(Tensor.data_ptr, own), *map(operator.attrgetter("shape"), own)]
+        except RuntimeError:  # a tensor without memory of its own is never the same
+            return [object()]
+
     def _lengths(self) -> list[int]:
         return [*map(len, self._dicts), *map(len, self._lists)]
 
@@ -97,12 +108,3 @@ def _settings(modules: Iterable[nn.Module]) -> list[dict[str, Any]]:
 
 def _distinct(objects: Iterable[Any]) -> list[Any]:
     return list({id(one): one for one in objects}.values())
-
-
-def _places(tensors: list[Tensor]) -> list[Any]:
-    """The memory of tensors, since `.data` can be exchanged."""
-    try:
-        own = [piece for tensor in tensors for piece in pieces(tensor)]
-        return [*map(Tensor.data_ptr, own), *map(operator.attrgetter("shape"), own)]
-    except RuntimeError:  # a tensor without memory of its own is never the same
-        return [object()]

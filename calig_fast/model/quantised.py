@@ -1,4 +1,4 @@
-"""Weights in few bits: the libraries whose layers pass gradients to their inputs, and others."""
+"""Weights in few bits: libraries that pass gradients to the inputs of their layers, and others."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def name_of(model: nn.Module, libraries: tuple[str, ...] = DIFFERENTIATED + OTHE
         if type(module).__module__.startswith(libraries):
             return type(module).__name__
         for weight in module._parameters.values():
-            if weight is not None and is_quantised(weight) and _library(weight).startswith(libraries):
-                return type(weight.data if type(weight) is nn.Parameter else weight).__name__
+            if type(weight).__module__.startswith(libraries):
+                return type(weight).__name__
     return ""
 
 
 def is_quantised(weight: Tensor) -> bool:
-    """Return True for a tensor of a library: its own class, whose values are not those of the memory alone."""
-    return _library(weight).startswith(DIFFERENTIATED + OTHERS)
+    """Return True for a tensor of a library: its values are not those of its memory alone."""
+    return type(weight).__module__.startswith(DIFFERENTIATED + OTHERS)
 
 
 def refusal(model: nn.Module) -> str:
@@ -58,12 +58,7 @@ def integers(model: nn.Module) -> list[Tensor]:
 
 def pieces(tensor: Tensor) -> list[Tensor]:
     """The tensors that have the memory of one: of a class that wraps others those, else itself."""
-    if not hasattr(tensor, "__tensor_flatten__"):
+    if type(tensor) is Tensor or not hasattr(tensor, "__tensor_flatten__"):
         return [tensor]
     names, _ = tensor.__tensor_flatten__()
     return [piece for name in names for piece in pieces(getattr(tensor, name))]
-
-
-def _library(weight: Tensor) -> str:
-    own = type(weight).__module__
-    return own if own.startswith(DIFFERENTIATED + OTHERS) else type(weight.data).__module__

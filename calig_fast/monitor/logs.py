@@ -36,11 +36,11 @@ def writers(log: Any) -> list[Log]:
         TypeError: none of these.
         ValueError: a path that no file can have.
     """
-    if log is None:
-        return []
-    if isinstance(log, list | tuple):
-        return [_writer(one) for one in log if one is not None]
-    return [_writer(log)]
+    return [_writer(one) for one in _each(log)]
+
+
+def _each(log: Any) -> list[Any]:
+    return [one for one in (log if isinstance(log, list | tuple) else [log]) if one is not None]
 
 
 def _writer(log: Any) -> Log:
@@ -66,7 +66,7 @@ def pages(log: Any) -> list[Callable[[str], object]]:
     Args:
         log: see `writers`.
     """
-    candidates = [page_of(one) for one in (log if isinstance(log, list | tuple) else [log])]
+    candidates = [page_of(one) for one in _each(log)]
     return [page for page in candidates if page is not None]
 
 
@@ -76,8 +76,7 @@ def shows(log: Any) -> list[Callable[[History], object]]:
     Args:
         log: see `writers`.
     """
-    given = log if isinstance(log, list | tuple) else [log]
-    return [tensorboard.shown(one) for one in given if hasattr(one, "add_text") and hasattr(one, "add_image")]
+    return [tensorboard.shown(one) for one in _each(log) if hasattr(one, "add_text") and hasattr(one, "add_image")]
 
 
 def _table(path: Path) -> Log:

@@ -144,3 +144,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
+
+
+def numbers_of(record: dict[str, Any], probe: str) -> dict[str, float]:
+    """The numbers of a record, calig/<probe>/<number> and calig/<probe>/layers/<l>; values that are none are left out.
+
+    Args:
+        record: of a look.
+        probe: name in the names.
+    """
+    scalars = {f"calig/{probe}/{name}": record[name] for name in SCALARS}
+    scalars |= {f"calig/{probe}/layers/{layer}": share for layer, share in enumerate(record["layers"])}
+    return {name: value for name, value in scalars.items() if value is not None}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +218,7 @@ class Monitor:
                 chosen = outcome.target[0].tolist()
                 self._targets[name] = tuple(chosen) if isinstance(chosen, list) else chosen
             self._tell(self.histories[name].add(self.steps, outcome, self._certified).record())
-            self._show(self.histories[name])
+            self._try(partial(show, self.histories[name]) for show in self._shows)
         self._draw()
 
     def _draw(self) -> None:
@@ -230,23 +231,19 @@ class Monitor:
             self._failed("its page", error)
 
     def _give_page(self) -> None:
-        for give in self._pages:
-            try:
-                give(self.html())
-            except Exception as error:
-                self._failed("its log", error)
+        def given(give: Callable[[str], object]) -> None:
+            give(self.html())
+
+        self._try(partial(given, give) for give in self._pages)
 
     def _tell(self, record: Record) -> None:
-        for write in self._writers:
-            try:
-                write(record)
-            except Exception as error:
-                self._failed("its log", error)
+        self._try(partial(write, record) for write in self._writers)
 
-    def _show(self, history: History) -> None:
-        for show in self._shows:
+    def _try(self, calls: Iterable[Callable[[], object]]) -> None:
+        """Call every log; one that fails costs no other."""
+        for call in calls:
             try:
-                show(history)
+                call()
             except Exception as error:
                 self._failed("its log", error)
 

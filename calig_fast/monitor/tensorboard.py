@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..views import colours
 from .history import History, shares_of
-from .measures import SCALARS, Floats
+from .measures import Floats, numbers_of
 
 Record = dict[str, Any]
 WORDS = 30  # of a look, the strongest
@@ -29,13 +29,8 @@ def numbers(writer: Any) -> Callable[[Record], object]:
         if "error" in record:
             writer.add_text("calig/errors", f"{record['at']}: {record['error']}", step)
             return
-        tag = f"calig/{record['probe']}"
-        for name in SCALARS:
-            if record[name] is not None:
-                writer.add_scalar(f"{tag}/{name}", record[name], step)
-        for layer, share in enumerate(record["layers"]):
-            if share is not None:
-                writer.add_scalar(f"{tag}/layers/{layer}", share, step)
+        for name, value in numbers_of(record, record["probe"]).items():
+            writer.add_scalar(name, value, step)
 
     return write
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from .measures import SCALARS
+from .measures import numbers_of
 
 Record = dict[str, Any]
 PAGE = "calig/looks"  # name of the page among the files of a run
@@ -19,10 +19,7 @@ def numbers(record: Record) -> dict[str, float]:
 
     Values that are no numbers are left out, and characters that trackers refuse in names become "_".
     """
-    tag = f"calig/{_NOT_IN_NAMES.sub('_', record['probe'])}"
-    scalars = {f"{tag}/{name}": record[name] for name in SCALARS}
-    scalars |= {f"{tag}/layers/{layer}": share for layer, share in enumerate(record["layers"])}
-    return {name: value for name, value in scalars.items() if value is not None}
+    return numbers_of(record, _NOT_IN_NAMES.sub("_", record["probe"]))
 
 
 def tracker(log: Any) -> Callable[[Record], object] | None:

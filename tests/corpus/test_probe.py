@@ -14,7 +14,7 @@ from calig_fast.pipeline import rounding
 
 
 class Clock:
-    """A maker whose batches take a time that is told: b n + c n^2, more at the start of a part and the first time."""
+    """A maker of batches that take b n + c n^2 seconds, more at the start of a part and the first time."""
 
     def __init__(self, explainer, *, b, c, fresh, once, measured=1.0):
         self.explainer, self.b, self.c, self.fresh, self.once, self.measured = explainer, b, c, fresh, once, measured

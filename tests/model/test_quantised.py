@@ -101,3 +101,20 @@ def test_the_libraries_themselves(quantise):
     assert quantised.name_of(made)
     assert not quantised.name_of(floats)
     torch.testing.assert_close(ours.layer_scores, same.layer_scores, rtol=1e-3, atol=1e-5)
+
+
+def test_layers_that_round_their_inputs_are_explained_much_as_the_model_in_floats():
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+
+    def eight_bits(layer):
+        made = bitsandbytes.nn.Linear8bitLt(
+            layer.in_features, layer.out_features, has_fp16_weights=False, threshold=0.0
+        )
+        weight = layer.weight.detach().clone()
+        made.weight = bitsandbytes.nn.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
+        made.bias = nn.Parameter(layer.bias.detach().clone(), requires_grad=False)
+        return made.to("cpu")
+
+    a, b = explain(in_each_block(tiny("bert"), eight_bits), ids(9)), explain(tiny("bert"), ids(9))
+    assert a.engine == "autograd"
+    assert float(torch.corrcoef(torch.cat([a.scores, b.scores]))[0, 1]) > 0.9

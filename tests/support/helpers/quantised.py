@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Packed(nn.Parameter):
-    """Numbers in 8 bits, whose scale is an attribute as bitsandbytes has it: a detached tensor has none."""
+    """Numbers in 8 bits with their scale as an attribute, which a detached tensor lacks; so bitsandbytes has it."""
 
     scale: torch.Tensor
 
