@@ -148,28 +148,30 @@ def _slopes(
 ) -> EndpointGradients:
     """Directional derivatives of one target at both endpoints of every path."""
     watched = [t for a in record.attention for t in a.watched] if maps in {"gradient", "positive_gradient"} else []
-    grads = gradients(value, [*record.hidden, *watched], keep_graph)
+    grads, home = gradients(value, [*record.hidden, *watched], keep_graph), hidden[0].device
     layers, batch = len(hidden), len(hidden[0])
     slopes, last, of_maps = grads[:layers], grads[layers], grads[layers + 1 :]
     directions = hidden if low is None else [h.double() - r.double() for h, r in zip(hidden, low, strict=True)]
-    value = value.detach().double()
+    value = value.detach().double().to(home)
     return EndpointGradients(
         value=value[:batch],
         baseline_value=None if low is None else value[batch:],
         high=tokenwise_dot([g[:batch] for g in slopes], directions),
         low=None if low is None else tokenwise_dot([g[batch:] for g in slopes], directions),
         product=tokenwise_dot([g[:batch] for g in slopes], hidden),
-        maps=_maps(record, of_maps, batch, maps),
-        readout=(last[:batch] != 0).any(-1),
+        maps=_maps(record, of_maps, batch, maps, home),
+        readout=(last[:batch] != 0).any(-1).to(home),
     )
 
 
-def _maps(record: Record, map_gradients: list[Tensor], batch: int, kind: MapKind | None) -> list[Tensor] | None:
+def _maps(
+    record: Record, map_gradients: list[Tensor], batch: int, kind: MapKind | None, home: torch.device
+) -> list[Tensor] | None:
     if kind is None:
         return None
     slopes = iter(map_gradients)
     of_blocks = [[next(slopes) for _ in attention.watched] if map_gradients else None for attention in record.attention]
     return [
-        torch.stack([attention.map(row, of_block, kind) for row in range(batch)])
+        torch.stack([attention.map(row, of_block, kind) for row in range(batch)]).to(home)
         for attention, of_block in zip(record.attention, of_blocks, strict=True)
     ]

@@ -104,7 +104,7 @@ class AutogradRun:
                 start += len(part)
                 phi, value = self._halving(layer, points.take(part))
                 where = torch.from_numpy(part).to(rows.device)
-                rows[:, where], values[:, where] = phi.to(rows.dtype), value.to(values.dtype)
+                rows[:, where], values[:, where] = phi.to(rows), value.to(values)
         return rows, values
 
     def along_input(self, k: int, points: Sequence[tuple[int, float]]) -> Tensor:
@@ -148,7 +148,7 @@ class AutogradRun:
         output = self._output(0, twice, torch.cat(states))
         outside = []
         for scalar, slopes in zip(ends.scalars, ends.slopes, strict=True):
-            values = scalar(output, twice).double()
+            values = scalar(output, twice).double().to(slopes.value.device)
             check_entry(0, values[:batch], slopes.value, dtype)
             for layer, entered in outputs:
                 check_entry(layer, scalar(entered, index).double(), slopes.value, dtype)
@@ -158,6 +158,7 @@ class AutogradRun:
 
     def _output(self, layer: int, index: Tensor, hidden: Tensor) -> Any:
         """The model's output for the inputs `index` [n] when block `layer` receives `hidden` [n,T,D]."""
+        index = index.to(self.endpoints.first.device)  # where the call is; the block may be elsewhere
         with self._engine.tap.held(self._entered.seen):
             return self._engine.tap.run(rows_of(self._call, index), layer, hidden, (self._entered.record, index))
 

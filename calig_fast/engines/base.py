@@ -197,5 +197,6 @@ class Engine(Protocol):
 
 
 def tokenwise_dot(slopes: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
-    """<slope, direction> of every token and layer, [L,B,T] float64."""
-    return torch.stack([(s.double() * d.double()).sum(-1) for s, d in zip(slopes, directions, strict=True)])
+    """<slope, direction> of every token and layer, [L,B,T] float64, on the device of the first."""
+    products = [(s.double() * d.double()).sum(-1) for s, d in zip(slopes, directions, strict=True)]
+    return torch.stack([product.to(products[0].device) for product in products])

@@ -146,6 +146,7 @@ class Target:
         z, target = logits_of(output, len(rows)), self.target
         if z is None or target is None:
             raise RuntimeError("a scalar of the logits was asked of a model without logits")
+        rows = rows.to(target.device)  # a model on several devices
         if z.dim() != 2 or len(z) != len(rows):
             raise ValueError(f"model: expected logits [B,C] of {len(rows)} rows, got {list(z.shape)}")
         if self.kind == "contrast":

@@ -34,7 +34,7 @@ def picked_rows(value: Any, rows: int, axis: int, index: Tensor) -> Any:
         if not isinstance(v, Tensor) or not v.dim():
             return v
         rows_axis = axis if v.dim() > axis and v.shape[axis] == rows else 0
-        return v.index_select(rows_axis, index) if v.shape[rows_axis] == rows else v
+        return v.index_select(rows_axis, index.to(v.device)) if v.shape[rows_axis] == rows else v
 
     return mapped(pick, value)
 

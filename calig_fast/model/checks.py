@@ -52,16 +52,24 @@ def model(value: Any) -> None:
         )
     if not weights:
         raise ValueError("model: it has no parameters, so it is no trained classifier")
+    offloaded = next((m for m in value.modules() if getattr(getattr(m, "_hf_hook", None), "offload", False)), None)
+    if offloaded is not None:
+        raise ValueError(
+            f"model: accelerate loads the weights of {type(offloaded).__name__} at each call (offload to memory or "
+            "disk), so no part of the model can be run again; load it with a device_map of devices alone, or call "
+            "remove_hook_from_module(model, recurse=True) from accelerate.hooks"
+        )
     if any(w.is_meta for w in weights):
         raise ValueError(
             "model: its weights are on the meta device, so they hold no values; load them (from_pretrained without "
             "init_empty_weights, or model.to_empty and load_state_dict)"
         )
-    devices = sorted({str(w.device) for w in weights})
-    if len(devices) > 1:
-        raise ValueError(
-            f"model: its weights are on several devices ({', '.join(devices)}); move it to one: model.to(...)"
-        )
+
+
+def on_several_devices(model: nn.Module) -> str:
+    """The reason why the native engine cannot run a model that is spread over devices; "" where it is on one."""
+    devices = sorted({str(w.device) for w in model.parameters()})
+    return f"its weights are on several devices ({', '.join(devices)})" if len(devices) > 1 else ""
 
 
 def compute_dtype(asked: torch.dtype | None, value: nn.Module) -> torch.dtype | None:

@@ -7,6 +7,7 @@ gradients, hooks and configuration, also when something raises.
 from __future__ import annotations
 
 import copy
+import functools
 import types
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -204,13 +205,26 @@ def _rebind(state: dict[str, Any], module: nn.Module, new: nn.Module) -> None:
     if forward is None or isinstance(new, _Uncompiled):
         return
     forward = getattr(forward, "_torchdynamo_orig_callable", forward)  # what torch.compile was given
-    if not isinstance(forward, types.MethodType) or forward.__self__ is not module:
+    if isinstance(forward, types.MethodType) and forward.__self__ is module:
+        state["forward"] = types.MethodType(forward.__func__, new)
+    elif _takes_module(forward, module):
+        given = [new if value is module else value for value in forward.args]
+        state["forward"] = functools.update_wrapper(
+            functools.partial(forward.func, *given, **forward.keywords), forward
+        )
+    else:
         raise ValueError(
             f"model: {type(module).__name__}.forward was replaced on the instance by {forward!r}, which runs the "
             "original module whatever it is asked; remove the wrapper first (for accelerate: "
             "remove_hook_from_module(model, recurse=True))"
         )
-    state["forward"] = types.MethodType(forward.__func__, new)
+
+
+def _takes_module(forward: Any, module: nn.Module) -> bool:
+    """Return True for a function that gets its module as an argument, as accelerate's for models on several devices."""
+    if not isinstance(forward, functools.partial) or forward.args[:1] != (module,):
+        return False
+    return isinstance(forward.func, types.FunctionType) and forward.func.__closure__ is None
 
 
 def _kept(hooks: Mapping[int, Any], users: bool) -> OrderedDict[int, Any]:

@@ -28,7 +28,7 @@ from ..inputs.target import Target, is_multi_label, per_input, scalars
 from ..model import quantised
 from ..model.backward_rules import Rules
 from ..model.call import Call, ModelFailsError
-from ..model.checks import compute_dtype
+from ..model.checks import compute_dtype, on_several_devices
 from ..model.encoder import Encoder
 from ..model.own_answer import OwnAnswers
 from ..model.word_reach import WordReach
@@ -174,7 +174,7 @@ class Pipeline:
                 hooks=self._hooks,
                 rules=rules,
             )
-        if why := quantised.refusal(self.model):
+        if why := quantised.refusal(self.model) or on_several_devices(self.model):
             raise ValueError(why)
         return NativeEngine(
             self.model,

@@ -47,6 +47,7 @@ from helpers.refused import (
     left_padded,
     long_bert,
     moody,
+    offloaded,
     one_logit,
     packing,
     picture,
@@ -54,7 +55,6 @@ from helpers.refused import (
     quantised,
     regression,
     replaced,
-    split_devices,
     text,
     token_model,
     two_heads,
@@ -225,7 +225,7 @@ CASES = [
             NoWords(), {"inputs_embeds": torch.ones(1, 4, 8)}, baselines=3, layers="stack", method="layer_ig"
         ),
     ),
-    (ValueError, lambda: explain(split_devices(), X)),
+    (ValueError, lambda: explain(offloaded(), X)),
     (ValueError, lambda: Fusion(lam=-1)),
     (ValueError, lambda: Monitor(tiny("bert"), [])),
     (ValueError, lambda: Monitor(tiny("bert"), Probe(ids(5, 6)))),
@@ -282,8 +282,7 @@ def test_every_row_of_the_page_is_raised_by_a_case():
         with pytest.raises(kind) as caught:
             call()
         raised |= set(rows_in(str(caught.value)))
-    # a model on several real devices needs two GPUs; the meta device replaces one
-    assert set(ROWS) - raised <= {"its weights are on several devices"}
+    assert set(ROWS) == raised
 
 
 def test_the_page_has_no_row_twice():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..._utils import heap
 from ...model.encoder import Block
 from ...ops.packing import Segments
 from ..budget import Budget
@@ -32,9 +33,13 @@ def too_much(size: int, budget: Budget) -> bool:
 
 
 def row_bytes(block: Block, dtype: torch.dtype, depth: int) -> int:
-    """Bytes of one row in a whole pass of such blocks: their inputs, both ends of the paths, and two blocks at work."""
+    """Bytes of one row in a whole pass of such blocks: their inputs, both ends of the paths, and a block at work.
+
+    In float32 the inputs are the ends.
+    """
     wide = torch.promote_types(dtype, torch.float32)
-    return depth * block.qkv.weight.shape[1] * (dtype.itemsize + wide.itemsize) + 2 * blocks.row_bytes(block, dtype)
+    a_number = wide.itemsize if wide == dtype else wide.itemsize + dtype.itemsize
+    return depth * block.qkv.weight.shape[1] * a_number + blocks.row_bytes(block, dtype)
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,15 @@ class KeptInput:
     segments: Segments
 
     def saved(self) -> blocks.Saved:
-        """The saved tensors, made anew."""
+        """The saved tensors, made anew; before that, the memory of the block that ran last is given back."""
+        give_back(self.rows.device)
         return self.run(self.rows, self.segments)[1]
+
+
+def give_back(device: torch.device) -> None:
+    """Return freed memory to the system: the tensors of such texts are a large part of all there is."""
+    if device.type == "cpu":
+        heap.give_back()
 
 
 def run_block(

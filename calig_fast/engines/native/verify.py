@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...model.call import Call, has_rows, kind_of
 from ...model.encoder import Block, RotaryTable
+from ...model.recorded import Record
 from ...ops.packing import Packed
 
 Reader = Callable[[Tensor, Tensor], Tensor]
@@ -92,18 +93,48 @@ def same_outputs(models: Sequence[Tensor], ours: Sequence[Tensor], packed: Packe
         NotTheModelError: naming the first block that differs.
     """
     for layer, (theirs, rows) in enumerate(zip(models, ours, strict=True)):
-        wanted = packed.pack(theirs)
-        if rows.shape != wanted.shape:
-            wanted = wanted[packed.segments.firsts]
-        wide = torch.promote_types(rows.dtype, torch.float32)
-        size = wanted.to(wide).norm()
-        error = (wanted.to(wide) - rows.to(wide)).norm() / size if size > 0 else size
-        if not float(error) <= (_agreement(rows.dtype) if limit is None else limit):
-            raise NotTheModelError(
-                f"model: from {'the embeddings' if not layer else f'the output of block {layer - 1}'} on it computes "
-                f'something else than its family says (relative difference {float(error):.1e}); use engine="autograd", '
-                "and report the model"
-            )
+        _same_output(layer, theirs, rows, packed, limit)
+
+
+class Outputs:
+    """The model's own hidden states, each held against ours as soon as there is one, and freed.
+
+    Args:
+        record: of the model's own pass; it lets go of them.
+        packed: where our rows lie.
+    """
+
+    def __init__(self, record: Record, packed: Packed) -> None:
+        self._models, self._packed = record.hidden[::-1], packed
+        record.hidden.clear()
+        record.made.clear()
+
+    def __call__(self, layer: int, rows: Tensor) -> None:
+        """Hold the next hidden state against ours.
+
+        Args:
+            layer: the block that receives it; they come one after another.
+            rows: packed rows, or the first row of each input alone.
+
+        Raises:
+            NotTheModelError: they differ.
+        """
+        _same_output(layer, self._models.pop(), rows, self._packed, None)
+
+
+def _same_output(layer: int, theirs: Tensor, rows: Tensor, packed: Packed, limit: float | None) -> None:
+    wanted = packed.pack(theirs)
+    if rows.shape != wanted.shape:
+        wanted = wanted[packed.segments.firsts]
+    wide = torch.promote_types(rows.dtype, torch.float32)
+    size = wanted.to(wide).norm()
+    error = (wanted.to(wide) - rows.to(wide)).norm() / size if size > 0 else size
+    if not float(error) <= (_agreement(rows.dtype) if limit is None else limit):
+        raise NotTheModelError(
+            f"model: from {'the embeddings' if not layer else f'the output of block {layer - 1}'} on it computes "
+            f'something else than its family says (relative difference {float(error):.1e}); use engine="autograd", '
+            "and report the model"
+        )
 
 
 def same_logits(models: Tensor | None, ours: Tensor | None, mask: Tensor, dtype: torch.dtype) -> None:

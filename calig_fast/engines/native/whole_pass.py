@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...model.attention_capture import MapKind
-from ...ops.packing import Packed
+from ...ops.packing import Packed, Segments
 from ..base import EndpointGradients
 from . import block as blocks
 from . import compiled
@@ -54,24 +55,46 @@ class WholePass:
         """Tokens of the inputs."""
         return len(self.packed.positions)
 
-    def up(self, first: Tensor) -> tuple[list[Tensor], list[Tensor], SavedBlocks, Tensor]:
-        """Block inputs, projections, saved tensors, and the output, of the input of block 0 [N,T,D]."""
+    def up(
+        self, first: Tensor, check: Callable[[int, Tensor], None] | None = None
+    ) -> tuple[list[Tensor], list[Tensor], SavedBlocks, Tensor]:
+        """Block inputs, projections, saved tensors, and the output, of the input of block 0 [N,T,D].
+
+        Args:
+            first: the input of block 0.
+            check: gets the input of each block and the last one's output, with its number.
+        """
         segments, x = self.everything.segments, self.everything.pack(first)
         stack = self.runner.compiled_stack(x)
         if stack is not None:
             hidden, projections, state, out = compiled.whole_forward(stack, x, segments)
+            if check is not None:
+                for layer, rows in enumerate([*hidden, out]):
+                    check(layer, rows)
             return hidden, [self._linear_alone(*one) for one in enumerate(projections)], state, out
         hidden, qkvs, saved = list[Tensor](), list[Tensor](), list[blocks.Saved | KeptInput]()
-        for layer, block in enumerate(self.runner.stack):
+        for layer in range(len(self.runner.stack)):
             hidden.append(x)
-            if self.runner.is_pooled(layer):
-                x, saved_block = first_row.forward(block, x, segments, self.runner.backend)
-            else:
-                qkv, normed = blocks.project(block, x, self.runner.backend)
-                qkvs.append(self._linear_alone(layer, qkv))
-                x, saved_block = blocks.forward(block, x, qkv, normed, segments, backend=self.runner.backend)
-            saved.append(self.runner.kept(layer, hidden[-1], segments, saved_block))
+            if check is not None:
+                check(layer, x)
+            x, kept = self._block_up(layer, x, segments, qkvs)
+            saved.append(kept)
+        if check is not None:
+            check(len(hidden), x)
         return hidden, qkvs, saved, x
+
+    def _block_up(
+        self, layer: int, x: Tensor, segments: Segments, qkvs: list[Tensor]
+    ) -> tuple[Tensor, blocks.Saved | KeptInput]:
+        """The output of block `layer` and what is kept of it; its projection is appended to the others."""
+        block, backend = self.runner.stack[layer], self.runner.backend
+        if self.runner.is_pooled(layer):
+            out, saved = first_row.forward(block, x, segments, backend)
+        else:
+            qkv, normed = blocks.project(block, x, backend)
+            qkvs.append(self._linear_alone(layer, qkv))
+            out, saved = blocks.forward(block, x, qkv, normed, segments, backend=backend)
+        return out, self.runner.kept(layer, x, segments, saved)
 
     def down(
         self,
@@ -131,6 +154,7 @@ class WholePass:
             parts["high"].append(_along(g[:tokens], direction))
             parts["product"].append(_along(g[:tokens], high_end))
             parts["low"].append(_along(g[tokens:], direction if len(g) > tokens else direction[:0]))
+            del state, saved_block, dmixed, gradient_maps, direction  # room for the next block
         high, low, product = (torch.stack(parts[name][::-1]) for name in ("high", "low", "product"))
         return Derivatives(high, low, product, parts["maps"][::-1])
 
