@@ -114,9 +114,7 @@ def _low_ends(run: Run) -> list[tuple[Tensor, Tensor]]:
         return known
     layer, row = np.indices((layers, batch)).reshape(2, -1)
     phi, values = run.integrand(PathPoints(layer=layer, row=row, node=np.zeros(len(row))))
-    return [
-        (low.view(layers, batch, -1), value.view(layers, batch)) for low, value in zip(phi, values, strict=True)
-    ]
+    return [(low.view(layers, batch, -1), value.view(layers, batch)) for low, value in zip(phi, values, strict=True)]
 
 
 def _mean_slopes(every: Sequence[EndpointGradients], lows: Sequence[tuple[Tensor, Tensor]]) -> EndpointGradients:
