@@ -13,12 +13,9 @@ from torch.overrides import TorchFunctionMode
 
 from benchmarks.faithfulness.signals import eager, explainer
 from benchmarks.faithfulness.task import Case, Task
-from calig_fast import Rules
-from calig_fast.model.altered_backward import AlteredBackward
 
 SOFTMAX = {functional.softmax, torch.softmax, Tensor.softmax}
-TANH = {torch.tanh, Tensor.tanh}
-RULES = Rules(norm="frozen", gate="frozen")
+GATED = {functional.gelu, torch.tanh, Tensor.tanh}
 
 
 class Pass(NamedTuple):
@@ -34,7 +31,7 @@ class Pass(NamedTuple):
 
 
 class Constants(TorchFunctionMode):
-    """Attention weights without a gradient, and tanh(x) as x times the constant tanh(x) / x."""
+    """LibraGrad's gradients: attention weights, the deviation of a norm and a gate f(x) / x are constants."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -42,22 +39,29 @@ class Constants(TorchFunctionMode):
         out = func(*args, **(kwargs or {}))
         if func in SOFTMAX:
             return out.detach()
-        if func in TANH:
-            x = args[0]
-            return x * torch.where(x == 0, 1.0, out / x).detach()
+        if func in GATED:
+            return args[0] * torch.where(args[0] == 0, 1.0, out / args[0]).detach()
+        if func is functional.layer_norm:
+            return _layer_norm(*args, **(kwargs or {}))
         return out
+
+
+def _layer_norm(x: Tensor, _: Any, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    deviation = (x.var(-1, correction=0, keepdim=True) + eps).sqrt().detach()
+    return (x - x.mean(-1, keepdim=True)) / deviation * weight + bias
 
 
 def libragrad(task: Task, case: Case, target: int) -> tuple[Tensor, Tensor]:
     """FullGrad and FullGrad+ [1,T] under LibraGrad's gradients (Mehri et al. 2024, arXiv 2411.16760).
 
-    s[t] = <h_0[t], dF/dh_0[t]> + b[t], and the same with the sum over l of <h_l[t], dF/dh_l[t]>. b[t] is the sum of
-    <bias, dF/d out[t]> over the linear maps and norms after h_0; the biases of a head on one row are the first token's.
+    s[t] = <h_0[t], dF/dh_0[t]> + b[t], and the same with the sum over l of <h_l[t], dF/dh_l[t]>, "FullGrad+-PLUS" in the
+    authors' code. b[t] is the sum of <bias, dF/d out[t]> over the linear maps and norms after h_0; the biases of a head
+    on one row are the first token's.
     The authors have no tanh; it is taken as a gate here, so that s sums to F(x).
     """
     model = eager(task)
     blocks = explainer(task).encoder.blocks
-    with _recorded(model, blocks) as seen, torch.enable_grad(), AlteredBackward(RULES), Constants():
+    with _recorded(model, blocks) as seen, torch.enable_grad(), Constants():
         value = model(**case.call).logits[0, target]
     outputs = [out for out, _ in seen.affine]
     slopes = torch.autograd.grad(value, [*seen.states, *outputs], allow_unused=True)
