@@ -54,8 +54,8 @@ def _layer_norm(x: Tensor, _: Any, weight: Tensor, bias: Tensor, eps: float) -> 
 def libragrad(task: Task, case: Case, target: int) -> tuple[Tensor, Tensor]:
     """FullGrad and FullGrad+ [1,T] under LibraGrad's gradients (Mehri et al. 2024, arXiv 2411.16760).
 
-    s[t] = <h_0[t], dF/dh_0[t]> + b[t], and the same with the sum over l of <h_l[t], dF/dh_l[t]>,
-    "FullGrad+-PLUS" in the authors' code. b[t] is the sum of <bias, dF/d out[t]> over the linear maps and norms after h_0; the biases of a head
+    s[t] = <h_0[t], dF/dh_0[t]> + b[t], and the same with the sum over l of <h_l[t], dF/dh_l[t]>, FullGrad+-PLUS in the
+    authors' code. b[t] is the sum of <bias, dF/d out[t]> over the linear maps and norms after h_0; the biases of a head
     on one row are the first token's.
     The authors have no tanh; it is taken as a gate here, so that s sums to F(x).
     """
