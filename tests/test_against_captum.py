@@ -45,6 +45,20 @@ def test_a_real_bert(rule, n):
     torch.testing.assert_close(ours.convergence_delta[0], delta, rtol=1e-3, atol=1e-5)
 
 
+def test_the_mean_over_several_baselines():
+    model, tokenizer = minilm_topics(), minilm_tokenizer()
+    x = tokenizer(TEXT, return_tensors="pt")
+    content = ~torch.isin(x["input_ids"], torch.tensor([101, 102]))
+    every = []
+    for token in (tokenizer.pad_token_id, tokenizer.mask_token_id):
+        low = torch.where(content, token, x["input_ids"])
+        modules = blocks_before(model, "bert.encoder.layer")
+        every.append(captums(model, modules, x["input_ids"], low, target=0, rule="gausslegendre", n=6))
+    options = {"quadrature": "gausslegendre", "n_steps": 6, "target": 0}
+    ours = explain(model, x, tokenizer, baselines=["pad", "mask"], **options)
+    assert relative(ours.layer_scores[0], sum(every) / 2) < 1e-5
+
+
 @pytest.mark.parametrize(("make", "path"), [(as_distilbert, "distilbert.transformer.layer"), (as_roberta, None)])
 def test_the_same_weights_as_other_families(make, path):
     bert, tokenizer = minilm_topics(), minilm_tokenizer()

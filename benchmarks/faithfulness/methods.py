@@ -16,7 +16,10 @@ from benchmarks.faithfulness.task import Case, Task
 from calig_fast import Fusion
 from calig_fast.methods.candidates import BLEND, BLEND_OF_IMAGES
 
-RIVALS = ("beyond_intuition", "idgi", "occlusion", "kernel_shap")
+RIVALS = (
+    *("beyond_intuition", "idgi", "occlusion", "kernel_shap", "libra_fullgrad", "libra_fullgrad_plus"),
+    *("decompx", "token_tm"),
+)
 PRESETS = ("rollout", "chefer", "attcat", "attention_gradient", "gradient_x_input")
 METHODS = (
     "calig",

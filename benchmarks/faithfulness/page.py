@@ -28,6 +28,10 @@ NAMES = {
     "idgi": "IDGI",
     "occlusion": "occlusion",
     "kernel_shap": "KernelSHAP, in the time of calig",
+    "libra_fullgrad": "LibraGrad's FullGrad",
+    "libra_fullgrad_plus": "LibraGrad's FullGrad+",
+    "decompx": "DecompX (BERT)",
+    "token_tm": "TokenTM (ViT)",
     "random": "random",
 }
 LEVEL = 0.05

@@ -1,4 +1,4 @@
-"""Rivals that are no presets: Beyond Intuition, IDGI, occlusion, and KernelSHAP in about the time of calig."""
+"""Rivals that are no presets: Beyond Intuition, IDGI, occlusion, KernelSHAP in about the time of calig, and others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.faithfulness import decompx, libragrad, token_tm
 from benchmarks.faithfulness.signals import eager
 from benchmarks.faithfulness.task import Case, Task
 from calig_fast.inputs.perturbed_outputs import perturbation_runner
@@ -21,11 +22,18 @@ VALUES = (".value", ".v_proj")
 
 
 def rivals(task: Task, case: Case, target: int) -> Iterator[tuple[str, Tensor]]:
-    """The name and scores [1,T] of every rival."""
+    """The name and scores [1,T] of every rival that is defined for the model."""
     yield "beyond_intuition", beyond_intuition(task, case, target)
     yield "idgi", idgi(task, case, target)
     yield "occlusion", occlusion(task, case, target)
     yield "kernel_shap", kernel_shap(task, case, target, passes(task.model.config.num_hidden_layers))
+    fullgrad, plus = libragrad.libragrad(task, case, target)
+    yield "libra_fullgrad", fullgrad
+    yield "libra_fullgrad_plus", plus
+    if decompx.takes(task):
+        yield "decompx", decompx.decompx(task, case, target)
+    if token_tm.takes(task):
+        yield "token_tm", token_tm.token_tm(task, case, target)
 
 
 def beyond_intuition(task: Task, case: Case, target: int) -> Tensor:

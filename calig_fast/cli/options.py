@@ -26,6 +26,11 @@ class Command(TyperCommand):
                 parameter.nargs = 2
 
 
+def names(given: str | None) -> str | list[str] | None:
+    """A name, or several with commas between them."""
+    return given.split(",") if given and "," in given else given
+
+
 METHODS = (
     *("calig", "calig-paper", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat"),
     *("attention_gradient", "gradient_x_input"),
@@ -80,7 +85,13 @@ Corpus = Annotated[
 ]
 Column = Annotated[str, typer.Option(help="Column of the text or the picture.")]
 PairColumn = Annotated[str | None, typer.Option(help="Column of the second text of a pair.")]
-Baselines = Annotated[str | None, typer.Option(help="Baseline: pad, mask, unk, ... or blur, mean, black.")]
+Baselines = Annotated[
+    str | None,
+    typer.Option(
+        callback=names,
+        help="Baseline: pad, mask, unk, ... or blur, blur:4, mean, black; the mean over several, as in pad,mask.",
+    ),
+]
 Tolerance = Annotated[float, typer.Option(help="Relative error of the layer scores to reach.")]
 Guarantee = Annotated[
     str,

@@ -36,6 +36,7 @@ class Problem:
         maps: attention maps wanted, None for none.
         mask: [B,T] bool, real tokens; None where all are real.
         scalar: names the kind of F where it is one of ours, None for a function of the caller's.
+        alone: its run takes no turns with others on the same engine, so that its batches may be recorded.
     """
 
     call: Call
@@ -48,6 +49,7 @@ class Problem:
     maps: MapKind | None
     mask: Tensor | None
     scalar: str | None = None
+    alone: bool = True
 
     def both(self) -> tuple[dict[str, Any], Replacement | None]:
         """The arguments of the inputs with those of their baselines after them, and the words to replace there."""
@@ -86,7 +88,8 @@ class EndpointGradients:
 
     Args:
         value: F(x) [B] float64.
-        baseline_value: F(x') [B] float64 of a whole call, or None where no baseline was propagated.
+        baseline_value: F(x') [B] float64 of a whole call, or None where no baseline was propagated; the mean over
+            several baselines [L,B], as F of a zero hidden state differs from layer to layer.
         high: <dF/dh_l, h_l - h'_l> at the input, token by token, [L,B,T] float64.
         low: the same at the baseline, or None.
         product: <dF/dh_l, h_l> at the input, [L,B,T] float64.

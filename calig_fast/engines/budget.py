@@ -42,6 +42,7 @@ class Budget:
         ends: bytes of both ends of the paths and their saved tensors, over the latter.
         copies: of weights that are not the model's own, and the code of products.
         limit: bytes that the process may have; 0 where the system does not say what it has.
+        waiting: bytes of tensors of runs that wait while another has its turn.
     """
 
     size: int
@@ -50,6 +51,7 @@ class Budget:
     ends: float = 1.0
     copies: int = 0
     limit: int = 0
+    waiting: int = 0
 
     @classmethod
     def of(cls, stated: int | None, device: torch.device, least: int, dtype: torch.dtype) -> Budget:
@@ -87,7 +89,7 @@ class Budget:
         """
         if not self.stated:
             return self.tensors
-        room = self.tensors - sum(t.nbytes for t in held)
+        room = self.tensors - self.waiting - sum(t.nbytes for t in held)
         return min(room, self._free(min(room, wanted)))
 
     def _free(self, wanted: int) -> int:
@@ -128,7 +130,7 @@ class Budget:
         Raises:
             BudgetError: it has none.
         """
-        least = self.copies + self.overhead * self.ends * needed
+        least = self.copies + self.overhead * (self.ends * needed + self.waiting)
         if not self.stated or least <= self.size:
             return
         fixed = f", {-(-self.copies // 2**20):,} MiB of them for any input" if self.copies >= 2**20 else ""

@@ -18,6 +18,7 @@ from .autograd_run import AutogradRun
 from .base import EndpointGradients, PathPoints, Run
 from .budget import is_out_of_memory
 from .entry import ROUNDINGS
+from .mean_run import MeanRun
 
 DEFAULT_INTERVALS = 128
 DEFAULT_STEPS = 50
@@ -126,7 +127,7 @@ def layer_paths(
     high = torch.stack([slopes.high[where] for slopes in ends.slopes])
     values = np.stack([_values(slopes.value) for slopes in ends.slopes])[:, :, None]
     carried = values - at_zero.transpose(0, 2, 1)
-    gap = np.stack([_gap(slopes, c) for slopes, c in zip(ends.slopes, carried, strict=True)])
+    gap = np.stack([_gap(slopes, c, blocks) for slopes, c in zip(ends.slopes, carried, strict=True)])
     eps = torch.finfo(ends.first.dtype).eps
     noise = eps * np.maximum(np.abs(values), np.abs(at_zero.transpose(0, 2, 1)))
     paths = Paths(
@@ -227,7 +228,7 @@ def _low_ends(run: Run, layers: Ints) -> tuple[Tensor, Floats]:
     entered = np.array([any(s.low is None or int(layer) in s.bypassed for s in slopes) for layer in layers], dtype=bool)
     for k, s in enumerate(slopes):
         if s.low is not None and s.baseline_value is not None:
-            low[k], values[k] = s.low[where], _values(s.baseline_value)
+            low[k], values[k] = s.low[where], _of_layers(s.baseline_value, layers)
     if entered.any():
         count = int(entered.sum())
         points = PathPoints(
@@ -246,14 +247,20 @@ def _values(scalars: Tensor) -> Floats:
     return values
 
 
-def _gap(slopes: EndpointGradients, carried: Floats) -> Floats:
+def _of_layers(baseline_value: Tensor, layers: Ints) -> Floats:
+    """F(x') at some layers, [L,B], or [1,B] where it is the same at all."""
+    values = _values(baseline_value)
+    return values[layers] if values.ndim > 1 else values[None]
+
+
+def _gap(slopes: EndpointGradients, carried: Floats, layers: Ints) -> Floats:
     """F(x) - F(x') [B,L] by two whole calls; where no baseline was propagated, what each layer carries."""
     if slopes.baseline_value is None:
         return carried
-    return np.broadcast_to((_values(slopes.value) - _values(slopes.baseline_value))[:, None], carried.shape)
+    return np.broadcast_to((_values(slopes.value) - _of_layers(slopes.baseline_value, layers)).T, carried.shape)
 
 
-def input_paths(run: AutogradRun, layers: Sequence[int], rule: Rule) -> list[Relevance]:
+def input_paths(run: AutogradRun | MeanRun, layers: Sequence[int], rule: Rule) -> list[Relevance]:
     """Layer conductance: the path runs in embedding space, and every layer is integrated along its image."""
     ends = run.endpoints
     if ends.baseline_first is None:
@@ -264,13 +271,13 @@ def input_paths(run: AutogradRun, layers: Sequence[int], rule: Rule) -> list[Rel
     return [_along_input(run, k, layers, rule) for k in range(len(ends.slopes))]
 
 
-def _along_input(run: AutogradRun, k: int, layers: Sequence[int], rule: Rule) -> Relevance:
+def _along_input(run: AutogradRun | MeanRun, k: int, layers: Sequence[int], rule: Rule) -> Relevance:
     """Layer conductance of one scalar."""
     ends, slopes = run.endpoints, run.endpoints.slopes[k]
     if slopes.baseline_value is None:
         raise RuntimeError("a propagated baseline without its scalar")
     batch, depth = len(slopes.value), len(layers)
-    value, other = _values(slopes.value), _values(slopes.baseline_value)
+    value, other = _values(slopes.value), _of_layers(slopes.baseline_value, np.zeros(1, dtype=np.int64))[0]
     carried, eps = value - other, torch.finfo(ends.first.dtype).eps
     if 0 in slopes.bypassed:
         zeros = np.zeros(batch, dtype=np.int64)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -19,6 +20,8 @@ from .prepare import Inputs
 TEXT = ("pad", "mask", "unk", "zero_embedding", "zeros")
 IMAGE = ("blur", "mean", "black", "zeros")
 BLUR = 10 / 112  # standard deviation over the shorter side: the sigma at which paths were measured to be smooth
+BLURS = "blur:"  # with a standard deviation of as many pixels
+WIDTHS = 0.1, 1e4  # of a blur; a narrower one is the image itself
 Lookup = Callable[[Tensor], Tensor]
 
 
@@ -40,6 +43,53 @@ class Baseline:
     ids: Tensor | None = None
 
 
+def several(baselines: Any) -> Any:
+    """Several baselines as a tuple, and one as it is.
+
+    Args:
+        baselines: a list or tuple of baselines, or one.
+
+    Raises:
+        ValueError: none, or numbers alone.
+    """
+    if not isinstance(baselines, list | tuple):
+        return baselines
+    if not baselines:
+        raise ValueError("baselines: expected at least one baseline, got none; leave it out for the default")
+    if all(isinstance(one, Real) and not isinstance(one, bool) for one in baselines):
+        raise ValueError(
+            f"baselines: {shown(baselines)} may be the numbers of one baseline, or several baselines; pass the numbers "
+            "of one as a tensor, and each of several as a tensor or a name"
+        )
+    return tuple(baselines)
+
+
+@contextlib.contextmanager
+def at_place(place: int, count: int) -> Iterator[None]:
+    """The errors of one of several baselines, with its place in the list.
+
+    Args:
+        place: from 0 on.
+        count: of the baselines.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if count == 1 or not str(error).startswith("baselines:"):
+            raise
+        raise type(error)(f"baselines[{place}]:{str(error).removeprefix('baselines:')}") from error
+
+
+def make_baselines(baselines: Any, inputs: Inputs) -> tuple[Baseline, ...]:
+    """The baselines for a batch, one or several; see `make_baseline` and `several`."""
+    each = baselines if isinstance(baselines, tuple) else (baselines,)
+    made = []
+    for place, one in enumerate(each):
+        with at_place(place, len(each)):
+            made.append(make_baseline(one, inputs))
+    return tuple(made)
+
+
 def make_baseline(baselines: Any, inputs: Inputs) -> Baseline:
     """The baseline for a batch.
 
@@ -56,7 +106,7 @@ def make_baseline(baselines: Any, inputs: Inputs) -> Baseline:
     if baselines is None:  # features without words have no padding id
         baselines = "zero_embedding" if inputs.embeds is not None and inputs.vocabulary is None else names[0]
     baselines = given_baseline(baselines)
-    if isinstance(baselines, str) and baselines not in names:
+    if isinstance(baselines, str) and not is_name(baselines, names):
         kind = "text" if names is TEXT else "images"
         raise ValueError(f"baselines: {shown(baselines)} is not one of {names} for {kind}, nor a tensor of your own")
     if isinstance(baselines, str) and baselines == "zeros":
@@ -88,8 +138,26 @@ def given_baseline(baselines: Any) -> str | int | float | Tensor:
     return numbers.detach()
 
 
+def is_name(given: str, names: tuple[str, ...]) -> bool:
+    """Return True for one of the names, and for a blur of a stated width where "blur" is one.
+
+    Raises:
+        ValueError: a width that is no number of pixels.
+    """
+    if given.startswith(BLURS) and "blur" in names:
+        _width(given)
+        return True
+    return given in names
+
+
 def take(baselines: Any, inputs: Inputs, rows: slice) -> Any:
     """The baselines of some of the inputs; one that serves them all is left as it is."""
+    if isinstance(baselines, tuple):
+        taken = []
+        for place, one in enumerate(baselines):
+            with at_place(place, len(baselines)):
+                taken.append(take(one, inputs, rows))
+        return tuple(taken)
     if isinstance(baselines, np.ndarray):
         baselines = given_baseline(baselines)
     if not isinstance(baselines, Tensor):
@@ -151,6 +219,8 @@ def _image(baselines: Any, inputs: Inputs) -> Baseline:
             "mean": inputs.mean,
             "black": inputs.black,
         }
+        if baselines.startswith(BLURS):
+            return Baseline(baselines, inputs.with_pixels(blur(pixels, _width(baselines))))
         return Baseline(baselines, inputs.with_pixels(makers[baselines](pixels)))
     value = _float(baselines) if isinstance(baselines, int) else baselines
     given = torch.as_tensor(value, dtype=pixels.dtype, device=pixels.device)
@@ -160,9 +230,28 @@ def _image(baselines: Any, inputs: Inputs) -> Baseline:
     return Baseline("pixels", inputs.with_pixels(_expanded(given, pixels.shape).clone()))
 
 
-def blur(pixels: Tensor) -> Tensor:
-    """Gaussian blur of [B,C,H,W], standard deviation 10/112 of the shorter side, edges reflected."""
-    sigma = BLUR * min(pixels.shape[-2:])
+def _width(name: str) -> float:
+    """The standard deviation in pixels of a blur with its width, such as "blur:4"."""
+    try:
+        width = float(name.removeprefix(BLURS))
+    except ValueError:
+        width = math.nan
+    if not WIDTHS[0] <= width <= WIDTHS[1]:
+        raise ValueError(
+            f'baselines: expected "blur:" and its standard deviation, {WIDTHS[0]:g} to {WIDTHS[1]:g} pixels, as in '
+            f'"blur:4"; got {shown(name)}'
+        )
+    return width
+
+
+def blur(pixels: Tensor, sigma: float | None = None) -> Tensor:
+    """Gaussian blur of [B,C,H,W], edges reflected.
+
+    Args:
+        pixels: of the images.
+        sigma: standard deviation in pixels, None for 10/112 of the shorter side.
+    """
+    sigma = BLUR * min(pixels.shape[-2:]) if sigma is None else sigma
     radius = max(1, min(round(3 * sigma), min(pixels.shape[-2:]) - 1))
     x = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-(x**2) / (2 * sigma**2))

@@ -21,7 +21,7 @@ from ..model.encoder import Encoder
 from ..model.word_lookup import find_embedding
 from ..results.tokens import Grid
 from . import source
-from .baseline import IMAGE, TEXT, Lookup, make_baseline, take
+from .baseline import IMAGE, TEXT, Lookup, is_name, make_baseline, take
 from .perturbed_pixels import noisy_linear
 from .prepare import Inputs, read
 
@@ -74,7 +74,9 @@ def checked(removal: Any, batch: Inputs, text: bool) -> Any:
     names = _TEXT if text else _IMAGE
     if removal is None:
         removal = "mask" if text else "blur"
-    if isinstance(removal, str) and removal not in names:
+    with _named_removal():
+        unknown = isinstance(removal, str) and not is_name(removal, names)
+    if unknown:
         kind = "text" if text else "images"
         raise ValueError(f"removal: {removal!r} is no removal for {kind}; expected one of {names}")
     if text and (isinstance(removal, bool) or not isinstance(removal, str | int)):

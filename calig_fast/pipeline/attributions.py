@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -42,7 +42,7 @@ class Asked:
         engine: the engine.
         encoder: where the model's blocks are.
         model: the module that computes.
-        baseline: x', or None where the method integrates nothing.
+        baselines: x', one or several; none where the method integrates nothing.
         not_native: the reason why the native engine did not run, or "".
         rounding: of every layer's integrand [L], None where the method integrates nothing.
         embedding: the run of IG at the embeddings under rules of its own, or None.
@@ -52,7 +52,7 @@ class Asked:
     engine: Engine
     encoder: Encoder
     model: nn.Module
-    baseline: Baseline | None
+    baselines: Sequence[Baseline]
     not_native: str
     rounding: Floats | None
     embedding: Run | None = None
@@ -63,7 +63,7 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     settings, encoder, ends = asked.settings, asked.encoder, run.endpoints
     layers = settings.chosen(ends.layers)
     with followed(lasting=True):
-        batch = with_added_tokens(batch, asked.baseline, ends)
+        batch = with_added_tokens(batch, asked.baselines[0] if asked.baselines else None, ends)
         mask, special = tokens_seen(batch, encoder, ends)
         described = _described(asked, layers, ends)
     device = ends.first.device
@@ -111,7 +111,15 @@ def attributions(run: Run, batch: Inputs, asked: Asked, integration: Integration
     }
     return [
         Attribution(
-            **_scores(one, integrated, settings, rounding=rounding, complete=ends.complete, embedding=embedding),
+            **_scores(
+                one,
+                integrated,
+                settings,
+                rounding=rounding,
+                complete=ends.complete,
+                embedding=embedding,
+                baselines=len(asked.baselines),
+            ),
             target=None if scalar.target is None else fetched(scalar.target)[0],
             **common,
         )
@@ -127,6 +135,7 @@ def _scores(
     rounding: Floats,
     complete: bool,
     embedding: Relevance | None,
+    baselines: int,
 ) -> dict[str, Any]:
     """The fields of an attribution that come from the signals of one scalar."""
     method, shape = settings.resolved, signals.product.shape[:2]
@@ -151,6 +160,7 @@ def _scores(
             effects = np.hstack([effects, _effect(embedding, scores, method.fusion.embedding_share)])
             error[:, 0] = np.maximum(error[:, 0], embedding.errors.error[:, 0] + rounding[0])
             nodes = nodes + np.eye(1, shape[1], dtype=np.int64) * embedding.nodes
+        nodes = nodes * baselines  # each has a path
         score_error = combined(effects) + rounding.max(initial=0.0)
         within = ~incomplete(torch.from_numpy(bypass), settings.tolerance).numpy()
         converged = (error <= settings.tolerance) & within
@@ -214,12 +224,12 @@ def _labels(model: nn.Module, ends: Endpoints) -> tuple[str, ...] | None:
 
 def _described(asked: Asked, layers: list[int], ends: Endpoints) -> Provenance:
     settings, tap = asked.settings, asked.engine.tap
-    fusion = settings.resolved.fusion
+    fusion, names = settings.resolved.fusion, [baseline.name for baseline in asked.baselines]
     return Provenance(
         model=name_of(asked.model),
         family=asked.encoder.family,
         blocks=[asked.encoder.blocks[ends.order[i]] for i in layers],
-        baselines=None if asked.baseline is None else asked.baseline.name,
+        baselines=names[0] if len(names) == 1 else names or None,
         output=getattr(settings.output, "__name__", str(settings.output)),
         layers=layers,
         quadrature=settings.quadrature,

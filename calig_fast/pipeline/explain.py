@@ -74,7 +74,10 @@ def explain(
             pass and give one row each, rows of one input side by side; `source[b]` is the input that row b explains.
         baselines: the baseline x'. Text: "pad" (default), "mask", "unk", "zero_embedding", an id or embeddings, in the
             place of content; ids in the place of everything; "zeros", a zero hidden state at each layer. Images: "blur"
-            (default), "mean", "black", "zeros", pixels.
+            (default), "blur:4" of a standard deviation of 4 pixels, "mean", "black", "zeros", pixels. A list or tuple
+            of R of these: r_l is the mean over them, 1/R sum_j r_l^j, that of expected gradients (Erion et al. 2021)
+            for given baselines. It is fused with the attention gradients and rolled out once. The mean integrand is
+            integrated as one, so the errors, `gap` and the guarantee are those of the mean.
         method: "calig", "calig-paper", "ig", "layer_ig", "conductance", "rollout", "chefer", "attcat",
             "attention_gradient", "gradient_x_input", a registered name, a `Fusion` of options for CA-LIG, or a
             `Method` of your own.

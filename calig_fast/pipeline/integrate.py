@@ -13,6 +13,7 @@ from .._utils.host_copies import fetched, prefetch
 from ..engines.autograd_run import AutogradRun
 from ..engines.base import Run
 from ..engines.layer_paths import Relevance, ScoreErrors, input_paths, layer_paths
+from ..engines.mean_run import MeanRun
 from ..methods.base import Scores, Signals
 from ..methods.ranking import deciding_error
 from ..methods.score_error import LayerErrors, allowed, combined, score_errors
@@ -121,7 +122,7 @@ class Integration:
             return ScoreErrors(now.effects, lambda left: combined(left) > enough)
 
         if method.integral == "input":
-            if not isinstance(run, AutogradRun):
+            if not isinstance(run, AutogradRun | MeanRun):
                 raise RuntimeError("a path in input space runs on the autograd engine")
             return [integrated(k, of_scalar) for k, of_scalar in enumerate(input_paths(run, layers, rule))]
         kind, scores = f"{kind}|{settings.certify}", settings.certify != "layers"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,13 +16,14 @@ from .._utils.progress import ticker
 from ..engines.autograd import AutogradEngine
 from ..engines.base import Engine, Problem, Run
 from ..engines.budget import BudgetError
+from ..engines.mean_run import start
 from ..engines.native.engine import Known, NativeEngine
 from ..engines.native.lease import EngineLease
 from ..engines.native.ruled import refusal
 from ..engines.native.verify import NotTheModelError
 from ..engines.native.workspace import Workspace
 from ..engines.tokens import changed_tokens, reads_ids_twice
-from ..inputs.baseline import Baseline, make_baseline, take
+from ..inputs.baseline import Baseline, at_place, make_baselines, take
 from ..inputs.prepare import Inputs
 from ..inputs.target import Target, is_multi_label, per_input, scalars
 from ..model import quantised
@@ -123,7 +124,9 @@ class Pipeline:
 
     def _fitting(self, batch: Inputs) -> int:
         """The inputs whose endpoints the budget has room for; one, until a run has told their bytes."""
-        held = self._row_bytes or self.engine.row_bytes(batch.mask.shape[1])
+        given = self.settings.baselines
+        baselines = len(given) if isinstance(given, tuple) else 1
+        held = self._row_bytes or baselines * self.engine.row_bytes(batch.mask.shape[1])
         return min(MOST_INPUTS, self.engine.budget.inputs((1 + len(self._beside)) * held)) if held else 1
 
     def _choose(self) -> tuple[Engine, str]:
@@ -223,15 +226,16 @@ class Pipeline:
         call = engine.tap.cast(batch.call)
         integrates = settings.resolved.integral != "none"
         with followed(lasting=True):
-            baseline = make_baseline(settings.baselines, replace(batch, call=call)) if integrates else None
+            baselines = make_baselines(settings.baselines, replace(batch, call=call)) if integrates else ()
         parts: list[Attribution] = []
         while not parts or len(parts) < self._targets:
-            problem = self._problem(call, baseline, batch, settings, first=first, done=len(parts))
-            run = self._started(problem)
+            problems = self._problems(call, baselines, batch, settings, first=first, done=len(parts))
+            run = self._started(problems)
             self._row_bytes = run.row_bytes
-            request = self._asked(settings, baseline, self._rounding(run, problem) if integrates else None)
+            request = self._asked(settings, baselines, self._rounding(run, problems) if integrates else None)
             if "embedding" in self._beside:
-                request = replace(request, embedding=self._beside["embedding"].start(replace(problem, maps=None)))
+                beside = [replace(problem, maps=None) for problem in problems]
+                request = replace(request, embedding=start(self._beside["embedding"], beside))
             parts += attributions(run, batch, request, self._integration)
         if len(parts) == 1:
             return parts[0]
@@ -241,29 +245,29 @@ class Pipeline:
         source = torch.arange(first, first + n).repeat_interleave(len(parts))
         return replace(concatenate(parts)[order], source=source)
 
-    def _started(self, problem: Problem) -> Run:
-        """The run of a problem, its attention maps by another run of the inputs alone where other rules make them."""
+    def _started(self, problems: Sequence[Problem]) -> Run:
+        """The run of problems, its attention maps by another run of the inputs alone where other rules make them."""
         if "maps" not in self._beside:
-            return self.engine.start(problem)
-        run = self.engine.start(replace(problem, maps=None))
-        alone = replace(problem, baseline=None, words=None, word_ids=None, changed=None)
+            return start(self.engine, problems)
+        run = start(self.engine, [replace(problem, maps=None) for problem in problems])
+        alone = replace(problems[0], baseline=None, words=None, word_ids=None, changed=None)
         for k, slopes in enumerate(self._beside["maps"].start(alone).endpoints.slopes):
             run.endpoints.slopes[k] = replace(run.endpoints.slopes[k], maps=slopes.maps)
         return run
 
-    def _asked(self, settings: Options, baseline: Baseline | None, rounding: Floats | None) -> Asked:
+    def _asked(self, settings: Options, baselines: Sequence[Baseline], rounding: Floats | None) -> Asked:
         """The settings and names that the results of a run record."""
         return Asked(
             settings=settings,
             engine=self.engine,
             encoder=self.encoder,
             model=self.model,
-            baseline=baseline,
+            baselines=baselines,
             not_native=self.not_native,
             rounding=rounding,
         )
 
-    def _rounding(self, run: Run, problem: Problem) -> Floats:
+    def _rounding(self, run: Run, problems: Sequence[Problem]) -> Floats:
         """The rounding of every layer's integrand [L]; in 16 bits the largest that the first calls show."""
         dtype, layers = run.endpoints.first.dtype, run.endpoints.layers
         if dtype not in rounding.NARROW:
@@ -275,14 +279,17 @@ class Pipeline:
                 wide = self._new_engine(self.engine.name, torch.float32, None, self.settings.backward)
                 self.engine.budget.share(wide.budget, run.held)
                 scalars_of = run.endpoints.scalars
-                again = replace(
-                    problem,
-                    call=wide.tap.cast(problem.call),
-                    baseline=None if problem.baseline is None else wide.tap.cast(problem.baseline),
-                    resolve=lambda z: scalars_of,
-                    maps=None,
-                )
-                roundings = rounding.measured(run, wide.start(again))
+                again = [
+                    replace(
+                        problem,
+                        call=wide.tap.cast(problem.call),
+                        baseline=None if problem.baseline is None else wide.tap.cast(problem.baseline),
+                        resolve=lambda z: scalars_of,
+                        maps=None,
+                    )
+                    for problem in problems
+                ]
+                roundings = rounding.measured(run, start(wide, again))
             except BudgetError:
                 raise
             except (ValueError, RuntimeError):  # a model that runs in 16 bits alone, or no memory for the wide weights
@@ -290,6 +297,23 @@ class Pipeline:
             known = np.maximum(known, roundings)
             self.memory.rounding[key] = count + 1, known
         return known
+
+    def _problems(
+        self,
+        call: dict[str, Tensor],
+        baselines: Sequence[Baseline],
+        batch: Inputs,
+        settings: Options,
+        *,
+        first: int,
+        done: int,
+    ) -> list[Problem]:
+        """The problem of each baseline; of none, that of the inputs alone."""
+        made = []
+        for place, baseline in enumerate(baselines or [None]):
+            with at_place(place, len(baselines)):
+                made.append(self._problem(call, baseline, batch, settings, first=first, done=done))
+        return made
 
     def _problem(
         self,

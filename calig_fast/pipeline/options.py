@@ -18,6 +18,7 @@ from .._utils.progress import Progress
 from .._utils.warn import renamed
 from ..engines.layer_paths import Rule
 from ..inputs import language
+from ..inputs.baseline import several
 from ..inputs.target import KINDS, Output
 from ..inputs.windows import LONG_TEXTS, Long
 from ..methods import registry
@@ -107,6 +108,7 @@ class Options:
         set_("engine", choice("engine", renamed("engine", self.engine, {"reference": "autograd"}), ENGINES))
         set_("quadrature", choice("quadrature", self.quadrature, ("auto", *FIXED)))
         set_("n_steps", _steps(self.n_steps, self.quadrature))
+        set_("baselines", several(self.baselines))
         set_("tolerance", positive("tolerance", self.tolerance))
         named = "certify" if self.guarantee is None else "guarantee"
         set_("certify", _guarantee(self.certify, self.guarantee))

@@ -41,12 +41,13 @@ class Attribution(Exports):
         scores: [B,T] float32, natural scale; padding is 0.
         layer_scores: [B,L,T] float32, unit: the explained scalar's (a logit by default).
         gap: [B,L] float32, F(x) - F(x') by two whole calls, what the layer's scores should add up to; nan without a
-            baseline.
+            baseline. F(x') is the mean over several baselines.
         convergence_delta: [B,L] float32, sum_t r_l[t] - gap, signed; nan where the method integrates nothing
             and under backward rules, whose scores need not add up.
         error: [B,L] float32, estimated relative error of r_l (norm over tokens); nan where nothing was integrated.
         score_error: [B] float32, estimated relative error of `scores`; nan where nothing was integrated.
-        n_steps: [B,L] int64, gradient evaluations the path really used (the two end points included).
+        n_steps: [B,L] int64, gradient evaluations the path really used (the two end points included); of several
+            baselines those of all paths.
         layer_converged: [B,L] bool, `error` and `bypass` within the tolerance.
         target: [B] int64 class explained, [B,2] for a contrast, or None with the caller's own output function.
         logits: [B,C] float32 of the model at the input; [B,0] where the model returned none.

@@ -19,7 +19,7 @@ class Provenance(Mapping[str, Any]):
             release.
         family: name of the model's family.
         blocks: dotted names of the blocks whose inputs were integrated at, in order.
-        baselines: name of the baseline, None where the method integrates nothing.
+        baselines: name of the baseline, or those of several; None where the method integrates nothing.
         output: the explained scalar: its name, or the name of the caller's function.
         layers: indices of the integrated blocks, None for all.
         quadrature: the rule.
@@ -45,7 +45,7 @@ class Provenance(Mapping[str, Any]):
     model: str = ""
     family: str | None = None
     blocks: list[str] | None = None
-    baselines: str | None = None
+    baselines: str | list[str] | None = None
     output: str | None = None
     layers: list[int] | None = None
     quadrature: str | None = None

@@ -171,7 +171,7 @@ def _row_columns(a: Attribution, counts: Sequence[int]) -> dict[str, Column]:
         "engine": a.engine,
         "backend": a.backend,
         "output": settings.output,
-        "baselines": settings.baselines,
+        "baselines": ", ".join(names) if isinstance(names := settings.baselines, list) else names,
         "tolerance": settings.tolerance,
     }
     made = {name: _repeated(values, counts) for name, values in columns.items()}

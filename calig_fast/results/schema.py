@@ -97,7 +97,8 @@ _WORD: Kinds = {
     "part": _COUNT,
 }
 _SETTINGS: Kinds = {
-    **dict.fromkeys(("family", "baselines", "output", "quadrature", "certify", "dtype"), _NAME_OR_NULL),
+    **dict.fromkeys(("family", "output", "quadrature", "certify", "dtype"), _NAME_OR_NULL),
+    "baselines": (lambda v: v is None or _is_name(v) or _is_list(_is_name)(v), "a string, a list of strings, or null"),
     "blocks": (_or_null(_is_list(_is_name)), "a list of strings, or null"),
     "layers": (_or_null(_is_list(_is_count)), "a list of integers, or null"),
     **dict.fromkeys(("n_steps", "k"), (_or_null(_is_count), "an integer or null")),

@@ -55,7 +55,8 @@ def test_every_method_gives_scores_and_only_random_knows_nothing(task):
     case = task.held[0]
     found = {name: (target, scores) for name, target, scores in methods.compared(task, case)}
     again = {name: scores for name, _, scores in methods.compared(task, case)}
-    assert tuple(found) == methods.METHODS
+    left_out = {"token_tm"} if task.kind == "text" else {"decompx"}
+    assert tuple(found) == tuple(name for name in methods.METHODS if name not in left_out)
     for name, (target, scores) in found.items():
         assert scores.shape == found["calig"][1].shape, name
         assert target == found["calig"][0]

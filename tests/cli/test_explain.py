@@ -51,6 +51,15 @@ def test_options_reach_the_explanation(texts, tmp_path):
     assert (a.settings["baselines"], a.settings["tolerance"]) == ("mask", 0.3)
 
 
+def test_several_baselines_have_commas_between_them(texts, tmp_path):
+    call = ("explain", "--model", texts, "--text", "A dull film", "--save", tmp_path / "a", "--baselines")
+    assert run(*call, "mask,pad").exit_code == 0
+    a = Attribution.load(tmp_path / "a")
+    torch.testing.assert_close(a.scores, explained(texts, baselines=["mask", "pad"])("A dull film").scores)
+    assert a.settings["baselines"] == ["mask", "pad"]
+    fails(*call, "mask,blur", say="baselines[1]: 'blur' is not one of")
+
+
 def test_a_file_is_one_text(texts, tmp_path):
     (tmp_path / "review.txt").write_text("Très bon.\n\nTwo paragraphs.", encoding="utf-8")
     found = run("explain", "--model", texts, "--file", tmp_path / "review.txt", "--save", tmp_path / "a")

@@ -52,6 +52,8 @@ def test_other_models_are_other_work(change):
         {"output": lambda out: out.logits[:, 0]},
         {"baselines": "mask"},
         {"baselines": torch.zeros(16)},
+        {"baselines": ["pad", "mask"]},
+        {"baselines": ["mask", torch.zeros(16)]},
         {"layers": [0]},
         {"n_steps": 4},
         {"dtype": torch.float64},

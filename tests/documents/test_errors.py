@@ -215,8 +215,11 @@ CASES = [
     (ValueError, vit(baselines="black")),
     (ValueError, bert(baselines=torch.zeros(5, dtype=torch.int64))),
     (ValueError, bert(baselines=torch.zeros(3, 7, dtype=torch.int64))),
-    (TypeError, bert(baselines=[0, 0])),
-    (TypeError, vit(baselines=[0.0])),
+    (TypeError, bert(baselines={})),
+    (TypeError, vit(baselines=["blur", [0.0]])),
+    (ValueError, bert(baselines=[0, 0])),
+    (ValueError, bert(baselines=[])),
+    (ValueError, vit(baselines="blur:wide")),
     (ValueError, bert(baselines=torch.full((7,), 99))),
     (ValueError, bert(method="conductance", baselines="zeros")),
     (

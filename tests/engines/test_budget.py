@@ -60,6 +60,11 @@ def test_a_stated_budget_holds_the_copies_and_what_a_run_holds():
     held = [torch.zeros(3, 4), torch.zeros(2)]  # 56 bytes
     assert Budget(300, True, overhead=2.0, copies=100).for_wave(held, 1000) == 44
     assert Budget(300, False, overhead=1.0).for_wave(held, 1000) == 300, "a default is the wave's own"
+    waits = Budget(300, True, overhead=2.0, copies=100, waiting=20)
+    assert waits.for_wave(held, 1000) == 24
+    with pytest.raises(BudgetError):
+        waits.check(81, 7)
+    waits.check(80, 7)
     own, other, default = Budget(300, True, overhead=2.0, copies=100, limit=7), Budget(300, True), Budget(9, False)
     own.share(other, held)
     assert (other.size, other.limit) == (88, 7)

@@ -251,6 +251,51 @@ def test_blur_is_a_gaussian_of_the_stated_width():
     assert float(found[56, 66] / found[56, 56]) == pytest.approx(2.718281828**-0.5, rel=1e-6)
 
 
+def test_a_blur_has_the_width_of_its_name():
+    point = torch.zeros(1, 1, 64, 64, dtype=torch.float64)
+    point[0, 0, 32, 32] = 1
+    profile = blur(point, 4.0)[0, 0].sum(1)
+    assert float((profile * (torch.arange(64) - 32) ** 2).sum()) == pytest.approx(4**2, rel=0.05)
+    a = explain(tiny("vit"), P, target=1, baselines="blur:1.5", n_steps=2)
+    check_gap(a, image_gap("vit", blur(P, 1.5)))
+    assert a.settings["baselines"] == "blur:1.5"
+    for wrong in ("blur:", "blur:0", "blur:wide", "blur:nan", "blur:inf", "blur:-1"):
+        with pytest.raises(ValueError, match='as in "blur:4"; got'):
+            explain(tiny("vit"), P, baselines=wrong)
+
+
+@pytest.mark.parametrize(
+    ("baselines", "error", "said"),
+    [
+        (["zero_embedding", "blur"], ValueError, r"^baselines\[1\]: 'blur' is not one of"),
+        ([7, "mask"], ValueError, r'^baselines\[1\]: "mask" needs the id'),
+        (
+            (torch.zeros(3, 9, dtype=torch.int64), "zeros"),
+            ValueError,
+            r"^baselines\[0\]: expected one baseline for all",
+        ),
+        (["zeros", torch.zeros(5)], ValueError, r"^baselines\[1\]: expected a tensor that fits"),
+        (["zeros", ["zeros"]], TypeError, r"^baselines\[1\]: expected a name, an id, a number or a tensor, got \["),
+        (["zeros", None, True], TypeError, r"^baselines\[2\]: expected a name"),
+        ([], ValueError, "^baselines: expected at least one baseline, got none"),
+        ((), ValueError, "^baselines: expected at least one baseline, got none"),
+        ([5, 6, 7], ValueError, r"^baselines: \[5, 6, 7\] may be the numbers of one baseline"),
+    ],
+)
+def test_one_of_several_that_cannot_serve_is_named_by_its_place(baselines, error, said):
+    with pytest.raises(error, match=said):
+        explain(tiny("bert"), X, baselines=baselines)
+
+
+def test_each_of_several_may_have_a_row_for_each_input():
+    first, second = torch.randint(5, 60, (2, 2, 9), generator=torch.Generator().manual_seed(3))
+    together = explain(tiny("bert"), X, baselines=[first, second, 7], target=1)
+    for b in range(2):
+        one = {k: v[b : b + 1] for k, v in X.items()}
+        alone = explain(tiny("bert"), one, baselines=[first[b], second[b], 7], target=1)
+        torch.testing.assert_close(together.layer_scores[b], alone.layer_scores[0], rtol=1e-3, atol=1e-5)
+
+
 def test_blur_does_not_reach_across_the_edge():
     ramp = torch.linspace(0, 1, 32, dtype=torch.float64).expand(1, 1, 32, 32)
     found = blur(ramp)[0, 0]

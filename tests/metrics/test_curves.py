@@ -36,7 +36,7 @@ def test_the_area_is_a_mean_over_the_span():
     assert found.values.tolist() == pytest.approx([1.0, 1.0])
 
 
-@pytest.mark.parametrize("removal", ["blur", "mean", 0.5])
+@pytest.mark.parametrize("removal", ["blur", "blur:2", "mean", 0.5])
 def test_positive_and_negative_perturbation_are_each_others_reverse(removal):
     model, x = tiny("vit"), pixels(3)
     a = explain(model, x, method="gradient_x_input")

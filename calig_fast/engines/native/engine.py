@@ -255,7 +255,15 @@ class NativeEngine:
             kinked=kinked or any(block.activation.startswith("relu") for block in runner.stack),
             complete=self._rules.plain,
         )
-        return NativeRun(self, head, runner, order=known.layout.order, lease=lease, endpoints=endpoints)
+        return NativeRun(
+            self,
+            head,
+            runner,
+            order=known.layout.order,
+            lease=lease,
+            endpoints=endpoints,
+            recorded=problem.alone,
+        )
 
     def _reads_first(self, problem: Problem, known: Known, seen: Seen, first: Tensor, packed: Packed) -> bool:
         """Return True if the head reads the first row alone; asked once for calls of a kind, where F is ours."""

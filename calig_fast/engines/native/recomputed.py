@@ -29,7 +29,7 @@ def too_much(size: int, budget: Budget) -> bool:
         size: of the saved tensors of all blocks.
         budget: of the engine.
     """
-    return budget.ends * size > budget.tensors if budget.stated else size > max(MOST_KEPT, budget.size)
+    return budget.ends * size > budget.tensors - budget.waiting if budget.stated else size > max(MOST_KEPT, budget.size)
 
 
 def row_bytes(block: Block, dtype: torch.dtype, depth: int) -> int:

@@ -24,7 +24,7 @@ from . import recomputed
 from .buckets import Need, Slots, Wave, ranges
 from .head import Head
 from .path_batch import BatchKey, BlockRunner, ForwardState, PathEndpoints, points_in, to_device
-from .workspace import Lease, Workspace
+from .workspace import Graphs, Lease, Workspace
 
 Key = tuple[BatchKey, tuple[int, int], tuple[int, ...], bool]
 
@@ -44,6 +44,7 @@ class NativeRun:
         order: which of the distinct blocks each of them is.
         lease: both ends of all paths.
         endpoints: of the paths, as all engines give them.
+        recorded: its batches may be recorded.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class NativeRun:
         order: tuple[int, ...],
         lease: Lease,
         endpoints: Endpoints,
+        recorded: bool = True,
     ) -> None:
+        self._recorded = recorded
         self._engine, self._head, self._runner, self._order = engine, head, runner, order
         self._lease, self.endpoints = lease, endpoints
         self._padded_leases: dict[int, Lease] = {}
@@ -125,6 +128,7 @@ class NativeRun:
             wave = self._padded(points) or self._as_it_is(points)
             shape, lines, index, where = wave.shape, wave.lines, wave.index, wave.where
             graphs = workspace.padded_graphs if shape.padded else workspace.graphs
+            graphs = graphs if self._recorded else Graphs()
             key = self._key(shape, lines)
             forward = graphs.forward(
                 key, lambda table: runner.up(shape, table, lines), (wave.table,), lines, now=shape.padded
@@ -164,7 +168,7 @@ class NativeRun:
         """The batch with points and rows added, where a recording serves it so, or is to be made."""
         workspace, first_only, packed = self._engine.workspace, self._runner.first_only, self._packed
         graphs = workspace.padded_graphs.forward
-        if graphs.recorder is None:
+        if graphs.recorder is None or not self._recorded:
             return None
         if workspace.graphs.forward.serves(self._key(BatchKey.of(points, packed), self._lease.lines)):
             return None

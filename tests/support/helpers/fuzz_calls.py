@@ -87,7 +87,11 @@ EXPLANATIONS: Values = {kind: functools.partial(found, kind) for kind in ("text"
 OWN_METHOD = Method("own", "none", None, lambda s: (s.product.sum(1), s.product))
 OPTIONS: Pools = {
     "target": {**plain(None, 0, 3, "all", [1, 2]), "tensor": lambda: torch.tensor([1, 0])},
-    "baselines": {**plain(None, "zero_embedding", "zeros", 0), "embedding": lambda: torch.zeros(16)},
+    "baselines": {
+        **plain(None, "zero_embedding", "zeros", 0, ["zero_embedding", "zeros"]),
+        "embedding": lambda: torch.zeros(16),
+        "several": lambda: (0, torch.zeros(16)),
+    },
     "method": {
         **plain(*methods()),
         "Fusion": lambda: Fusion(sign="split"),
