@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.faithfulness.task import Case, MissingDataError, Task, accuracy, kept
+from benchmarks.faithfulness.task import Case, MissingDataError, Task, accuracy, kept, parted
 from benchmarks.faithfulness.training import fit, padded
 from calig_fast.demo import weights
 
@@ -28,9 +28,9 @@ def hate(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
     cases = [_case(tokenizer, text, label) for text, label in dev]
     facts = {"accuracy": accuracy(model, cases[-500:]), "accuracy_on": 500, "longest": LENGTH}
     facts["commonest_class"] = max(sum(c.label == k for c in cases[-500:]) for k in range(3)) / 500
-    tune, held = cases[: sizes["tune"]], cases[sizes["tune"] : sizes["tune"] + sizes["held"]]
+    tune, held, more = parted(cases, sizes)
     title = "Amharic tweets, normal, offensive or hate; an XLM-R of four blocks trained from scratch"
-    return Task("hate", title, "text", model, tokenizer, tune, held, facts)
+    return Task("hate", title, "text", model, tokenizer, tune, held, more, facts)
 
 
 def _kind() -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.faithfulness.task import Case, Task, accuracy, kept
+from benchmarks.faithfulness.task import Case, Task, accuracy, kept, parted
 from benchmarks.works import picture, tests_models
 from calig_fast.demo import fashion as clothes
 from calig_fast.demo import load
@@ -20,10 +20,10 @@ def fashion(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
     """Fashion-MNIST test images through the demo's ViT-MAE."""
     demo = load("fashion", count=sizes["tune"] + sizes["held"])
     cases = [Case(dict(demo.processor(s.input, return_tensors="pt")), s.label) for s in demo.samples]
-    tune, held = cases[: sizes["tune"]], cases[sizes["tune"] :]
+    tune, held, _ = parted(cases, sizes)
     facts = {"accuracy": accuracy(demo.model, held), "accuracy_on": len(held), "patches": 49}
     title = "Clothes (Fashion-MNIST), 49 patches; a ViT pre-trained by masking (MAE), then fine-tuned"
-    return Task("fashion", title, "image", demo.model, demo.processor, tune, held, facts)
+    return Task("fashion", title, "image", demo.model, demo.processor, tune, held, facts=facts)
 
 
 def vit(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
@@ -31,7 +31,7 @@ def vit(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
     model = tests_models().vit_s14()
     samples = clothes.samples()
     calls = [{"pixel_values": picture(s.input, model.config.image_size)} for s in samples]
-    taught, rest = 70, sizes["tune"] + sizes["held"]
+    taught = 70
 
     def make() -> dict[str, Tensor]:
         with torch.no_grad():
@@ -43,10 +43,10 @@ def vit(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
     model.classifier.load_state_dict(head)
     model.eval()
     cases = [Case(call, s.label) for call, s in zip(calls[taught:], samples[taught:], strict=True)]
-    tune, held = cases[: sizes["tune"]], cases[sizes["tune"] : rest]
+    tune, held, _ = parted(cases, sizes)
     facts = {"accuracy": accuracy(model, cases), "accuracy_on": len(cases), "patches": 64}
     title = "The same clothes, 64 patches; ViT-S/14 pre-trained by DINOv2, a linear head taught by 70 of them"
-    return Task("vit", title, "image", model, Normalised(), tune, held, facts)
+    return Task("vit", title, "image", model, Normalised(), tune, held, facts=facts)
 
 
 @dataclass(frozen=True)

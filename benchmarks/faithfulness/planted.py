@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.faithfulness.task import Case, Task, accuracy, kept, words
+from benchmarks.faithfulness.task import Case, Task, accuracy, kept, parted, words
 from benchmarks.faithfulness.training import fit, padded
 from calig_fast.demo import minilm, sentiment
 
@@ -23,15 +23,17 @@ def planted(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
     train, test = ([s.input for s in part] for part in sentiment.split())
     state = kept(cache, "planted", lambda: _learn([_plant(tokenizer, t, k) for k, t in enumerate(train[:TRAIN])]))
     model = minilm.classifier(WORDS, state)
-    cases = [_plant(tokenizer, t, TRAIN + k) for k, t in enumerate(test[: sizes["tune"] + sizes["held"]])]
-    tune, held = cases[: sizes["tune"]], cases[sizes["tune"] :]
+    cases = [
+        _plant(tokenizer, t, TRAIN + k) for k, t in enumerate(test[: sizes["tune"] + sizes["held"] + sizes["more"]])
+    ]
+    tune, held, more = parted(cases, sizes)
     facts = {
         "accuracy": accuracy(model, held),
         "accuracy_on": len(held),
         "chance_f1": sum(sum(c.rationale) / len(c.rationale) for c in held) / len(held),
     }
     title = "Film sentences in which a planted word decides the label; MiniLM-L6"
-    return Task("planted", title, "text", model, tokenizer, tune, held, facts)
+    return Task("planted", title, "text", model, tokenizer, tune, held, more, facts)
 
 
 def _plant(tokenizer: Any, text: str, seed: int) -> Case:

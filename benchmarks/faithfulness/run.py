@@ -26,15 +26,15 @@ TASKS = {
     "planted": planted.planted,
 }
 SIZES = {
-    "sentences": {"tune": 30, "held": 80, "sanity": 10},
-    "reviews": {"tune": 8, "held": 20, "sanity": 2},
-    "news": {"tune": 12, "held": 24, "sanity": 2},
-    "hate": {"tune": 30, "held": 80, "sanity": 10},
-    "fashion": {"tune": 50, "held": 70, "sanity": 10},
+    "sentences": {"tune": 30, "held": 100, "more": 20, "sanity": 10},
+    "reviews": {"tune": 8, "held": 100, "more": 16, "sanity": 2},
+    "news": {"tune": 12, "held": 100, "more": 24, "sanity": 2},
+    "hate": {"tune": 30, "held": 100, "more": 20, "sanity": 10},
+    "fashion": {"tune": 50, "held": 100, "sanity": 10},
     "vit": {"tune": 6, "held": 16, "sanity": 2},
-    "planted": {"tune": 20, "held": 60, "sanity": 10},
+    "planted": {"tune": 20, "held": 100, "more": 20, "sanity": 10},
 }
-# sanity: the first of the held-out inputs, through random weights; choice: the tuning inputs, with three fillers
+# sanity: the first of the held-out inputs, through random weights; choice: all tuning inputs, with three fillers
 SPLITS = ("tune", "choice", "held", "sanity")
 
 LONGEST = ("reviews", "news", "vit", "hate")
@@ -83,7 +83,8 @@ def _prepare(name: str, data: Path, folder: Path) -> dict[str, int]:
     facts = {"title": task.title, "kind": task.kind, **task.facts}
     folder.mkdir(parents=True, exist_ok=True)
     record.write(folder / f"{name}.facts.json", json.dumps(facts))
-    return {split: min(SIZES[name].get(split, SIZES[name]["tune"]), len(task.split(split))) for split in SPLITS}
+    most = SIZES[name]["sanity"]
+    return {split: len(task.split(split)[: most if split == "sanity" else None]) for split in SPLITS}
 
 
 def _left(sizes: dict[str, dict[str, int]], splits: list[str], folder: Path) -> list[tuple[str, str, int]]:

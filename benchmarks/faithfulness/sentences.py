@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.faithfulness.task import Case, MissingDataError, Task, accuracy, kept, words
+from benchmarks.faithfulness.task import Case, MissingDataError, Task, accuracy, kept, parted, words
 from benchmarks.faithfulness.training import fit, padded
 from calig_fast.demo import load, minilm
 
@@ -22,28 +23,28 @@ TRAINED = (*(f"layer.{i}." for i in range(FROZEN, 6)), "pooler", "classifier")
 
 def sentences(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
     """Rated sentences about films; the demo's model, trained on others."""
-    demo = load("sentiment", count=sizes["tune"] + sizes["held"])
+    demo = load("sentiment", count=sum(sizes[part] for part in ("tune", "held", "more")))
     title = "Sentences about films, negative or positive; MiniLM-L6"
     return _demo("sentences", title, demo, sizes, 512)
 
 
 def news(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
     """BBC articles of five topics, up to 512 tokens to prove on and 128 to tune on."""
-    demo = load("topics", count=sizes["tune"] + sizes["held"])
+    demo = load("topics", count=sum(sizes[part] for part in ("tune", "held", "more")))
     title = "BBC news articles of five topics, up to 512 tokens; MiniLM-L6"
     return _demo("news", title, demo, sizes, SHORT)
 
 
 def _demo(name: str, title: str, demo: Any, sizes: dict[str, int], short: int) -> Task:
     def case(k: int, sample: Any) -> Case:
-        length = short if k < sizes["tune"] else 512
+        length = 512 if 0 <= k - sizes["tune"] < sizes["held"] else short
         call = demo.processor(sample.input, truncation=True, max_length=length, return_tensors="pt")
         return Case(dict(call), sample.label)
 
     cases = [case(k, sample) for k, sample in enumerate(demo.samples)]
-    tune, held = cases[: sizes["tune"]], cases[sizes["tune"] :]
+    tune, held, more = parted(cases, sizes)
     facts = {"accuracy": accuracy(demo.model, held), "accuracy_on": len(held), "longest": _longest(cases)}
-    return Task(name, title, "text", demo.model, demo.processor, tune, held, facts)
+    return Task(name, title, "text", demo.model, demo.processor, tune, held, more, facts)
 
 
 def _longest(cases: list[Case]) -> int:
@@ -58,11 +59,13 @@ def reviews(data: Path, cache: Path, sizes: dict[str, int]) -> Task:
     model = load("sentiment", count=1).model
     model.load_state_dict(state, strict=False)
     cases = [case for case in (_review(d, tokenizer) for d in _turns(documents["val"])) if any(case.rationale)]
-    tune, held = cases[: sizes["tune"]], cases[sizes["tune"] : sizes["tune"] + sizes["held"]]
-    tune = [_cut(case, SHORT) for case in tune]
+    tune, held, _ = parted(cases, {**sizes, "more": 0})
+    fresh = (_review(d, tokenizer) for d in _turns(documents["train"])[REVIEWS:])  # the others taught the model
+    more = list(islice((case for case in fresh if any(case.rationale)), sizes["more"]))
+    tune, more = ([_cut(case, SHORT) for case in part] for part in (tune, more))
     facts = {"accuracy": accuracy(model, cases[:100]), "accuracy_on": len(cases[:100]), "longest": _longest(held)}
     title = "Film reviews with human rationales, up to 512 tokens; MiniLM-L6"
-    return Task("reviews", title, "text", model, tokenizer, tune, held, facts)
+    return Task("reviews", title, "text", model, tokenizer, tune, held, more, facts)
 
 
 def _documents(file: Path) -> list[dict[str, Any]]:

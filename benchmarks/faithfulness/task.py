@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Task:
         processor: tokenizer or image processor.
         tune: inputs that options are chosen on.
         held: inputs that the chosen ones are confirmed on, once.
+        more: further inputs to tune on, none of them held out.
         facts: what is known of the model, such as its accuracy.
     """
 
@@ -57,6 +59,7 @@ class Task:
     processor: Any
     tune: list[Case]
     held: list[Case]
+    more: list[Case] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
     def reference(self, case: Case) -> Tensor:
@@ -71,7 +74,21 @@ class Task:
 
     def split(self, name: str) -> list[Case]:
         """The inputs of a split."""
-        return self.tune if name in ("tune", "choice") else self.held
+        if name == "choice":
+            return self.tune + self.more
+        return self.tune if name == "tune" else self.held
+
+
+def parted(cases: Sequence[Case], sizes: Mapping[str, int]) -> tuple[list[Case], list[Case], list[Case]]:
+    """The tuning inputs, the held-out ones after them, and further tuning inputs after those.
+
+    Args:
+        cases: in the order in which they were drawn.
+        sizes: inputs of "tune", "held" and "more"; 0 of the last where it is not there.
+    """
+    stops = list(accumulate((sizes["tune"], sizes["held"], sizes.get("more", 0)), initial=0))
+    tune, held, more = (list(cases[start:stop]) for start, stop in pairwise(stops))
+    return tune, held, more
 
 
 def kept(cache: Path, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
